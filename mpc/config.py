@@ -1,0 +1,161 @@
+"""A party's configuration file: who takes part, where, under which certificates; checked when it is read."""
+from __future__ import annotations
+
+import difflib
+import math
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+from mpc.certs import is_name
+from mpc.errors import ConfigError
+from mpc.transport.tls import Tls
+
+_WORDS: dict[type, str] = {str: "a text in quotes", int: "a whole number", float: "a number", bool: "true or false", list: "a list of tables"}
+_TLS = ("authority", "certificate", "key")
+_FIELDS: dict[str, type] = {
+    "me": str, "suite": str, "ring": int, "fraction_bits": int, "timeout": float, "authority": str,
+    "certificate": str, "key": str, "dealer": str, "insecure_no_tls": bool, "parties": list,
+}  # fmt: skip
+_PARTY: dict[str, type] = {"name": str, "address": str}
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """A party's name, as in its certificate, and where it listens."""
+
+    name: str
+    host: str
+    port: int
+
+    @property
+    def address(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """What one process knows before it meets the others; ``tls`` is None only under ``insecure_no_tls``."""
+
+    me: str
+    parties: tuple[Peer, ...]
+    tls: Tls | None
+    suite: str = "additive"
+    ring: int = 64
+    fraction_bits: int = 16
+    timeout: float = 60.0
+    dealer: str | None = None
+
+    @property
+    def rank(self) -> int:
+        """Our place among the parties; the dealer's comes after the last party's."""
+        ranks = [party.name for party in self.parties]
+        return ranks.index(self.me) if self.me in ranks else len(ranks)
+
+
+def load(path: Path) -> Config:
+    """Read and check ``path``; a ``ConfigError`` names the field and what it should be."""
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read ({error.strerror}): give the path of a configuration file") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not a TOML file: {error}") from None
+    return _Reader(path).config(table)
+
+
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    path: Path
+
+    def fail(self, field: str, message: str) -> NoReturn:
+        raise ConfigError(f"{self.path}: {field!r} {message}")
+
+    def check(self, table: Mapping[str, object], fields: Mapping[str, type], required: Iterable[str], where: str = "") -> None:
+        """Every field is known and of its type, and the required ones are there."""
+        for field, value in table.items():
+            if field not in fields:
+                near = difflib.get_close_matches(field, fields, 1)
+                hint = f"did you mean {near[0]!r}?" if near else f"expected one of {', '.join(fields)}"
+                self.fail(where + field, f"is not a known field: {hint}")
+            expected = fields[field]
+            fits = isinstance(value, (int, float) if expected is float else expected)
+            if not fits or (isinstance(value, bool) and expected is not bool):
+                self.fail(where + field, f"must be {_WORDS[expected]}, not {value!r}")
+        for field in required:
+            if field not in table:
+                self.fail(where + field, f"is missing: expected {_WORDS[fields[field]]}")
+
+    def config(self, table: dict[str, object]) -> Config:
+        self.check(table, _FIELDS, ("me", "parties"))
+        parties = self.parties(table["parties"])
+        names = [party.name for party in parties]
+        dealer = table.get("dealer")
+        if isinstance(dealer, str):
+            if dealer.lower() in (name.lower() for name in names):
+                self.fail("dealer", f"is also a party, {dealer!r}: a dealer that takes part would know the secrets")
+            self.name("dealer", dealer)
+            names.append(dealer)
+        if table["me"] not in names:
+            self.fail("me", f"is {table['me']!r}, expected one of the names {', '.join(names)}")
+        rest = {field: table[field] for field in ("me", "suite", "ring", "fraction_bits", "dealer") if field in table}
+        for field, least in (("ring", 1), ("fraction_bits", 0)):
+            value = table.get(field, least)
+            if isinstance(value, int) and value < least:
+                self.fail(field, f"must be at least {least}, not {value}")
+        timeout = table.get("timeout", 60)
+        if not isinstance(timeout, int | float) or not 0 < timeout < math.inf:
+            self.fail("timeout", f"must be a positive number of seconds, not {timeout!r}")
+        return Config(parties=parties, tls=self.tls(table), timeout=float(timeout), **rest)  # type: ignore[arg-type]
+
+    def tls(self, table: Mapping[str, object]) -> Tls | None:
+        if table.get("insecure_no_tls", False):
+            for field in _TLS:
+                if field in table:
+                    self.fail(field, "contradicts 'insecure_no_tls': remove one of them")
+            return None
+        self.check(table, _FIELDS, _TLS)
+        paths = {field: self.path.parent / str(table[field]) for field in _TLS}
+        for field, path in paths.items():
+            if not path.is_file():
+                self.fail(field, f"names a file that is not there, {path}: expected a PEM file")
+        return Tls(**paths)
+
+    def parties(self, tables: object) -> tuple[Peer, ...]:
+        assert isinstance(tables, list)
+        parties: list[Peer] = []
+        names: set[str] = set()
+        addresses: set[tuple[str, int]] = set()
+        for number, table in enumerate(tables):
+            where = f"parties[{number}]."
+            if not isinstance(table, dict):
+                self.fail(f"parties[{number}]", f"must be a table with name and address, not {table!r}")
+            self.check(table, _PARTY, _PARTY, where)
+            self.name(f"{where}name", table["name"])
+            peer = Peer(table["name"], *self.address(f"{where}address", table["address"]))
+            if peer.name.lower() in names:
+                self.fail(f"{where}name", f"repeats {peer.name!r}: every party needs its own name")
+            if (peer.host.lower(), peer.port) in addresses:
+                self.fail(f"{where}address", f"repeats {peer.address}: every party needs its own address")
+            names.add(peer.name.lower())
+            addresses.add((peer.host.lower(), peer.port))
+            parties.append(peer)
+        if len(parties) < 2:
+            self.fail("parties", f"must list at least 2 parties, not {len(parties)}")
+        return tuple(parties)
+
+    def name(self, field: str, name: str) -> None:
+        if not is_name(name):
+            self.fail(field, f"must be letters, digits and '-', joined by '.', not {name!r}")
+
+    def address(self, field: str, text: str) -> tuple[str, int]:
+        host, colon, port = text.rpartition(":")
+        bracketed = host.startswith("[") and host.endswith("]")
+        host = host[1:-1] if bracketed else host
+        if not colon or not host or (":" in host) is not bracketed:
+            self.fail(field, f"must be \"host:port\" or \"[IPv6]:port\", not {text!r}")
+        if not (port.isascii() and port.isdigit() and len(port) <= 5 and 1 <= int(port) <= 65535):
+            self.fail(field, f"must end in a port from 1 to 65535, not {port!r}")
+        return host, int(port)

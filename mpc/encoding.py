@@ -1,0 +1,95 @@
+"""How numbers lie in a ring: integers read as signed, and fixed point.
+
+Encoding checks the range and refuses what does not fit, naming the limits; decoding is total.
+
+``INT``        x ↦ x mod 2^k                     −2^(k−1) ≤ x < 2^(k−1)
+``Fixed(f)``   x ↦ round(x·2^f) mod 2^k          |x| < 2^(k−2−f), the range in which truncation is exact
+               up to one unit in the last place (``protocols/truncation.py``)
+"""
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from mpc.errors import EncodingError
+from mpc.ring import NDArray, Ring, RingArray
+
+
+class Kind(Protocol):
+    """A way to read ring elements as numbers."""
+
+    @property
+    def fraction(self) -> int:
+        """Fractional bits."""
+        ...
+
+    def encode(self, values: Any, ring: Ring) -> RingArray: ...
+    def decode(self, x: RingArray) -> NDArray: ...
+
+
+def numeric(values: Any, what: str = "a value") -> NDArray:
+    """``values`` as an array of integers or floats, or an ``EncodingError`` that says why not."""
+    try:
+        array = np.asarray(values)
+    except ValueError as error:         # ragged nested lists
+        raise EncodingError(f"{what} is not a rectangular array: {str(error).split('.')[0]}") from None
+    if array.dtype.kind not in "biuf":
+        hint = "; integers must fit 64 bits" if array.dtype == object else ""
+        raise EncodingError(f"{what} of dtype {array.dtype} cannot be shared; use integers or floats{hint}")
+    return array
+
+
+@dataclass(frozen=True, slots=True)
+class Int:
+    """Signed integers modulo 2^k."""
+
+    @property
+    def fraction(self) -> int:
+        return 0
+
+    def encode(self, values: Any, ring: Ring) -> RingArray:
+        array = numeric(values)
+        if array.dtype.kind == "f":
+            raise EncodingError("floating-point values cannot be shared as integers; round them first or share as fixed point")
+        limit = 1 << (ring.bits - 1)
+        if array.size and array.dtype.kind != "b" and (int(array.max()) >= limit or int(array.min()) < -limit):
+            raise EncodingError(f"an integer lies outside [-2^{ring.bits - 1}, 2^{ring.bits - 1}), the range of {ring.name}")
+        return ring(array)
+
+    def decode(self, x: RingArray) -> NDArray:
+        return x.data.view(f"<i{x.ring.itemsize}")
+
+    def __str__(self) -> str:
+        return "int"
+
+
+@dataclass(frozen=True, slots=True)
+class Fixed:
+    """Real numbers rounded to multiples of 2^-fraction."""
+
+    fraction: int
+
+    def encode(self, values: Any, ring: Ring) -> RingArray:
+        array = numeric(values)
+        limit = ring.bits - 2 - self.fraction
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            raise EncodingError("NaN or infinity cannot be shared; remove or replace such values first")
+        if array.size and not (float(array.max()) < 2.0 ** limit and float(array.min()) > -(2.0 ** limit)):
+            raise EncodingError(
+                f"a value lies outside ±2^{limit}, the range of fixed point with {self.fraction} fractional bits "
+                f"over {ring.name}; scale the data or choose fewer fractional bits")
+        if array.dtype.kind in "biu":
+            return RingArray(ring, ring(array).data << ring.dtype.type(self.fraction))
+        scaled = array * np.float64(2.0 ** self.fraction)
+        return ring(np.rint(scaled, out=scaled if isinstance(scaled, np.ndarray) else None).astype(np.int64))
+
+    def decode(self, x: RingArray) -> NDArray:
+        return x.data.view(f"<i{x.ring.itemsize}") * np.float64(2.0 ** -self.fraction)
+
+    def __str__(self) -> str:
+        return f"fixed({self.fraction})"
+
+
+INT = Int()

@@ -1,0 +1,45 @@
+"""Everything that goes wrong on purpose, as one small tree.
+
+MpcError
+├── EncodingError       a value, dtype or shape that cannot be shared (also a ValueError)
+├── ConfigError         a configuration file, certificate or command-line value is wrong
+├── TransportError      bytes do not get through
+│   ├── PartyLost       a peer is gone, silent, or gave up
+│   └── HandshakeError  a peer is not who, or does not run what, was agreed
+└── WireError           what arrived is not a frame both sides could have agreed on
+    └── DesyncError     the parties no longer run the same program
+
+A message says what was wrong and what to do about it, and never contains a secret.
+"""
+
+
+class MpcError(Exception):
+    """Base of every error this engine raises on purpose."""
+
+
+class EncodingError(MpcError, ValueError):
+    """A value does not fit the encoding: range, NaN, dtype."""
+
+
+class ConfigError(MpcError):
+    """A configuration file, a certificate or an option is wrong."""
+
+
+class TransportError(MpcError):
+    """Bytes do not get through to a peer or from it."""
+
+
+class PartyLost(TransportError):
+    """A peer is gone: it closed the link, said nothing for too long, or reported a failure."""
+
+
+class HandshakeError(TransportError):
+    """A peer's identity, program, suite or parameters are not the agreed ones."""
+
+
+class WireError(MpcError):
+    """A frame has the wrong form, number or length."""
+
+
+class DesyncError(WireError):
+    """Peers are at different places of the program, or run different programs."""

@@ -1,0 +1,105 @@
+"""What a run took: rounds, bytes and seconds by operation; and what it would take on another network."""
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from time import perf_counter
+from typing import Any
+
+
+@dataclass(slots=True)
+class Usage:
+    """What one kind of operation took at one party."""
+
+    calls: int = 0
+    rounds: int = 0
+    sent: int = 0
+    received: int = 0
+    computing: float = 0.0
+    waiting: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """A link model: every round costs half a round-trip time, bytes leave at the given rate."""
+
+    rtt: float                          # seconds
+    rate: float                         # bytes per second
+    name: str = ""
+
+    @classmethod
+    def parse(cls, text: str) -> Network:
+        """``lan`` (0.2 ms, 10 Gbit/s), ``wan`` (50 ms, 100 Mbit/s) or ``RTTms,Mbps``."""
+        known = {"lan": cls(0.2e-3, 10e9 / 8, "lan"), "wan": cls(50e-3, 100e6 / 8, "wan")}
+        if text in known:
+            return known[text]
+        rtt, rate = text.split(",")
+        if not (0 <= float(rtt) < 1e6 and 0 < float(rate) < 1e9):
+            raise ValueError(text)
+        return cls(float(rtt) * 1e-3, float(rate) * 1e6 / 8, f"{float(rtt):g} ms, {float(rate):g} Mbit/s")
+
+    def seconds(self, computing: float, rounds: int, sent: int) -> float:
+        return computing + rounds * self.rtt / 2 + sent / self.rate
+
+
+@dataclass(slots=True)
+class Meter:
+    """Counts by operation.  Payload and 64-byte headers both count as bytes; TLS's own do not."""
+
+    operations: dict[str, Usage] = field(default_factory=dict)
+    rounds: int = 0
+    frames: int = 0
+    trace: list[dict[str, Any]] | None = None
+    started: float = field(default_factory=perf_counter)
+    _deepest: dict[str, int] = field(default_factory=dict)
+
+    def of(self, label: str) -> Usage:
+        usage = self.operations.get(label)
+        if usage is None:
+            usage = self.operations[label] = Usage()
+        return usage
+
+    def computed(self, label: str, start: float, end: float) -> None:
+        self.of(label).computing += end - start
+        if self.trace is not None and end - start > 20e-6:
+            self._event(label, "computing", start, end, {})
+
+    def exchanged(self, labels: Iterable[str], depth: int) -> None:
+        """A batch with messages of these operations was delivered, as round number ``depth``."""
+        self.rounds = max(self.rounds, depth)
+        for label in labels:
+            if depth > self._deepest.get(label, 0):
+                self._deepest[label] = depth
+                self.of(label).rounds += 1
+
+    def waited(self, labels: list[str], start: float, end: float, received: int) -> None:
+        for label in labels:
+            self.of(label).waiting += (end - start) / len(labels)
+        if self.trace is not None:
+            self._event(", ".join(labels), "exchanging", start, end, {"bytes received": received})
+
+    def _event(self, name: str, category: str, start: float, end: float, args: dict[str, Any]) -> None:
+        assert self.trace is not None
+        self.trace.append({"name": name, "cat": category, "ph": "X", "tid": category,
+                           "ts": (start - self.started) * 1e6, "dur": (end - start) * 1e6, "args": args})
+
+    @property
+    def sent(self) -> int:
+        return sum(u.sent for u in self.operations.values())
+
+    @property
+    def received(self) -> int:
+        return sum(u.received for u in self.operations.values())
+
+    @property
+    def computing(self) -> float:
+        return sum(u.computing for u in self.operations.values())
+
+    @property
+    def waiting(self) -> float:
+        return sum(u.waiting for u in self.operations.values())
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"operations": {k: asdict(u) for k, u in self.operations.items()}, "rounds": self.rounds,
+                "frames": self.frames, "sent": self.sent, "received": self.received,
+                "computing": self.computing, "waiting": self.waiting, "seconds": perf_counter() - self.started}

@@ -1,0 +1,170 @@
+"""A party: a seat's rank, its links, and the loop that turns batches of rounds into frames.
+
+The only object that touches a transport.  ``start`` begins a protocol, ``finish`` exchanges batches
+until it is done.  Up to ``window`` batches are under way at a time (only pipelines use more than one);
+all parties post and deliver in the same order, so no frame needs a name to be found.
+"""
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from time import perf_counter
+from typing import TypeVar
+
+import numpy as np
+
+from mpc.errors import DesyncError, MpcError
+from mpc.frames import ABORT, BYE, HEADER, Header, Link, notice
+from mpc.meter import Meter
+from mpc.ring import RingArray
+from mpc.rounds import Batch, Flow, Scheduler, Task
+from mpc.seat import Seat
+from mpc.transport import Transport
+
+T = TypeVar("T")
+
+#: Batches under way at a time.  Two keep the network busy on a LAN and the data in the cache.
+WINDOW = 2
+
+
+class _Posted:
+    """A batch under way: what is due from whom, and the digest its frames must carry."""
+
+    __slots__ = ("batch", "digests", "due", "labels", "operation")
+
+    def __init__(self, batch: Batch, operation: str, labels: list[str]) -> None:
+        self.batch, self.operation, self.labels = batch, operation, labels
+        self.due: dict[int, int] = {}               # payload bytes by peer
+        self.digests: dict[int, bytes] = {}
+
+
+class Party:
+    """One participant of one session."""
+
+    def __init__(self, transport: Transport, *, window: int = WINDOW, meter: Meter | None = None,
+                 names: dict[int, str] | None = None) -> None:
+        self.rank, self.size = transport.rank, transport.size
+        self.meter = meter or Meter()
+        self.seat: Seat | None = None               # known after take_seat; its positions enter the digest
+        self.on_progress: Callable[[str, int], None] | None = None
+        self._transport, self._window, self._names = transport, window, names or {}
+        self._scheduler = Scheduler(self.meter.computed)
+        self._links: dict[int, Link] = {}
+        self._posted: deque[_Posted] = deque()
+
+    def name(self, peer: int) -> str:
+        return self._names.get(peer) or ("the dealer" if peer == self.size else f"party {peer}")
+
+    def start(self, flow: Flow[T], label: str = "setup") -> Task[T]:
+        """Begin a protocol: its local part runs now, its messages wait for company."""
+        self.meter.of(label).calls += 1
+        return self._scheduler.spawn(flow, label)
+
+    def finish(self, task: Task[T]) -> T:
+        """Exchange batches until this protocol is done; others move along."""
+        while not task.done:
+            self.post()
+            self.deliver()
+        return task.result()
+
+    def run(self, flow: Flow[T], label: str = "setup") -> T:
+        return self.finish(self.start(flow, label))
+
+    def post(self) -> None:
+        """Send the frames of all batches that are ready, as far as the window allows."""
+        while len(self._posted) < self._window:
+            batch = self._scheduler.collect()
+            if batch is None:
+                break
+            self._posted.append(self._post(batch))
+
+    def deliver(self) -> None:
+        """Wait for the frames of the oldest batch under way, check them, and resume its protocols."""
+        if not self._posted:
+            raise DesyncError("a protocol waits, but nothing is being exchanged: a party left out a round")
+        posted = self._posted.popleft()
+        start = perf_counter()
+        payloads = self._receive(posted)
+        end = perf_counter()
+        self.meter.waited(posted.labels, start, end, sum(posted.due.values()))
+        self.meter.exchanged(posted.labels, posted.batch.depth)
+        if self.on_progress:
+            self.on_progress(posted.operation, posted.batch.depth)
+        at = dict.fromkeys(payloads, 0)
+        inboxes = []
+        for task, round_ in zip(posted.batch.tasks, posted.batch.rounds, strict=True):
+            inbox = {}
+            for peer, specs in round_.recv.items():
+                arrays = []
+                for spec in specs:
+                    lo = at[peer]
+                    at[peer] = hi = lo + spec.nbytes
+                    arrays.append(RingArray(spec.ring, spec.ring.decode(payloads[peer][lo:hi], spec.shape)))
+                self.meter.of(task.label).received += sum(s.nbytes for s in specs)
+                inbox[peer] = tuple(arrays)
+            inboxes.append(inbox)
+        self._scheduler.deliver(posted.batch, inboxes)
+
+    def _post(self, batch: Batch) -> _Posted:
+        labels = list(dict.fromkeys(task.label for task in batch.tasks))
+        posted = _Posted(batch, "+".join(labels), labels)
+        buffers: dict[int, list[memoryview]] = {}
+        sizes: dict[int, int] = {}
+        facts: dict[int, list[str]] = {}
+        for task, round_ in zip(batch.tasks, batch.rounds, strict=True):
+            for peer, arrays in round_.send.items():
+                views = [a.ring.encode(a.data) for a in arrays]
+                nbytes = sum(v.nbytes for v in views)
+                buffers.setdefault(peer, []).extend(v for v in views if v.nbytes)
+                sizes[peer] = sizes.get(peer, 0) + nbytes
+                self.meter.of(task.label).sent += nbytes
+            for peer, specs in round_.recv.items():
+                posted.due[peer] = posted.due.get(peer, 0) + sum(s.nbytes for s in specs)
+            for peer in round_.send.keys() | round_.recv.keys():
+                out = ",".join(str(a.spec) for a in round_.send.get(peer, ()))
+                back = ",".join(map(str, round_.recv.get(peer, ())))
+                up, down = (out, back) if self.rank < peer else (back, out)
+                name = task.label if peer < self.size else ""
+                facts.setdefault(peer, []).append(f"{name}/{round_.tag}:{up};{down}")
+        for peer, said in facts.items():
+            link = self._links.get(peer)
+            if link is None:
+                link = self._links[peer] = Link()
+            if self.seat is not None and peer < self.size:
+                said.append(self.seat.position(peer))
+            link.extend(said)
+            posted.digests[peer] = link.digest
+            if peer in sizes:
+                header = link.seal(sizes[peer], posted.operation)
+                self.meter.of(labels[0]).sent += HEADER.size
+                self.meter.frames += 1
+                self._transport.post(peer, [memoryview(header), *buffers[peer]])
+        return posted
+
+    def _receive(self, posted: _Posted) -> dict[int, memoryview]:
+        headers = {peer: bytearray(HEADER.size) for peer in posted.due}
+        self._transport.collect({peer: memoryview(h) for peer, h in headers.items()})
+        for peer, data in headers.items():
+            self._links[peer].check(Header.parse(data), posted.digests[peer], posted.due[peer],
+                                    self.name(peer), posted.operation)
+        self.meter.of(posted.labels[0]).received += HEADER.size * len(headers)
+        payloads = {peer: memoryview(np.empty(n, np.uint8)) for peer, n in posted.due.items()}
+        self._transport.collect({peer: view for peer, view in payloads.items() if view.nbytes})
+        return payloads
+
+    def close(self, error: BaseException | None = None) -> None:
+        """Say goodbye, or why not, and close the links: whoever waits for this party ends at once."""
+        said = notice(BYE, "") if error is None else notice(ABORT, reason(error))
+        try:
+            for peer in [*range(self.size), *([self.size] if self.size in self._links else [])]:
+                if peer != self.rank:
+                    self._transport.post(peer, [memoryview(said)])
+            self._transport.flush()
+        except MpcError:
+            pass                                    # the peer is gone already; there is nobody to tell
+        self._transport.close()
+
+
+def reason(error: BaseException) -> str:
+    """What peers may know of a failure: its kind, and whom it lost; never a message of the user's own."""
+    return getattr(error, "brief", type(error).__name__)

@@ -1,0 +1,67 @@
+"""The only source of randomness: AES-128 in counter mode, keyed by HKDF with a label per use.
+
+Seeds come from the operating system.  Two parties that hold the same seed draw the same elements as
+long as they draw in the same order, which the round scheduler sees to and every frame's digest checks.
+
+Source   NIST SP 800-38A (CTR), RFC 5869 (HKDF-SHA256).  A stream is one key used once, from counter 0,
+         far below the 2**64 blocks at which counter mode stops looking random.
+"""
+from __future__ import annotations
+
+import os
+
+import numpy as np
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from mpc.ring import RingArray, Spec
+
+SEED_BYTES = 32
+_ZEROS = memoryview(bytes(1 << 18))
+_SMALL, _POOL = 512, 8192
+
+
+class Stream:
+    """A stream of uniform ring elements.  ``position`` counts the bytes drawn so far."""
+
+    __slots__ = ("_at", "_cipher", "_pool", "position")
+
+    def __init__(self, seed: bytes, label: str) -> None:
+        key = HKDF(SHA256(), 16, salt=None, info=b"mpc/1 " + label.encode()).derive(seed)
+        self._cipher = Cipher(algorithms.AES(key), modes.CTR(bytes(16))).encryptor()
+        self._pool, self._at = b"", 0
+        self.position = 0
+
+    @classmethod
+    def fresh(cls, label: str) -> Stream:
+        """A stream that nobody else knows."""
+        return cls(os.urandom(SEED_BYTES), label)
+
+    def draw(self, spec: Spec) -> RingArray:
+        """The next uniform elements.  Never draws the same bytes twice."""
+        n = spec.nbytes
+        self.position += n
+        if n <= _SMALL:                 # single elements: one call into the cipher serves many draws
+            if self._at + n > len(self._pool):
+                self._pool, self._at = self._cipher.update(_ZEROS[:_POOL]), 0
+            start, self._at = self._at, self._at + n
+            return RingArray(spec.ring, spec.ring.decode(memoryview(self._pool)[start:start + n], spec.shape))
+        out = np.empty(spec.shape, spec.ring.dtype)
+        self._fill(memoryview(out.reshape(-1).view(np.uint8)))
+        return RingArray(spec.ring, out)
+
+    def bytes(self, n: int) -> bytes:
+        """The next n bytes, for keys."""
+        self.position += n
+        out = bytearray(n)
+        self._fill(memoryview(out))
+        return bytes(out)
+
+    def _fill(self, out: memoryview) -> None:
+        for lo in range(0, len(out), len(_ZEROS)):
+            piece = out[lo:lo + len(_ZEROS)]
+            self._cipher.update_into(_ZEROS[:len(piece)], piece)
+
+    def __repr__(self) -> str:
+        return f"<Stream at {self.position}>"

@@ -1,0 +1,178 @@
+"""Finite rings, and arrays over them.
+
+A ``Ring`` says how elements are stored and combined and has exactly one encoding into bytes; a
+``RingArray`` is an ndarray that remembers its ring; a ``Spec`` is what a receiver must know to expect
+an array: ring and shape, hence the number of bytes.  Mixing rings is a ``TypeError``.
+"""
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mpc.errors import WireError
+
+NDArray = npt.NDArray[Any]
+Shape = tuple[int, ...]
+
+#: Matrix products with fewer word products than this are left to NumPy: the compiler is not worth waking.
+_SMALL_MATMUL = 1 << 22
+
+
+class Ring(ABC):
+    """A finite commutative ring with arithmetic on whole arrays."""
+
+    name: str
+    bits: int
+    itemsize: int                       # bytes per element on the wire
+    dtype: np.dtype[Any]
+
+    @abstractmethod
+    def add(self, x: NDArray, y: NDArray) -> NDArray: ...
+    @abstractmethod
+    def sub(self, x: NDArray, y: NDArray) -> NDArray: ...
+    @abstractmethod
+    def neg(self, x: NDArray) -> NDArray: ...
+    @abstractmethod
+    def mul(self, x: NDArray, y: NDArray) -> NDArray: ...
+    @abstractmethod
+    def matmul(self, x: NDArray, y: NDArray) -> NDArray: ...
+
+    def sum(self, x: NDArray, axis: Any = None) -> NDArray:
+        return np.asarray(np.add.reduce(x, axis=axis, dtype=self.dtype))
+
+    def __call__(self, x: Any) -> RingArray:
+        """Integers (of any sign, reduced) as elements of this ring."""
+        return RingArray(self, np.asarray(x).astype(self.dtype, casting="unsafe", copy=False))
+
+    def zeros(self, shape: Shape) -> RingArray:
+        return RingArray(self, np.zeros(shape, self.dtype))
+
+    def empty(self, shape: Shape) -> RingArray:
+        return RingArray(self, np.empty(shape, self.dtype))
+
+    def encode(self, x: NDArray) -> memoryview:
+        """The one encoding of ``x``: its elements in C order, little-endian; a view where possible."""
+        flat = np.ascontiguousarray(x, self.dtype).reshape(-1)
+        return memoryview(flat.view(np.uint8))
+
+    def decode(self, data: memoryview, shape: Shape) -> NDArray:
+        """A view of ``data`` as an array; ``WireError`` unless it has exactly the bytes for ``shape``."""
+        if data.nbytes != self.itemsize * math.prod(shape):
+            raise WireError(f"{data.nbytes} bytes arrived for an array {shape} over {self.name}")
+        return np.frombuffer(data, self.dtype).reshape(shape)
+
+    def __repr__(self) -> str:
+        return self.name
+
+
+class Z2k(Ring):
+    """Integers modulo 2**32 or 2**64: unsigned words with the processor's own wrap-around."""
+
+    def __init__(self, bits: int) -> None:
+        self.name, self.bits, self.itemsize = f"Z_2^{bits}", bits, bits // 8
+        self.dtype = np.dtype(f"<u{self.itemsize}")
+
+    def add(self, x: NDArray, y: NDArray) -> NDArray:
+        return np.asarray(np.add(x, y))
+
+    def sub(self, x: NDArray, y: NDArray) -> NDArray:
+        return np.asarray(np.subtract(x, y))
+
+    def neg(self, x: NDArray) -> NDArray:
+        return np.asarray(np.negative(x))
+
+    def mul(self, x: NDArray, y: NDArray) -> NDArray:
+        return np.asarray(np.multiply(x, y))
+
+    def matmul(self, x: NDArray, y: NDArray) -> NDArray:
+        rows = x.size // max(1, x.shape[-1])
+        if x.ndim != 2 or y.ndim != 2 or rows * y.size < _SMALL_MATMUL:
+            if x.ndim > 2 and y.ndim == 2:      # a stack of matrices times one: a single tall product
+                return self.matmul(x.reshape(-1, x.shape[-1]), y).reshape(*x.shape[:-1], y.shape[-1])
+            if x.ndim > 2 and y.ndim == x.ndim and x.shape[:-2] == y.shape[:-2] and x.shape[-2] * y[0].size > _SMALL_MATMUL:
+                return np.stack([self.matmul(a, b) for a, b in zip(x, y, strict=True)])
+            return np.asarray(np.matmul(x, y))
+        from mpc import kernels
+        return kernels.matmul(x, y)
+
+
+Z64, Z32 = Z2k(64), Z2k(32)
+RINGS: dict[int, Z2k] = {64: Z64, 32: Z32}
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """What a receiver expects: fixes the number of bytes before one of them arrives."""
+
+    ring: Ring
+    shape: Shape
+
+    @property
+    def size(self) -> int:
+        return math.prod(self.shape)
+
+    @property
+    def nbytes(self) -> int:
+        return self.ring.itemsize * math.prod(self.shape)
+
+    def __str__(self) -> str:
+        return f"{self.ring.name}{list(self.shape)}"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RingArray:
+    """An ndarray and its ring.  May be a share: it never prints what it holds."""
+
+    ring: Ring
+    data: NDArray
+
+    @property
+    def shape(self) -> Shape:
+        return self.data.shape
+
+    @property
+    def size(self) -> int:
+        return self.data.size
+
+    @property
+    def spec(self) -> Spec:
+        return Spec(self.ring, self.data.shape)
+
+    def _with(self, other: RingArray) -> NDArray:
+        if self.ring is not other.ring:
+            raise TypeError(f"cannot combine an array over {self.ring} with one over {other.ring}")
+        return other.data
+
+    def __add__(self, other: RingArray) -> RingArray:
+        return RingArray(self.ring, self.ring.add(self.data, self._with(other)))
+
+    def __sub__(self, other: RingArray) -> RingArray:
+        return RingArray(self.ring, self.ring.sub(self.data, self._with(other)))
+
+    def __neg__(self) -> RingArray:
+        return RingArray(self.ring, self.ring.neg(self.data))
+
+    def __mul__(self, other: RingArray) -> RingArray:
+        return RingArray(self.ring, self.ring.mul(self.data, self._with(other)))
+
+    def __matmul__(self, other: RingArray) -> RingArray:
+        return RingArray(self.ring, self.ring.matmul(self.data, self._with(other)))
+
+    def __rshift__(self, bits: int) -> RingArray:
+        return RingArray(self.ring, self.data >> self.ring.dtype.type(bits))
+
+    def __getitem__(self, index: Any) -> RingArray:
+        return RingArray(self.ring, np.asarray(self.data[index]))
+
+    def map(self, f: Callable[[NDArray], NDArray]) -> RingArray:
+        """Apply a function that moves elements around (reshape, transpose, …)."""
+        return RingArray(self.ring, np.asarray(f(self.data)))
+
+    def __repr__(self) -> str:
+        return f"<array {self.shape} over {self.ring}>"

@@ -1,0 +1,85 @@
+"""TLS 1.3 with certificates on both sides: contexts for it, and words for how it fails."""
+from __future__ import annotations
+
+import ssl
+from dataclasses import dataclass
+from pathlib import Path
+
+from mpc.errors import ConfigError
+
+_REASONS = {  # X509_V_ERR_* of OpenSSL
+    7: "certificate of another authority",
+    9: "certificate is not yet valid: compare the clocks",
+    10: "certificate has expired",
+    18: "certificate of another authority",
+    19: "certificate of another authority",
+    20: "certificate of another authority",
+    21: "certificate of another authority",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """Where a party's certificate lies, its key, and the authority that signed everybody's."""
+
+    authority: Path
+    certificate: Path
+    key: Path
+
+    def client(self) -> ssl.SSLContext:
+        """For links that we open; checks the server's certificate and its name."""
+        return self._context(ssl.PROTOCOL_TLS_CLIENT)
+
+    def server(self) -> ssl.SSLContext:
+        """For links that we accept; demands a certificate (the name is checked once the peer has claimed one)."""
+        context = self._context(ssl.PROTOCOL_TLS_SERVER)
+        context.verify_mode = ssl.CERT_REQUIRED
+        context.num_tickets = 0  # no resumption: every link proves who it is
+        return context
+
+    def _context(self, side: int) -> ssl.SSLContext:
+        context = ssl.SSLContext(side)
+        context.minimum_version = ssl.TLSVersion.TLSv1_3
+        try:
+            context.load_verify_locations(self.authority)
+        except (OSError, ssl.SSLError) as error:
+            raise ConfigError(f"{self.authority} is not an authority's certificate in PEM form ({_word(error)})") from None
+        try:
+            context.load_cert_chain(self.certificate, self.key, password=self._encrypted)
+        except (OSError, ssl.SSLError) as error:
+            raise ConfigError(f"{self.certificate} and {self.key} are not a certificate and its key ({_word(error)})") from None
+        return context
+
+    def _encrypted(self) -> str:
+        # Without this callback OpenSSL would stop and ask the terminal.
+        raise ConfigError(f"{self.key} is encrypted: give an unencrypted key that only you can read (mode 0600)")
+
+
+def names(socket: ssl.SSLSocket) -> list[str]:
+    """The DNS names in the peer's verified certificate."""
+    certificate = socket.getpeercert() or {}
+    return [str(entry[1]) for entry in certificate.get("subjectAltName", ()) if entry[0] == "DNS"]
+
+
+def refusal(error: ssl.SSLError) -> str | None:
+    """Why the other side turned our certificate down, if that is what ``error`` says."""
+    reason = error.reason or ""
+    alerts = {"UNKNOWN_CA": "it trusts another authority", "CERTIFICATE_EXPIRED": "it has expired"}
+    for alert, words in alerts.items():
+        if reason.endswith(alert) and "ALERT" in reason:
+            return words
+    return _word(error) if "ALERT" in reason and ("CERTIFICATE" in reason or "DECRYPT" in reason) else None
+
+
+def explain(error: ssl.SSLError) -> str:
+    """In words, why a TLS handshake failed on this side."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return _REASONS.get(error.verify_code, f"certificate not accepted: {error.verify_message}")
+    if error.reason == "PEER_DID_NOT_RETURN_A_CERTIFICATE":
+        return "it showed no certificate"
+    return f"it does not speak TLS 1.3 as we do ({_word(error)})"
+
+
+def _word(error: OSError) -> str:
+    reason = getattr(error, "reason", None)
+    return reason.lower().replace("_", " ") if isinstance(reason, str) else error.strerror or type(error).__name__

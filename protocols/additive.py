@@ -1,0 +1,79 @@
+"""Additive sharing over Z_2^k, products by Beaver's triples; all parties but one may be curious.
+
+x = x_0 + … + x_{n−1}.  A party hides its input behind pads that it shares with each of the others, so
+sharing sends nothing; opening sends one's part to everybody; addition is local.
+
+Threat   semi-honest, n−1 of n corrupt; as strong as the source of correlated randomness.
+Cost     see ``costs``.
+Source   Beaver 1991 (products); sharing by pairwise pads is pseudorandom secret sharing as in Cramer,
+         Damgård, Ishai, TCC 2005, for the threshold n−1.
+"""
+from __future__ import annotations
+
+from functools import partial, reduce
+from operator import add
+
+import numpy as np
+
+from mpc.ring import RingArray, Spec
+from mpc.rounds import exchange
+from mpc.seat import Seat
+from protocols import beaver, truncation
+from protocols.bilinear import Bilinear
+from protocols.prep import Prep
+from protocols.suite import Cost, Share, Suite, Threat, broadcast, elementwise
+
+
+class Additive(Suite):
+    """n ≥ 2 parties; needs a ``Prep``."""
+
+    name = "additive"
+    summary = "additive shares, Beaver triples"
+    threat = Threat("semi-honest", "n-1 of n")
+    cites = ("Beaver, CRYPTO 1991", "Cramer, Damgård, Ishai, TCC 2005", "ePrint 2020/338")
+    parties = (2, None)
+    costs = {
+        "input": Cost(0, lambda n: 0, "nothing"),
+        "open": Cost(1, lambda n: n - 1, "n-1 elements"),
+        "multiply": Cost(1, lambda n: 2 * (n - 1), "2(n-1) elements"),
+        "matmul": Cost(1, lambda n: n - 1, "n-1 elements per element of the operands"),
+        "truncate": Cost(1, lambda n: n - 1, "n-1 elements"),
+    }
+
+    def __init__(self, seat: Seat, prep: Prep) -> None:
+        super().__init__(seat)
+        self.prep = prep
+
+    def constant(self, value: RingArray) -> Share:
+        return Share(self, (value if self.seat.rank == 0 else value.map(lambda v: np.broadcast_to(v.dtype.type(0), v.shape)),))
+
+    async def input(self, owner: int, value: RingArray | None, spec: Spec) -> Share:
+        if self.seat.rank != owner:
+            return Share(self, (self.seat.pair[owner].draw(spec),))
+        assert value is not None
+        pads = (self.seat.pair[p].draw(spec) for p in self.seat.others)
+        return Share(self, (reduce(lambda part, pad: part - pad, pads, value),))
+
+    async def open(self, *xs: Share, to: int | None = None, tag: str = "open") -> tuple[RingArray, ...]:
+        mine = tuple(x.parts[0] for x in xs)
+        if to is None:
+            everyones = await broadcast(self.seat, *mine, tag=tag)
+        elif self.seat.rank != to:
+            await exchange({to: mine}, tag=tag)
+            return ()
+        else:
+            inbox = await exchange(recv=dict.fromkeys(self.seat.others, tuple(m.spec for m in mine)), tag=tag)
+            everyones = [mine, *inbox.values()]
+        return tuple(reduce(add, parts) for parts in zip(*everyones, strict=True))
+
+    async def bilinear(self, f: Bilinear, x: Share, y: Share) -> Share:
+        product = partial(beaver.multiply, self, self.prep, f)
+        if f.name == "multiply" and x.shape == y.shape:
+            return await elementwise(product, x, y)
+        return await product(x, y)
+
+    async def random(self, spec: Spec) -> Share:
+        return Share(self, (self.seat.own.draw(spec),))
+
+    async def truncate(self, x: Share, bits: int) -> Share:
+        return await elementwise(lambda x: truncation.truncate(self, self.prep, x, bits), x)

@@ -1,0 +1,236 @@
+"""The array a user computes with: NumPy on the outside, shares on the inside.
+
+Two tables say what NumPy's ufuncs and functions mean on secrets, one line per operation.  Whatever is
+not in them raises ``NotImplementedError`` with its name; what would leak or cannot work raises
+``TypeError`` and says what to do instead.  Nothing ever turns into an array of objects.
+"""
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mpc.encoding import INT, Fixed, Kind, numeric
+from mpc.errors import MpcError
+from mpc.ring import NDArray, Shape
+from mpc.rounds import Task
+from protocols.suite import Share, Suite, lift
+
+if TYPE_CHECKING:
+    from protocols.session import Session
+
+
+class Secret(np.lib.mixins.NDArrayOperatorsMixin):
+    """An array that no single party can read.  ``reveal()`` opens it, to all or to one."""
+
+    __slots__ = ("kind", "session", "shape", "tasks")
+    __array_priority__ = 100
+    __hash__ = None  # type: ignore[assignment]
+
+    def __init__(self, session: Session, tasks: tuple[Task[Share], ...], shape: Shape, kind: Kind) -> None:
+        self.session, self.tasks, self.shape, self.kind = session, tasks, shape, kind
+
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
+
+    @property
+    def size(self) -> int:
+        n = 1
+        for d in self.shape:
+            n *= d
+        return n
+
+    @property
+    def T(self) -> Secret:
+        return np.transpose(self)
+
+    def reveal(self, to: int | None = None) -> Any:
+        """The value, to every party or to party ``to`` alone (elsewhere ``None``).  One round."""
+        return self.session.reveal(self, to=to)
+
+    # -- NumPy's methods ---------------------------------------------------------------------------
+
+    def sum(self, axis: Any = None, keepdims: bool = False) -> Secret:
+        return np.sum(self, axis=axis, keepdims=keepdims)
+
+    def mean(self, axis: Any = None, keepdims: bool = False) -> Secret:
+        return np.mean(self, axis=axis, keepdims=keepdims)  # type: ignore[call-overload, no-any-return]
+
+    def var(self, axis: Any = None, ddof: float = 0, keepdims: bool = False) -> Secret:
+        return np.var(self, axis=axis, ddof=ddof, keepdims=keepdims)  # type: ignore[call-overload, no-any-return]
+
+    def cumsum(self, axis: Any = None) -> Secret:
+        return np.cumsum(self, axis=axis)
+
+    def prod(self, axis: Any = None, keepdims: bool = False) -> Secret:
+        return np.prod(self, axis=axis, keepdims=keepdims)
+
+    def dot(self, other: Any) -> Secret:
+        return np.dot(self, other)  # type: ignore[no-any-return]
+
+    def trace(self) -> Secret:
+        return np.trace(self)  # type: ignore[no-any-return]
+
+    def diagonal(self, offset: int = 0) -> Secret:
+        return np.diagonal(self, offset)
+
+    def reshape(self, *shape: Any) -> Secret:
+        return np.reshape(self, shape[0] if len(shape) == 1 else shape)
+
+    def ravel(self) -> Secret:
+        return np.ravel(self)
+
+    flatten = ravel
+
+    def transpose(self, *axes: Any) -> Secret:
+        return np.transpose(self, (axes[0] if len(axes) == 1 else axes) or None)
+
+    def swapaxes(self, a: int, b: int) -> Secret:
+        return np.swapaxes(self, a, b)
+
+    def squeeze(self, axis: Any = None) -> Secret:
+        return np.squeeze(self, axis)
+
+    def repeat(self, repeats: Any, axis: int | None = None) -> Secret:
+        return np.repeat(self, repeats, axis)
+
+    def copy(self) -> Secret:
+        return self                                 # immutable: there is nothing to protect it from
+
+    def __getitem__(self, index: Any) -> Secret:
+        if _secrets(index):
+            raise TypeError("a secret cannot be an index: which element is read would show")
+        return structural("index", lambda a: np.asarray(a[index]), self)
+
+    def __len__(self) -> int:
+        if not self.shape:
+            raise TypeError("len() of a secret without axes")
+        return self.shape[0]
+
+    def __iter__(self) -> Iterator[Secret]:
+        return (self[i] for i in range(len(self)))
+
+    # -- what would leak ---------------------------------------------------------------------------
+
+    def __bool__(self) -> bool:
+        raise TypeError("a secret cannot decide a branch; compute both sides and reveal what may be known")
+
+    def __int__(self) -> int:
+        raise TypeError("a secret does not become a number by itself; call .reveal()")
+
+    __float__ = __complex__ = __index__ = __int__  # type: ignore[assignment]
+
+    def __array__(self, *args: Any, **kwargs: Any) -> NDArray:
+        raise TypeError("a secret does not become an ndarray by itself; call .reveal(), or np.stack for several secrets")
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        raise TypeError("secrets are immutable; build a new one with np.where, np.concatenate or np.stack")
+
+    def __reduce__(self) -> Any:
+        raise TypeError("a secret cannot be pickled or copied out of its session")
+
+    def __repr__(self) -> str:
+        return f"<Secret {self.kind} array {self.shape}>"
+
+    # -- dispatch ----------------------------------------------------------------------------------
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        from protocols.tables import REDUCTIONS, UFUNCS
+        name = f"np.{ufunc.__name__}"
+        if kwargs.get("out") is not None:
+            raise TypeError(f"{name}: secrets are immutable; there is no out= (and no in-place operator on an ndarray)")
+        if method == "reduce" and ufunc in REDUCTIONS:
+            kwargs.setdefault("axis", 0)
+            return REDUCTIONS[ufunc](*inputs, **kwargs)
+        if method == "outer" and ufunc is np.multiply:
+            return np.outer(*inputs).reshape(np.shape(inputs[0]) + np.shape(inputs[1]))
+        make = UFUNCS.get(ufunc) if method == "__call__" else None
+        if make is None:
+            raise NotImplementedError(f"{name}{'' if method == '__call__' else '.' + method} on secrets is not available yet")
+        if kwargs:
+            raise NotImplementedError(f"{name} on secrets takes no {', '.join(kwargs)}=")
+        return make(*inputs)
+
+    def __array_function__(self, func: Callable[..., Any], types: Any, args: Any, kwargs: Any) -> Any:
+        from protocols.tables import FUNCTIONS
+        make = FUNCTIONS.get(func)
+        if make is None:
+            raise NotImplementedError(f"np.{func.__name__} on secrets is not available yet")
+        try:
+            return make(*args, **kwargs)
+        except TypeError as error:
+            if "unexpected keyword argument" in str(error):
+                option = str(error).split("'")[1]
+                raise NotImplementedError(f"np.{func.__name__} on secrets takes no {option}=") from None
+            raise
+
+
+def _secrets(x: Any) -> list[Secret]:
+    """All secrets in nested lists and tuples."""
+    if isinstance(x, Secret):
+        return [x]
+    return [s for item in x for s in _secrets(item)] if isinstance(x, list | tuple) else []
+
+
+def find_session(x: Any) -> Session:
+    return _secrets(list(x))[0].session
+
+
+def structural(label: str, f: Callable[..., Any], *xs: Secret) -> Any:
+    """A function of ndarrays that moves elements around, on secrets of one kind.  Local."""
+    kinds = {x.kind for x in xs}
+    assert len(kinds) == 1
+    shapes = f(*(np.empty(x.shape, "V0") for x in xs))
+    session, kind = xs[0].session, xs[0].kind
+    if not isinstance(shapes, list | tuple):
+        async def one(suite: Suite, *shares: Share) -> Share:
+            return lift(f, *shares)  # type: ignore[no-any-return]
+        return session.spawn(label, one, xs, shapes.shape, kind)
+
+    def nth(i: int) -> Callable[..., Any]:
+        async def one_of(suite: Suite, *shares: Share) -> Share:
+            return lift(lambda *arrays: f(*arrays)[i], *shares)  # type: ignore[no-any-return]
+        return one_of
+    return [session.spawn(label, nth(i), xs, piece.shape, kind) for i, piece in enumerate(shapes)]
+
+
+def constant(session: Session, values: Any, kind: Kind) -> Secret:
+    """A public value among secrets."""
+    array = session.public(values, kind)
+
+    async def protocol(suite: Suite) -> Share:
+        return suite.constant(array)
+    return session.spawn("constant", protocol, (), array.shape, kind)
+
+
+def rescaled(x: Secret, kind: Kind) -> Secret:
+    """x with more fractional bits.  Local."""
+    bits = kind.fraction - x.kind.fraction
+    if bits == 0:
+        return x
+    if bits < 0:
+        raise MpcError("cannot drop fractional bits without a truncation")
+
+    async def protocol(suite: Suite, x: Share) -> Share:
+        return x * x.ring(1 << bits)
+    return x.session.spawn("rescale", protocol, (x,), x.shape, kind)
+
+
+def common_kind(session: Session, *xs: Any) -> Kind:
+    """The kind that secrets and public numbers meet in: the most fractional bits among them."""
+    fraction = max(x.kind.fraction for x in xs if isinstance(x, Secret))
+    if fraction == 0 and any(not isinstance(x, Secret) and numeric(x, "a public operand").dtype.kind == "f" for x in xs):
+        return session.fixed
+    return Fixed(fraction) if fraction else INT
+
+
+def unified(*xs: Any) -> list[Secret]:
+    """Secrets and public arrays as secrets of one kind.  Local."""
+    session = find_session(xs)
+    kind = common_kind(session, *xs)
+    return [rescaled(x, kind) if isinstance(x, Secret) else constant(session, x, kind) for x in xs]
+
+
+__all__ = ["Secret", "common_kind", "constant", "find_session", "rescaled", "structural", "unified"]

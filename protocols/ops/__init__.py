@@ -1,0 +1,1 @@
+"""Operations on secrets, written once for every suite."""

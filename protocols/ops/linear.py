@@ -1,0 +1,124 @@
+"""Linear operations: local, nothing is sent."""
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from mpc.errors import EncodingError
+from mpc.ring import NDArray, RingArray, Shape
+from protocols.array import Secret, common_kind, find_session, rescaled, structural, unified
+from protocols.suite import Share, Suite, lift
+
+
+def add(x: Any, y: Any) -> Secret:
+    return _combined("add", x, y)
+
+
+def subtract(x: Any, y: Any) -> Secret:
+    return _combined("subtract", x, y)
+
+
+def _combined(label: str, x: Any, y: Any) -> Secret:
+    """x ± y; a public operand is added at one party only."""
+    session = find_session((x, y))
+    shape = np.broadcast_shapes(np.shape(x), np.shape(y))
+    kind = common_kind(session, x, y)
+    sign = label == "add"
+    if isinstance(x, Secret) and isinstance(y, Secret):
+        async def both(suite: Suite, x: Share, y: Share) -> Share:
+            return x + y if sign else x - y
+        return session.spawn(label, both, (rescaled(x, kind), rescaled(y, kind)), shape, kind)
+    if isinstance(x, Secret):
+        right = session.public(y, kind)
+
+        async def with_right(suite: Suite, x: Share) -> Share:
+            return x + right if sign else x - right
+        return session.spawn(label, with_right, (rescaled(x, kind),), shape, kind)
+    left: RingArray = session.public(x, kind)
+
+    async def with_left(suite: Suite, y: Share) -> Share:
+        return (y if sign else -y) + left
+    return session.spawn(label, with_left, (rescaled(y, kind),), shape, kind)
+
+
+def negative(x: Secret) -> Secret:
+    async def protocol(suite: Suite, x: Share) -> Share:
+        return -x
+    return x.session.spawn("negative", protocol, (x,), x.shape, x.kind)
+
+
+def _linear(label: str, f: Any, x: Secret, shape: Shape) -> Secret:
+    """A linear map of ndarrays that adds elements up."""
+    async def protocol(suite: Suite, x: Share) -> Share:
+        return lift(f, x)  # type: ignore[no-any-return]
+    return x.session.spawn(label, protocol, (x,), shape, x.kind)
+
+
+def _reduced(shape: Shape, axis: Any, keepdims: bool) -> Shape:
+    n = len(shape)
+    axes = range(n) if axis is None else axis if isinstance(axis, tuple) else (axis,)
+    gone = set()
+    for a in axes:
+        if not -n <= a < n:
+            raise np.exceptions.AxisError(a, n)
+        gone.add(a % n)
+    return tuple(1 if i in gone else d for i, d in enumerate(shape) if keepdims or i not in gone)
+
+
+def sum_(x: Secret, axis: Any = None, keepdims: bool = False) -> Secret:
+    shape = _reduced(x.shape, axis, keepdims)
+    return _linear("sum", lambda a: np.sum(a, axis=axis, keepdims=keepdims, dtype=a.dtype), x, shape)
+
+
+def cumsum(x: Secret, axis: Any = None) -> Secret:
+    return _linear("cumsum", lambda a: np.cumsum(a, axis=axis, dtype=a.dtype), x, (x.size,) if axis is None else x.shape)
+
+
+def diff(x: Secret, n: int = 1, axis: int = -1) -> Secret:
+    for _ in range(n):
+        x = np.moveaxis(x, axis, 0)
+        x = np.moveaxis(x[1:] - x[:-1], 0, axis)
+    return x
+
+
+def trace(x: Secret, offset: int = 0) -> Secret:
+    return sum_(np.diagonal(x, offset), axis=-1)
+
+
+def _masked(x: Secret, keep: NDArray) -> Secret:
+    return _linear("mask", lambda a: np.where(keep, a, a.dtype.type(0)), x, np.broadcast_shapes(x.shape, keep.shape))
+
+
+def diag(x: Secret, k: int = 0) -> Secret:
+    if x.ndim != 1:
+        return np.diagonal(x, k)
+    n = x.shape[0] + abs(k)
+    return _linear("diag", lambda a: np.diag(a, k), x, (n, n))
+
+
+def tril(x: Secret, k: int = 0) -> Secret:
+    return _masked(x, np.tri(*x.shape[-2:], k=k, dtype=bool))
+
+
+def triu(x: Secret, k: int = 0) -> Secret:
+    return _masked(x, ~np.tri(*x.shape[-2:], k=k - 1, dtype=bool))
+
+
+def append(x: Any, values: Any, axis: int | None = None) -> Secret:
+    if axis is None:
+        x, values, axis = np.ravel(x), np.ravel(values), 0
+    return np.concatenate([x, values], axis=axis)
+
+
+def where(condition: Any, x: Any = None, y: Any = None) -> Secret:
+    """Elements of x where a public mask holds, else of y."""
+    if isinstance(condition, Secret):
+        raise NotImplementedError("np.where with a secret condition is not available yet")
+    if x is None or y is None:
+        raise TypeError("np.where on secrets takes a mask and two arrays")
+    mask = np.asarray(condition)
+    if mask.dtype.kind not in "biu":
+        raise EncodingError("the condition of np.where must be an array of booleans")
+    joined: Secret = structural("where", lambda a, b: np.where(mask != 0, a, b), *unified(x, y))
+    return joined

@@ -1,0 +1,208 @@
+"""Products of a secret with a secret or a public number, and what follows from them.
+
+Two fixed-point numbers with f and g fractional bits multiply to f + g of them; the product is truncated
+by min(f, g) after all sums inside it, so that a dot product is rounded once.  The product before
+truncation must stay below 2^(k−2): |x·y| < 2^(k−2−f−g), which is the caller's to see to.
+
+Rounds   secret × secret: 1, and 1 more for the truncation of fixed point.  × public integer: 0.
+         × or ÷ public real: 1.
+"""
+from __future__ import annotations
+
+import math
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from mpc.encoding import INT, Fixed, Kind, numeric
+from mpc.errors import EncodingError
+from mpc.ring import NDArray, RingArray
+from mpc.rounds import gather
+from protocols import einsum as sums
+from protocols.array import Secret, find_session, rescaled
+from protocols.bilinear import MATMUL, MULTIPLY, Bilinear
+from protocols.suite import Share, Suite, elementwise, lift
+
+
+def product(f: Bilinear, x: Any, y: Any) -> Secret:
+    """f(x, y) where at least one operand is secret."""
+    if isinstance(x, Secret) and isinstance(y, Secret):
+        return _of_secrets(f, x, y)
+    if isinstance(x, Secret):
+        return _with_public(f, x, y, partial(_right, f))
+    return _with_public(f, y, x, partial(_left, f))
+
+
+def _right(f: Bilinear, secret: Any, public: Any) -> Any:
+    return f(secret, public) if isinstance(secret, RingArray) else f.shape(secret, public)
+
+
+def _left(f: Bilinear, secret: Any, public: Any) -> Any:
+    return f(public, secret) if isinstance(secret, RingArray) else f.shape(public, secret)
+
+
+def _of_secrets(f: Bilinear, x: Secret, y: Secret) -> Secret:
+    shape = f.shape(x.shape, y.shape)
+    bits = min(x.kind.fraction, y.kind.fraction)
+    kind = _kind(max(x.kind.fraction, y.kind.fraction))
+
+    async def protocol(suite: Suite, x: Share, y: Share) -> Share:
+        z = await suite.bilinear(f, x, y)
+        return await suite.truncate(z, bits) if bits else z
+
+    if f == MULTIPLY and x.shape == y.shape:        # multiply and truncate piece by piece, while it is in the cache
+        def streamed(suite: Suite, x: Share, y: Share) -> Any:
+            return elementwise(partial(protocol, suite), x, y)
+        return x.session.spawn(f.name, streamed, (x, y), shape, kind)
+    return x.session.spawn(f.name, protocol, (x, y), shape, kind)
+
+
+def _with_public(f: Bilinear, x: Secret, public: Any, apply: Any) -> Secret:
+    """Times a public array: integers exactly; reals as one or two multiples of powers of two.
+
+    p = m₁·2^−s + m₂·2^−(s+f) with |m₁| ≤ 2^f, so that x·m₁ stays in the range every product of fixed
+    point must stay in, and the constant is exact to 2f bits: x·p is right to two units in the last place.
+    """
+    array = numeric(public, "a public operand")
+    shape = apply(x.shape, array.shape)
+    if array.dtype.kind != "f":
+        m = x.session.public(array, INT)
+
+        async def scaled(suite: Suite, x: Share) -> Share:
+            return x.apply(lambda part: apply(part, m))
+        return x.session.spawn(f.name, scaled, (x,), shape, x.kind)
+    x = real(x)
+    limbs = [(x.session.public(m, INT), shift) for m, shift in _limbs(array, x.kind.fraction, x.session.ring.bits)]
+
+    async def term(suite: Suite, x: Share, m: RingArray, shift: int) -> Share:
+        z = x.apply(lambda part: apply(part, m))
+        return await suite.truncate(z, shift) if shift else z
+
+    async def protocol(suite: Suite, x: Share) -> Share:
+        first, *rest = await gather(*(term(suite, x, m, shift) for m, shift in limbs))
+        return first + rest[0] if rest else first
+
+    return x.session.spawn(f.name, protocol, (x,), shape, x.kind)
+
+
+def _limbs(p: NDArray, fraction: int, ring_bits: int) -> list[tuple[NDArray, int]]:
+    """Integers m and shifts s with p ≈ Σ m·2^−s; one pair where that is exact."""
+    if not np.isfinite(p).all():
+        raise EncodingError("a public operand is NaN or infinite")
+    most = float(np.abs(p).max()) if p.size else 0.0
+    if most >= 2.0 ** (ring_bits - 2 - fraction):
+        raise EncodingError(f"a public operand lies outside ±2^{ring_bits - 2 - fraction}, the range of fixed point here")
+    deepest = ring_bits - 3
+    shift = 0 if most == 0 else min(max(0, fraction - math.ceil(math.log2(most))), deepest)
+    m = np.rint(p * 2.0 ** shift).astype(np.int64)
+    rest = p - m * 2.0 ** -shift
+    if not np.any(rest):
+        used = m[m != 0]
+        spare = min(shift, int(np.log2((used & -used).min()))) if used.size else shift
+        return [(m >> spare, shift - spare)]
+    low = min(shift + fraction, deepest)
+    return [(m, shift), (np.rint(rest * 2.0 ** low).astype(np.int64), low)]
+
+
+def _kind(fraction: int) -> Kind:
+    return Fixed(fraction) if fraction else INT
+
+
+def real(x: Secret) -> Secret:
+    """x as fixed point: integers get the session's fractional bits.  Local."""
+    return x if x.kind.fraction else rescaled(x, x.session.fixed)
+
+
+def multiply(x: Any, y: Any) -> Secret:
+    return product(MULTIPLY, x, y)
+
+
+def matmul(x: Any, y: Any) -> Secret:
+    return product(MATMUL, x, y)
+
+
+def divide(x: Any, y: Any) -> Secret:
+    """x / y for a public y: one round.  The result is fixed point, right to two units in the last place."""
+    if isinstance(y, Secret):
+        raise NotImplementedError("division by a secret is not available yet; reveal the divisor, or multiply by a public inverse")
+    divisor = numeric(y, "a divisor").astype(np.float64)
+    if not divisor.all():
+        raise ZeroDivisionError("division of a secret by a public zero")
+    return multiply(x, 1.0 / divisor)
+
+
+def power(x: Secret, exponent: Any) -> Secret:
+    """x ** n for one public integer n ≥ 0, by squaring: about log2(n) products in sequence."""
+    if isinstance(exponent, Secret) or not isinstance(x, Secret):
+        raise NotImplementedError("powers with a secret exponent")
+    n = numeric(exponent, "an exponent")
+    if n.ndim or n != int(n) or n < 0:
+        raise NotImplementedError("powers of secrets with other than one public integer exponent ≥ 0")
+    left, base, result = int(n), x, None
+    if left == 0:
+        return x * 0 + 1
+    while True:
+        if left & 1:
+            result = base if result is None else result * base
+        left >>= 1
+        if not left:
+            assert result is not None
+            return result
+        base = base * base
+
+
+def prod(x: Secret, axis: int | None = None, keepdims: bool = False) -> Secret:
+    """Product along an axis as a balanced tree: ⌈log2 n⌉ products in sequence."""
+    y, at = (x.reshape(-1), 0) if axis is None else (x, axis)
+    y = np.moveaxis(y, at, 0)
+    if len(y) == 0:
+        raise NotImplementedError("the product of no secrets")
+    while (n := len(y)) > 1:
+        half = n // 2
+        folded = y[:half] * y[half:2 * half]
+        y = np.concatenate([folded, y[2 * half:]]) if n % 2 else folded
+    y = y[0]
+    if keepdims:
+        y = y.reshape((1,) * x.ndim) if axis is None else np.expand_dims(y, axis)
+    return y
+
+
+def outer(x: Any, y: Any) -> Secret:
+    return multiply(np.reshape(x, (-1, 1)), np.reshape(y, (1, -1)))
+
+
+def dot(x: Any, y: Any) -> Secret:
+    if np.ndim(x) == 0 or np.ndim(y) == 0:
+        return multiply(x, y)
+    if np.ndim(x) > 2 or np.ndim(y) > 2:
+        raise NotImplementedError("dot of secrets with more than two axes; use matmul or einsum")
+    return matmul(x, y)
+
+
+def einsum(subscripts: str, *operands: Any) -> Secret:
+    """Two operands, as a matrix product; one operand, locally."""
+    session = find_session(operands)
+    if len(operands) == 1:
+        (only,) = operands
+        shape = np.einsum(subscripts, np.broadcast_to(np.True_, only.shape)).shape
+
+        async def local(suite: Suite, x: Share) -> Share:
+            return lift(lambda a: np.einsum(subscripts, a), x)  # type: ignore[no-any-return]
+        return session.spawn("einsum", local, (only,), shape, only.kind)
+    if len(operands) != 2:
+        raise NotImplementedError("einsum of more than two operands on secrets")
+    x, y = operands
+    plan = sums.plan(subscripts, np.shape(x), np.shape(y))
+    z = product(plan.f, _arranged(x, plan.arrange_x), _arranged(y, plan.arrange_y))
+    return _arranged(z, plan.finish)
+
+
+def _arranged(x: Any, f: Any) -> Any:
+    if not isinstance(x, Secret):
+        return f(np.asarray(x))
+    shape = f(np.broadcast_to(np.uint8(0), x.shape)).shape
+
+    async def local(suite: Suite, share: Share) -> Share:
+        return lift(f, share)  # type: ignore[no-any-return]
+    return x.session.spawn("einsum", local, (x,), shape, x.kind)

@@ -1,0 +1,107 @@
+"""Correlated randomness: what a suite consumes, and where it comes from.
+
+A ``Correlation`` says which random arrays are shared and how the dependent ones follow from the free
+ones.  A ``Prep`` serves shares of it.  ``protocols/prep/dealer.py`` is the source in this release.
+"""
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from dataclasses import dataclass
+from typing import ClassVar, Protocol
+
+from mpc.ring import Z32, Ring, RingArray, Spec
+from protocols.bilinear import Bilinear
+from protocols.suite import Threat
+
+Parts = tuple[RingArray, ...]                       # one party's additive shares of several arrays
+
+
+class Correlation(Protocol):
+    """Random arrays of which some follow from the others."""
+
+    name: ClassVar[str]
+
+    @property
+    def ring(self) -> Ring: ...
+    @property
+    def free(self) -> tuple[Spec, ...]:
+        """Uniform arrays."""
+        ...
+    @property
+    def dependent(self) -> tuple[Spec, ...]:
+        """What ``derive`` gives."""
+        ...
+    def derive(self, *free: RingArray) -> Parts: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Triple:
+    """Beaver's triple for a bilinear map: uniform a and b, and c = f(a, b).  [Bea91]"""
+
+    name: ClassVar[str] = "triple"
+    f: Bilinear
+    x: Spec
+    y: Spec
+
+    @property
+    def ring(self) -> Ring:
+        return self.x.ring
+
+    @property
+    def free(self) -> tuple[Spec, ...]:
+        return self.x, self.y
+
+    @property
+    def dependent(self) -> tuple[Spec, ...]:
+        return (self.f.spec(self.x, self.y),)
+
+    def derive(self, *free: RingArray) -> Parts:
+        return (self.f(*free),)
+
+
+@dataclass(frozen=True, slots=True)
+class TruncationMask:
+    """A uniform mask r over Z_2^k with (r mod 2^(k-1)) >> bits and its top bit.  [EGKRS20, section 5]
+
+    The top bit is only used times 2^(k-1-bits), so shares of it modulo 2^32 do where bits < 32.
+    """
+
+    name: ClassVar[str] = "truncation mask"
+    spec: Spec
+    bits: int
+
+    @property
+    def ring(self) -> Ring:
+        return self.spec.ring
+
+    @property
+    def free(self) -> tuple[Spec, ...]:
+        return (self.spec,)
+
+    @property
+    def dependent(self) -> tuple[Spec, ...]:
+        return self.spec, Spec(Z32 if self.bits < 32 else self.ring, self.spec.shape)
+
+    def derive(self, *free: RingArray) -> Parts:
+        (r,) = free
+        k, word = self.ring.bits, self.ring.dtype.type
+        top = self.dependent[1].ring
+        high = (r.data & word((1 << (k - 1)) - 1)) >> word(self.bits)
+        return RingArray(self.ring, high), top(r.data >> word(k - 1))
+
+
+class Prep(Protocol):
+    """A source of correlated randomness, as one party sees it."""
+
+    threat: Threat
+
+    async def setup(self) -> None:
+        """Agree on keys with the source."""
+        ...
+
+    async def draw(self, kind: Correlation) -> tuple[Parts, Awaitable[Parts]]:
+        """This party's shares: of the free arrays at once, of the dependent ones when they are here.
+
+        The second part must be awaited; it may arrive with the caller's next round.
+        """
+        ...

@@ -1,0 +1,212 @@
+"""A session: what a user's program holds.  It shares inputs, starts operations and reveals results.
+
+An operation returns at once; its messages travel with the next round anybody needs, or when more than
+``fuse`` elements wait.  So independent operations share rounds without a word from the user, and the
+number of rounds of a program is the depth of its data flow.  Whether to flush depends on public shapes
+alone, so all parties do it alike; ``fuse=0`` sends every operation on its own (for debugging).
+
+In a networked session a process holds one party; a local session holds all of them and moves them in
+lockstep.  Either way a ``Secret`` is one task per party held here.
+"""
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+
+from mpc.encoding import INT, Fixed, Kind, numeric
+from mpc.errors import DesyncError, MpcError
+from mpc.party import Party
+from mpc.ring import Z64, NDArray, Ring, RingArray, Shape, Spec
+from mpc.rounds import Flow, Task, exchange
+from protocols.array import Secret
+from protocols.suite import Share, Suite
+
+T = TypeVar("T")
+
+#: Elements of results that may wait for company before their round is sent.
+FUSE = 1 << 16
+
+_MAX_AXES = 16
+_ANNOUNCED = Spec(Z64, (3 + _MAX_AXES,))
+
+
+class Session:
+    """One party's computation with the others; ``party`` in a user's ``main(party)``."""
+
+    def __init__(self, parties: Sequence[Party], suites: Sequence[Suite], *, ring: Ring = Z64,
+                 fraction_bits: int = 16, fuse: int = FUSE) -> None:
+        if not 0 < fraction_bits <= ring.bits // 2 - 2:
+            raise MpcError(f"fixed point over {ring.name} takes 1 to {ring.bits // 2 - 2} fractional bits, not {fraction_bits}")
+        self.parties, self.suites = tuple(parties), tuple(suites)
+        self.ring, self.fuse, self.fixed = ring, fuse, Fixed(fraction_bits)
+        self.id, self.size = parties[0].rank, parties[0].size
+        self._waiting = 0
+
+    # -- in ---------------------------------------------------------------------------------------
+
+    def secret(self, values: Any = None, *, owner: int = 0, shape: Shape | None = None,
+               kind: Kind | None = None) -> Secret:
+        """Share ``values`` of party ``owner``; what the others pass is not looked at.
+
+        Integers are shared as they are, floats as fixed point; ``kind=mpc.Fixed(20)`` chooses.  Without
+        ``shape`` (and ``kind``) the owner announces both in one round; they are public.  Sharing itself
+        sends nothing with the suite ``additive``.
+        """
+        if not 0 <= owner < self.size:
+            raise MpcError(f"there is no party {owner}; the parties are 0 to {self.size - 1}")
+        mine: RingArray | None = None
+        if self._holds(owner):
+            if values is None:
+                raise MpcError(f"party {owner} is to share a value, but has passed none")
+            kind, mine = self._encode(values, kind)
+            if shape is not None and tuple(shape) != mine.shape:
+                raise MpcError(f"party {owner} passed an array of shape {mine.shape} where {tuple(shape)} was announced")
+        if shape is None or kind is None:
+            shape, kind = self._announce({owner: (mine, kind)})[owner]
+        return self._input(owner, mine, tuple(shape), kind)
+
+    def secret_from_each(self, values: Any, *, kind: Kind | None = None) -> list[Secret]:
+        """Share one array of each party; returns one ``Secret`` per party.  Shapes may differ and are public.
+
+        In a local session, which speaks for all parties, ``values`` is a sequence with one item per party.
+        """
+        held = [p.rank for p in self.parties]
+        if len(held) > 1 and len(values) != len(held):
+            raise MpcError(f"a local session of {len(held)} parties needs {len(held)} values, one per party, not {len(values)}")
+        own = {rank: self._encode(values if len(held) == 1 else values[rank], kind) for rank in held}
+        said = self._announce({p: (own[p][1], own[p][0]) if p in own else (None, None) for p in range(self.size)})
+        return [self._input(p, own[p][1] if p in own else None, *said[p]) for p in range(self.size)]
+
+    def _holds(self, rank: int) -> bool:
+        return any(p.rank == rank for p in self.parties)
+
+    def _encode(self, values: Any, kind: Kind | None) -> tuple[Kind, RingArray]:
+        if isinstance(values, Secret):
+            raise MpcError("this value is secret already")
+        array = numeric(values)
+        kind = kind or (self.fixed if array.dtype.kind == "f" else INT)
+        if array.ndim > _MAX_AXES:
+            raise MpcError(f"an array of {array.ndim} axes; at most {_MAX_AXES} can be shared")
+        return kind, kind.encode(array, self.ring)
+
+    def _input(self, owner: int, mine: RingArray | None, shape: Shape, kind: Kind) -> Secret:
+        spec = Spec(self.ring, shape)
+
+        def protocol(suite: Suite) -> Flow[Share]:
+            return suite.input(owner, mine if suite.seat.rank == owner else None, spec)
+
+        return self.spawn("input", protocol, (), shape, kind)
+
+    def _announce(self, own: dict[int, tuple[RingArray | None, Kind | None]]) -> dict[int, tuple[Shape, Kind]]:
+        """The owners tell everybody shape and kind of what they will share: one round."""
+        words = {}
+        for rank, (array, kind) in own.items():
+            if array is not None and kind is not None:
+                shape = array.shape
+                words[rank] = Z64([kind.fraction, 0, len(shape), *shape, *[0] * (_MAX_AXES - len(shape))])
+
+        async def protocol(suite: Suite) -> dict[int, RingArray]:
+            me, others = suite.seat.rank, suite.seat.others
+            send = dict.fromkeys(others, (words[me],)) if me in own else {}
+            inbox = await exchange(send, {p: (_ANNOUNCED,) for p in own if p != me}, "shape")
+            return {p: inbox[p][0] if p != me else words[p] for p in own}
+
+        heard = self._finish([p.start(protocol(s), "shapes") for p, s in zip(self.parties, self.suites, strict=True)])[0]
+        said: dict[int, tuple[Shape, Kind]] = {}
+        for rank, array in heard.items():
+            fraction, _, axes, *dims = (int(w) for w in array.data)
+            shape = tuple(dims[:axes])
+            if axes > _MAX_AXES or fraction > self.ring.bits or math.prod(shape) > 1 << 40:
+                raise DesyncError(f"party {rank} announced an impossible shape")
+            said[rank] = shape, Fixed(fraction) if fraction else INT
+        return said
+
+    # -- operations -------------------------------------------------------------------------------
+
+    def spawn(self, label: str, protocol: Callable[..., Flow[Share]], inputs: Sequence[Secret], shape: Shape,
+              kind: Kind) -> Secret:
+        """Start ``protocol(suite, *shares)`` at every party held here; its result has this shape and kind."""
+        for x in inputs:
+            if x.session is not self:
+                raise MpcError("cannot combine secrets of different sessions")
+        tasks = tuple(party.start(_feed(protocol, suite, [x.tasks[i] for x in inputs]), label)
+                      for i, (party, suite) in enumerate(zip(self.parties, self.suites, strict=True)))
+        if tasks[0].done:
+            tasks[0].result()                       # an error surfaces on the user's own line
+        else:
+            self._waiting += math.prod(shape)
+            if self._waiting > self.fuse:
+                self._finish(tasks)
+                self._waiting = 0
+        return Secret(self, tasks, shape, kind)
+
+    def sync(self, *xs: Secret) -> None:
+        """Exchange until these secrets are computed."""
+        for x in xs:
+            self._finish(x.tasks)
+
+    def _finish(self, tasks: Sequence[Task[T]]) -> list[T]:
+        while not all(task.done for task in tasks):
+            for party in self.parties:
+                party.post()
+            for party in self.parties:
+                party.deliver()
+        return [task.result() for task in tasks]
+
+    # -- out --------------------------------------------------------------------------------------
+
+    def reveal(self, *xs: Secret, to: int | None = None) -> Any:
+        """Open secrets to everybody, or to party ``to`` alone (elsewhere the result is ``None``).
+
+        One array for one secret, a tuple for several, all in one round.
+        """
+        if to is not None and not 0 <= to < self.size:
+            raise MpcError(f"there is no party {to}; the parties are 0 to {self.size - 1}")
+
+        def protocol(suite: Suite, *shares: Share) -> Flow[tuple[RingArray, ...]]:
+            return suite.reveal(*shares, to=to)
+
+        for x in xs:
+            if not isinstance(x, Secret):
+                raise MpcError(f"reveal takes secrets, not {type(x).__name__}")
+        tasks = [party.start(_feed(protocol, suite, [x.tasks[i] for x in xs]), "reveal")
+                 for i, (party, suite) in enumerate(zip(self.parties, self.suites, strict=True))]
+        values = self._finish(tasks)
+        self._waiting = 0
+        seen = next((v for v in values if v), None)
+        out = tuple(None if seen is None else _decode(x.kind, v)
+                    for x, v in zip(xs, seen or [None] * len(xs), strict=True))
+        return out[0] if len(xs) == 1 else out
+
+    def public(self, values: Any, kind: Kind) -> RingArray:
+        """A public value as ring elements of this kind, range-checked."""
+        return kind.encode(values, self.ring)
+
+    def close(self, error: BaseException | None = None) -> None:
+        for party in self.parties:
+            party.close(error)
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        self.close(error)
+
+    def __repr__(self) -> str:
+        return f"<session of {self.size} parties, suite {self.suites[0].name}>"
+
+
+def _decode(kind: Kind, value: RingArray | None) -> NDArray | None:
+    if value is None:
+        return None
+    array = kind.decode(value)
+    return array if array.ndim else array[()]
+
+
+async def _feed(protocol: Callable[..., Flow[T]], suite: Suite, tasks: Sequence[Task[Share]]) -> T:
+    """Wait for the inputs, then run the protocol."""
+    return await protocol(suite, *[task.result() if task.done else await task for task in tasks])
+
+

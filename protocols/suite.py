@@ -1,0 +1,214 @@
+"""What a secret-sharing scheme is: a way to hide, combine and open arrays over a ring.
+
+A ``Share`` is what one party holds of one secret: a tuple of ring arrays with componentwise *linear*
+arithmetic, which is local and hence made of operators.  What talks to other parties is ``async`` and
+ends in ``await exchange(...)``.  A new scheme is one subclass in one file: it gets every operation,
+every conformance test and every benchmark by being listed in ``protocols/suites.py``.
+"""
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+
+from mpc.ring import Ring, RingArray, Shape, Spec
+from mpc.rounds import Flow, exchange, pipeline
+from mpc.seat import Seat
+from protocols.bilinear import Bilinear
+
+#: Elements of one piece of a big elementwise operation: its arrays stay in the L2 and L3 caches.
+CHUNK = 1 << 16
+
+
+@dataclass(frozen=True, slots=True)
+class Threat:
+    """Against whom a scheme protects, and what it takes for granted."""
+
+    adversary: Literal["semi-honest", "malicious"]
+    corrupt: str                        # "1 of 3", "n-1 of n"
+    setup: str = "none"                 # "trusted dealer", …
+    leaks: str = "shapes, the program and what it reveals"
+
+    def __str__(self) -> str:
+        return (f"{self.adversary} adversary, {self.corrupt} parties corrupt; setup: {self.setup}; "
+                f"beyond the result the parties learn: {self.leaks}")
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What an operation costs online: rounds, and ring elements that one party sends per element of the
+    result (or, for products in general, per element of the two operands), as a function of n parties."""
+
+    rounds: int
+    elements: Callable[[int], int]
+    formula: str                        # the same, for people
+
+    def __str__(self) -> str:
+        return f"{self.rounds} round{'s' * (self.rounds != 1)}, {self.formula}"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Share:
+    """One party's part of a secret array.  Immutable; never prints what it holds."""
+
+    suite: Suite
+    parts: tuple[RingArray, ...]
+
+    @property
+    def ring(self) -> Ring:
+        return self.parts[0].ring
+
+    @property
+    def shape(self) -> Shape:
+        return self.parts[0].shape
+
+    @property
+    def size(self) -> int:
+        return self.parts[0].size
+
+    @property
+    def spec(self) -> Spec:
+        return self.parts[0].spec
+
+    def _both(self, f: Callable[[RingArray, RingArray], RingArray], other: Share | RingArray) -> Share:
+        if isinstance(other, RingArray):
+            other = self.suite.constant(other)
+        return Share(self.suite, tuple(f(a, b) for a, b in zip(self.parts, other.parts, strict=True)))
+
+    def __add__(self, other: Share | RingArray) -> Share:
+        return self._both(RingArray.__add__, other)
+
+    def __sub__(self, other: Share | RingArray) -> Share:
+        return self._both(RingArray.__sub__, other)
+
+    def __neg__(self) -> Share:
+        return self.apply(RingArray.__neg__)
+
+    def __mul__(self, public: RingArray) -> Share:
+        return self.apply(lambda part: part * public)
+
+    def __getitem__(self, index: Any) -> Share:
+        return self.apply(lambda part: part[index])
+
+    def apply(self, linear: Callable[[RingArray], RingArray]) -> Share:
+        """A public linear map, on each part."""
+        return Share(self.suite, tuple(linear(part) for part in self.parts))
+
+    def reshape(self, shape: Shape) -> Share:
+        return self.apply(lambda part: part.map(lambda data: data.reshape(shape)))
+
+    def __repr__(self) -> str:
+        return f"<share of an array {self.shape} over {self.ring}>"
+
+
+def lift(f: Callable[..., Any], *xs: Share) -> Any:
+    """Apply a function of ndarrays that is linear in all of them together (concatenate, sum, …).
+
+    Returns a ``Share``, or a list of them where ``f`` returns a list (split).
+    """
+    suite, ring = xs[0].suite, xs[0].ring
+    outs = [f(*(x.parts[i].data for x in xs)) for i in range(len(xs[0].parts))]
+    if isinstance(outs[0], list | tuple):
+        return [Share(suite, tuple(RingArray(ring, np.asarray(d)) for d in piece)) for piece in zip(*outs, strict=True)]
+    return Share(suite, tuple(RingArray(ring, np.asarray(d)) for d in outs))
+
+
+class Suite(ABC):
+    """One party's instance of a scheme, built on a seat: it cannot reach a socket."""
+
+    name: ClassVar[str]
+    summary: ClassVar[str]
+    threat: ClassVar[Threat]
+    cites: ClassVar[tuple[str, ...]]
+    costs: ClassVar[Mapping[str, Cost]]
+    parties: ClassVar[tuple[int, int | None]]       # fewest and most
+
+    def __init__(self, seat: Seat) -> None:
+        self.seat = seat
+
+    @abstractmethod
+    def constant(self, value: RingArray) -> Share:
+        """A public value as a share.  Local."""
+
+    @abstractmethod
+    async def input(self, owner: int, value: RingArray | None, spec: Spec) -> Share:
+        """Share the value that ``owner`` holds; the others pass ``None``."""
+
+    @abstractmethod
+    async def open(self, *xs: Share, to: int | None = None, tag: str = "open") -> tuple[RingArray, ...]:
+        """Reconstruct values at every party (or at ``to`` alone, the others get nothing), unchecked."""
+
+    @abstractmethod
+    async def bilinear(self, f: Bilinear, x: Share, y: Share) -> Share:
+        """f(x, y) for any bilinear map: elementwise, matrix, outer products."""
+
+    @abstractmethod
+    async def random(self, spec: Spec) -> Share:
+        """A uniform secret that nobody knows."""
+
+    @abstractmethod
+    async def truncate(self, x: Share, bits: int) -> Share:
+        """x / 2^bits for |x| < 2^(k-2), up to one unit in the last place."""
+
+    async def summands(self, x: Share, into: Ring) -> tuple[Share, ...]:
+        """Sharings over ``into`` of terms that add up to x in x's ring."""
+        raise NotImplementedError(f"the suite {self.name} has no conversion between rings yet")
+
+    async def check(self) -> None:
+        """Verify everything opened so far; a semi-honest scheme has nothing to verify."""
+
+    async def reveal(self, *xs: Share, to: int | None = None) -> tuple[RingArray, ...]:
+        """The one barrier to the user: check, open, check."""
+        await self.check()
+        if any(x.size > CHUNK for x in xs):
+            values = tuple([v for x in xs for v in await self._open_streamed(x, to)])
+        else:
+            values = await self.open(*xs, to=to, tag="reveal")
+        await self.check()
+        return values
+
+    async def _open_streamed(self, x: Share, to: int | None) -> tuple[RingArray, ...]:
+        async def opened(x: Share) -> Share:
+            return Share(self, await self.open(x, to=to, tag="reveal") or x.parts[:1])
+
+        out = await elementwise(opened, x, parts=1)
+        return (out.parts[0],) if to in (None, self.seat.rank) else ()
+
+    def __repr__(self) -> str:
+        return f"<suite {self.name}, party {self.seat.rank} of {self.seat.size}>"
+
+
+async def broadcast(seat: Seat, *xs: RingArray, tag: str) -> list[tuple[RingArray, ...]]:
+    """Send arrays to all others; return everyone's, by rank.  One round."""
+    specs = tuple(x.spec for x in xs)
+    inbox = await exchange(dict.fromkeys(seat.others, xs), dict.fromkeys(seat.others, specs), tag)
+    return [xs if p == seat.rank else inbox[p] for p in range(seat.size)]
+
+
+async def elementwise(protocol: Callable[..., Flow[Share]], *xs: Share, parts: int | None = None) -> Share:
+    """``protocol(*xs)`` for operands of one shape, in pieces that stay in the cache when they are big.
+
+    The protocol must act element by element and return ``parts`` parts (as many as it gets, unless said);
+    rounds and bytes are the same but for a header per piece.
+    """
+    size, shape = xs[0].size, xs[0].shape
+    if size <= CHUNK:
+        return await protocol(*xs)
+    flat = [x.reshape((size,)) for x in xs]
+    suite, ring = xs[0].suite, xs[0].ring
+    out = Share(suite, tuple(ring.empty((size,)) for _ in range(parts or len(xs[0].parts))))
+
+    async def piece(lo: int, hi: int) -> None:
+        result = await protocol(*(x[lo:hi] for x in flat))
+        for target, part in zip(out.parts, result.parts, strict=True):
+            target.data[lo:hi] = part.data
+
+    await pipeline(piece(lo, hi) for lo, hi in chunks(size))
+    return out.reshape(shape)
+
+
+def chunks(size: int) -> Iterator[tuple[int, int]]:
+    return ((lo, min(size, lo + CHUNK)) for lo in range(0, size, CHUNK))

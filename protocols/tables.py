@@ -1,0 +1,79 @@
+"""NumPy's names on the left, what they mean on secrets on the right: one line per operation."""
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from protocols.array import Secret, structural, unified
+from protocols.ops import linear, products, statistics
+
+
+def _moves(func: Callable[..., Any]) -> Callable[..., Any]:
+    """A NumPy function that moves the elements of its first argument around."""
+    def make(x: Secret, *args: Any, **kwargs: Any) -> Any:
+        return structural(func.__name__, lambda a: func(a, *args, **kwargs), x)
+    return make
+
+
+def _joins(func: Callable[..., Any]) -> Callable[..., Any]:
+    """A NumPy function that joins a sequence of arrays; public ones among them become constants."""
+    def make(xs: Any, *args: Any, **kwargs: Any) -> Secret:
+        made: Secret = structural(func.__name__, lambda *arrays: func(arrays, *args, **kwargs), *unified(*xs))
+        return made
+    return make
+
+
+MOVES = (np.reshape, np.ravel, np.transpose, np.swapaxes, np.moveaxis, np.rollaxis, np.squeeze, np.expand_dims,
+         np.broadcast_to, np.split, np.array_split, np.hsplit, np.vsplit, np.dsplit, np.repeat, np.tile, np.flip,
+         np.fliplr, np.flipud, np.roll, np.rot90, np.take, np.delete, np.diagonal, np.atleast_1d, np.atleast_2d,
+         np.atleast_3d, np.copy, np.resize, np.matrix_transpose)
+JOINS = (np.concatenate, np.stack, np.hstack, np.vstack, np.dstack, np.column_stack)
+
+UFUNCS: dict[np.ufunc, Callable[..., Secret]] = {
+    np.add: linear.add,
+    np.subtract: linear.subtract,
+    np.negative: linear.negative,
+    np.positive: lambda x: x,
+    np.multiply: products.multiply,
+    np.matmul: products.matmul,
+    np.true_divide: products.divide,
+    np.power: products.power,
+    np.float_power: products.power,
+    np.square: lambda x: x * x,
+}
+
+REDUCTIONS: dict[np.ufunc, Callable[..., Secret]] = {
+    np.add: linear.sum_,
+    np.multiply: products.prod,
+}
+
+FUNCTIONS: dict[Callable[..., Any], Callable[..., Any]] = {
+    **{func: _moves(func) for func in MOVES},
+    **{func: _joins(func) for func in JOINS},
+    np.append: linear.append,
+    np.where: linear.where,
+    np.diag: linear.diag,
+    np.diagflat: lambda v, k=0: linear.diag(np.ravel(v), k),
+    np.trace: linear.trace,
+    np.tril: linear.tril,
+    np.triu: linear.triu,
+    np.sum: linear.sum_,
+    np.cumsum: linear.cumsum,
+    np.diff: linear.diff,
+    np.zeros_like: lambda x: x * 0,
+    np.ones_like: lambda x: x * 0 + 1,
+    np.mean: statistics.mean,
+    np.var: statistics.var,
+    np.average: statistics.average,
+    np.prod: products.prod,
+    np.dot: products.dot,
+    np.vdot: lambda x, y: products.matmul(np.ravel(x), np.ravel(y)),
+    np.inner: lambda x, y: products.dot(x, np.transpose(y)),
+    np.outer: products.outer,
+    np.einsum: products.einsum,
+    np.shape: lambda x: x.shape,
+    np.ndim: lambda x: x.ndim,
+    np.size: lambda x, axis=None: x.size if axis is None else x.shape[axis],
+}

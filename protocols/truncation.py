@@ -1,0 +1,40 @@
+"""Division of a shared number by a public power of two, rounding at random to one of the neighbours.
+
+For |x| < 2^(k−2), let x' = x + 2^(k−2) ≥ 0, and let r be uniform over Z_2^k.  Open c = x' + r. With
+r° and c° for the lower k−1 bits, x' + r° = c° + w·2^(k−1) where w = top(c) ⊕ top(r), so
+
+    x' >> m  ≈  (c° >> m) − (r° >> m) + w·2^(k−1−m),      w = top(c) + top(r) − 2·top(c)·top(r)
+
+which is linear in the shared (r° >> m) and top(r).  The result is ⌊x/2^m⌋ or that plus one, the latter
+with probability (x mod 2^m)/2^m: right on average, and never off by more.  There is no chance of a large
+error, unlike in local truncation (SecureML), where it is |x|/2^(k−1) for every element.
+
+Threat   that of the suite and of the source of masks: c is uniform whatever x is.
+Cost     one round; each party sends one ring element per element to every other party.
+Source   Escudero, Ghosh, Keller, Rachuri, Scholl, ePrint 2020/338 (edaBits), section 5 (truncation over
+         Z_2^k); the mask comes from the dealer instead of from edaBits.
+"""
+from __future__ import annotations
+
+from mpc.ring import RingArray
+from protocols.prep import Prep, TruncationMask
+from protocols.suite import Share, Suite
+
+
+async def truncate(suite: Suite, prep: Prep, x: Share, bits: int) -> Share:
+    """x / 2^bits, elementwise."""
+    ring = x.ring
+    k, word = ring.bits, ring.dtype.type
+    if not 0 < bits < k - 1:
+        raise ValueError(f"can truncate by 1 to {k - 2} bits, not {bits}")
+    (r_part,), dependent = await prep.draw(TruncationMask(x.spec, bits))
+    offset = RingArray(ring, ring.zeros(()).data + word(1 << (k - 2)))
+    (c,) = await suite.open(x + Share(suite, (r_part,)) + offset, tag=f"truncate {bits}")
+    high_part, top_part = await dependent
+    top_c = c >> (k - 1)
+    public = ring.sub((c.data & word((1 << (k - 1)) - 1)) >> word(bits), ring.dtype.type(1 << (k - 2 - bits)))
+    public += top_c.data << word(k - 1 - bits)
+    sign = 1 - 2 * top_c.data.astype(ring.dtype)     # 1 or −1: w = top(c) + sign·top(r)
+    top_r = RingArray(ring, (top_part.data.astype(ring.dtype) << word(k - 1 - bits)) * sign)
+    return Share(suite, (top_r - high_part,)) + RingArray(ring, public)
+
