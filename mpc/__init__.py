@@ -1,0 +1,48 @@
+"""Secure multi-party computation for NumPy.
+
+``import mpc`` is all a user needs: names are loaded when they are first used, the primitives from this
+package and what is built on them from ``protocols`` (the one place where ``mpc`` looks upwards).
+"""
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mpc.encoding import INT as INT
+    from mpc.encoding import Fixed as Fixed
+    from mpc.errors import ConfigError as ConfigError
+    from mpc.errors import DesyncError as DesyncError
+    from mpc.errors import EncodingError as EncodingError
+    from mpc.errors import HandshakeError as HandshakeError
+    from mpc.errors import MpcError as MpcError
+    from mpc.errors import PartyLost as PartyLost
+    from mpc.errors import TransportError as TransportError
+    from mpc.errors import WireError as WireError
+    from mpc.rounds import Message as Message
+    from mpc.rounds import Recorder as Recorder
+    from mpc.rounds import exchange as exchange
+    from mpc.rounds import gather as gather
+    from mpc.rounds import simulate as simulate
+    from protocols.array import Secret as Secret
+    from protocols.run import local as local
+    from protocols.session import Session as Session
+
+_HOME = {
+    **dict.fromkeys(("ConfigError", "DesyncError", "EncodingError", "HandshakeError", "MpcError", "PartyLost",
+                     "TransportError", "WireError"), "mpc.errors"),
+    **dict.fromkeys(("INT", "Fixed"), "mpc.encoding"),
+    **dict.fromkeys(("Message", "Recorder", "exchange", "gather", "simulate"), "mpc.rounds"),
+    "Secret": "protocols.array", "Session": "protocols.session", "local": "protocols.run",
+}
+__all__ = sorted(_HOME)  # noqa: PLE0605
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(import_module(_HOME[name]), name)
+    raise AttributeError(f"module 'mpc' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOME])

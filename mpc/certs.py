@@ -62,7 +62,7 @@ def make_authority_and_certificates(
         raise ConfigError(f"{folder / 'ca.pem'} expires before the new certificates begin: make a new authority")
     for name in names:
         key = ec.generate_private_key(ec.SECP256R1())
-        certificate = _sign(name, key, start, end, authority, authority_key)
+        certificate = _sign(name, key, start=start, end=end, issuer=authority, issuer_key=authority_key)
         _write(folder, name, certificate, key)
 
 
@@ -89,7 +89,7 @@ def _authority(folder: Path, start: datetime, days: int) -> tuple[x509.Certifica
         key = ec.generate_private_key(ec.SECP256R1())
         # Begins with its first certificates, but lasts even if those are (in tests) expired already.
         end = max(datetime.now(UTC), start) + timedelta(days=max(days, AUTHORITY_DAYS))
-        certificate = _sign(AUTHORITY, key, start, end, None, key)
+        certificate = _sign(AUTHORITY, key, start=start, end=end, issuer=None, issuer_key=key)
         _write(folder, AUTHORITY, certificate, key)
         return certificate, key
     try:
@@ -112,6 +112,7 @@ def _authority(folder: Path, start: datetime, days: int) -> tuple[x509.Certifica
 def _sign(
     name: str,
     key: ec.EllipticCurvePrivateKey,
+    *,
     start: datetime,
     end: datetime,
     issuer: x509.Certificate | None,

@@ -15,7 +15,7 @@ from numba import njit
 BLOCK = 256
 
 
-@njit(cache=True, boundscheck=False, nogil=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, boundscheck=False, nogil=True)
 def _matmul(a: Any, b: Any, c: Any) -> None:
     """Add a @ b to c, four rows at a time: each loaded word of ``b`` serves four products."""
     m, inner = a.shape

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
-from time import perf_counter
+from time import perf_counter, time
 from typing import Any
 
 
@@ -51,6 +51,7 @@ class Meter:
     frames: int = 0
     trace: list[dict[str, Any]] | None = None
     started: float = field(default_factory=perf_counter)
+    epoch: float = field(default_factory=time)      # the same moment on the clock on the wall
     _deepest: dict[str, int] = field(default_factory=dict)
 
     def of(self, label: str) -> Usage:
@@ -81,7 +82,7 @@ class Meter:
     def _event(self, name: str, category: str, start: float, end: float, args: dict[str, Any]) -> None:
         assert self.trace is not None
         self.trace.append({"name": name, "cat": category, "ph": "X", "tid": category,
-                           "ts": (start - self.started) * 1e6, "dur": (end - start) * 1e6, "args": args})
+                           "ts": (start - self.started + self.epoch) * 1e6, "dur": (end - start) * 1e6, "args": args})
 
     @property
     def sent(self) -> int:

@@ -46,7 +46,7 @@ class Party:
         self.rank, self.size = transport.rank, transport.size
         self.meter = meter or Meter()
         self.seat: Seat | None = None               # known after take_seat; its positions enter the digest
-        self.on_progress: Callable[[str, int], None] | None = None
+        self.on_progress: Callable[[str, int, int], None] | None = None  # operation, pieces done, pieces
         self._transport, self._window, self._names = transport, window, names or {}
         self._scheduler = Scheduler(self.meter.computed)
         self._links: dict[int, Link] = {}
@@ -88,8 +88,6 @@ class Party:
         end = perf_counter()
         self.meter.waited(posted.labels, start, end, sum(posted.due.values()))
         self.meter.exchanged(posted.labels, posted.batch.depth)
-        if self.on_progress:
-            self.on_progress(posted.operation, posted.batch.depth)
         at = dict.fromkeys(payloads, 0)
         inboxes = []
         for task, round_ in zip(posted.batch.tasks, posted.batch.rounds, strict=True):
@@ -104,6 +102,8 @@ class Party:
                 inbox[peer] = tuple(arrays)
             inboxes.append(inbox)
         self._scheduler.deliver(posted.batch, inboxes)
+        if self.on_progress:
+            self.on_progress(*self._scheduler.progress)
 
     def _post(self, batch: Batch) -> _Posted:
         labels = list(dict.fromkeys(task.label for task in batch.tasks))
@@ -148,7 +148,7 @@ class Party:
             self._links[peer].check(Header.parse(data), posted.digests[peer], posted.due[peer],
                                     self.name(peer), posted.operation)
         self.meter.of(posted.labels[0]).received += HEADER.size * len(headers)
-        payloads = {peer: memoryview(np.empty(n, np.uint8)) for peer, n in posted.due.items()}
+        payloads = {peer: np.empty(n, np.uint8).data for peer, n in posted.due.items()}
         self._transport.collect({peer: view for peer, view in payloads.items() if view.nbytes})
         return payloads
 

@@ -48,7 +48,7 @@ class Stream:
             start, self._at = self._at, self._at + n
             return RingArray(spec.ring, spec.ring.decode(memoryview(self._pool)[start:start + n], spec.shape))
         out = np.empty(spec.shape, spec.ring.dtype)
-        self._fill(memoryview(out.reshape(-1).view(np.uint8)))
+        self._fill(out.reshape(-1).view(np.uint8).data)
         return RingArray(spec.ring, out)
 
     def bytes(self, n: int) -> bytes:

@@ -58,8 +58,7 @@ class Ring(ABC):
 
     def encode(self, x: NDArray) -> memoryview:
         """The one encoding of ``x``: its elements in C order, little-endian; a view where possible."""
-        flat = np.ascontiguousarray(x, self.dtype).reshape(-1)
-        return memoryview(flat.view(np.uint8))
+        return np.ascontiguousarray(x, self.dtype).reshape(-1).view(np.uint8).data
 
     def decode(self, data: memoryview, shape: Shape) -> NDArray:
         """A view of ``data`` as an array; ``WireError`` unless it has exactly the bytes for ``shape``."""
@@ -164,8 +163,11 @@ class RingArray:
     def __matmul__(self, other: RingArray) -> RingArray:
         return RingArray(self.ring, self.ring.matmul(self.data, self._with(other)))
 
+    def __lshift__(self, bits: int) -> RingArray:
+        return self.map(lambda data: data << self.ring.dtype.type(bits))
+
     def __rshift__(self, bits: int) -> RingArray:
-        return RingArray(self.ring, self.data >> self.ring.dtype.type(bits))
+        return self.map(lambda data: data >> self.ring.dtype.type(bits))
 
     def __getitem__(self, index: Any) -> RingArray:
         return RingArray(self.ring, np.asarray(self.data[index]))

@@ -56,13 +56,13 @@ async def gather(*flows: Flow[Any]) -> list[Any]:
 
 
 @types.coroutine
-def pipeline(pieces: Iterator[Flow[None]]) -> Generator[Any, Any, None]:
-    """Run many independent pieces of one big operation, a few in flight at a time, each its own frame.
+def pipeline(pieces: Iterator[Flow[None]], count: int) -> Generator[Any, Any, None]:
+    """Run ``count`` independent pieces of one big operation, a few in flight at a time, each its own frame.
 
     Pieces are started in order and only when the window has room, so that what is computed, sent and
     received stays in the cache and overlaps with the network.
     """
-    yield _Pipeline(pieces)
+    yield _Pipeline(pieces, count)
 
 
 class Task(Generic[T]):
@@ -91,11 +91,12 @@ class Task(Generic[T]):
 class _Pipeline:
     """Pieces of a big operation that are still to be started or under way."""
 
-    __slots__ = ("active", "error", "owner", "pieces")
+    __slots__ = ("active", "count", "done", "error", "owner", "pieces")
 
-    def __init__(self, pieces: Iterator[Flow[None]]) -> None:
+    def __init__(self, pieces: Iterator[Flow[None]], count: int) -> None:
         self.pieces: Iterator[Flow[None]] | None = pieces
-        self.active = 0
+        self.active = self.done = 0
+        self.count = count
         self.error: BaseException | None = None
         self.owner: Task[Any] | None = None
 
@@ -118,6 +119,7 @@ class Scheduler:
         self._pipelines: deque[_Pipeline] = deque()
         self._on_step = on_step
         self.depth = 0                              # rounds so far, along the longest path
+        self.progress = ("", 0, 0)                  # of the pipeline last moved: operation, pieces done, pieces
 
     def spawn(self, flow: Flow[T], label: str = "") -> Task[T]:
         """Start a protocol: its local part runs now, its messages wait for the next batch."""
@@ -193,6 +195,8 @@ class Scheduler:
                 continue
             assert waiter.owner is not None
             waiter.active -= 1
+            waiter.done += 1
+            self.progress = (task.label, waiter.done, waiter.count)
             waiter.error = waiter.error or error
             waiter.owner.depth = max(waiter.owner.depth, task.depth)
             if waiter.pieces is None and not waiter.active:

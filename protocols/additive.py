@@ -17,11 +17,11 @@ import numpy as np
 
 from mpc.ring import RingArray, Spec
 from mpc.rounds import exchange
-from mpc.seat import Seat
 from protocols import beaver, truncation
 from protocols.bilinear import Bilinear
 from protocols.prep import Prep
-from protocols.suite import Cost, Share, Suite, Threat, broadcast, elementwise
+from protocols.suite import Share, Suite, broadcast, elementwise
+from protocols.threat import Cost, Threat
 
 
 class Additive(Suite):
@@ -32,6 +32,8 @@ class Additive(Suite):
     threat = Threat("semi-honest", "n-1 of n")
     cites = ("Beaver, CRYPTO 1991", "Cramer, Damgård, Ishai, TCC 2005", "ePrint 2020/338")
     parties = (2, None)
+    needs_prep = True
+    prep: Prep
     costs = {
         "input": Cost(0, lambda n: 0, "nothing"),
         "open": Cost(1, lambda n: n - 1, "n-1 elements"),
@@ -39,10 +41,6 @@ class Additive(Suite):
         "matmul": Cost(1, lambda n: n - 1, "n-1 elements per element of the operands"),
         "truncate": Cost(1, lambda n: n - 1, "n-1 elements"),
     }
-
-    def __init__(self, seat: Seat, prep: Prep) -> None:
-        super().__init__(seat)
-        self.prep = prep
 
     def constant(self, value: RingArray) -> Share:
         return Share(self, (value if self.seat.rank == 0 else value.map(lambda v: np.broadcast_to(v.dtype.type(0), v.shape)),))

@@ -7,7 +7,7 @@ not in them raises ``NotImplementedError`` with its name; what would leak or can
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -44,7 +44,7 @@ class Secret(np.lib.mixins.NDArrayOperatorsMixin):
 
     @property
     def T(self) -> Secret:
-        return np.transpose(self)
+        return call(np.transpose, self)
 
     def reveal(self, to: int | None = None) -> Any:
         """The value, to every party or to party ``to`` alone (elsewhere ``None``).  One round."""
@@ -53,48 +53,51 @@ class Secret(np.lib.mixins.NDArrayOperatorsMixin):
     # -- NumPy's methods ---------------------------------------------------------------------------
 
     def sum(self, axis: Any = None, keepdims: bool = False) -> Secret:
-        return np.sum(self, axis=axis, keepdims=keepdims)
+        return call(np.sum, self, axis=axis, keepdims=keepdims)
 
     def mean(self, axis: Any = None, keepdims: bool = False) -> Secret:
-        return np.mean(self, axis=axis, keepdims=keepdims)  # type: ignore[call-overload, no-any-return]
+        return call(np.mean, self, axis=axis, keepdims=keepdims)
 
     def var(self, axis: Any = None, ddof: float = 0, keepdims: bool = False) -> Secret:
-        return np.var(self, axis=axis, ddof=ddof, keepdims=keepdims)  # type: ignore[call-overload, no-any-return]
+        return call(np.var, self, axis=axis, ddof=ddof, keepdims=keepdims)
 
     def cumsum(self, axis: Any = None) -> Secret:
-        return np.cumsum(self, axis=axis)
+        return call(np.cumsum, self, axis=axis)
 
     def prod(self, axis: Any = None, keepdims: bool = False) -> Secret:
-        return np.prod(self, axis=axis, keepdims=keepdims)
+        return call(np.prod, self, axis=axis, keepdims=keepdims)
 
     def dot(self, other: Any) -> Secret:
-        return np.dot(self, other)  # type: ignore[no-any-return]
+        return call(np.dot, self, other)
 
-    def trace(self) -> Secret:
-        return np.trace(self)  # type: ignore[no-any-return]
+    def trace(self, offset: int = 0) -> Secret:
+        return call(np.trace, self, offset)
 
     def diagonal(self, offset: int = 0) -> Secret:
-        return np.diagonal(self, offset)
+        return call(np.diagonal, self, offset)
 
     def reshape(self, *shape: Any) -> Secret:
-        return np.reshape(self, shape[0] if len(shape) == 1 else shape)
+        return call(np.reshape, self, shape[0] if len(shape) == 1 else shape)
 
     def ravel(self) -> Secret:
-        return np.ravel(self)
+        return call(np.ravel, self)
 
     flatten = ravel
 
     def transpose(self, *axes: Any) -> Secret:
-        return np.transpose(self, (axes[0] if len(axes) == 1 else axes) or None)
+        return call(np.transpose, self, (axes[0] if len(axes) == 1 else axes) or None)
 
     def swapaxes(self, a: int, b: int) -> Secret:
-        return np.swapaxes(self, a, b)
+        return call(np.swapaxes, self, a, b)
 
     def squeeze(self, axis: Any = None) -> Secret:
-        return np.squeeze(self, axis)
+        return call(np.squeeze, self, axis)
 
     def repeat(self, repeats: Any, axis: int | None = None) -> Secret:
-        return np.repeat(self, repeats, axis)
+        return call(np.repeat, self, repeats, axis)
+
+    def take(self, indices: Any, axis: int | None = None) -> Secret:
+        return call(np.take, self, indices, axis)
 
     def copy(self) -> Secret:
         return self                                 # immutable: there is nothing to protect it from
@@ -102,7 +105,7 @@ class Secret(np.lib.mixins.NDArrayOperatorsMixin):
     def __getitem__(self, index: Any) -> Secret:
         if _secrets(index):
             raise TypeError("a secret cannot be an index: which element is read would show")
-        return structural("index", lambda a: np.asarray(a[index]), self)
+        return cast(Secret, structural("index", lambda a: np.asarray(a[index]), self))
 
     def __len__(self) -> int:
         if not self.shape:
@@ -120,7 +123,7 @@ class Secret(np.lib.mixins.NDArrayOperatorsMixin):
     def __int__(self) -> int:
         raise TypeError("a secret does not become a number by itself; call .reveal()")
 
-    __float__ = __complex__ = __index__ = __int__  # type: ignore[assignment]
+    __float__ = __complex__ = __index__ = __int__
 
     def __array__(self, *args: Any, **kwargs: Any) -> NDArray:
         raise TypeError("a secret does not become an ndarray by itself; call .reveal(), or np.stack for several secrets")
@@ -167,6 +170,11 @@ class Secret(np.lib.mixins.NDArrayOperatorsMixin):
             raise
 
 
+def call(func: Callable[..., Any], *args: Any, **kwargs: Any) -> Secret:
+    """A NumPy function of secrets, which NumPy hands to ``__array_function__``: the result is a secret."""
+    return cast(Secret, func(*args, **kwargs))
+
+
 def _secrets(x: Any) -> list[Secret]:
     """All secrets in nested lists and tuples."""
     if isinstance(x, Secret):
@@ -186,12 +194,12 @@ def structural(label: str, f: Callable[..., Any], *xs: Secret) -> Any:
     session, kind = xs[0].session, xs[0].kind
     if not isinstance(shapes, list | tuple):
         async def one(suite: Suite, *shares: Share) -> Share:
-            return lift(f, *shares)  # type: ignore[no-any-return]
+            return cast(Share, lift(f, *shares))
         return session.spawn(label, one, xs, shapes.shape, kind)
 
     def nth(i: int) -> Callable[..., Any]:
         async def one_of(suite: Suite, *shares: Share) -> Share:
-            return lift(lambda *arrays: f(*arrays)[i], *shares)  # type: ignore[no-any-return]
+            return cast(Share, lift(lambda *arrays: f(*arrays)[i], *shares))
         return one_of
     return [session.spawn(label, nth(i), xs, piece.shape, kind) for i, piece in enumerate(shapes)]
 
@@ -232,5 +240,3 @@ def unified(*xs: Any) -> list[Secret]:
     kind = common_kind(session, *xs)
     return [rescaled(x, kind) if isinstance(x, Secret) else constant(session, x, kind) for x in xs]
 
-
-__all__ = ["Secret", "common_kind", "constant", "find_session", "rescaled", "structural", "unified"]

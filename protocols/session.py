@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, TypeVar
 
 
@@ -22,6 +23,7 @@ from mpc.ring import Z64, NDArray, Ring, RingArray, Shape, Spec
 from mpc.rounds import Flow, Task, exchange
 from protocols.array import Secret
 from protocols.suite import Share, Suite
+from protocols.threat import Threat
 
 T = TypeVar("T")
 
@@ -82,11 +84,15 @@ class Session:
     def _holds(self, rank: int) -> bool:
         return any(p.rank == rank for p in self.parties)
 
+    def kind_of(self, values: Any) -> Kind:
+        """How these values are shared unless said otherwise: floats as fixed point, all else as integers."""
+        return self.fixed if numeric(values).dtype.kind == "f" else INT
+
     def _encode(self, values: Any, kind: Kind | None) -> tuple[Kind, RingArray]:
         if isinstance(values, Secret):
             raise MpcError("this value is secret already")
         array = numeric(values)
-        kind = kind or (self.fixed if array.dtype.kind == "f" else INT)
+        kind = kind or self.kind_of(array)
         if array.ndim > _MAX_AXES:
             raise MpcError(f"an array of {array.ndim} axes; at most {_MAX_AXES} can be shared")
         return kind, kind.encode(array, self.ring)
@@ -183,6 +189,12 @@ class Session:
     def public(self, values: Any, kind: Kind) -> RingArray:
         """A public value as ring elements of this kind, range-checked."""
         return kind.encode(values, self.ring)
+
+    @property
+    def threat(self) -> Threat:
+        """What this session protects against: the suite's word and that of its randomness's source."""
+        suite = self.suites[0]
+        return suite.threat if suite.prep is None else replace(suite.threat, setup=suite.prep.threat.setup)
 
     def close(self, error: BaseException | None = None) -> None:
         for party in self.parties:

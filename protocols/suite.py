@@ -10,7 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -18,36 +18,11 @@ from mpc.ring import Ring, RingArray, Shape, Spec
 from mpc.rounds import Flow, exchange, pipeline
 from mpc.seat import Seat
 from protocols.bilinear import Bilinear
+from protocols.prep import Prep
+from protocols.threat import Cost, Threat
 
 #: Elements of one piece of a big elementwise operation: its arrays stay in the L2 and L3 caches.
 CHUNK = 1 << 16
-
-
-@dataclass(frozen=True, slots=True)
-class Threat:
-    """Against whom a scheme protects, and what it takes for granted."""
-
-    adversary: Literal["semi-honest", "malicious"]
-    corrupt: str                        # "1 of 3", "n-1 of n"
-    setup: str = "none"                 # "trusted dealer", …
-    leaks: str = "shapes, the program and what it reveals"
-
-    def __str__(self) -> str:
-        return (f"{self.adversary} adversary, {self.corrupt} parties corrupt; setup: {self.setup}; "
-                f"beyond the result the parties learn: {self.leaks}")
-
-
-@dataclass(frozen=True, slots=True)
-class Cost:
-    """What an operation costs online: rounds, and ring elements that one party sends per element of the
-    result (or, for products in general, per element of the two operands), as a function of n parties."""
-
-    rounds: int
-    elements: Callable[[int], int]
-    formula: str                        # the same, for people
-
-    def __str__(self) -> str:
-        return f"{self.rounds} round{'s' * (self.rounds != 1)}, {self.formula}"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -125,9 +100,13 @@ class Suite(ABC):
     cites: ClassVar[tuple[str, ...]]
     costs: ClassVar[Mapping[str, Cost]]
     parties: ClassVar[tuple[int, int | None]]       # fewest and most
+    needs_prep: ClassVar[bool]                      # takes a source of correlated randomness
 
-    def __init__(self, seat: Seat) -> None:
+    def __init__(self, seat: Seat, prep: Prep | None = None) -> None:
         self.seat = seat
+        if (prep is None) == self.needs_prep:
+            raise TypeError(f"the suite {self.name} takes {'a' if self.needs_prep else 'no'} source of correlated randomness")
+        self.prep = prep
 
     @abstractmethod
     def constant(self, value: RingArray) -> Share:
@@ -206,7 +185,7 @@ async def elementwise(protocol: Callable[..., Flow[Share]], *xs: Share, parts: i
         for target, part in zip(out.parts, result.parts, strict=True):
             target.data[lo:hi] = part.data
 
-    await pipeline(piece(lo, hi) for lo, hi in chunks(size))
+    await pipeline((piece(lo, hi) for lo, hi in chunks(size)), -(-size // CHUNK))
     return out.reshape(shape)
 
 

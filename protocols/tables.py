@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from protocols.array import Secret, structural, unified
+from protocols.array import Secret, call, structural, unified
 from protocols.ops import linear, products, statistics
 
 
@@ -55,7 +55,7 @@ FUNCTIONS: dict[Callable[..., Any], Callable[..., Any]] = {
     np.append: linear.append,
     np.where: linear.where,
     np.diag: linear.diag,
-    np.diagflat: lambda v, k=0: linear.diag(np.ravel(v), k),
+    np.diagflat: lambda v, k=0: linear.diag(call(np.ravel, v), k),
     np.trace: linear.trace,
     np.tril: linear.tril,
     np.triu: linear.triu,

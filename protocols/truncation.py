@@ -16,7 +16,6 @@ Source   Escudero, Ghosh, Keller, Rachuri, Scholl, ePrint 2020/338 (edaBits), se
 """
 from __future__ import annotations
 
-from mpc.ring import RingArray
 from protocols.prep import Prep, TruncationMask
 from protocols.suite import Share, Suite
 
@@ -24,17 +23,14 @@ from protocols.suite import Share, Suite
 async def truncate(suite: Suite, prep: Prep, x: Share, bits: int) -> Share:
     """x / 2^bits, elementwise."""
     ring = x.ring
-    k, word = ring.bits, ring.dtype.type
+    k = ring.bits
     if not 0 < bits < k - 1:
         raise ValueError(f"can truncate by 1 to {k - 2} bits, not {bits}")
     (r_part,), dependent = await prep.draw(TruncationMask(x.spec, bits))
-    offset = RingArray(ring, ring.zeros(()).data + word(1 << (k - 2)))
-    (c,) = await suite.open(x + Share(suite, (r_part,)) + offset, tag=f"truncate {bits}")
-    high_part, top_part = await dependent
-    top_c = c >> (k - 1)
-    public = ring.sub((c.data & word((1 << (k - 1)) - 1)) >> word(bits), ring.dtype.type(1 << (k - 2 - bits)))
-    public += top_c.data << word(k - 1 - bits)
-    sign = 1 - 2 * top_c.data.astype(ring.dtype)     # 1 or −1: w = top(c) + sign·top(r)
-    top_r = RingArray(ring, (top_part.data.astype(ring.dtype) << word(k - 1 - bits)) * sign)
-    return Share(suite, (top_r - high_part,)) + RingArray(ring, public)
-
+    (c,) = await suite.open(x + Share(suite, (r_part,)) + ring(1 << (k - 2)), tag=f"truncate {bits}")
+    r_high, r_top = await dependent                  # r° >> m, and top(r), perhaps over a smaller ring
+    one = ring(1 << (k - 1 - bits))                  # the place of w in the result
+    c_top = c >> (k - 1)
+    w = ring(r_top.data) * (one - c_top * (one + one))
+    public = ((c << 1) >> (bits + 1)) + c_top * one - ring(1 << (k - 2 - bits))
+    return Share(suite, (w - r_high,)) + public

@@ -77,6 +77,8 @@ def explain(error: ssl.SSLError) -> str:
         return _REASONS.get(error.verify_code, f"certificate not accepted: {error.verify_message}")
     if error.reason == "PEER_DID_NOT_RETURN_A_CERTIFICATE":
         return "it showed no certificate"
+    if words := refusal(error):
+        return f"it refused our certificate: {words}"
     return f"it does not speak TLS 1.3 as we do ({_word(error)})"
 
 

@@ -1,13 +1,13 @@
 """Linear operations: local, nothing is sent."""
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from mpc.errors import EncodingError
 from mpc.ring import NDArray, RingArray, Shape
-from protocols.array import Secret, common_kind, find_session, rescaled, structural, unified
+from protocols.array import Secret, call, common_kind, find_session, rescaled, structural, unified
 from protocols.suite import Share, Suite, lift
 
 
@@ -51,7 +51,7 @@ def negative(x: Secret) -> Secret:
 def _linear(label: str, f: Any, x: Secret, shape: Shape) -> Secret:
     """A linear map of ndarrays that adds elements up."""
     async def protocol(suite: Suite, x: Share) -> Share:
-        return lift(f, x)  # type: ignore[no-any-return]
+        return cast(Share, lift(f, x))
     return x.session.spawn(label, protocol, (x,), shape, x.kind)
 
 
@@ -77,13 +77,13 @@ def cumsum(x: Secret, axis: Any = None) -> Secret:
 
 def diff(x: Secret, n: int = 1, axis: int = -1) -> Secret:
     for _ in range(n):
-        x = np.moveaxis(x, axis, 0)
-        x = np.moveaxis(x[1:] - x[:-1], 0, axis)
+        x = call(np.moveaxis, x, axis, 0)
+        x = call(np.moveaxis, x[1:] - x[:-1], 0, axis)
     return x
 
 
 def trace(x: Secret, offset: int = 0) -> Secret:
-    return sum_(np.diagonal(x, offset), axis=-1)
+    return sum_(call(np.diagonal, x, offset), axis=-1)
 
 
 def _masked(x: Secret, keep: NDArray) -> Secret:
@@ -92,23 +92,23 @@ def _masked(x: Secret, keep: NDArray) -> Secret:
 
 def diag(x: Secret, k: int = 0) -> Secret:
     if x.ndim != 1:
-        return np.diagonal(x, k)
+        return call(np.diagonal, x, k)
     n = x.shape[0] + abs(k)
     return _linear("diag", lambda a: np.diag(a, k), x, (n, n))
 
 
 def tril(x: Secret, k: int = 0) -> Secret:
-    return _masked(x, np.tri(*x.shape[-2:], k=k, dtype=bool))
+    return _masked(x, np.tri(x.shape[-2], x.shape[-1], k, bool))
 
 
 def triu(x: Secret, k: int = 0) -> Secret:
-    return _masked(x, ~np.tri(*x.shape[-2:], k=k - 1, dtype=bool))
+    return _masked(x, ~np.tri(x.shape[-2], x.shape[-1], k - 1, bool))
 
 
 def append(x: Any, values: Any, axis: int | None = None) -> Secret:
     if axis is None:
         x, values, axis = np.ravel(x), np.ravel(values), 0
-    return np.concatenate([x, values], axis=axis)
+    return call(np.concatenate, [x, values], axis=axis)
 
 
 def where(condition: Any, x: Any = None, y: Any = None) -> Secret:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -20,7 +20,7 @@ from mpc.errors import EncodingError
 from mpc.ring import NDArray, RingArray
 from mpc.rounds import gather
 from protocols import einsum as sums
-from protocols.array import Secret, find_session, rescaled
+from protocols.array import Secret, call, find_session, rescaled
 from protocols.bilinear import MATMUL, MULTIPLY, Bilinear
 from protocols.suite import Share, Suite, elementwise, lift
 
@@ -81,7 +81,7 @@ def _with_public(f: Bilinear, x: Secret, public: Any, apply: Any) -> Secret:
 
     async def protocol(suite: Suite, x: Share) -> Share:
         first, *rest = await gather(*(term(suite, x, m, shift) for m, shift in limbs))
-        return first + rest[0] if rest else first
+        return cast(Share, first + rest[0] if rest else first)
 
     return x.session.spawn(f.name, protocol, (x,), shape, x.kind)
 
@@ -139,9 +139,10 @@ def power(x: Secret, exponent: Any) -> Secret:
     n = numeric(exponent, "an exponent")
     if n.ndim or n != int(n) or n < 0:
         raise NotImplementedError("powers of secrets with other than one public integer exponent ≥ 0")
-    left, base, result = int(n), x, None
+    left, base = int(n), x
+    result: Secret | None = None
     if left == 0:
-        return x * 0 + 1
+        return cast(Secret, x * 0 + 1)
     while True:
         if left & 1:
             result = base if result is None else result * base
@@ -155,16 +156,16 @@ def power(x: Secret, exponent: Any) -> Secret:
 def prod(x: Secret, axis: int | None = None, keepdims: bool = False) -> Secret:
     """Product along an axis as a balanced tree: ⌈log2 n⌉ products in sequence."""
     y, at = (x.reshape(-1), 0) if axis is None else (x, axis)
-    y = np.moveaxis(y, at, 0)
+    y = call(np.moveaxis, y, at, 0)
     if len(y) == 0:
         raise NotImplementedError("the product of no secrets")
     while (n := len(y)) > 1:
         half = n // 2
         folded = y[:half] * y[half:2 * half]
-        y = np.concatenate([folded, y[2 * half:]]) if n % 2 else folded
+        y = call(np.concatenate, [folded, y[2 * half:]]) if n % 2 else folded
     y = y[0]
     if keepdims:
-        y = y.reshape((1,) * x.ndim) if axis is None else np.expand_dims(y, axis)
+        y = y.reshape((1,) * x.ndim) if axis is None else call(np.expand_dims, y, axis)
     return y
 
 
@@ -188,14 +189,14 @@ def einsum(subscripts: str, *operands: Any) -> Secret:
         shape = np.einsum(subscripts, np.broadcast_to(np.True_, only.shape)).shape
 
         async def local(suite: Suite, x: Share) -> Share:
-            return lift(lambda a: np.einsum(subscripts, a), x)  # type: ignore[no-any-return]
+            return cast(Share, lift(lambda a: np.einsum(subscripts, a), x))
         return session.spawn("einsum", local, (only,), shape, only.kind)
     if len(operands) != 2:
         raise NotImplementedError("einsum of more than two operands on secrets")
     x, y = operands
     plan = sums.plan(subscripts, np.shape(x), np.shape(y))
     z = product(plan.f, _arranged(x, plan.arrange_x), _arranged(y, plan.arrange_y))
-    return _arranged(z, plan.finish)
+    return cast(Secret, _arranged(z, plan.finish))
 
 
 def _arranged(x: Any, f: Any) -> Any:
@@ -204,5 +205,5 @@ def _arranged(x: Any, f: Any) -> Any:
     shape = f(np.broadcast_to(np.uint8(0), x.shape)).shape
 
     async def local(suite: Suite, share: Share) -> Share:
-        return lift(f, share)  # type: ignore[no-any-return]
+        return cast(Share, lift(f, share))
     return x.session.spawn("einsum", local, (x,), shape, x.kind)

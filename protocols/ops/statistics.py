@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from protocols.array import Secret
-from protocols.ops.products import real
+from protocols.array import Secret, call
+from protocols.ops.products import divide, matmul, multiply, real
 
 Axis = int | tuple[int, ...] | None
 
@@ -23,7 +23,7 @@ def mean(x: Secret, axis: Axis = None, keepdims: bool = False) -> Secret:
     n = count(x, axis)
     if n == 0:
         raise ZeroDivisionError("the mean of no elements")
-    return real(x.sum(axis=axis, keepdims=keepdims)) / n
+    return divide(x.sum(axis=axis, keepdims=keepdims), n)
 
 
 def var(x: Secret, axis: Axis = None, ddof: float = 0, keepdims: bool = False) -> Secret:
@@ -32,7 +32,7 @@ def var(x: Secret, axis: Axis = None, ddof: float = 0, keepdims: bool = False) -
     if n - ddof <= 0:
         raise ZeroDivisionError(f"a variance of {n} elements with ddof={ddof}")
     deviation = real(x) - mean(x, axis, keepdims=True)
-    return (deviation * deviation).sum(axis=axis, keepdims=keepdims) / (n - ddof)
+    return divide(multiply(deviation, deviation).sum(axis=axis, keepdims=keepdims), n - ddof)
 
 
 def average(x: Secret, axis: Axis = None, weights: Any = None) -> Secret:
@@ -44,4 +44,4 @@ def average(x: Secret, axis: Axis = None, weights: Any = None) -> Secret:
     w = np.asarray(weights, np.float64)
     if not isinstance(axis, int) or w.ndim != 1:
         raise NotImplementedError("average of secrets takes one axis and a vector of weights")
-    return np.moveaxis(x, axis, -1) @ (w / w.sum())
+    return matmul(call(np.moveaxis, x, axis, -1), w / w.sum())

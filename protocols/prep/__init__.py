@@ -11,7 +11,7 @@ from typing import ClassVar, Protocol
 
 from mpc.ring import Z32, Ring, RingArray, Spec
 from protocols.bilinear import Bilinear
-from protocols.suite import Threat
+from protocols.threat import Threat
 
 Parts = tuple[RingArray, ...]                       # one party's additive shares of several arrays
 

@@ -33,7 +33,7 @@ from mpc.rounds import Task, exchange, pipeline, spawn
 from mpc.seat import pack
 from protocols.bilinear import MATMUL, MULTIPLY
 from protocols.prep import Correlation, Parts, Triple, TruncationMask
-from protocols.suite import Threat
+from protocols.threat import Threat
 
 _SEED = Spec(Z64, (SEED_BYTES // 8,))
 _WORDS = 24                                          # stock?, kind, ring, bits, then two shapes of up to 8 axes
@@ -252,7 +252,7 @@ class Dealt:
 
         first, kinds = len(self._stock), list(kinds)
         self._stock.extend((kind, ()) for kind in kinds)
-        await pipeline(receive(first + i, kind) for i, kind in enumerate(kinds))
+        await pipeline((receive(first + i, kind) for i, kind in enumerate(kinds)), len(kinds))
 
     def _from_stock(self, kind: Correlation) -> tuple[Parts, Awaitable[Parts]]:
         assert self._streams is not None

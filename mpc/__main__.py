@@ -1,0 +1,230 @@
+"""The command line: ``mpc run``, ``party``, ``dealer``, ``certs``, ``suites``, ``bench``.
+
+With ``mpc/__init__.py`` the one place in ``mpc`` that knows ``protocols``: this is the front door.
+"""
+from __future__ import annotations
+
+import json
+import socket
+import sys
+import traceback
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import click
+
+from mpc.errors import ConfigError, MpcError
+from mpc.meter import Network
+
+
+def _reporting_errors(command: Callable[..., Any]) -> Callable[..., Any]:
+    """One sentence and exit code 1 for whatever goes wrong; the traceback only with ``--debug``."""
+    @wraps(command)
+    def wrapper(*args: Any, debug: bool = False, **kwargs: Any) -> Any:
+        try:
+            return command(*args, debug=debug, **kwargs)
+        except (click.ClickException, click.exceptions.Exit):
+            raise
+        except KeyboardInterrupt:
+            click.echo("interrupted", err=True)
+            sys.exit(130)
+        except BaseException as error:
+            if isinstance(error, SystemExit):
+                raise
+            if debug:
+                traceback.print_exc()
+            else:
+                click.echo(f"error: {_sentence(error)}", err=True)
+            sys.exit(1)
+    return click.option("--debug", is_flag=True, help="Show tracebacks.")(wrapper)
+
+
+def _sentence(error: BaseException) -> str:
+    if isinstance(error, MpcError):
+        return str(error)
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if "/mpc/" not in f.filename and "/protocols/" not in f.filename]
+    place = f" (in {Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
+    return f"{type(error).__name__}: {error}{place}; --debug shows the traceback"
+
+
+class _NetworkType(click.ParamType):
+    name = "lan|wan|RTTms,Mbps"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Network:
+        try:
+            return value if isinstance(value, Network) else Network.parse(value)
+        except ValueError:
+            self.fail("give lan, wan, or a round-trip time in ms and a rate in Mbit/s, as in 20,1000", param, ctx)
+
+
+_network = click.option("--network", "networks", multiple=True, type=_NetworkType(),
+                        help="Add what this run would take there: lan (0.2 ms, 10 Gbit/s), wan (50 ms, 100 Mbit/s) "
+                             "or RTT in ms and Mbit/s, as in 20,1000. May be repeated.")
+_trace = click.option("--trace", type=click.Path(path_type=Path, dir_okay=False), help="Write a trace for Chrome or Perfetto.")
+_config = click.option("--config", "config_file", required=True, type=click.Path(path_type=Path), help="This party's TOML file.")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="mpc-engine")
+def main() -> None:
+    """Secure multi-party computation for NumPy programs.
+
+    Several parties, each with private data, compute a joint result and see nothing else.
+    """
+
+
+@main.command()
+@click.argument("program", type=click.Path(path_type=Path))
+@click.option("-n", "--parties", default=3, show_default=True, help="Number of parties.")
+@click.option("--suite", default="additive", show_default=True, help="See 'mpc suites'.")
+@click.option("--ring", default=64, show_default=True, help="Bits of the ring: 64 or 32.")
+@click.option("--fraction-bits", default=16, show_default=True, help="Fractional bits of shared floats.")
+@click.option("--timeout", default=60.0, show_default=True, help="Seconds any wait may last.")
+@click.option("--insecure-no-tls", is_flag=True, help="Send everything in the clear.")
+@_trace
+@_network
+@_reporting_errors
+def run(program: Path, parties: int, suite: str, ring: int, fraction_bits: int, timeout: float, insecure_no_tls: bool,
+        trace: Path | None, networks: tuple[Network, ...], debug: bool) -> None:
+    """Run PROGRAM with all parties as processes on this machine, over TCP with mutual TLS.
+
+    The dealer, where the suite needs one, is one more process.  Party 0's output is shown, and the
+    others' where it differs.
+    """
+    from mpc import launch, report
+    from protocols.suites import find, ring_of
+    kind = find(suite, parties)
+    ring_of(ring)
+    launch.check_program(program)
+    outcome = launch.run(launch.Plan(program, parties, suite, kind.needs_prep, ring, fraction_bits, not insecure_no_tls,
+                                     trace is not None, debug, timeout))
+    if outcome.code:
+        sys.exit(outcome.code)
+    report.show(outcome.reports, networks)
+    if trace is not None:
+        _write_trace(trace, [event for r in outcome.reports for event in r["trace"]])
+
+
+@main.command()
+@click.argument("program", type=click.Path(path_type=Path))
+@_config
+@_trace
+@_network
+@click.option("--report-to", type=click.Path(path_type=Path), hidden=True)
+@click.option("--listen-fd", type=int, hidden=True)
+@_reporting_errors
+def party(program: Path, config_file: Path, trace: Path | None, networks: tuple[Network, ...],
+          report_to: Path | None, listen_fd: int | None, debug: bool) -> None:
+    """Run PROGRAM as one party of a session with other machines."""
+    from mpc import config as configuration
+    from mpc import report
+    from protocols import run as runner
+    config = configuration.load(config_file)
+    text, program_main = runner.load_program(program)
+    listener = socket.socket(fileno=listen_fd) if listen_fd is not None else None
+    session = runner.join(config, text, listener=listener, trace=trace is not None)
+    member = session.parties[0]
+    bar = report.Bar() if sys.stderr.isatty() else None
+    member.on_progress = bar
+    error: BaseException | None = None
+    try:
+        result = program_main(session)
+    except BaseException as failure:
+        error = failure
+        raise
+    finally:
+        if bar is not None:
+            bar.close()
+        session.close(error)
+    if result is not None:
+        click.echo(result if isinstance(result, str) else repr(result))
+    channels = "TLS 1.3 with certificates on both sides" if config.tls else "INSECURE: plain TCP, anybody on the network can read and alter what is sent"
+    said = {"name": config.me, "rank": config.rank, "meter": member.meter.as_dict(), "threat": str(session.threat), "channels": channels}
+    if report_to is not None:
+        report_to.write_text(json.dumps(said))
+    else:
+        report.show([said], networks)
+    if trace is not None:
+        _write_trace(trace, [{**event, "pid": config.me} for event in member.meter.trace or ()])
+
+
+def _write_trace(path: Path, events: list[dict[str, Any]]) -> None:
+    try:
+        path.write_text(json.dumps({"traceEvents": events, "displayTimeUnit": "ms"}))
+    except OSError as error:
+        raise ConfigError(f"the trace cannot be written to {path}: {error.strerror}") from None
+
+
+@main.command()
+@_config
+@_reporting_errors
+def dealer(config_file: Path, debug: bool) -> None:
+    """Deal correlated randomness to the parties of one session, then end.
+
+    The dealer is trusted: see 'mpc suites' for what with.
+    """
+    from mpc import config as configuration
+    from protocols import run as runner
+    runner.serve_dealer(configuration.load(config_file))
+
+
+@main.command()
+@click.argument("names", nargs=-1, required=True)
+@click.option("--out", default=Path("certs"), show_default=True, type=click.Path(path_type=Path, file_okay=False), help="Folder to write to.")
+@click.option("--days", default=365, show_default=True, help="Days the certificates are valid.")
+@_reporting_errors
+def certs(names: tuple[str, ...], out: Path, days: int, debug: bool) -> None:
+    """Make a small private CA, and a certificate and key for each of NAMES.
+
+    Give each party its own NAME.pem and NAME.key and ca.pem, over a channel you trust; keep ca.key away
+    from all of them.  An existing CA in the folder is used again.
+    """
+    from mpc.certs import make_authority_and_certificates
+    make_authority_and_certificates(names, out, days)
+    click.echo(f"{out}: ca.pem and, for each party, NAME.pem and NAME.key; valid for {days} days")
+
+
+@main.command()
+@_reporting_errors
+def suites(debug: bool) -> None:
+    """Show the suites there are: threat model, costs, papers."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from protocols.prep.dealer import Dealt
+    from protocols.suites import SUITES
+    for suite in SUITES.values():
+        least, most = suite.parties
+        table = Table(title=f"{suite.name}: {suite.summary}", title_justify="left", show_header=False, title_style="bold")
+        table.add_row("parties", f"{least} or more" if most is None else f"{least} to {most}" if most > least else str(least))
+        table.add_row("adversary", f"{suite.threat.adversary}, {suite.threat.corrupt} parties corrupt")
+        table.add_row("setup", Dealt.threat.setup if suite.needs_prep else suite.threat.setup)
+        table.add_row("the parties learn", suite.threat.leaks)
+        for operation, cost in suite.costs.items():
+            table.add_row(f"cost of {operation}", str(cost))
+        table.add_row("papers", "; ".join(suite.cites))
+        Console().print(table)
+
+
+@main.command()
+@click.argument("names", nargs=-1)
+@click.option("--suite", default="additive", show_default=True)
+@click.option("-n", "--parties", default=2, show_default=True, help="Number of parties.")
+@click.option("--size", "sizes", default="", help="Sizes for operations that have one, as in 1000000,10000000.")
+@click.option("--runs", default=5, show_default=True, type=click.IntRange(5), help="Timed runs per line.")
+@click.option("--tls", is_flag=True, help="Over TLS; without, over plain TCP.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@_reporting_errors
+def bench(names: tuple[str, ...], suite: str, parties: int, sizes: str, runs: int, tls: bool, as_json: bool, debug: bool) -> None:
+    """Measure operations with all parties as processes on this machine.
+
+    NAMES are among mul fxmul matmul chain share open; all by default.
+    """
+    from protocols import bench as benchmarks
+    benchmarks.run(names, suite=suite, parties=parties, sizes=sizes, runs=runs, tls=tls, as_json=as_json, debug=debug)
+
+
+if __name__ == "__main__":
+    main(prog_name="mpc")

@@ -1,0 +1,47 @@
+"""Before the first frame: both sides of every link say what they are about to run, and compare."""
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Mapping
+from typing import Any
+
+from mpc.errors import HandshakeError
+from mpc.transport import Transport
+
+_LENGTH = struct.Struct("<I")
+_MOST = 1 << 16
+
+
+def agree(transport: Transport, peers: Mapping[int, str], terms: Mapping[str, Any], common: frozenset[str]) -> None:
+    """Send our terms to every peer and hold theirs against them; ``HandshakeError`` names both sides.
+
+    Parties (ranks below ``transport.size``) must agree on all terms, a dealer on those in ``common``.
+    """
+    said = json.dumps(terms, sort_keys=True).encode()
+    for peer in peers:
+        transport.post(peer, [memoryview(_LENGTH.pack(len(said)) + said)])
+    for peer, name in peers.items():
+        head = bytearray(_LENGTH.size)
+        transport.collect({peer: memoryview(head)})
+        (length,) = _LENGTH.unpack(head)
+        if length > _MOST:
+            raise HandshakeError(f"{name} does not speak this protocol: its greeting would be {length} bytes long")
+        body = bytearray(length)
+        transport.collect({peer: memoryview(body)})
+        try:
+            theirs = json.loads(body)
+        except ValueError:
+            raise HandshakeError(f"{name} does not speak this protocol: its greeting cannot be read") from None
+        if not isinstance(theirs, dict):
+            raise HandshakeError(f"{name} does not speak this protocol: its greeting cannot be read")
+        keys = common if peer == transport.size or transport.rank == transport.size else terms.keys() | theirs.keys()
+        for key in sorted(keys):
+            if theirs.get(key) != terms.get(key):
+                raise HandshakeError(f"{name} runs with another {key}: there {_show(theirs.get(key))}, "
+                                     f"here {_show(terms.get(key))}; all parties must agree on it")
+
+
+def _show(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 60 else text[:57] + "…"

@@ -1,0 +1,87 @@
+"""What a run took, as tables that one can read at a glance."""
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.box import SIMPLE
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from mpc.meter import Network
+
+
+def amount(n: float) -> str:
+    """Bytes for people."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if n < 1000 or unit == "GB":
+            return f"{n:.0f} {unit}" if unit == "B" else f"{n:.1f} {unit}"
+        n /= 1000
+    raise AssertionError
+
+
+def duration(seconds: float) -> str:
+    """Seconds for people."""
+    return f"{seconds * 1e3:.1f} ms" if seconds < 1 else f"{seconds:.2f} s"
+
+
+def show(reports: Sequence[Mapping[str, Any]], networks: Sequence[Network] = (), console: Console | None = None) -> None:
+    """Operations at the first of these parties, all parties' totals, the networks asked for, and the threat model."""
+    console = console or Console(stderr=True)
+    first = reports[0]
+    table = Table(box=SIMPLE, title=f"Operations at {first['name']}", title_justify="left", title_style="bold")
+    for column in ("operation", "calls", "rounds", "sent", "received", "computing", "waiting"):
+        table.add_column(column, justify="left" if column == "operation" else "right")
+    operations: dict[str, dict[str, Any]] = first["meter"]["operations"]
+    for name, used in sorted(operations.items(), key=lambda item: -(item[1]["computing"] + item[1]["waiting"])):
+        table.add_row(name, str(used["calls"]), str(used["rounds"]), amount(used["sent"]), amount(used["received"]),
+                      duration(used["computing"]), duration(used["waiting"]))
+    console.print(table)
+
+    table = Table(box=SIMPLE, title="Parties", title_justify="left", title_style="bold")
+    models = [f"on {n.name}" for n in networks]
+    for column in ("party", "rounds", "sent", "received", "computing", "waiting", "seconds", *models):
+        table.add_column(column, justify="left" if column == "party" else "right")
+    for report in reports:
+        used = report["meter"]
+        table.add_row(report["name"], str(used["rounds"]), amount(used["sent"]), amount(used["received"]),
+                      duration(used["computing"]), duration(used["waiting"]), f"{used['seconds']:.2f}",
+                      *(f"{n.seconds(used['computing'], used['rounds'], used['sent']):.2f} s" for n in networks))
+    console.print(table)
+    console.print("Operations that travel together share rounds, so their rounds add up to more than the run's.", style="dim")
+    if networks:
+        console.print("Network model: computing + rounds × RTT/2 + bytes sent / rate.", style="dim")
+    console.print(f"[bold]Protected against[/bold] a {first['threat']}.")
+    console.print(f"[bold]Channels:[/bold] {first['channels']}")
+
+
+class Bar:
+    """A progress bar for long steps, on a terminal only; redrawn by hand, without a thread."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        self._progress = Progress(TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"),
+                                  TimeElapsedColumn(), console=console or Console(stderr=True), transient=True,
+                                  auto_refresh=False)
+        self._task: TaskID | None = None
+        self._drawn = 0
+
+    def __call__(self, operation: str, done: int, pieces: int) -> None:
+        if pieces < 16 or done == 0:
+            return
+        if self._task is None:
+            self._progress.start()
+            self._task = self._progress.add_task(operation, total=pieces)
+        share = 100 * done // pieces
+        if share != self._drawn:
+            self._drawn = share
+            self._progress.update(self._task, description=operation, completed=done, total=pieces)
+            self._progress.refresh()
+        if done == pieces:
+            self.close()
+
+    def close(self) -> None:
+        if self._task is not None:
+            self._progress.remove_task(self._task)
+            self._progress.stop()
+            self._task = None

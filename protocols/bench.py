@@ -1,0 +1,215 @@
+"""``mpc bench``: what operations take, each checked against plaintext in the same run.
+
+The parties are processes on this machine over TCP.  For suites with correlated randomness each line is
+measured twice: with the dealer's material ``received`` before the clock starts (seeds are expanded inside
+it), and with the dealer ``in_loop``.  Seconds are the median at party 0 between two barriers.
+
+This file is also the program that the parties run.
+"""
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+from mpc.errors import ConfigError
+from mpc.ring import NDArray
+from protocols.array import Secret
+from protocols.prep.dealer import Dealt
+from protocols.session import Session
+
+_OPTIONS = "MPC_BENCH_OPTIONS"
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One benchmark: inputs, the operation on them, the same in plaintext, and what counts as an operation."""
+
+    sizes: tuple[int, ...]
+    inputs: Callable[[int], tuple[NDArray, ...]]
+    work: Callable[..., Any]
+    plain: Callable[..., NDArray]
+    tolerance: float = 0.0
+    count: Callable[[int], int] = lambda size: size
+
+
+def _integers(size: int) -> tuple[NDArray, ...]:
+    base = np.arange(size, dtype=np.int64)          # public test data: nothing here is secret
+    return base * 7919 - 12345, base * base % 1_000_003 - 500_000
+
+
+def _reals(size: int) -> tuple[NDArray, ...]:
+    x, y = _integers(size)
+    return x % 100_003 / 100.0 - 500.0, y / 1000.0
+
+
+def _matrices(size: int) -> tuple[NDArray, ...]:
+    x, y = _integers(size * size)
+    return x.reshape(size, size), y.reshape(size, size)
+
+
+def _chain(x: Secret, y: Secret) -> Secret:
+    for _ in range(1000):
+        x = x * y
+    return x
+
+
+def _chain_plain(x: NDArray, y: NDArray) -> NDArray:
+    for _ in range(1000):
+        x = x * y
+    return x
+
+
+CASES: dict[str, Case] = {
+    "mul": Case((1_000_000, 10_000_000), _integers, lambda x, y: x * y, lambda x, y: x * y),
+    "fxmul": Case((1_000_000, 10_000_000), _reals, lambda x, y: x * y, lambda x, y: x * y, tolerance=0.02),
+    "matmul": Case((1024,), _matrices, lambda x, y: x @ y, lambda x, y: x @ y, count=lambda size: 1),
+    "chain": Case((1,), lambda size: (np.full(size, 3), np.full(size, -5)), _chain, _chain_plain, count=lambda size: 1000),
+    "share": Case((1_000_000, 10_000_000), _reals, lambda x, y: x.session.secret(
+        _reals(x.size)[0] if x.session.id == 0 else None, owner=0, shape=x.shape, kind=x.kind), lambda x, y: x, tolerance=1e-4),
+    "open": Case((1_000_000, 10_000_000), _integers, lambda x, y: x.reveal(), lambda x, y: x),
+}
+
+
+def run(names: Sequence[str], *, suite: str, parties: int, sizes: str, runs: int, tls: bool, as_json: bool, debug: bool) -> None:
+    """Start the parties, print what they measured."""
+    from mpc import launch
+    from protocols.suites import find
+    unknown = [n for n in names if n not in CASES]
+    if unknown:
+        raise ConfigError(f"there is no benchmark '{unknown[0]}'; there is: {' '.join(CASES)}")
+    try:
+        chosen = [int(s) for s in sizes.split(",") if s]
+    except ValueError:
+        raise ConfigError(f"--size {sizes}: give whole numbers with commas between them") from None
+    kind = find(suite, parties)
+    with tempfile.NamedTemporaryFile("r", suffix=".jsonl") as results:
+        options = {"names": list(names) or list(CASES), "sizes": chosen, "runs": runs, "results": results.name}
+        outcome = launch.run(launch.Plan(Path(__file__), parties, suite, kind.needs_prep, tls=tls, debug=debug, timeout=600, quiet=True,
+                                         environment=((_OPTIONS, json.dumps(options)),)))
+        lines = [json.loads(line) | {"suite": suite, "parties": parties, "tls": tls} for line in results]
+    if as_json:
+        for line in lines:
+            print(json.dumps({k: line[k] for k in ("name", "suite", "parties", "size", "tls", "seconds", "per_second",
+                                                   "bytes_sent_per_party", "rounds", "verified", "preprocessing",
+                                                   "spread", "peak_bytes")}))
+    else:
+        _show(lines)
+    if outcome.code or not all(line["verified"] for line in lines):
+        raise ConfigError("a benchmark failed: a result differs from plaintext, or a party ended early")
+
+
+def _show(lines: Sequence[dict[str, Any]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from mpc.report import amount, duration
+    table = Table()
+    for column in ("name", "suite", "parties", "size", "TLS", "preprocessing", "median", "spread", "per second",
+                   "sent/party", "rounds", "peak memory", "verified"):
+        table.add_column(column, justify="left" if column in ("name", "suite", "preprocessing") else "right")
+    for line in lines:
+        rate = line["per_second"]
+        table.add_row(line["name"], line["suite"], str(line["parties"]), f"{line['size']:,}", "yes" if line["tls"] else "no",
+                      line["preprocessing"], duration(line["seconds"]), f"{duration(line['spread'][0])} – {duration(line['spread'][1])}",
+                      f"{rate / 1e6:.1f} M" if rate >= 1e6 else f"{rate:,.1f}", amount(line["bytes_sent_per_party"]),
+                      str(line["rounds"]), amount(line["peak_bytes"]), "yes" if line["verified"] else "NO")
+    Console(width=None if os.isatty(1) else 180).print(table)
+
+
+# -- what each party runs -------------------------------------------------------------------------------
+
+
+def main(party: Session) -> None:
+    options = json.loads(os.environ[_OPTIONS])
+    with Path(options["results"]).open("a") as results:
+        for name in options["names"]:
+            for size in options["sizes"] or CASES[name].sizes:
+                for line in _measure(party, name, CASES[name], size, options["runs"]):
+                    if party.id == 0:
+                        results.write(json.dumps(line) + "\n")
+                        results.flush()
+
+
+def _measure(party: Session, name: str, case: Case, size: int, runs: int) -> Iterator[dict[str, Any]]:
+    arrays = case.inputs(size)
+    secrets = [party.secret(a, owner=i % party.size, shape=a.shape, kind=party.kind_of(a)) for i, a in enumerate(arrays)]
+    prep = party.suites[0].prep
+    expected = case.plain(*arrays)
+
+    def once(before: Callable[[], None]) -> tuple[float, Any, int, int, int]:
+        before()
+        barrier(party)
+        meter, base = party.parties[0].meter, _reset_peak()
+        rounds, sent = meter.rounds, meter.sent
+        start = perf_counter()
+        result = case.work(*secrets)
+        if isinstance(result, Secret):
+            party.sync(result)
+        took = perf_counter() - start
+        return took, result, meter.rounds - rounds, meter.sent - sent, _peak() - base
+
+    def lines(kind: str, before: Callable[[], None]) -> dict[str, Any]:
+        measured = [once(before) for _ in range(runs)]
+        result = measured[-1][1]
+        value = result.reveal() if isinstance(result, Secret) else result
+        seconds = [m[0] for m in measured]
+        median = statistics.median(seconds)
+        return {"name": name, "size": size, "seconds": median, "per_second": case.count(size) / median,
+                "bytes_sent_per_party": measured[-1][3], "rounds": measured[-1][2],
+                "verified": bool(np.all(np.abs(value - expected) <= case.tolerance)), "preprocessing": kind,
+                "spread": [min(seconds), max(seconds)], "peak_bytes": max(m[4] for m in measured)}
+
+    if not isinstance(prep, Dealt):
+        once(lambda: None)
+        yield lines("none", lambda: None)
+        return
+    prep.asked = asked = []
+    once(lambda: None)                              # also compiles kernels and warms caches
+    prep.asked = None
+    if not asked:
+        yield lines("none", lambda: None)
+        return
+
+    def receive() -> None:
+        assert isinstance(prep, Dealt)
+        member = party.parties[0]
+        member.run(prep.stock(list(asked)), "stock")
+
+    yield lines("received", receive)
+    yield lines("in_loop", lambda: None)
+
+
+def barrier(party: Session) -> None:
+    party.secret(0, owner=0, shape=(), kind=party.kind_of(np.int64(0))).reveal()
+
+
+def _reset_peak() -> int:
+    """Start measuring peak memory anew; the resident bytes now.  Linux; elsewhere 0."""
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:
+        return 0
+    return _status("VmRSS")
+
+
+def _peak() -> int:
+    return _status("VmHWM")
+
+
+def _status(field: str) -> int:
+    try:
+        text = Path("/proc/self/status").read_text()
+    except OSError:
+        return 0
+    return int(text.split(f"{field}:")[1].split()[0]) * 1024
+
+

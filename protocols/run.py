@@ -1,0 +1,193 @@
+"""Starting sessions: all parties in this process, one party of a networked session, the dealer.
+
+The program is the same everywhere: ``main(party)``.
+"""
+from __future__ import annotations
+
+import hashlib
+import runpy
+import socket
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import mpc.transport.tcp as tcp
+from mpc.config import Config
+from mpc.errors import ConfigError, PartyLost
+from mpc.frames import HEADER
+from mpc.handshake import agree
+from mpc.meter import Meter
+from mpc.party import WINDOW, Party
+from mpc.prg import Stream
+from mpc.seat import take_seat
+from mpc.transport import Transport
+from mpc.transport.memory import mesh
+from protocols.prep.dealer import Dealer, DealerFrames, Dealt
+from protocols.session import FUSE, Session
+from protocols.suite import CHUNK, Suite
+from protocols.suites import find, ring_of
+
+#: What a dealer and the parties must agree on.
+_WITH_DEALER = frozenset({"version", "ring", "parties"})
+VERSION = 1
+
+
+async def sit_down(party: Party, kind: type[Suite], own: Stream) -> Suite:
+    """Agree on keys with the other parties, and with the dealer where the suite needs one."""
+    party.seat = seat = await take_seat(party.rank, party.size, own)
+    if not kind.needs_prep:
+        return kind(seat)
+    prep = Dealt(party.rank, party.size)
+    await prep.setup()
+    return kind(seat, prep)
+
+
+# -- all parties in this process ---------------------------------------------------------------------
+
+
+class Local(Session):
+    """All parties of a session, in this process, moved in lockstep by one thread."""
+
+    def __init__(self, parties: int, suite: str, *, ring: int, fraction_bits: int, fuse: int, insecure_seed: int | None) -> None:
+        if parties < 2:
+            raise ConfigError(f"a session takes at least 2 parties, not {parties}")
+        self._kind, self._seed = find(suite, parties), insecure_seed
+        self._options: dict[str, Any] = {"ring": ring_of(ring), "fraction_bits": fraction_bits, "fuse": fuse}
+        members = [Party(t) for t in self._mesh(parties, timeout=0)]
+        tasks = [p.start(sit_down(p, self._kind, self._own(p.rank))) for p in members]
+        self.parties = tuple(members)
+        super().__init__(members, self._finish(tasks), **self._options)
+
+    def run(self, main: Callable[[Session], Any]) -> list[Any]:
+        """Run ``main(party)`` once per party, each in a thread with links of its own; their results by party.
+
+        The first failure ends all parties and is raised here.
+        """
+        results: list[Any] = [None] * self.size
+        errors: list[tuple[bool, int, BaseException]] = []
+
+        def body(transport: Transport) -> None:
+            party = Party(transport)
+            error: BaseException | None = None
+            try:
+                suite = party.run(sit_down(party, self._kind, self._own(party.rank)))
+                results[party.rank] = main(Session([party], [suite], **self._options))
+            except BaseException as failure:
+                error = failure
+                errors.append((isinstance(failure, PartyLost), len(errors), failure))
+            finally:
+                party.close(error)
+
+        threads = [threading.Thread(target=body, args=(t,), daemon=True) for t in self._mesh(self.size, timeout=60)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        if errors:
+            raise min(errors, key=lambda e: e[:2])[2]   # a cause rather than the loss of a party that follows
+        return results
+
+    def _mesh(self, parties: int, timeout: float) -> list[Any]:
+        if not self._kind.needs_prep:
+            return list(mesh(parties, timeout=timeout))
+        frames = DealerFrames(Dealer(parties, None if self._seed is None else self._stream("dealer")))
+        return list(mesh(parties, service=frames.answer, timeout=timeout,
+                         greetings={i: frames.greeting(i) for i in range(parties)}))
+
+    def _own(self, rank: int) -> Stream:
+        return Stream.fresh("own") if self._seed is None else self._stream(f"party {rank}")
+
+    def _stream(self, label: str) -> Stream:
+        return Stream(hashlib.sha256(str(self._seed).encode()).digest(), f"INSECURE {label}")
+
+
+def local(parties: int = 3, suite: str = "additive", *, ring: int = 64, fraction_bits: int = 16, fuse: int = FUSE,
+          insecure_seed: int | None = None) -> Local:
+    """A session of all parties in this process: for notebooks, tests and cost estimates.
+
+    It protects nothing, since one process holds everything.  With ``insecure_seed`` it is deterministic.
+    """
+    return Local(parties, suite, ring=ring, fraction_bits=fraction_bits, fuse=fuse, insecure_seed=insecure_seed)
+
+
+# -- one party of a networked session ----------------------------------------------------------------
+
+
+def terms_of(config: Config, program: bytes | None) -> dict[str, Any]:
+    """What must be the same at all parties."""
+    terms: dict[str, Any] = {"version": VERSION, "ring": config.ring, "parties": [p.name for p in config.parties]}
+    if program is not None:
+        terms |= {"suite": config.suite, "fraction_bits": config.fraction_bits, "dealer": config.dealer, "fuse": FUSE,
+                  "chunk": CHUNK, "window": WINDOW, "program": hashlib.sha256(program).hexdigest()}
+    return terms
+
+
+def join(config: Config, program: bytes, *, listener: socket.socket | None = None, trace: bool = False) -> Session:
+    """Connect to the other parties, agree on everything, and return the session; close it when done.
+
+    ``program`` is the text all parties must run.  Raises ``ConfigError`` before anything is sent,
+    ``HandshakeError`` where a peer is another or runs something else, ``PartyLost`` where it does not come.
+    """
+    kind = find(config.suite, len(config.parties))
+    ring = ring_of(config.ring)
+    if config.rank >= len(config.parties):
+        raise ConfigError(f"'{config.me}' is the dealer of this session; run 'mpc dealer' with this file")
+    if kind.needs_prep and config.dealer is None:
+        raise ConfigError(f"the suite '{config.suite}' needs a dealer in this release: add dealer = \"NAME\" to the configuration")
+    names = dict(enumerate(p.name for p in config.parties))
+    if config.dealer is not None:
+        names[len(config.parties)] = config.dealer
+    transport = tcp.connect(config.rank, config.parties, tls=config.tls, dealer=config.dealer, timeout=config.timeout, listener=listener)
+    party = Party(transport, meter=Meter(trace=[] if trace else None), names=names)
+    try:
+        peers = {p: n for p, n in names.items() if p != party.rank}
+        agree(transport, peers, terms_of(config, program), _WITH_DEALER)
+        suite = party.run(sit_down(party, kind, Stream.fresh("own")))
+        return Session([party], [suite], ring=ring, fraction_bits=config.fraction_bits)
+    except BaseException as error:
+        party.close(error)
+        raise
+
+
+def serve_dealer(config: Config) -> None:
+    """Deal to one session until its parties have left."""
+    n = len(config.parties)
+    if config.rank != n:
+        raise ConfigError(f"'{config.me}' is a party of this session, not its dealer; run 'mpc party' with this file")
+    ring_of(config.ring)
+    transport = tcp.connect(n, config.parties, tls=config.tls, dealer=config.dealer, timeout=config.timeout)
+    try:
+        agree(transport, {i: p.name for i, p in enumerate(config.parties)}, terms_of(config, None), _WITH_DEALER)
+        frames = DealerFrames(Dealer(n))
+        for i in range(n):
+            transport.post(i, frames.greeting(i))
+        transport.flush()
+        transport.timeout = None                    # parties may compute for hours between two requests
+        while True:
+            header = bytearray(HEADER.size)
+            transport.collect({n - 1: memoryview(header)})
+            length = frames.expects(n - 1, header)
+            if length is None:
+                return
+            frame = bytearray(HEADER.size + length)
+            frame[:HEADER.size] = header
+            transport.collect({n - 1: memoryview(frame)[HEADER.size:]})
+            transport.post(n - 1, frames.answer(n - 1, bytes(frame)))
+    finally:
+        transport.close()
+
+
+def load_program(path: Path) -> tuple[bytes, Callable[[Session], Any]]:
+    """The text of a program and its ``main``."""
+    try:
+        text = path.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read ({error.strerror}): give the path of a program") from None
+    sys.path.insert(0, str(path.parent.resolve()))  # as when a script is run: its neighbours can be imported
+    main = runpy.run_path(str(path), run_name="__mpc_program__").get("main")
+    if not callable(main):
+        raise ConfigError(f"{path} has no function main(party); every party runs that")
+    return text, main
+

@@ -1,0 +1,27 @@
+"""The suites there are.  A suite listed here gets every operation, conformance test and benchmark."""
+from __future__ import annotations
+
+from mpc.errors import ConfigError
+from mpc.ring import RINGS, Ring
+from protocols.additive import Additive
+from protocols.suite import Suite
+
+SUITES: dict[str, type[Suite]] = {suite.name: suite for suite in (Additive,)}
+
+
+def find(name: str, parties: int) -> type[Suite]:
+    """The suite of this name, or a ``ConfigError`` that says which there are."""
+    suite = SUITES.get(name)
+    if suite is None:
+        raise ConfigError(f"there is no suite '{name}'; there is: {', '.join(SUITES)}")
+    least, most = suite.parties
+    if parties < least or (most is not None and parties > most):
+        raise ConfigError(f"the suite '{name}' takes {least}{' or more' if most is None else f' to {most}'} parties, not {parties}")
+    return suite
+
+
+def ring_of(bits: int) -> Ring:
+    """The ring of this many bits."""
+    if bits not in RINGS:
+        raise ConfigError(f"ring = {bits}: the rings are of {' and '.join(str(b) for b in RINGS)} bits")
+    return RINGS[bits]

@@ -1,0 +1,36 @@
+"""What a scheme protects against and what it costs, as data on the class that implements it.
+
+README's table, ``mpc suites``, every run's report and the conformance tests are made from it.
+"""
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class Threat:
+    """Against whom a scheme protects, and what it takes for granted."""
+
+    adversary: Literal["semi-honest", "malicious"]
+    corrupt: str                        # "1 of 3", "n-1 of n"
+    setup: str = "none"                 # "trusted dealer", …
+    leaks: str = "shapes, the program and what it reveals"
+
+    def __str__(self) -> str:
+        return (f"{self.adversary} adversary, {self.corrupt} parties corrupt; setup: {self.setup}; "
+                f"beyond the result the parties learn: {self.leaks}")
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What an operation costs online: rounds, and ring elements that one party sends per element of the
+    result (or, for products in general, per element of the two operands), as a function of n parties."""
+
+    rounds: int
+    elements: Callable[[int], int]
+    formula: str                        # the same, for people
+
+    def __str__(self) -> str:
+        return f"{self.rounds} round{'s' * (self.rounds != 1)}, {self.formula}"

@@ -1,0 +1,90 @@
+"""Helpers that several test files use: playing a protocol without a transport, and running sessions."""
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import numpy as np
+
+from mpc.frames import HEADER
+from mpc.prg import Stream
+from mpc.ring import Ring, RingArray, Spec
+from mpc.rounds import simulate
+from mpc.seat import take_seat
+from protocols.additive import Additive
+from protocols.prep.dealer import Dealer, Dealt
+from protocols.suite import Share, Suite
+from protocols.suites import SUITES
+
+Main = Callable[[Suite], Coroutine[Any, Any, Any]]
+
+
+def stream(seed: int, label: str) -> Stream:
+    """A stream that is the same in every run."""
+    return Stream(seed.to_bytes(32, "little"), label)
+
+
+def counts(suite: type[Suite]) -> list[int]:
+    """The numbers of parties to test a suite with."""
+    least, most = suite.parties
+    return [n for n in (2, 3, 5) if least <= n <= (most or n)]
+
+
+GRID = [(name, n) for name, suite in SUITES.items() for n in counts(suite)]
+
+
+async def sit(rank: int, size: int, main: Main, kind: type[Suite], seed: int | None) -> Any:
+    """One party of ``play``: agree on keys, fetch the dealer's seed, then run ``main(suite)``."""
+    own = Stream.fresh("own") if seed is None else stream(seed, f"party {rank}")
+    seat = await take_seat(rank, size, own)
+    if not kind.needs_prep:
+        return await main(kind(seat))
+    prep = Dealt(rank, size)
+    await prep.setup()
+    return await main(kind(seat, prep))
+
+
+def play(size: int, main: Main, *, kind: type[Suite] = Additive, seed: int | None = None, **options: Any) -> list[Any]:
+    """Run ``main(suite)`` at all parties in lockstep, without any transport; the results by party."""
+    dealer = Dealer(size, None if seed is None else stream(seed, "dealer"))
+    return simulate(*(sit(rank, size, main, kind, seed) for rank in range(size)),
+                    services={size: dealer.service}, **options)
+
+
+def words(ring: Ring, shape: Any, seed: int) -> np.ndarray:
+    """Elements of a ring, all equally likely."""
+    return np.random.default_rng(seed).integers(0, 1 << ring.bits, shape, dtype=np.uint64).astype(ring.dtype) \
+        if ring.bits < 64 else np.random.default_rng(seed).integers(0, 1 << 64, shape, dtype=np.uint64)
+
+
+def split(values: RingArray, size: int, seed: int) -> list[RingArray]:
+    """Additive parts of an array."""
+    rng = np.random.default_rng(seed)
+    parts = [values.ring(rng.integers(0, 1 << 63, values.shape, dtype=np.uint64) * np.uint64(2654435761))
+             for _ in range(size - 1)]
+    last = values
+    for part in parts:
+        last = last - part
+    return [*parts, last]
+
+
+def total(parts: Any) -> np.ndarray:
+    """The value of additive parts (ring arrays, or shares of one part each)."""
+    arrays = [p.parts[0] if isinstance(p, Share) else p for p in parts]
+    out = arrays[0]
+    for array in arrays[1:]:
+        out = out + array
+    return out.data
+
+
+def input_of(suite: Suite, values: RingArray, owner: int = 0) -> Coroutine[Any, Any, Share]:
+    """``suite.input`` as ``owner`` and the others call it."""
+    return suite.input(owner, values if suite.seat.rank == owner else None, Spec(values.ring, values.shape))
+
+
+def payload(session: Any, rank: int, label: str | None = None) -> int:
+    """Bytes that a party of a local session has sent, without headers."""
+    meter = session.parties[rank].meter
+    if label is None:
+        return int(meter.sent - HEADER.size * meter.frames)
+    return int(meter.of(label).sent)

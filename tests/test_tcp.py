@@ -1,0 +1,300 @@
+"""TCP and TLS links over real loopback sockets: what arrives, who is let in, and how it ends."""
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mpc.certs import make_authority_and_certificates
+from mpc.config import Peer
+from mpc.errors import ConfigError, HandshakeError, PartyLost
+from mpc.transport import tcp
+from mpc.transport.tcp import TcpTransport, connect
+from mpc.transport.tls import Tls
+
+T = TypeVar("T")
+NAMES = ["ann", "bob", "cy"]
+DEALER = "dealer"
+
+
+def tls_of(folder: Path, name: str) -> Tls:
+    return Tls(folder / "ca.pem", folder / f"{name}.pem", folder / f"{name}.key")
+
+
+@pytest.fixture(scope="module")
+def certs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("certs")
+    make_authority_and_certificates([*NAMES, DEALER], folder)
+    return folder
+
+
+@pytest.fixture(params=["plain", "tls"])
+def folder(request: pytest.FixtureRequest, certs: Path) -> Path | None:
+    return certs if request.param == "tls" else None
+
+
+class Table:
+    """Reserved addresses, and a way to sit down at them."""
+
+    def __init__(self, size: int, folder: Path | None, *, dealer: bool = False, timeout: float = 5) -> None:
+        self.listeners = [socket.create_server(("127.0.0.1", 0)) for _ in range(size)]
+        self.peers = [Peer(name, *sock.getsockname()) for name, sock in zip(NAMES, self.listeners, strict=False)]
+        self.names = [peer.name for peer in self.peers] + [DEALER] * dealer
+        self.dealer, self.folder, self.timeout = DEALER if dealer else None, folder, timeout
+
+    def join(self, rank: int, **changes: object) -> TcpTransport:
+        tls = tls_of(self.folder, self.names[rank]) if self.folder else None
+        listener = self.listeners[rank] if rank < len(self.listeners) else None
+        options = {"tls": tls, "dealer": self.dealer, "timeout": self.timeout, "listener": listener, **changes}
+        return connect(rank, self.peers, **options)  # type: ignore[arg-type]
+
+    def all(self) -> list[TcpTransport]:
+        return together(*[lambda rank=rank: self.join(rank) for rank in range(len(self.names))])  # type: ignore[misc]
+
+    def close(self) -> None:
+        for sock in self.listeners:
+            sock.close()
+
+
+@pytest.fixture
+def table(folder: Path | None) -> Iterator[Table]:
+    with closing(Table(2, folder)) as made:
+        yield made
+
+
+def together(*calls: Callable[[], T]) -> list[T]:
+    """The answers of all calls, made at the same time, in their order."""
+    with ThreadPoolExecutor(len(calls)) as pool:
+        return [future.result() for future in [pool.submit(call) for call in calls]]
+
+
+def failure(call: Callable[[], object]) -> Exception:
+    try:
+        call()
+    except Exception as error:
+        return error
+    raise AssertionError("nothing was raised")
+
+
+def swap(transport: TcpTransport, sizes: list[int], peers: list[int]) -> None:
+    """Send known bytes of these sizes to every peer and check what they send."""
+    for size in sizes:
+        for peer in peers:
+            data = memoryview(pattern(transport.rank, peer, size))
+            transport.post(peer, [data[:7], data[7:20], data[20:]])
+    for size in sizes:
+        arrived = {peer: bytearray(size) for peer in peers}
+        transport.collect({peer: memoryview(data) for peer, data in arrived.items()})
+        for peer, data in arrived.items():
+            assert data == pattern(peer, transport.rank, size)
+    transport.flush()
+
+
+def pattern(source: int, target: int, size: int) -> bytes:
+    block = bytes((source * 31 + target * 7 + i) % 251 for i in range(251))
+    return (block * (size // 251 + 1))[:size]
+
+
+def test_sizes(table: Table) -> None:
+    ends = table.all()
+    together(*[lambda e=e: swap(e, [0, 1, 64, 16384, 16385, 5_000_000, 3], [1 - e.rank]) for e in ends])
+    for end in ends:
+        end.close()
+        end.close()
+
+
+def test_three_and_a_dealer(folder: Path | None) -> None:
+    with closing(Table(3, folder, dealer=True)) as table:
+        ends = table.all()
+        assert [(end.rank, end.size) for end in ends] == [(0, 3), (1, 3), (2, 3), (3, 3)]
+        together(*[lambda e=e: swap(e, [8, 300_000], [r for r in range(4) if r != e.rank]) for e in ends])
+        for end in ends:
+            end.close()
+
+
+@pytest.fixture(scope="module", params=["plain", "tls"])
+def pair(request: pytest.FixtureRequest, certs: Path) -> Iterator[list[TcpTransport]]:
+    with closing(Table(2, certs if request.param == "tls" else None)) as table:
+        ends = table.all()
+        yield ends
+        for end in ends:
+            end.close()
+
+
+@settings(max_examples=25, deadline=None)
+@given(sizes=st.lists(st.one_of(st.integers(0, 100), st.integers(16000, 17000), st.integers(0, 300_000)), max_size=8))
+def test_any_sizes(pair: list[TcpTransport], sizes: list[int]) -> None:
+    together(*[lambda e=e: swap(e, sizes, [1 - e.rank]) for e in pair])
+
+
+def test_a_late_party(table: Table) -> None:
+    first = table.peers[0]
+    table.listeners[0].close()
+
+    def late() -> TcpTransport:
+        time.sleep(0.2)
+        return table.join(0, listener=socket.create_server((first.host, first.port)))
+
+    for end in together(late, lambda: table.join(1)):
+        end.close()
+
+
+@pytest.mark.parametrize("unread", [0, 1000])
+def test_last_words_are_read(table: Table, unread: int) -> None:
+    first, second = table.all()
+    first.post(1, [memoryview(bytes(unread))])  # a close with unread input is a reset
+    time.sleep(0.02)
+    second.post(0, [memoryview(b"abort")])
+    second.close()
+    time.sleep(0.05)
+    for _ in range(5):
+        first.post(1, [memoryview(bytes(100_000))])
+    note = bytearray(5)
+    first.collect({1: memoryview(note)})
+    assert note == b"abort"
+    with pytest.raises(PartyLost, match="party bob closed the connection"):
+        first.collect({1: memoryview(note)})
+    with pytest.raises(PartyLost, match="party bob closed the connection"):
+        first.flush()
+    first.close()
+
+
+def test_silence(folder: Path | None) -> None:
+    with closing(Table(2, folder, timeout=0.3)) as table:
+        first, second = table.all()
+        with pytest.raises(PartyLost, match=r"party bob said nothing for 0\.3 s"):
+            first.collect({1: memoryview(bytearray(1))})
+        first.post(1, [memoryview(bytes(50_000_000))])
+        with pytest.raises(PartyLost, match=r"party bob took nothing for 0\.3 s"):
+            first.flush()
+        first.close()
+        second.close()
+
+
+def test_strangers_do_not_matter(table: Table) -> None:
+    first = table.peers[0]
+    with socket.create_connection((first.host, first.port)) as garbage, socket.create_connection((first.host, first.port)):
+        garbage.sendall(b"GET / HTTP/1.0\r\n\r\n")
+        start = time.monotonic()
+        ends = table.all()
+        assert time.monotonic() - start < 2
+        together(*[lambda e=e: swap(e, [100], [1 - e.rank]) for e in ends])
+        for end in ends:
+            end.close()
+
+
+def test_nobody_comes(folder: Path | None) -> None:
+    with closing(Table(2, folder, timeout=0.3)) as table:
+        table.listeners[0].close()
+        error = failure(lambda: table.join(1))
+        assert isinstance(error, PartyLost) and "party ann did not join within 0.3 s" in str(error)
+        assert "it does not listen" in str(error)
+    with closing(Table(2, folder, timeout=0.3)) as table:
+        first = table.peers[0]
+        with socket.create_connection((first.host, first.port)) as garbage:
+            garbage.sendall(b"\xff" * 100)
+            error = failure(lambda: table.join(0))
+        assert isinstance(error, HandshakeError) and "party bob did not join" in str(error)
+        assert "does not speak" in str(error)
+
+
+def test_port_in_use(folder: Path | None) -> None:
+    with closing(Table(2, folder)) as table, pytest.raises(ConfigError, match=r"cannot listen on 127.0.0.1:\d+ .*another port"):
+        table.join(0, listener=None)
+
+
+def test_one_seat_for_one() -> None:
+    with closing(Table(3, None, timeout=1)) as table:
+        calls = [lambda: failure(lambda: table.join(0)), lambda: failure(lambda: connect(2, table.peers, tls=None, timeout=1))] * 2
+        first, *others = together(calls[0], calls[1], calls[1])
+        assert "party bob did not join" in str(first) and "cy has already joined" in str(first)
+        assert sum("refused us: cy has already joined" in str(error) for error in others) == 1
+
+
+@pytest.fixture(scope="module")
+def strange(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("strange")
+    make_authority_and_certificates(NAMES, folder)
+    return folder
+
+
+def refused(table: Table, rank: int, tls: Tls) -> tuple[str, str]:
+    """What both parties say when party ``rank`` comes with another certificate."""
+    errors = together(
+        lambda: failure(lambda: table.join(0, **({"tls": tls} if rank == 0 else {}))),
+        lambda: failure(lambda: table.join(1, **({"tls": tls} if rank == 1 else {}))),
+    )
+    assert all(isinstance(error, HandshakeError) for error in errors)
+    return str(errors[0]), str(errors[1])
+
+
+def test_wrong_authority(certs: Path, strange: Path) -> None:
+    mixed = Tls(certs / "ca.pem", strange / "bob.pem", strange / "bob.key")
+    with closing(Table(2, certs, timeout=0.5)) as table:
+        first, second = refused(table, 1, mixed)
+    assert "party bob did not join" in first and "certificate of another authority" in first
+    assert second == "party ann refused our certificate: it trusts another authority"
+    with closing(Table(2, certs, timeout=0.5)) as table:
+        first, second = refused(table, 0, tls_of(strange, "ann"))
+    assert "cannot be trusted: certificate of another authority" in second
+    assert "it refused our certificate: it trusts another authority" in first
+
+
+def test_expired(tmp_path: Path) -> None:
+    make_authority_and_certificates(["bob"], tmp_path, days=1, not_before=datetime(2020, 1, 1, tzinfo=UTC))
+    make_authority_and_certificates(["ann"], tmp_path)
+    with closing(Table(2, tmp_path, timeout=0.5)) as table:
+        first, second = refused(table, 1, tls_of(tmp_path, "bob"))
+    assert "certificate has expired" in first
+    assert second == "party ann refused our certificate: it has expired"
+
+
+def test_wrong_name(certs: Path) -> None:
+    with closing(Table(2, certs, timeout=0.5)) as table:
+        first, second = refused(table, 1, tls_of(certs, "cy"))
+    assert "claims to be bob but its certificate is for cy" in first
+    assert second == "party ann refused us: claims to be bob but its certificate is for cy"
+    with closing(Table(2, certs, timeout=0.5)) as table:
+        _, second = refused(table, 0, tls_of(certs, "cy"))
+    assert "is not party ann: its certificate is for another name" in second
+
+
+def test_tls_is_not_optional(certs: Path) -> None:
+    with closing(Table(2, certs, timeout=0.5)) as table:
+        errors = together(lambda: failure(lambda: table.join(0)), lambda: failure(lambda: table.join(1, tls=None)))
+    assert "does not speak TLS" in str(errors[0])
+
+
+def test_a_slow_stranger_is_dropped(folder: Path | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tcp, "STRANGER", 0.1)
+    with closing(Table(2, folder, timeout=0.4)) as table:
+        first = table.peers[0]
+        with socket.create_connection((first.host, first.port)) as slow:
+            slow.sendall(b"\0")
+            error = failure(lambda: table.join(0))
+            assert slow.recv(1) == b""
+        assert "it did not say who it is within 0.1 s" in str(error)
+
+
+def test_without_a_limit(table: Table) -> None:
+    first, second = table.all()
+    first.timeout = None
+    heard = bytearray(1)
+
+    def later() -> None:
+        time.sleep(0.1)
+        second.post(0, [memoryview(b"!")])
+
+    together(later, lambda: first.collect({1: memoryview(heard)}))
+    assert heard == b"!"
+    first.close()
+    second.close()
