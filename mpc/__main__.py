@@ -141,7 +141,7 @@ def party(program: Path, config_file: Path, trace: Path | None, networks: tuple[
     if result is not None:
         click.echo(result if isinstance(result, str) else repr(result))
     channels = "TLS 1.3 with certificates on both sides" if config.tls else "INSECURE: plain TCP, anybody on the network can read and alter what is sent"
-    said = {"name": config.me, "rank": config.rank, "meter": member.meter.as_dict(), "threat": str(session.threat), "channels": channels}
+    said = {"name": config.me, "rank": config.rank, "meter": member.meter.as_dict(), "threat": session.threat.among(session.size), "channels": channels}
     if report_to is not None:
         report_to.write_text(json.dumps(said))
     else:
@@ -201,7 +201,7 @@ def suites(debug: bool) -> None:
         table.add_row("parties", f"{least} or more" if most is None else f"{least} to {most}" if most > least else str(least))
         table.add_row("adversary", f"{suite.threat.adversary}, {suite.threat.corrupt} parties corrupt")
         table.add_row("setup", Dealt.threat.setup if suite.needs_prep else suite.threat.setup)
-        table.add_row("the parties learn", suite.threat.leaks)
+        table.add_row("besides the result", f"the parties learn {suite.threat.leaks}")
         for operation, cost in suite.costs.items():
             table.add_row(f"cost of {operation}", str(cost))
         table.add_row("papers", "; ".join(suite.cites))

@@ -36,7 +36,11 @@ class Network:
         rtt, rate = text.split(",")
         if not (0 <= float(rtt) < 1e6 and 0 < float(rate) < 1e9):
             raise ValueError(text)
-        return cls(float(rtt) * 1e-3, float(rate) * 1e6 / 8, f"{float(rtt):g} ms, {float(rate):g} Mbit/s")
+        return cls(float(rtt) * 1e-3, float(rate) * 1e6 / 8)
+
+    def __str__(self) -> str:
+        link = f"{self.rtt * 1e3:g} ms, {self.rate * 8e-6:g} Mbit/s"
+        return f"{self.name} ({link})" if self.name else link
 
     def seconds(self, computing: float, rounds: int, sent: int) -> float:
         return computing + rounds * self.rtt / 2 + sent / self.rate

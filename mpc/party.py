@@ -64,7 +64,8 @@ class Party:
         """Exchange batches until this protocol is done; others move along."""
         while not task.done:
             self.post()
-            self.deliver()
+            if not task.done:                       # as it is where a pipeline turns out to have no more pieces
+                self.deliver()
         return task.result()
 
     def run(self, flow: Flow[T], label: str = "setup") -> T:

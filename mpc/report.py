@@ -1,6 +1,7 @@
 """What a run took, as tables that one can read at a glance."""
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -28,7 +29,7 @@ def duration(seconds: float) -> str:
 
 def show(reports: Sequence[Mapping[str, Any]], networks: Sequence[Network] = (), console: Console | None = None) -> None:
     """Operations at the first of these parties, all parties' totals, the networks asked for, and the threat model."""
-    console = console or Console(stderr=True)
+    console = console or Console(stderr=True, width=None if sys.stderr.isatty() else 100, highlight=False)
     first = reports[0]
     table = Table(box=SIMPLE, title=f"Operations at {first['name']}", title_justify="left", title_style="bold")
     for column in ("operation", "calls", "rounds", "sent", "received", "computing", "waiting"):
@@ -40,19 +41,18 @@ def show(reports: Sequence[Mapping[str, Any]], networks: Sequence[Network] = (),
     console.print(table)
 
     table = Table(box=SIMPLE, title="Parties", title_justify="left", title_style="bold")
-    models = [f"on {n.name}" for n in networks]
-    for column in ("party", "rounds", "sent", "received", "computing", "waiting", "seconds", *models):
+    for column in ("party", "rounds", "sent", "received", "computing", "waiting", "seconds"):
         table.add_column(column, justify="left" if column == "party" else "right")
     for report in reports:
         used = report["meter"]
         table.add_row(report["name"], str(used["rounds"]), amount(used["sent"]), amount(used["received"]),
-                      duration(used["computing"]), duration(used["waiting"]), f"{used['seconds']:.2f}",
-                      *(f"{n.seconds(used['computing'], used['rounds'], used['sent']):.2f} s" for n in networks))
+                      duration(used["computing"]), duration(used["waiting"]), f"{used['seconds']:.2f}")
     console.print(table)
     console.print("Operations that travel together share rounds, so their rounds add up to more than the run's.", style="dim")
-    if networks:
-        console.print("Network model: computing + rounds × RTT/2 + bytes sent / rate.", style="dim")
-    console.print(f"[bold]Protected against[/bold] a {first['threat']}.")
+    for network in networks:
+        slowest = max(network.seconds(r["meter"]["computing"], r["meter"]["rounds"], r["meter"]["sent"]) for r in reports)
+        console.print(f"[bold]On {network}[/bold] this run would take {slowest:.2f} s: computing + rounds × RTT/2 + bytes / rate.")
+    console.print(f"[bold]Threat model:[/bold] {first['threat']}")
     console.print(f"[bold]Channels:[/bold] {first['channels']}")
 
 

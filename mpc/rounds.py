@@ -91,11 +91,11 @@ class Task(Generic[T]):
 class _Pipeline:
     """Pieces of a big operation that are still to be started or under way."""
 
-    __slots__ = ("active", "count", "done", "error", "owner", "pieces")
+    __slots__ = ("active", "count", "deepest", "done", "error", "owner", "pieces")
 
     def __init__(self, pieces: Iterator[Flow[None]], count: int) -> None:
         self.pieces: Iterator[Flow[None]] | None = pieces
-        self.active = self.done = 0
+        self.active = self.done = self.deepest = 0
         self.count = count
         self.error: BaseException | None = None
         self.owner: Task[Any] | None = None
@@ -148,18 +148,26 @@ class Scheduler:
 
     def _start_piece(self, pipe: _Pipeline) -> None:
         assert pipe.pieces is not None and pipe.owner is not None
-        flow = next(pipe.pieces, None)
+        try:
+            flow = next(pipe.pieces, None)
+        except Exception as failure:                # the owner's own code: its owner's error
+            flow, pipe.error = None, pipe.error or failure
         if flow is None:
             pipe.pieces = None
             self._pipelines.popleft()
             if not pipe.active:
-                self._ready.append((pipe.owner, None, pipe.error))
+                self._end(pipe)
         else:
             pipe.active += 1
             piece = Task(flow, pipe.owner.label, pipe.owner.depth)
             piece.waiters.append(pipe)
             self._ready.append((piece, None, None))
         self._run()
+
+    def _end(self, pipe: _Pipeline) -> None:
+        assert pipe.owner is not None
+        pipe.owner.depth = max(pipe.owner.depth, pipe.deepest)   # pieces count from where the owner stood
+        self._ready.append((pipe.owner, None, pipe.error))
 
     def _run(self) -> None:
         while self._ready:
@@ -198,9 +206,9 @@ class Scheduler:
             waiter.done += 1
             self.progress = (task.label, waiter.done, waiter.count)
             waiter.error = waiter.error or error
-            waiter.owner.depth = max(waiter.owner.depth, task.depth)
+            waiter.deepest = max(waiter.deepest, task.depth)
             if waiter.pieces is None and not waiter.active:
-                self._ready.append((waiter.owner, None, waiter.error))
+                self._end(waiter)
         task.waiters = []
 
 
@@ -249,6 +257,8 @@ def simulate(*sides: Flow[T], services: Mapping[int, Service] | None = None,
         for task in tasks:
             if task.done:
                 task.result()                       # one party aborted: so does the run
+        if all(task.done for task in tasks):
+            break                                   # there was no further piece of a pipeline
         if not all(batches):
             raise DesyncError("some parties wait for a round that the others never start")
         for me, (scheduler, batch) in enumerate(zip(schedulers, batches, strict=True)):

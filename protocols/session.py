@@ -157,8 +157,12 @@ class Session:
         while not all(task.done for task in tasks):
             for party in self.parties:
                 party.post()
-            for party in self.parties:
-                party.deliver()
+            for task in tasks:
+                if task.done:
+                    task.result()                   # one party failed: so does the session
+            for party, task in zip(self.parties, tasks, strict=True):
+                if not task.done:
+                    party.deliver()
         return [task.result() for task in tasks]
 
     # -- out --------------------------------------------------------------------------------------

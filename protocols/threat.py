@@ -16,11 +16,14 @@ class Threat:
     adversary: Literal["semi-honest", "malicious"]
     corrupt: str                        # "1 of 3", "n-1 of n"
     setup: str = "none"                 # "trusted dealer", …
-    leaks: str = "shapes, the program and what it reveals"
+    leaks: str = "the program and the shapes of its arrays"
 
-    def __str__(self) -> str:
-        return (f"{self.adversary} adversary, {self.corrupt} parties corrupt; setup: {self.setup}; "
-                f"beyond the result the parties learn: {self.leaks}")
+    def among(self, parties: int) -> str:
+        """The same as a sentence about a run of so many parties."""
+        corrupt = self.corrupt.replace("n-1 of n", f"{parties - 1} of {parties}")
+        given = "" if self.setup == "none" else f", given {self.setup}"
+        return (f"Held against a {self.adversary} adversary that sees all of {corrupt} parties{given}. "
+                f"Beyond the result, the parties learn {self.leaks}.")
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ def keystream(seed: bytes, label: str, n: int) -> bytes:
     prk = hmac.digest(bytes(32), seed, "sha256")
     key = hmac.digest(prk, b"mpc/1 " + label.encode() + b"\x01", "sha256")[:16]
     counters = b"".join(i.to_bytes(16, "big") for i in range(-(-n // 16)))
-    return Cipher(algorithms.AES(key), modes.ECB()).encryptor().update(counters)[:n]  # noqa: S305
+    return Cipher(algorithms.AES(key), modes.ECB()).encryptor().update(counters)[:n]
 
 
 def raw(stream: Stream, n: int, ring: Ring = Z64) -> bytes:
@@ -42,7 +42,7 @@ def test_keys_are_the_key_stream() -> None:
 
 def test_known_answer() -> None:
     """Fixed for good: parties of different releases that disagree here would not notice otherwise."""
-    assert Stream(bytes(32), "live").bytes(16).hex() == keystream(bytes(32), "live", 16).hex()
+    assert Stream(bytes(32), "live").bytes(32).hex() == "87c203e8cbfc3ebf550169f1f39a94f05af65cedba43ea3f4a6e7b318fee1651"
     assert Stream(bytes(32), "live").draw(Spec(Z64, ())).data.dtype == np.uint64
 
 

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from typing import Any
 
 import numpy as np
@@ -83,7 +84,7 @@ def test_bytes_round_trip(abc: tuple[RingArray, RingArray, RingArray], data: st.
     assert bytes(wire) == b"".join(int(v).to_bytes(a.ring.itemsize, "little") for v in a.data.reshape(-1))
     assert (a.ring.decode(wire, a.shape) == a.data).all()
     length = data.draw(st.integers(0, wire.nbytes + 20).filter(lambda n: n != wire.nbytes))
-    with pytest.raises(WireError, match=a.ring.name):
+    with pytest.raises(WireError, match=re.escape(a.ring.name)):
         a.ring.decode(memoryview(bytes(length)), a.shape)
 
 
@@ -138,7 +139,7 @@ def test_matmul_above_the_kernel_threshold(ring: Ring, x: tuple[int, ...], y: tu
 def test_nothing_prints_what_it_holds(abc: tuple[RingArray, RingArray, RingArray]) -> None:
     a = Z64(np.full((2, 3), 1234567891))
     for text in (repr(a), str(a), f"{a}", repr([a]), repr(a.spec)):
-        assert "1234567891" not in text and "(2, 3)" in text or "[2, 3]" in text
+        assert "1234567891" not in text and "2, 3" in text
     assert repr(abc[0]) == f"<array {abc[0].shape} over {abc[0].ring}>"
 
 
