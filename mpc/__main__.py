@@ -44,12 +44,13 @@ def _reporting_errors(command: Callable[..., Any]) -> Callable[..., Any]:
 def _sentence(error: BaseException) -> str:
     if isinstance(error, MpcError):
         return str(error)
-    frames = [f for f in traceback.extract_tb(error.__traceback__) if "/mpc/" not in f.filename and "/protocols/" not in f.filename]
+    ours = (sys.prefix, sys.base_prefix, str(Path(__file__).parent), str(Path(__file__).parent.parent / "protocols"), "<frozen")
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith(ours)]
     place = f" (in {Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
     return f"{type(error).__name__}: {error}{place}; --debug shows the traceback"
 
 
-class _NetworkType(click.ParamType):
+class _NetworkType(click.ParamType[Network]):
     name = "lan|wan|RTTms,Mbps"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Network:

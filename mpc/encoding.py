@@ -56,7 +56,7 @@ class Int:
         limit = 1 << (ring.bits - 1)
         if array.size and array.dtype.kind != "b" and (int(array.max()) >= limit or int(array.min()) < -limit):
             raise EncodingError(f"an integer lies outside [-2^{ring.bits - 1}, 2^{ring.bits - 1}), the range of {ring.name}")
-        return ring(array)
+        return ring(array.copy() if array.dtype == ring.dtype else array)   # never the caller's own memory
 
     def decode(self, x: RingArray) -> NDArray:
         return x.data.view(f"<i{x.ring.itemsize}")

@@ -70,9 +70,9 @@ class Link:
     def check(self, header: Header, digest: bytes, length: int, who: str, operation: str) -> None:
         """Raise unless this is exactly the frame that is due."""
         if header.magic == BYE:
-            raise PartyLost(f"{who} has ended its program while this party is at '{operation}'")
+            raise PartyLost(f"{who} has ended its program while this party is at '{operation}'", who)
         if header.magic == ABORT:
-            raise PartyLost(f"{who} gave up at '{operation}': {header.words}")
+            raise PartyLost(f"{who} gave up at '{operation}': {header.words}", who)
         self.received += 1
         if header.number != self.received:
             raise WireError(f"{who} sent frame {header.number} where frame {self.received} was due, at '{operation}'")

@@ -35,7 +35,7 @@ def agree(transport: Transport, peers: Mapping[int, str], terms: Mapping[str, An
             raise HandshakeError(f"{name} does not speak this protocol: its greeting cannot be read") from None
         if not isinstance(theirs, dict):
             raise HandshakeError(f"{name} does not speak this protocol: its greeting cannot be read")
-        keys = common if peer == transport.size or transport.rank == transport.size else terms.keys() | theirs.keys()
+        keys = common if transport.size in (peer, transport.rank) else terms.keys() | theirs.keys()
         for key in sorted(keys):
             if theirs.get(key) != terms.get(key):
                 raise HandshakeError(f"{name} runs with another {key}: there {_show(theirs.get(key))}, "

@@ -11,14 +11,14 @@ import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from time import monotonic
+from time import monotonic, sleep
 from typing import IO, Any
 
 from mpc.certs import make_authority_and_certificates
 from mpc.errors import ConfigError
 
 #: Seconds the other parties get to end after one has failed; they notice at once unless they compute.
-GRACE = 10.0
+GRACE = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,25 +55,30 @@ def run(plan: Plan) -> Outcome:
         names = [f"party-{i}" for i in range(plan.parties)] + (["dealer"] if plan.dealer else [])
         if plan.tls:
             make_authority_and_certificates(names, folder, days=1)
-        processes: list[subprocess.Popen[str]] = []
-        errors: list[IO[str]] = []
+        members: list[_Member] = []
         try:
             for rank, who in enumerate(names):
-                config = folder / f"{who}.toml"
-                config.write_text(_config(plan, who, names, listeners))
-                errors.append(stack.enter_context((folder / f"{who}.err").open("w+")))
-                processes.append(_start(plan, folder, config, who, listeners[rank] if rank < plan.parties else None,
-                                        None if rank == 0 else errors[rank]))
+                (folder / f"{who}.toml").write_text(_config(plan, who, names, listeners))
+                members.append(_start(plan, folder, who, listeners[rank] if rank < plan.parties else None, rank == 0, stack))
             for listener in listeners:
                 listener.close()
-            return _finish(plan, folder, names, processes, errors)
+            _wait(members, plan.parties, show=not plan.quiet)
+            stopped = [member.name for member in members if member.process.poll() is None]
         finally:
-            for process in processes:
-                if process.poll() is None:
-                    process.kill()
-                process.wait()
-                if process.stdout:
-                    process.stdout.close()
+            for member in members:
+                member.process.kill()
+                member.process.wait()
+        return _outcome(plan, folder, members, stopped)
+
+
+@dataclass(frozen=True, slots=True)
+class _Member:
+    """A process and the files it prints to."""
+
+    name: str
+    process: subprocess.Popen[bytes]
+    out: IO[str]
+    err: IO[str]
 
 
 def _config(plan: Plan, who: str, names: list[str], listeners: list[socket.socket]) -> str:
@@ -90,62 +95,67 @@ def _config(plan: Plan, who: str, names: list[str], listeners: list[socket.socke
     return "\n".join(lines) + "\n"
 
 
-def _start(plan: Plan, folder: Path, config: Path, who: str, listener: socket.socket | None,
-           errors: IO[str] | None) -> subprocess.Popen[str]:
+def _start(plan: Plan, folder: Path, who: str, listener: socket.socket | None, first: bool, stack: contextlib.ExitStack) -> _Member:
     command = [sys.executable, "-m", "mpc"]
+    config = str(folder / f"{who}.toml")
     if listener is None:
-        command += ["dealer", "--config", str(config)]
+        command += ["dealer", "--config", config]
     else:
-        command += ["party", str(plan.program), "--config", str(config), "--report-to", str(folder / f"{who}.json"),
+        command += ["party", str(plan.program), "--config", config, "--report-to", str(folder / f"{who}.json"),
                     "--listen-fd", str(listener.fileno())]
         command += ["--trace", str(folder / f"{who}.trace")] if plan.trace else []
     command += ["--debug"] if plan.debug else []
     root = str(Path(__file__).resolve().parent.parent)
     paths = os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])
-    return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE if listener else subprocess.DEVNULL,
-                            stderr=errors, text=True, pass_fds=[listener.fileno()] if listener else [],
-                            env={**os.environ, "PYTHONPATH": paths, **dict(plan.environment)})
+    out, err = (stack.enter_context((folder / f"{who}.{kind}").open("w+")) for kind in ("out", "err"))
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out.fileno(), stderr=None if first else err.fileno(),
+                               pass_fds=[listener.fileno()] if listener else [],
+                               env={**os.environ, "PYTHONPATH": paths, "PYTHONUNBUFFERED": "1", **dict(plan.environment)})
+    return _Member(who, process, out, err)
 
 
-def _finish(plan: Plan, folder: Path, names: list[str], processes: list[subprocess.Popen[str]],
-            errors: list[IO[str]]) -> Outcome:
-    first, *others = processes[:plan.parties]
-    assert first.stdout is not None
-    lines = []
-    for line in first.stdout:
-        lines.append(line)
-        if not plan.quiet:
-            print(line, end="", flush=True)
-    texts = []
-    for process in others:
-        assert process.stdout is not None
-        texts.append(process.stdout.read())
-    deadline = monotonic() + GRACE
-    for process in processes:
-        try:
-            process.wait(max(0.1, deadline - monotonic()))
-        except subprocess.TimeoutExpired:
-            process.kill()
-    for who, text in zip(names[1:], texts, strict=False):
-        if text != "".join(lines) and text and not plan.quiet:
-            print(f"{who} printed:\n" + "".join(f"  {line}\n" for line in text.splitlines()), end="", flush=True)
-    codes = [process.wait() for process in processes]
-    if any(codes):
-        for who, code, file in list(zip(names, codes, errors, strict=True))[1:]:
-            file.seek(0)
-            said = file.read().strip() or (f"ended by signal {signal.Signals(-code).name}" if code < 0 else "")
-            if code and said:
-                print(f"{who}: {said}", file=sys.stderr)
+def _wait(members: list[_Member], parties: int, show: bool) -> None:
+    """Until all have ended, or some have failed and the others had time to notice; shows the first one's output."""
+    deadline = None
+    with Path(members[0].out.name).open() as output:
+        while True:
+            codes = [member.process.poll() for member in members]
+            alive = [code is None for code in codes]
+            text = output.read()
+            if show and text:
+                print(text, end="", flush=True)
+            if not any(alive) or (deadline is not None and monotonic() > deadline) or (any(codes) and not any(alive[:parties])):
+                return
+            if deadline is None and (any(codes) or not any(alive[:parties])):
+                deadline = monotonic() + GRACE
+            sleep(0.01)
+
+
+def _outcome(plan: Plan, folder: Path, members: list[_Member], stopped: list[str]) -> Outcome:
+    parties = members[:plan.parties]
+    texts = [Path(member.out.name).read_text() for member in parties]
+    for member, text in zip(parties[1:], texts[1:], strict=True):
+        if text not in ("", texts[0]) and not plan.quiet:
+            print(f"{member.name} printed:\n" + "".join(f"  {line}\n" for line in text.splitlines()), end="", flush=True)
+    code = 0
+    for member in members:
+        if member.process.returncode:
+            code = 1
+            said = Path(member.err.name).read_text().strip()
+            if member.name in stopped:
+                said = f"{said}\nstopped, since another party had failed".strip() if member in parties else ""
+            elif member.process.returncode < 0:
+                said = f"{said}\nended by signal {signal.Signals(-member.process.returncode).name}".strip()
+            if said:
+                print(f"{member.name}: {said}", file=sys.stderr)
     reports = []
-    for who in names[:plan.parties]:
-        path = folder / f"{who}.json"
+    for member in parties:
+        path, trace = (folder / f"{member.name}.{kind}" for kind in ("json", "trace"))
         if path.exists():
-            report = json.loads(path.read_text())
-            trace = folder / f"{who}.trace"
+            reports.append(json.loads(path.read_text()))
             if trace.exists():
-                report["trace"] = json.loads(trace.read_text())["traceEvents"]
-            reports.append(report)
-    return Outcome(reports, 1 if any(codes) else 0)
+                reports[-1]["trace"] = json.loads(trace.read_text())["traceEvents"]
+    return Outcome(reports, code)
 
 
 def check_program(path: Path) -> None:

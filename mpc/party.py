@@ -13,7 +13,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from mpc.errors import DesyncError, MpcError
+from mpc.errors import DesyncError, MpcError, PartyLost
 from mpc.frames import ABORT, BYE, HEADER, Header, Link, notice
 from mpc.meter import Meter
 from mpc.ring import RingArray
@@ -144,14 +144,20 @@ class Party:
 
     def _receive(self, posted: _Posted) -> dict[int, memoryview]:
         headers = {peer: bytearray(HEADER.size) for peer in posted.due}
-        self._transport.collect({peer: memoryview(h) for peer, h in headers.items()})
+        self._collect({peer: memoryview(h) for peer, h in headers.items()}, posted)
         for peer, data in headers.items():
             self._links[peer].check(Header.parse(data), posted.digests[peer], posted.due[peer],
                                     self.name(peer), posted.operation)
         self.meter.of(posted.labels[0]).received += HEADER.size * len(headers)
         payloads = {peer: np.empty(n, np.uint8).data for peer, n in posted.due.items()}
-        self._transport.collect({peer: view for peer, view in payloads.items() if view.nbytes})
+        self._collect({peer: view for peer, view in payloads.items() if view.nbytes}, posted)
         return payloads
+
+    def _collect(self, wanted: dict[int, memoryview], posted: _Posted) -> None:
+        try:
+            self._transport.collect(wanted)
+        except PartyLost as error:
+            raise PartyLost(f"{error}, at '{posted.operation}' (round {posted.batch.depth})", error.who) from None
 
     def close(self, error: BaseException | None = None) -> None:
         """Say goodbye, or why not, and close the links: whoever waits for this party ends at once."""
@@ -163,9 +169,9 @@ class Party:
             self._transport.flush()
         except MpcError:
             pass                                    # the peer is gone already; there is nobody to tell
-        self._transport.close()
+        self._transport.close(linger=0.0 if error is None else 1.0)
 
 
 def reason(error: BaseException) -> str:
-    """What peers may know of a failure: its kind, and whom it lost; never a message of the user's own."""
-    return getattr(error, "brief", type(error).__name__)
+    """What peers may know of a failure: its kind, or whom it lost; never a message of the user's own."""
+    return f"lost {error.who}" if isinstance(error, PartyLost) else type(error).__name__

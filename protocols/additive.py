@@ -10,8 +10,10 @@ Source   Beaver 1991 (products); sharing by pairwise pads is pseudorandom secret
 """
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial, reduce
 from operator import add
+from typing import ClassVar
 
 import numpy as np
 
@@ -34,7 +36,7 @@ class Additive(Suite):
     parties = (2, None)
     needs_prep = True
     prep: Prep
-    costs = {
+    costs: ClassVar[Mapping[str, Cost]] = {
         "input": Cost(0, lambda n: 0, "nothing"),
         "open": Cost(1, lambda n: n - 1, "n-1 elements"),
         "multiply": Cost(1, lambda n: 2 * (n - 1), "2(n-1) elements"),

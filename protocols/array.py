@@ -7,6 +7,7 @@ not in them raises ``NotImplementedError`` with its name; what would leak or can
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from copy import deepcopy
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -105,6 +106,7 @@ class Secret(np.lib.mixins.NDArrayOperatorsMixin):
     def __getitem__(self, index: Any) -> Secret:
         if _secrets(index):
             raise TypeError("a secret cannot be an index: which element is read would show")
+        index = deepcopy(index)                     # it is looked at when this secret is computed
         return cast(Secret, structural("index", lambda a: np.asarray(a[index]), self))
 
     def __len__(self) -> int:

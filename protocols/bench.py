@@ -23,6 +23,7 @@ import numpy as np
 from mpc.errors import ConfigError
 from mpc.ring import NDArray
 from protocols.array import Secret
+from protocols.prep import Correlation
 from protocols.prep.dealer import Dealt
 from protocols.session import Session
 
@@ -172,7 +173,8 @@ def _measure(party: Session, name: str, case: Case, size: int, runs: int) -> Ite
         once(lambda: None)
         yield lines("none", lambda: None)
         return
-    prep.asked = asked = []
+    asked: list[Correlation] = []
+    prep.asked = asked
     once(lambda: None)                              # also compiles kernels and warms caches
     prep.asked = None
     if not asked:

@@ -13,7 +13,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import mpc.transport.tcp as tcp
 from mpc.config import Config
 from mpc.errors import ConfigError, PartyLost
 from mpc.frames import HEADER
@@ -22,7 +21,7 @@ from mpc.meter import Meter
 from mpc.party import WINDOW, Party
 from mpc.prg import Stream
 from mpc.seat import take_seat
-from mpc.transport import Transport
+from mpc.transport import Transport, tcp
 from mpc.transport.memory import mesh
 from protocols.prep.dealer import Dealer, DealerFrames, Dealt
 from protocols.session import FUSE, Session

@@ -15,7 +15,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
-
 from mpc.encoding import INT, Fixed, Kind, numeric
 from mpc.errors import DesyncError, MpcError
 from mpc.party import Party
@@ -181,6 +180,8 @@ class Session:
         for x in xs:
             if not isinstance(x, Secret):
                 raise MpcError(f"reveal takes secrets, not {type(x).__name__}")
+            if x.session is not self:
+                raise MpcError("cannot reveal a secret of another session")
         tasks = [party.start(_feed(protocol, suite, [x.tasks[i] for x in xs]), "reveal")
                  for i, (party, suite) in enumerate(zip(self.parties, self.suites, strict=True))]
         values = self._finish(tasks)

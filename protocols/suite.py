@@ -136,7 +136,7 @@ class Suite(ABC):
         """Sharings over ``into`` of terms that add up to x in x's ring."""
         raise NotImplementedError(f"the suite {self.name} has no conversion between rings yet")
 
-    async def check(self) -> None:
+    async def check(self) -> None:  # noqa: B027  (a default, not a duty)
         """Verify everything opened so far; a semi-honest scheme has nothing to verify."""
 
     async def reveal(self, *xs: Share, to: int | None = None) -> tuple[RingArray, ...]:

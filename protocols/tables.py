@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import deepcopy
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from protocols.ops import linear, products, statistics
 def _moves(func: Callable[..., Any]) -> Callable[..., Any]:
     """A NumPy function that moves the elements of its first argument around."""
     def make(x: Secret, *args: Any, **kwargs: Any) -> Any:
+        args, kwargs = deepcopy((args, kwargs))     # they are looked at when x is computed
         return structural(func.__name__, lambda a: func(a, *args, **kwargs), x)
     return make
 

@@ -22,7 +22,7 @@ class Threat:
         """The same as a sentence about a run of so many parties."""
         corrupt = self.corrupt.replace("n-1 of n", f"{parties - 1} of {parties}")
         given = "" if self.setup == "none" else f", given {self.setup}"
-        return (f"Held against a {self.adversary} adversary that sees all of {corrupt} parties{given}. "
+        return (f"Held against a {self.adversary} adversary that corrupts up to {corrupt} parties{given}. "
                 f"Beyond the result, the parties learn {self.leaks}.")
 
 

@@ -161,9 +161,9 @@ def test_last_words_are_read(table: Table, unread: int) -> None:
     note = bytearray(5)
     first.collect({1: memoryview(note)})
     assert note == b"abort"
-    with pytest.raises(PartyLost, match="party bob closed the connection"):
+    with pytest.raises(PartyLost, match="bob closed the connection"):
         first.collect({1: memoryview(note)})
-    with pytest.raises(PartyLost, match="party bob closed the connection"):
+    with pytest.raises(PartyLost, match="bob closed the connection"):
         first.flush()
     first.close()
 
@@ -171,10 +171,10 @@ def test_last_words_are_read(table: Table, unread: int) -> None:
 def test_silence(folder: Path | None) -> None:
     with closing(Table(2, folder, timeout=0.3)) as table:
         first, second = table.all()
-        with pytest.raises(PartyLost, match=r"party bob said nothing for 0\.3 s"):
+        with pytest.raises(PartyLost, match=r"bob said nothing for 0\.3 s"):
             first.collect({1: memoryview(bytearray(1))})
         first.post(1, [memoryview(bytes(50_000_000))])
-        with pytest.raises(PartyLost, match=r"party bob took nothing for 0\.3 s"):
+        with pytest.raises(PartyLost, match=r"bob took nothing for 0\.3 s"):
             first.flush()
         first.close()
         second.close()
@@ -196,14 +196,14 @@ def test_nobody_comes(folder: Path | None) -> None:
     with closing(Table(2, folder, timeout=0.3)) as table:
         table.listeners[0].close()
         error = failure(lambda: table.join(1))
-        assert isinstance(error, PartyLost) and "party ann did not join within 0.3 s" in str(error)
+        assert isinstance(error, PartyLost) and "ann did not join within 0.3 s" in str(error)
         assert "it does not listen" in str(error)
     with closing(Table(2, folder, timeout=0.3)) as table:
         first = table.peers[0]
         with socket.create_connection((first.host, first.port)) as garbage:
             garbage.sendall(b"\xff" * 100)
             error = failure(lambda: table.join(0))
-        assert isinstance(error, HandshakeError) and "party bob did not join" in str(error)
+        assert isinstance(error, HandshakeError) and "bob did not join" in str(error)
         assert "does not speak" in str(error)
 
 
@@ -216,7 +216,7 @@ def test_one_seat_for_one() -> None:
     with closing(Table(3, None, timeout=1)) as table:
         calls = [lambda: failure(lambda: table.join(0)), lambda: failure(lambda: connect(2, table.peers, tls=None, timeout=1))] * 2
         first, *others = together(calls[0], calls[1], calls[1])
-        assert "party bob did not join" in str(first) and "cy has already joined" in str(first)
+        assert "bob did not join" in str(first) and "cy has already joined" in str(first)
         assert sum("refused us: cy has already joined" in str(error) for error in others) == 1
 
 
@@ -241,7 +241,7 @@ def test_wrong_authority(certs: Path, strange: Path) -> None:
     mixed = Tls(certs / "ca.pem", strange / "bob.pem", strange / "bob.key")
     with closing(Table(2, certs, timeout=0.5)) as table:
         first, second = refused(table, 1, mixed)
-    assert "party bob did not join" in first and "certificate of another authority" in first
+    assert "bob did not join" in first and "certificate of another authority" in first
     assert second == "party ann refused our certificate: it trusts another authority"
     with closing(Table(2, certs, timeout=0.5)) as table:
         first, second = refused(table, 0, tls_of(strange, "ann"))

@@ -6,6 +6,7 @@
 Source: W. Wolberg, O. Mangasarian, W. Street, UCI Machine Learning Repository, 1995 (CC BY 4.0).
 Run in this folder with scikit-learn installed; the files it writes are under version control.
 """
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,7 @@ def write(name: str, columns: list[str], rows: np.ndarray) -> None:
 if __name__ == "__main__":
     table = load_breast_cancer()
     names = [name.replace(" ", "_") for name in table.feature_names]
-    for i, (lo, hi) in enumerate(zip(HOSPITALS, HOSPITALS[1:])):
+    for i, (lo, hi) in enumerate(pairwise(HOSPITALS)):
         write(f"hospital_{i}.csv", names, table.data[lo:hi])
     malignant = (table.target == 0).astype(float)[:, None]
     write("lab_0.csv", names[:FIRST_LAB], table.data[:, :FIRST_LAB])

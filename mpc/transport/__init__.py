@@ -34,6 +34,9 @@ class Transport(Protocol):
         """Block until everything posted has left, at most for the limit."""
         ...
 
-    def close(self) -> None:
-        """Close all links; idempotent."""
+    def close(self, linger: float = 0.0) -> None:
+        """Close all links; idempotent.
+
+        With ``linger`` seconds, first read and drop what peers still send, so that what was said last arrives.
+        """
         ...

@@ -46,10 +46,10 @@ class MemoryTransport:
                 with self._mesh.changed:
                     if not link:
                         if peer in self._mesh.closed:
-                            raise PartyLost(f"party {peer} closed the connection")
+                            raise PartyLost(f"party {peer} closed the connection", f"party {peer}")
                         if not self._timeout or not self._mesh.changed.wait_for(
                                 lambda: link or peer in self._mesh.closed, self._timeout):  # noqa: B023
-                            raise PartyLost(f"party {peer} said nothing for {self._timeout:g} s")
+                            raise PartyLost(f"party {peer} said nothing for {self._timeout:g} s", f"party {peer}")
                         continue
                     piece = link.popleft()
                 n = min(len(piece), len(view))
@@ -61,7 +61,7 @@ class MemoryTransport:
     def flush(self) -> None:
         """Nothing waits here."""
 
-    def close(self) -> None:
+    def close(self, linger: float = 0.0) -> None:
         with self._mesh.changed:
             self._mesh.closed.add(self.rank)
             self._mesh.changed.notify_all()

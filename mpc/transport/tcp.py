@@ -88,7 +88,7 @@ class _Link:
         except OSError:
             count = 0
         if not count:
-            raise PartyLost(f"party {self.name} closed the connection")
+            raise PartyLost(f"{self.name} closed the connection", self.name)
         return count
 
 
@@ -141,13 +141,40 @@ class TcpTransport:
             self._wait({}, limit)
         for link in self._links.values():
             if link.broken:
-                raise PartyLost(f"party {link.name} closed the connection")
+                raise PartyLost(f"{link.name} closed the connection", link.name)
 
-    def close(self) -> None:
+    def close(self, linger: float = 0.0) -> None:
+        if linger:
+            self._drain(monotonic() + linger)
         for link in self._links.values():
             link.queue.clear()
             link.socket.close()
         self._links.clear()
+
+    def _drain(self, until: float) -> None:
+        """Throw away what peers still send until they close too.
+
+        A socket that is closed with unread data resets the connection, and with it what we said last.
+        """
+        poll, open_ = select.poll(), {}
+        for link in self._links.values():
+            try:
+                link.socket.shutdown(socket.SHUT_WR)
+            except OSError:
+                continue
+            poll.register(link.socket, select.POLLIN)
+            open_[link.socket.fileno()] = link.socket
+        while open_ and (left := until - monotonic()) > 0:
+            for file, _ in poll.poll(left * 1000):
+                try:
+                    gone = not socket.socket.recv(open_[file], 1 << 16)
+                except BlockingIOError:
+                    continue
+                except OSError:
+                    gone = True
+                if gone:
+                    poll.unregister(file)
+                    del open_[file]
 
     def _limit(self) -> float:
         return math.inf if self.timeout is None else monotonic() + self.timeout
@@ -194,7 +221,7 @@ class TcpTransport:
             silent = missing or [peer for peer, link in self._links.items() if link.queue]
             who = ", ".join(self._links[peer].name for peer in silent)
             did = "said" if missing else "took"
-            raise PartyLost(f"party {who} {did} nothing for {self.timeout or 0:g} s")
+            raise PartyLost(f"{who} {did} nothing for {self.timeout or 0:g} s", who)
 
 
 def _records(views: list[memoryview]) -> list[memoryview]:
@@ -405,8 +432,8 @@ def connect(
         if absent := state.missing:
             who = ", ".join(everybody[peer] for peer in absent)
             why = f" ({'; '.join(state.reasons)})" if state.reasons else ""
-            kind = HandshakeError if any(state.reasons.values()) else PartyLost
-            raise kind(f"party {who} did not join within {timeout:g} s{why}")
+            message = f"{who} did not join within {timeout:g} s{why}"
+            raise HandshakeError(message) if any(state.reasons.values()) else PartyLost(message, who)
         done = True
     finally:
         state.close(everything=not done)

@@ -23,8 +23,8 @@ class Wrapper:
     def flush(self) -> None:
         self.inner.flush()
 
-    def close(self) -> None:
-        self.inner.close()
+    def close(self, linger: float = 0.0) -> None:
+        self.inner.close(linger)
 
 
 class Delayed(Wrapper):

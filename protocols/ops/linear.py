@@ -117,7 +117,7 @@ def where(condition: Any, x: Any = None, y: Any = None) -> Secret:
         raise NotImplementedError("np.where with a secret condition is not available yet")
     if x is None or y is None:
         raise TypeError("np.where on secrets takes a mask and two arrays")
-    mask = np.asarray(condition)
+    mask = np.array(condition)                      # a copy: it is looked at when x and y are there
     if mask.dtype.kind not in "biu":
         raise EncodingError("the condition of np.where must be an array of booleans")
     joined: Secret = structural("where", lambda a, b: np.where(mask != 0, a, b), *unified(x, y))

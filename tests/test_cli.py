@@ -1,0 +1,349 @@
+"""The command line as users run it: real processes, real TCP, real TLS; and what happens when things go wrong."""
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+MPC = [sys.executable, "-m", "mpc"]
+
+
+def mpc(*args: object, cwd: Path = ROOT, timeout: float = 60) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*MPC, *map(str, args)], cwd=cwd, capture_output=True, text=True, timeout=timeout, check=False)
+
+
+def write(folder: Path, body: str, name: str = "program.py") -> Path:
+    path = folder / name
+    path.write_text("import os, signal, sys, time\nimport numpy as np\nimport mpc\n\n" + body)
+    return path
+
+
+def deployment(folder: Path, parties: int = 2, *, timeout: float = 10, tls: bool = True, **fields: object) -> list[Path]:
+    """Configurations of a session as its participants would write them; the last one is the dealer's."""
+    names = [f"hospital-{i}" for i in range(parties)] + ["dealer"]
+    if tls:
+        assert mpc("certs", *names, "--out", folder / "certs").returncode == 0
+    ports = []
+    for _ in range(parties):
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            ports.append(free.getsockname()[1])
+    configs = []
+    for name in names:
+        lines = [f'me = "{name}"', 'dealer = "dealer"', f"timeout = {timeout}"]
+        lines += [f'authority = "certs/ca.pem"\ncertificate = "certs/{name}.pem"\nkey = "certs/{name}.key"'] if tls else ["insecure_no_tls = true"]
+        lines += [f"{key} = {json.dumps(value)}" for key, value in fields.items()]
+        lines += [f'[[parties]]\nname = "hospital-{i}"\naddress = "127.0.0.1:{port}"' for i, port in enumerate(ports)]
+        configs.append(folder / f"{name}.toml")
+        configs[-1].write_text("\n".join(lines))
+    return configs
+
+
+class Processes:
+    """Processes that are ended whatever happens."""
+
+    def __init__(self) -> None:
+        self.all: list[subprocess.Popen[str]] = []
+
+    def start(self, *args: object) -> subprocess.Popen[str]:
+        process = subprocess.Popen([*MPC, *map(str, args)], cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        self.all.append(process)
+        return process
+
+    def session(self, configs: list[Path], *programs: Path) -> list[subprocess.Popen[str]]:
+        """A process per party and the dealer; one program for all, or one each."""
+        parties = [self.start("party", programs[i % len(programs)], "--config", c) for i, c in enumerate(configs[:-1])]
+        return [*parties, self.start("dealer", "--config", configs[-1])]
+
+
+@pytest.fixture
+def processes():
+    made = Processes()
+    yield made
+    for process in made.all:
+        if process.poll() is None:
+            process.kill()
+        process.communicate()
+
+
+def ended(process: subprocess.Popen[str], within: float = 20) -> tuple[int, str, str]:
+    out, err = process.communicate(timeout=within)
+    return process.returncode, out, err
+
+
+# -- the main job ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("program", "parties", "expected"), [
+    ("average_salary.py", 3, "average salary: 4416.67"),
+    ("joint_statistics.py", 3, "569 patients of three hospitals"),
+    ("linear_regression.py", 2, "largest difference to scikit-learn"),
+])
+def test_examples_run_as_processes_over_tls(program, parties, expected):
+    done = mpc("run", f"examples/{program}", "-n", parties, "--network", "wan")
+    assert done.returncode == 0, done.stderr
+    assert expected in done.stdout
+    assert "printed:" not in done.stdout                        # all parties printed the same
+    assert "TLS 1.3 with certificates on both sides" in done.stderr
+    assert "semi-honest adversary that corrupts up to" in done.stderr and "trusted dealer" in done.stderr
+    assert "On wan (50 ms, 100 Mbit/s) this run would take" in done.stderr
+    errors = [float(word) for line in done.stdout.splitlines() if "largest" in line
+              for word in line.replace("largest", "").split() if "e-" in word]
+    assert all(error < 2e-5 for error in errors)
+
+
+@pytest.mark.parametrize("program", ["average_salary.py", "joint_statistics.py", "linear_regression.py"])
+def test_examples_run_in_one_process(program):
+    done = subprocess.run([sys.executable, f"examples/{program}"], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout and not done.stderr
+
+
+def test_the_data_are_scikit_learns():
+    import numpy as np
+    from sklearn.datasets import load_breast_cancer
+    parts = [np.loadtxt(ROOT / f"examples/data/hospital_{i}.csv", delimiter=",", skiprows=1) for i in range(3)]
+    labs = [np.loadtxt(ROOT / f"examples/data/lab_{i}.csv", delimiter=",", skiprows=1) for i in range(2)]
+    table = load_breast_cancer()
+    np.testing.assert_allclose(np.concatenate(parts), table.data, rtol=1e-9)
+    np.testing.assert_allclose(np.hstack(labs), np.hstack([table.data, (table.target == 0)[:, None]]), rtol=1e-9)
+
+
+def test_a_deployment_with_config_files(tmp_path, processes):
+    """What three organisations would do: certificates, a configuration each, a process each, a dealer."""
+    program = write(tmp_path, "def main(party):\n    x = party.secret_from_each([party.id + 0.5])\n"
+                              "    return float((x[0] * x[1]).reveal()[0])\n")
+    results = [ended(p) for p in processes.session(deployment(tmp_path), program)]
+    assert [code for code, _, _ in results] == [0, 0, 0], results
+    assert [out.strip() for _, out, _ in results] == ["0.75", "0.75", ""]
+    assert "Operations at hospital-1" in results[1][2]
+
+
+def test_reveal_to_one_party_is_printed_by_that_party_alone(tmp_path):
+    program = write(tmp_path, "def main(party):\n    x = party.secret(21, owner=0)\n    seen = (x + x).reveal(to=1)\n"
+                              "    return None if seen is None else f'sees {seen}'\n")
+    done = mpc("run", program, "-n", 3)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "party-1 printed:\n  sees 42\n"
+
+
+def test_without_tls_is_asked_for_by_name_and_said(tmp_path):
+    program = write(tmp_path, "def main(party):\n    return int(party.secret(7).reveal())\n")
+    done = mpc("run", program, "-n", 2, "--insecure-no-tls")
+    assert done.returncode == 0 and done.stdout == "7\n"
+    assert "INSECURE: plain TCP" in done.stderr
+
+
+def test_trace_is_one_that_perfetto_reads(tmp_path):
+    program = write(tmp_path, "def main(party):\n    x = party.secret(np.arange(300_000), owner=0)\n    (x * x).reveal()\n")
+    done = mpc("run", program, "-n", 2, "--trace", tmp_path / "trace.json")
+    assert done.returncode == 0, done.stderr
+    events = json.loads((tmp_path / "trace.json").read_text())["traceEvents"]
+    assert {e["pid"] for e in events} == {"party-0", "party-1"}
+    assert {"multiply", "reveal"} <= {e["name"] for e in events}
+    assert all(e["ph"] == "X" and e["dur"] >= 0 and e["ts"] > 0 for e in events)
+
+
+def test_a_pipe_gets_no_progress_bar_and_no_escape_codes(tmp_path):
+    program = write(tmp_path, "def main(party):\n    x = party.secret(np.arange(3_000_000), owner=0)\n    (x * x).reveal()\n")
+    done = mpc("run", program, "-n", 2)
+    assert done.returncode == 0
+    assert "\x1b" not in done.stdout + done.stderr and "%" not in done.stderr
+
+
+def test_a_terminal_gets_a_progress_bar(tmp_path):
+    import pty
+    program = write(tmp_path, "def main(party):\n    x = party.secret(np.arange(3_000_000), owner=0)\n    (x * x).reveal()\n")
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen([*MPC, "run", str(program), "-n", "2"], cwd=ROOT, stdout=theirs, stderr=theirs,
+                               env={**os.environ, "TERM": "xterm", "COLUMNS": "100"})
+    os.close(theirs)
+    seen = b""
+    try:
+        while piece := os.read(ours, 65536):
+            seen += piece
+    except OSError:                                             # the terminal is closed when the last process ends
+        pass
+    os.close(ours)
+    assert process.wait(timeout=30) == 0
+    assert b"multiply" in seen and b"100%" in seen
+
+
+def test_suites_shows_threat_costs_and_papers():
+    done = mpc("suites")
+    assert done.returncode == 0
+    for words in ("additive", "semi-honest", "n-1 of n", "trusted dealer", "2(n-1) elements", "Beaver"):
+        assert words in done.stdout
+
+
+def test_bench_prints_what_it_promises():
+    done = mpc("bench", "mul", "fxmul", "matmul", "chain", "share", "open", "--size", "300", "--json", "--tls")
+    assert done.returncode == 0, done.stderr
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert {line["name"] for line in lines} == {"mul", "fxmul", "matmul", "chain", "share", "open"}
+    wanted = ["name", "suite", "parties", "size", "tls", "seconds", "per_second", "bytes_sent_per_party", "rounds", "verified", "preprocessing"]
+    assert all(set(wanted) <= set(line) and line["verified"] and line["tls"] for line in lines)
+    assert {line["preprocessing"] for line in lines if line["name"] == "mul"} == {"received", "in_loop"}
+    assert [line["rounds"] for line in lines if line["name"] == "chain"] == [1000, 1000]
+
+
+def test_import_is_quick():
+    best = min(_seconds("import mpc, mpc.errors; mpc.local") for _ in range(3))
+    bare = min(_seconds("pass") for _ in range(3))
+    assert best - bare < 0.3 * 3                                # 0.3 s on a quiet machine
+
+
+def _seconds(code: str) -> float:
+    start = time.perf_counter()
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+    return time.perf_counter() - start
+
+
+def test_a_first_program_wakes_no_compiler():
+    code = "import sys, runpy; runpy.run_path('examples/average_salary.py', run_name='__main__'); assert 'numba' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True)
+
+
+# -- bad input ------------------------------------------------------------------------------------------
+
+
+def refused(done: subprocess.CompletedProcess[str], *words: str) -> None:
+    assert done.returncode != 0
+    assert "Traceback" not in done.stderr and len(done.stderr.splitlines()) <= 6, done.stderr
+    for word in words:
+        assert word in done.stderr, done.stderr
+
+
+@pytest.mark.parametrize(("body", "words"), [
+    ("party.secret(np.ones(3), owner=0) + np.ones(4)", ("ValueError", "shape", "program.py, line")),
+    ("party.secret(np.ones(3)) @ party.secret(np.ones(4))", ("matmul", "(3,)", "(4,)")),
+    ("party.secret([1e30])", ("±2^46", "16 fractional bits")),
+    ("party.secret([float('nan')])", ("NaN",)),
+    ("party.secret(['a'])", ("cannot be shared",)),
+    ("party.secret(1, owner=7)", ("no party 7",)),
+    ("np.sort(party.secret([1, 2]))", ("np.sort on secrets is not available yet",)),
+    ("float(party.secret(1.5))", ("call .reveal()",)),
+    ("1 / 0", ("ZeroDivisionError", "program.py, line 6")),
+])
+def test_a_wrong_program_gets_one_clear_sentence(tmp_path, body, words):
+    refused(mpc("run", write(tmp_path, f"def main(party):\n    {body}\n"), "-n", 2), *words)
+
+
+def test_debug_shows_the_traceback(tmp_path):
+    done = mpc("run", write(tmp_path, "def main(party):\n    1 / 0\n"), "-n", 2, "--debug")
+    assert done.returncode != 0 and "Traceback" in done.stderr
+
+
+def test_wrong_options_and_files(tmp_path):
+    refused(mpc("run", tmp_path / "none.py"), "none.py is not a file")
+    refused(mpc("run", write(tmp_path, "x = 1\n"), "-n", 2), "no function main(party)")
+    refused(mpc("run", "examples/average_salary.py", "--suite", "rot13"), "no suite 'rot13'", "additive")
+    refused(mpc("run", "examples/average_salary.py", "-n", 1), "2 or more parties")
+    refused(mpc("run", "examples/average_salary.py", "--ring", 17), "64 and 32")
+    refused(mpc("run", "examples/average_salary.py", "--network", "dsl"), "lan, wan")
+    refused(mpc("party", "examples/average_salary.py", "--config", tmp_path / "none.toml"), "none.toml")
+    refused(mpc("bench", "sing"), "no benchmark 'sing'")
+    refused(mpc("certs", "bad name!", "--out", tmp_path), "bad name!")
+
+
+def test_dealer_and_party_tell_each_others_files_apart(tmp_path):
+    configs = deployment(tmp_path)
+    refused(mpc("party", "examples/average_salary.py", "--config", configs[-1]), "is the dealer")
+    refused(mpc("dealer", "--config", configs[0]), "is a party")
+
+
+def test_port_in_use(tmp_path):
+    configs = deployment(tmp_path)
+    port = int(configs[0].read_text().split('address = "127.0.0.1:')[1].split('"')[0])
+    with socket.create_server(("127.0.0.1", port)):
+        refused(mpc("party", "examples/average_salary.py", "--config", configs[0]), str(port), "in use")
+
+
+# -- parties that do not agree --------------------------------------------------------------------------
+
+
+def test_different_programs_are_named(tmp_path, processes):
+    one = write(tmp_path, "def main(party):\n    return 1\n", "one.py")
+    two = write(tmp_path, "def main(party):\n    return 2\n", "two.py")
+    results = [ended(p) for p in processes.session(deployment(tmp_path), one, two)[:2]]
+    for code, _, err in results:
+        assert code != 0 and "another program" in err and "Traceback" not in err
+    assert "hospital-1 runs with another program" in results[0][2]
+
+
+@pytest.mark.parametrize(("field", "value"), [("ring", 32), ("fraction_bits", 12)])
+def test_different_rings_and_encodings_are_named(tmp_path, processes, field, value):
+    configs = deployment(tmp_path)
+    configs[1].write_text(f"{field} = {value}\n" + configs[1].read_text())
+    program = write(tmp_path, "def main(party):\n    return 1\n")
+    for code, _, err in [ended(p) for p in processes.session(configs, program)[:2]]:
+        assert code != 0 and f"another {field}" in err and str(value) in err
+
+
+def test_programs_that_diverge_in_mid_run(tmp_path):
+    program = write(tmp_path, "def main(party):\n    x = party.secret([3], owner=0)\n"
+                              "    return (x * x).reveal() if party.id else x.reveal()\n")
+    done = mpc("run", program, "-n", 2)
+    refused(done)
+    assert "diverged" in done.stderr and "'multiply" in done.stderr and "'reveal'" in done.stderr
+
+
+def test_a_program_that_ends_early(tmp_path):
+    program = write(tmp_path, "def main(party):\n    x = party.secret([3], owner=0)\n    return None if party.id else x.reveal()\n")
+    refused(mpc("run", program, "-n", 2), "party-1 has ended its program")
+
+
+# -- parties that are lost ------------------------------------------------------------------------------
+
+LOOP = ("def main(party):\n    x = party.secret(np.arange(1000), owner=0)\n    y = x * x\n"
+        "    if party.id == {who}:\n        {what}\n"
+        "    while True:\n        y = x * y\n        party.sync(y)\n")
+
+
+def test_a_killed_party_ends_all_others_within_ten_seconds(tmp_path):
+    program = write(tmp_path, LOOP.format(who=1, what="os.kill(os.getpid(), signal.SIGKILL)"))
+    start = time.monotonic()
+    done = mpc("run", program, "-n", 3)
+    assert time.monotonic() - start < 10
+    refused(done, "party-1", "'multiply'", "closed the connection", "SIGKILL")
+    assert done.stderr.count("party-1 closed the connection") + done.stderr.count("lost party-1") >= 2
+
+
+def test_a_killed_dealer_is_noticed(tmp_path, processes):
+    configs = deployment(tmp_path)
+    parties = processes.session(configs, write(tmp_path, LOOP.format(who=9, what="pass").replace("1000", "100_000")))
+    time.sleep(3)
+    parties[-1].send_signal(signal.SIGKILL)
+    start = time.monotonic()
+    results = [ended(p) for p in parties[:2]]
+    assert time.monotonic() - start < 10
+    assert all(code != 0 for code, _, _ in results)
+    assert "dealer closed the connection" in results[1][2] and "lost dealer" in results[0][2]
+
+
+def test_a_stalled_party_is_given_up_on(tmp_path):
+    program = write(tmp_path, LOOP.format(who=1, what="time.sleep(60)"))
+    start = time.monotonic()
+    done = mpc("run", program, "-n", 3, "--timeout", 2)
+    assert time.monotonic() - start < 25
+    refused(done, "party-1", "nothing for 2 s", "'multiply'")
+
+
+def test_a_failing_party_is_reported_without_its_message(tmp_path):
+    """What one party's own error says is for its own eyes: it may quote data."""
+    program = write(tmp_path, LOOP.format(who=1, what="raise ValueError('patient 4711')"))
+    done = mpc("run", program, "-n", 3)
+    refused(done, "party-1 gave up", "ValueError")
+    others = [line for line in done.stderr.splitlines() if not line.startswith("party-1:")]
+    assert others and not any("4711" in line for line in others)
+
+
+def test_no_one_comes(tmp_path):
+    configs = deployment(tmp_path, timeout=2)
+    start = time.monotonic()
+    refused(mpc("party", "examples/average_salary.py", "--config", configs[0]), "hospital-1", "did not join within 2 s")
+    assert time.monotonic() - start < 8

@@ -1,0 +1,496 @@
+"""The conformance suite: NumPy on secrets gives what NumPy gives, with every suite, ring and number of parties.
+
+One table of operations is evaluated on ndarrays and on secrets.  Integers and everything linear must agree
+exactly.  A product of fixed-point numbers is rounded at random to one of its two neighbours, so it may be off
+by one unit in the last place; ``ulps`` follows from that by the usual propagation, for operands in [-2, 2].
+"""
+from __future__ import annotations
+
+import copy
+import pickle
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import GRID
+
+import mpc
+from mpc import EncodingError, Fixed, MpcError, Secret
+from mpc.encoding import INT
+from mpc.errors import ConfigError
+from protocols.session import Session
+from protocols.suite import CHUNK
+
+RINGS = {64: 16, 32: 8}                                # bits of the ring, and of the fraction
+MASK = np.array([[True, False, True, False], [False, False, True, True], [True, True, True, False]])
+PI = np.array([[0.5, -1.25, 0.3, 2.0], [1.0, 0.0, -0.7, 0.01], [1.5, 1.0, -2.0, 0.125]])
+PUBLIC = np.array([[3, -1, 0, 2], [1, 0, -2, 5], [4, 4, -3, 1]])
+
+
+@dataclass(frozen=True)
+class Operation:
+    """``f`` of arrays of these shapes; how far off fixed point may be; and whether ints may be off too."""
+
+    name: str
+    f: Callable[..., Any]
+    shapes: tuple[tuple[int, ...], ...]
+    ulps: float = 0.0
+
+
+def op(name: str, f: Callable[..., Any], *shapes: tuple[int, ...], ulps: float = 0.0) -> Operation:
+    return Operation(name, f, shapes, ulps)
+
+
+A, V, S, B = (3, 4), (4,), (), (2, 3, 4)
+ARITHMETIC = [
+    op("add", lambda x, y: x + y, A, A),
+    op("add, broadcast", lambda x, y: x + y, A, V),
+    op("add, both broadcast", lambda x, y: x + y, (3, 1), (1, 4)),
+    op("add, scalars", lambda x, y: x + y, S, S),
+    op("subtract", lambda x, y: x - y, A, A),
+    op("subtract, broadcast", lambda x, y: x - y, V, B),
+    op("negative", lambda x: -x, A),
+    op("positive", lambda x: +x, A),
+    op("square", np.square, A, ulps=1),
+    op("multiply", lambda x, y: x * y, A, A, ulps=1),
+    op("multiply, broadcast", lambda x, y: x * y, A, V, ulps=1),
+    op("multiply, both broadcast", lambda x, y: x * y, (3, 1), (1, 4), ulps=1),
+    op("multiply, scalar", lambda x, y: x * y, A, S, ulps=1),
+    op("multiply, scalars", lambda x, y: x * y, S, S, ulps=1),
+    op("multiply, by itself", lambda x: x * x, A, ulps=1),
+    op("multiply.outer", np.multiply.outer, A, V, ulps=1),
+    *[op(f"power {n}", lambda x, n=n: x ** n, A, ulps=u) for n, u in enumerate((0, 0, 1, 4, 10, 24))],
+    op("distribute", lambda x, y, z: x * (y + z) - x * y, A, A, A, ulps=2),
+    op("polynomial", lambda x: 3 * x * x - 2 * x + 1, A, ulps=3),
+    op("chain", lambda x, y: ((x * y + y) * 2 - x) * y + (x - 1), A, A, ulps=6),
+]
+PUBLIC_OPERANDS = [
+    op("+ int", lambda x: x + 3, A), op("int +", lambda x: 3 + x, A), op("- int", lambda x: x - 3, A), op("int -", lambda x: 3 - x, A),
+    op("+ bool", lambda x: x + True, A), op("+ list", lambda x: x + [1, 2, 3, 4], A),
+    op("+ array", lambda x: x + PUBLIC, A), op("array +", lambda x: PUBLIC + x, A), op("array -", lambda x: PUBLIC - x, V),
+    op("array + scalar", lambda x: PUBLIC + x, S), op("numpy scalar +", lambda x: np.int64(3) + x, A),
+    op("+ float", lambda x: x + 0.3, A, ulps=0.5), op("float -", lambda x: 0.3 - x, A, ulps=0.5), op("- reals", lambda x: x - PI, A, ulps=0.5),
+    op("reals +", lambda x: PI + x, A, ulps=0.5), op("* int", lambda x: x * -3, A), op("int *", lambda x: 3 * x, A), op("* 0", lambda x: x * 0, A),
+    op("* ints", lambda x: x * PUBLIC, A), op("ints *", lambda x: PUBLIC * x, V), op("* mask", lambda x: x * MASK, A),
+    op("* float", lambda x: x * 0.3, A, ulps=2), op("float *", lambda x: -1.7 * x, A, ulps=2), op("* power of two", lambda x: x * 0.25, A, ulps=1),
+    op("* large float", lambda x: x * 8.0, A, ulps=0), op("* 1e-9", lambda x: x * 1e-9, A, ulps=2), op("* 0.0", lambda x: x * 0.0, A, ulps=0),
+    op("* reals", lambda x: x * PI, A, ulps=2), op("reals *", lambda x: PI * x, V, ulps=2), op("reals * scalar", lambda x: PI * x, S, ulps=2),
+    op("/ int", lambda x: x / 3, A, ulps=2), op("/ float", lambda x: x / 0.7, A, ulps=2), op("/ power of two", lambda x: x / 4, A, ulps=1),
+    op("/ array", lambda x: x / np.array([1, 2, -3, 10]), A, ulps=2), op("/ numpy scalar", lambda x: x / np.float64(1.5), A, ulps=2),
+    op("@ ints", lambda x: x @ PUBLIC.T, A), op("ints @", lambda x: PUBLIC @ x, V), op("ints @ matrix", lambda x: PUBLIC.T @ x, A),
+    op("@ reals", lambda x: x @ PI.T, A, ulps=2.1), op("reals @", lambda x: PI @ x, V, ulps=2.1), op("reals @ stack", lambda x: PI.T @ x, B, ulps=2.1),
+    op("dot reals", lambda x: np.dot(PI, x), V, ulps=2.1), op("einsum ints", lambda x: np.einsum("ij,kj->ki", PUBLIC, x), A),
+    op("einsum reals", lambda x: np.einsum("ij,kj->ki", x, PI), A, ulps=2.1), op("outer reals", lambda x: np.outer(x, PI), V, ulps=2),
+]
+PRODUCTS = [
+    op("matmul", lambda x, y: x @ y, A, (4, 2), ulps=1), op("matmul, vector", lambda x, y: x @ y, A, V, ulps=1),
+    op("matmul, vector on the left", lambda x, y: x @ y, V, (4, 3), ulps=1), op("matmul, vectors", lambda x, y: x @ y, V, V, ulps=1),
+    op("matmul, stack", lambda x, y: x @ y, B, (2, 4, 3), ulps=1), op("matmul, stack and matrix", lambda x, y: x @ y, B, (4, 2), ulps=1),
+    op("matmul, matrix and stack", lambda x, y: x @ y, (5, 3), B, ulps=1), op("matmul, broadcast stacks", lambda x, y: x @ y, (2, 1, 3, 4), (5, 4, 2), ulps=1),
+    op("gram", lambda x: x.T @ x, A, ulps=1),
+    op("dot", np.dot, A, (4, 2), ulps=1), op("dot, vectors", np.dot, V, V, ulps=1), op("dot, scalar", np.dot, A, S, ulps=1), op("x.dot", lambda x, y: x.dot(y), A, V, ulps=1),
+    op("vdot", np.vdot, A, A, ulps=1), op("inner", np.inner, A, (2, 4), ulps=1), op("inner, vectors", np.inner, V, V, ulps=1),
+    op("outer", np.outer, V, (3,), ulps=1), op("outer, matrices", np.outer, A, (2, 2), ulps=1),
+    op("sum of products", lambda x, y: (x * y).sum(), V, V, ulps=4),
+]
+EINSUMS = {
+    "ij,jk->ik": (A, (4, 2)), "ij,jk": (A, (4, 2)), "ij, kj -> ik": (A, (2, 4)), "ij,kj->ki": (A, (2, 4)), "i,i->": (V, V), "i,i": (V, V), "i,j->ij": (V, (3,)),
+    "i,j->ji": (V, (3,)), "bij,bjk->bik": (B, (2, 4, 2)), "bij,bjk->ikb": (B, (2, 4, 2)), "bij,bkj->kib": (B, (2, 5, 4)), "ij,ij->ij": (A, A), "ij,ij->ji": (A, A),
+    "ij,ij->": (A, A), "ij,ij->i": (A, A), "ij,ji->j": (A, (4, 3)), "ij,j->i": (A, V), "i,ij->j": ((3,), A), "bij,jk->bik": (B, (4, 2)), "ij,kl->ijkl": (A, (2, 2)),
+    "ij,kl->ljik": (A, (2, 2)), "ijk,k->ji": (B, V), "ij,k->k": (A, (2,)), "ii,ij->j": ((3, 3), A), "ij,->ij": (A, S), ",->": (S, S),
+    "ij->ji": (A,), "ii->i": ((3, 3),), "ii": ((3, 3),), "ij->": (A,), "ij->j": (A,), "ijk->kji": (B,), "ba": (A,),
+}
+REDUCTIONS = [
+    op(f"{name}, axis={axis}, keepdims={keep}", lambda x, f=f, axis=axis, keep=keep: f(x, axis=axis, keepdims=keep), B, ulps=ulps)
+    for name, f, ulps in (("sum", np.sum, 0), ("mean", np.mean, 2), ("var", np.var, 24))
+    for axis, keep in ((None, False), (None, True), (0, False), (1, True), (-1, False), ((0, 2), False), ((0, -1), True))
+] + [
+    op("x.sum", lambda x: x.sum(), A), op("x.sum(0)", lambda x: x.sum(0), A), op("add.reduce", np.add.reduce, A), op("sum of scalar", np.sum, S),
+    op("x.mean", lambda x: x.mean(axis=1), A, ulps=2), op("x.var", lambda x: x.var(0, ddof=1), A, ulps=24), op("average", np.average, A, ulps=2),
+    op("average, weights", lambda x: np.average(x, axis=1, weights=[1, 2, 3, 4]), A, ulps=2.1),
+    op("cumsum", np.cumsum, A), op("cumsum 0", lambda x: np.cumsum(x, axis=0), A), op("cumsum -1", lambda x: x.cumsum(axis=-1), A),
+    op("prod", np.prod, (5,), ulps=48), op("prod 0", lambda x: np.prod(x, axis=0), A, ulps=7), op("prod -1, keepdims", lambda x: x.prod(axis=-1, keepdims=True), A, ulps=11),
+    op("prod of one", np.prod, (1,)), op("diff", np.diff, A), op("diff 2", lambda x: np.diff(x, 2, axis=0), A), op("trace", np.trace, A), op("trace 1", lambda x: np.trace(x, 1), A),
+    op("builtin sum", lambda x: sum(x), A), op("builtin sum of products", lambda x, y: sum(a * b for a, b in zip(x, y, strict=True)), V, V, ulps=4),
+]
+INDEXING = [
+    op(f"index {text}", eval(f"lambda x: x[{text}]", {"np": np, "MASK": MASK}), A)
+    for text in ("0", "-1", "1, 2", "1:", "::-1", ":, 1", "..., 0", "None", ":, None, 1:3", "::2, ::-2", "...", "[2, 0]", "[[0, 1], [2, 2]]", "[0, 1], [3, 3]",
+                 "MASK", "MASK[:, 0]", ":, [True, False, True, True]", "np.array([1, 1])", "np.int64(1)", "1:1", "np.ix_([0, 2], [1, 3])", "()", "True")
+]
+STRUCTURE = [
+    op("reshape", lambda x: np.reshape(x, (2, 6)), A), op("x.reshape", lambda x: x.reshape(2, -1), A), op("x.reshape tuple", lambda x: x.reshape((4, 3)), A), op("ravel", np.ravel, A),
+    op("flatten", lambda x: x.flatten(), A), op("T", lambda x: x.T, A), op("transpose", lambda x: np.transpose(x, (2, 0, 1)), B), op("x.transpose", lambda x: x.transpose(1, 0, 2), B),
+    op("swapaxes", lambda x: np.swapaxes(x, 0, 2), B), op("moveaxis", lambda x: np.moveaxis(x, 0, -1), B), op("rollaxis", lambda x: np.rollaxis(x, 2), B),
+    op("matrix_transpose", np.matrix_transpose, B), op("squeeze", np.squeeze, (1, 3, 1)), op("squeeze axis", lambda x: x.squeeze(0), (1, 3, 1)),
+    op("expand_dims", lambda x: np.expand_dims(x, (0, 2)), A), op("broadcast_to", lambda x: np.broadcast_to(x, (2, 3, 4)), A), op("atleast_2d", np.atleast_2d, V),
+    op("concatenate", lambda x, y: np.concatenate([x, y]), A, (1, 4)), op("concatenate 1", lambda x, y: np.concatenate((x, y), axis=-1), A, A),
+    op("concatenate None", lambda x, y: np.concatenate([x, y], axis=None), A, V), op("concatenate public", lambda x: np.concatenate([PUBLIC, x, PUBLIC[:1]]), A),
+    op("stack", lambda x, y: np.stack([x, y]), A, A), op("stack -1", lambda x, y: np.stack([x, y], axis=-1), A, A), op("stack scalars", lambda x: np.stack([x[0], x[2] * 2, 7]), V),
+    op("hstack", lambda x, y: np.hstack([x, y]), A, A), op("vstack", lambda x, y: np.vstack([x, y]), A, V), op("dstack", lambda x, y: np.dstack([x, y]), A, A),
+    op("column_stack", lambda x, y: np.column_stack([x, y]), V, V), op("append", lambda x, y: np.append(x, y), A, V), op("append axis", lambda x: np.append(x, PUBLIC, axis=0), A),
+    op("split", lambda x: np.split(x, 2, axis=1), A), op("split at", lambda x: np.split(x, [1, 3], axis=1), A), op("array_split", lambda x: np.array_split(x, 2), A),
+    op("hsplit", lambda x: np.hsplit(x, 2), A), op("vsplit", lambda x: np.vsplit(x, 3), A), op("where", lambda x, y: np.where(MASK, x, y), A, A),
+    op("where, broadcast", lambda x, y: np.where(MASK, x, y), V, S), op("where, public", lambda x: np.where(MASK, x, 0), A), op("where, public left", lambda x: np.where(MASK, PUBLIC, x), A),
+    op("repeat", lambda x: np.repeat(x, 3), A), op("repeat axis", lambda x: x.repeat([1, 0, 2], axis=0), A), op("tile", lambda x: np.tile(x, (2, 1, 2)), A), op("flip", np.flip, A),
+    op("flip axis", lambda x: np.flip(x, 1), A), op("fliplr", np.fliplr, A), op("flipud", np.flipud, A), op("roll", lambda x: np.roll(x, 2), A), op("roll axis", lambda x: np.roll(x, -1, axis=1), A),
+    op("rot90", np.rot90, A), op("take", lambda x: np.take(x, [0, -1, 5]), A), op("take axis", lambda x: np.take(x, [2, 0], axis=1), A), op("delete", lambda x: np.delete(x, 1, axis=0), A),
+    op("diag of matrix", np.diag, A), op("diag of vector", lambda x: np.diag(x, 1), V), op("diagflat", np.diagflat, (2, 2)), op("diagonal", lambda x: x.diagonal(1), A),
+    op("tril", np.tril, A), op("tril -1", lambda x: np.tril(x, -1), B), op("triu", np.triu, A), op("triu 1", lambda x: np.triu(x, 1), A), op("copy", np.copy, A),
+    op("resize", lambda x: np.resize(x, (2, 3)), A), op("zeros_like", np.zeros_like, A), op("ones_like", np.ones_like, A), op("iterate", lambda x: [row * 2 for row in x], A),
+    op("unpack", lambda x: (lambda a, b, c: a + c - b)(*x), A), op("reversed", lambda x: x[::-1] - x, A), op("views", lambda x, y: x.T[1:, ::2] * y[::2, 1:].T, A, A, ulps=1),
+    op("empty", lambda x: x[:0] * x[:0] + 1, A), op("empty sum", lambda x: x[:0].sum(axis=0), A), op("empty matmul", lambda x, y: x[:, :0] @ y[:0], A, A),
+    op("empty public product", lambda x: x[:0] * 0.3, A),
+]
+OPERATIONS = [
+    *ARITHMETIC, *PUBLIC_OPERANDS, *PRODUCTS, *REDUCTIONS, *INDEXING, *STRUCTURE,
+    *(op(f"einsum {text}", lambda *xs, text=text: np.einsum(text, *xs), *shapes, ulps=len(shapes) - 1) for text, shapes in EINSUMS.items()),
+]
+
+
+def operands(shapes: tuple[tuple[int, ...], ...], fraction: int, seed: int) -> list[np.ndarray]:
+    """Integers in [-9, 9], or multiples of 2^-fraction in [-2, 2]."""
+    rng = np.random.default_rng(seed)
+    if not fraction:
+        return [rng.integers(-9, 10, shape) for shape in shapes]
+    return [rng.integers(-2 << fraction, (2 << fraction) + 1, shape) / 2.0**fraction for shape in shapes]
+
+
+def flat(result: Any) -> list[Any]:
+    return list(result) if isinstance(result, list | tuple) else [result]
+
+
+def evaluate(session: Session, fraction: int) -> list[list[np.ndarray]]:
+    """All operations on secrets of various owners, all waiting for one reveal per operation."""
+    pending = []
+    for i, operation in enumerate(OPERATIONS):
+        arrays = operands(operation.shapes, fraction, i)
+        owners = [(i + j) % session.size for j in range(len(arrays))]
+        secrets = [session.secret(a if session._holds(o) else None, owner=o, shape=a.shape, kind=Fixed(fraction) if fraction else INT)
+                   for a, o in zip(arrays, owners, strict=True)]
+        results = flat(operation.f(*secrets))
+        assert all(isinstance(r, Secret) for r in results), operation.name
+        pending.append(results)
+    return [[r.reveal() for r in results] for results in pending]
+
+
+def check(revealed: list[list[np.ndarray]], fraction: int, ulp: float) -> None:
+    """Compare with NumPy, and name every operation that differs."""
+    wrong = []
+    for i, (operation, mine) in enumerate(zip(OPERATIONS, revealed, strict=True)):
+        expected = [np.asarray(e) for e in flat(operation.f(*operands(operation.shapes, fraction, i)))]
+        for m, e in zip(mine, expected, strict=True):
+            exact = np.asarray(m).dtype.kind == "i" or not operation.ulps
+            if np.shape(m) != e.shape:
+                wrong.append(f"{operation.name}: shape {np.shape(m)} for {e.shape}")
+            elif e.size and np.abs(m - e).max() > (1e-12 if exact else operation.ulps * ulp * 1.0001):
+                wrong.append(f"{operation.name}: off by {np.abs(m - e).max() / ulp:.3g} ulp")
+            elif e.dtype.kind in "iu" and np.asarray(m).dtype.kind != "i":
+                wrong.append(f"{operation.name}: {np.asarray(m).dtype} for {e.dtype}")
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize("fixed", [False, True], ids=["int", "fixed"])
+@pytest.mark.parametrize("bits", RINGS)
+@pytest.mark.parametrize(("suite", "parties"), GRID)
+def test_parity_in_lockstep(suite: str, parties: int, bits: int, fixed: bool) -> None:
+    fraction = RINGS[bits] if fixed else 0
+    with mpc.local(parties, suite, ring=bits, fraction_bits=RINGS[bits]) as session:
+        check(evaluate(session, fraction), fraction, 2.0**-RINGS[bits])
+
+
+@pytest.mark.parametrize("fixed", [False, True], ids=["int", "fixed"])
+@pytest.mark.parametrize("bits", RINGS)
+@pytest.mark.parametrize(("suite", "parties"), GRID)
+def test_parity_in_threads(suite: str, parties: int, bits: int, fixed: bool) -> None:
+    fraction = RINGS[bits] if fixed else 0
+    session = mpc.local(parties, suite, ring=bits, fraction_bits=RINGS[bits])
+    results = session.run(lambda party: evaluate(party, fraction))
+    check(results[0], fraction, 2.0**-RINGS[bits])
+    for other in results[1:]:
+        assert all(np.array_equal(a, b) for x, y in zip(results[0], other, strict=True) for a, b in zip(x, y, strict=True))
+
+
+@pytest.mark.parametrize("fuse", [0, 1 << 16])
+@pytest.mark.parametrize("bits", RINGS)
+@pytest.mark.parametrize("seed", range(4))
+def test_random_programs_agree(seed: int, bits: int, fuse: int) -> None:
+    """Deferred evaluation: 60 random operations on each other's results, modulo 2^k, in one reveal."""
+    rng = np.random.default_rng(seed)
+    session = mpc.local(3, ring=bits, fraction_bits=8, fuse=fuse)
+    plain = [rng.integers(-100, 100, (3, 3)) for _ in range(4)]
+    secret = [session.secret(p, owner=i % 3) for i, p in enumerate(plain)]
+    steps: list[Callable[..., Any]] = [lambda x, y: x + y, lambda x, y: x - y, lambda x, y: x * y, lambda x, y: x @ y, lambda x, y: -x.T,
+                                       lambda x, y: x * 3 - 1, lambda x, y: np.where(np.eye(3) > 0, x, y), lambda x, y: x.cumsum(axis=0) + y[::-1]]
+    for _ in range(60):
+        f, i, j = steps[rng.integers(len(steps))], *rng.integers(len(plain), size=2)
+        plain.append(f(plain[i], plain[j]))
+        secret.append(f(secret[i], secret[j]))
+    for p, s in zip(plain, session.reveal(*secret), strict=True):
+        assert (p.astype(f"i{bits // 8}") == s).all()
+
+
+# -- sizes, order of memory, streaming ----------------------------------------------------------------
+
+
+BIG = [CHUNK - 1, CHUNK, CHUNK + 1, 2 * CHUNK, 2 * CHUNK + 5]
+
+
+@pytest.mark.parametrize("size", BIG)
+def test_streamed_sizes(size: int) -> None:
+    """Around and above the size from which operations are streamed in pieces."""
+    rng = np.random.default_rng(size)
+    x, y = rng.integers(-2**31, 2**31, (2, size))
+    a, b = x / 2.0**24, y / 2.0**24
+    for bits in (64,):
+        s = mpc.local(2, ring=bits)
+        sx, sy, sa, sb = (s.secret(v, owner=i % 2) for i, v in enumerate((x, y, a, b)))
+        assert (s.reveal(sx) == x).all()
+        assert (s.reveal(sx, to=1) == x).all()
+        assert (s.reveal(sx * sy) == x * y).all()
+        ra, rb = np.rint(a * 2**16) / 2**16, np.rint(b * 2**16) / 2**16
+        product, half = s.reveal(sa * sb, sa * 0.5)
+        assert np.abs(product - ra * rb).max() <= 2.0**-16
+        assert np.abs(half - ra * 0.5).max() <= 2.0**-16
+        assert np.abs(s.reveal(sa * 0.3) - ra * 0.3).max() <= 2.001 * 2.0**-16
+
+
+@pytest.mark.parametrize("parties", [2, 3])
+def test_streamed_in_threads_with_other_operations_around(parties: int) -> None:
+    size = 3 * CHUNK + 1
+
+    def main(party: Session) -> Any:
+        x = party.secret(np.arange(size), shape=(size,), kind=INT)
+        small = party.secret(np.arange(3), shape=(3,), kind=INT)
+        before = small * small
+        z = x * x
+        return party.reveal(z, before, z[:3] * before)
+
+    for z, before, after in mpc.local(parties).run(main):
+        assert (z == np.arange(size) ** 2).all() and (before == [0, 1, 4]).all() and (after == [0, 1, 16]).all()
+
+
+def test_streamed_arrays_of_several_axes_and_odd_memory() -> None:
+    x = np.random.default_rng(0).integers(-1000, 1000, (3, 181, 250))
+    s = mpc.local(2)
+    secret = s.secret(x.transpose(2, 0, 1), owner=1)
+    assert (s.reveal(secret.transpose(1, 2, 0) * secret.transpose(1, 2, 0)) == x * x).all()
+    assert (s.reveal(secret[::-1, ::-1] * secret[::-1, ::-1]) == (x * x).transpose(2, 0, 1)[::-1, ::-1]).all()
+    assert (s.reveal(secret.T) == x.transpose(2, 0, 1).T).all()
+
+
+@pytest.mark.parametrize("to", [0, 1, 2])
+@pytest.mark.parametrize("size", [3, 2 * CHUNK])
+def test_reveal_to_one_party(to: int, size: int) -> None:
+    def main(party: Session) -> Any:
+        x = party.secret(np.arange(size), shape=(size,), kind=INT)
+        return x.reveal(to=to), party.reveal(x, x + 1, to=to)
+
+    for rank, (one, two) in enumerate(mpc.local(3).run(main)):
+        if rank == to:
+            assert (one == np.arange(size)).all() and (two[1] == one + 1).all()
+        else:
+            assert one is None and two == (None, None)
+
+
+@pytest.mark.parametrize("shape", [(0,), (3, 0), (), (1,), (0, 0)])
+def test_empty_and_scalar_arrays(shape: tuple[int, ...]) -> None:
+    x = np.full(shape, 3)
+    s = mpc.local(3)
+    a, f = s.secret(x), s.secret(x * 1.0)
+    assert a.shape == f.shape == shape and a.size == x.size and a.ndim == x.ndim
+    for mine, expected in ((a * a + 1, x * x + 1), (a.sum(), x.sum()), (f * f, x * 9.0 / 3), (f * 0.5, x * 0.5), (a.reshape(-1), x.reshape(-1))):
+        assert np.array_equal(s.reveal(mine), expected)
+    assert np.array_equal(s.reveal(a, to=1), x)
+    assert np.isscalar(s.reveal(a)) == (shape == ())
+
+
+def test_dimensions_without_a_round() -> None:
+    s = mpc.local(2)
+    x = s.secret(np.zeros((2, 3)))
+    assert np.shape(x) == (2, 3) and np.ndim(x) == 2 and np.size(x) == 6 and np.size(x, 1) == 3 and len(x) == 2
+    with pytest.raises(TypeError):
+        len(x[0, 0])
+
+
+# -- input and output ---------------------------------------------------------------------------------
+
+
+def test_owners_announce_shapes_and_kinds() -> None:
+    def main(party: Session) -> Any:
+        mine = np.full((party.id + 1,), party.id + 0.5)
+        first = party.secret(mine if party.id == 1 else None, owner=1)
+        every = party.secret_from_each(mine)
+        return first.shape, [e.shape for e in every], party.reveal(first, *every)
+
+    for shape, shapes, values in mpc.local(3).run(main):
+        assert shape == (2,) and shapes == [(1,), (2,), (3,)]
+        assert [v.tolist() for v in values] == [[1.5, 1.5], [0.5], [1.5, 1.5], [2.5, 2.5, 2.5]]
+
+
+def test_what_others_pass_as_an_owners_value_is_ignored() -> None:
+    def main(party: Session) -> Any:
+        return party.secret([party.id] * 2, owner=1, shape=(2,), kind=INT).reveal()
+
+    assert all((r == 1).all() for r in mpc.local(3).run(main))
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e30, 2**70, "text", None, [[1], [1, 2]], 1j, object()], ids=repr)
+def test_bad_inputs_are_refused(value: Any) -> None:
+    s = mpc.local(2)
+    with pytest.raises(MpcError):
+        s.secret(value)
+    assert s.reveal(s.secret(1)) == 1
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e30, "text", 1j, None, object(), [[1], [1, 2]]], ids=repr)
+@pytest.mark.parametrize("f", [lambda x, v: x + v, lambda x, v: v - x, lambda x, v: x * v, lambda x, v: x @ v], ids=["+", "-", "*", "@"])
+def test_bad_public_operands_are_refused(f: Any, value: Any) -> None:
+    """With an error that says so; never with an array of objects."""
+    s = mpc.local(2)
+    x = s.secret([1.0, 2.0])
+    with pytest.raises((EncodingError, TypeError, ValueError)):
+        f(x, value)
+    assert s.reveal(x).tolist() == [1.0, 2.0]
+
+
+def test_bad_calls_are_refused() -> None:
+    s = mpc.local(2)
+    x = s.secret([1, 2])
+    for call in (lambda: s.secret(1, owner=2), lambda: s.secret(None), lambda: s.secret([1], shape=(2,)), lambda: s.secret(x), lambda: s.reveal(5),
+                 lambda: s.reveal(x, to=2), lambda: s.reveal(x, to=-1), lambda: s.secret_from_each([1]), lambda: s.secret(np.zeros((1,) * 20))):
+        with pytest.raises(MpcError):
+            call()
+    for arguments in ({"parties": 1}, {"suite": "none"}, {"ring": 48}, {"fraction_bits": 40}, {"fraction_bits": 0}):
+        with pytest.raises(MpcError):
+            mpc.local(**arguments)
+    with pytest.raises(ConfigError, match="additive"):
+        mpc.local(2, "none")
+    with pytest.raises(ZeroDivisionError):
+        x / 0
+    with pytest.raises(ZeroDivisionError):
+        x / [1, 0]
+
+
+def test_sessions_do_not_mix() -> None:
+    x, y = mpc.local(2).secret([1, 2]), mpc.local(2).secret([1, 2])
+    for call in (lambda: x + y, lambda: x * y, lambda: x @ y, lambda: np.stack([x, y]), lambda: x.session.reveal(y), lambda: x.session.reveal(x, y)):
+        with pytest.raises(MpcError, match="session"):
+            call()
+
+
+# -- what is not there --------------------------------------------------------------------------------
+
+
+UNSUPPORTED: dict[str, Callable[[Any], Any]] = {
+    "sort": np.sort, "argsort": np.argsort, "argmax": np.argmax, "median": np.median, "unique": np.unique, "linalg.inv": np.linalg.inv, "inv": np.linalg.inv,
+    "fft": np.fft.fft, "convolve": lambda x: np.convolve(x[0], x[0]), "max": np.max, "clip": lambda x: np.clip(x, 0, 1), "histogram": np.histogram,
+    "cross": lambda x: np.cross(x, x), "allclose": lambda x: np.allclose(x, x), "nonzero": np.nonzero, "std": np.std, "array_equal": lambda x: np.array_equal(x, x),
+    "less": lambda x: x < 1, "equal": lambda x: x == x, "not_equal": lambda x: x != 0, "greater": lambda x: x > 0, "exp": np.exp, "sqrt": np.sqrt, "absolute": abs,
+    "floor_divide": lambda x: x // 2, "remainder": lambda x: x % 2, "bitwise_and": lambda x: x & 1, "left_shift": lambda x: x << 1, "invert": lambda x: ~x,
+    "maximum": lambda x: np.maximum(x, 0), "sign": np.sign, "rint": np.rint, "isnan": np.isnan,
+    "add.accumulate": np.add.accumulate, "add.outer": lambda x: np.add.outer(x, x), "subtract.reduce": np.subtract.reduce,
+}
+
+
+@pytest.mark.parametrize("name", UNSUPPORTED)
+def test_unsupported_functions_say_their_names(name: str) -> None:
+    s = mpc.local(2)
+    with pytest.raises(NotImplementedError, match=name.rsplit(".", maxsplit=1)[-1]):
+        UNSUPPORTED[name](s.secret(np.eye(3)))
+
+
+@pytest.mark.parametrize("call", [
+    lambda x: x / x, lambda x: 1 / x, lambda x: 2 ** x, lambda x: x ** x, lambda x: x ** -1, lambda x: x ** 0.5, lambda x: x ** np.array([1, 2, 3]),
+    lambda x: np.where(x, x, x), lambda x: np.einsum("ij,jk,kl", x, x, x), lambda x: np.add(x, x, where=np.eye(3) > 0), lambda x: np.sum(x, dtype=float),
+    lambda x: np.sum(x, initial=3), lambda x: np.einsum("...i,i", x, x[0])])
+def test_unsupported_arguments_are_refused(call: Any) -> None:
+    s = mpc.local(2)
+    with pytest.raises(NotImplementedError):
+        call(s.secret(np.eye(3)))
+
+
+def in_place(x: Any) -> None:
+    a = np.ones((3, 3))
+    a += x
+
+
+def in_place_power(x: Any) -> None:
+    a = np.ones((3, 3))
+    np.multiply(x, x, out=a)
+
+
+LEAKS: dict[str, Callable[[Any], Any]] = {
+    "bool": bool, "if": lambda x: 1 if x else 0, "and": lambda x: x and x, "not": lambda x: not x, "float": float, "int": int, "complex": complex, "hash": hash,
+    "range": lambda x: range(x[0, 0]), "list index": lambda x: [1, 2][x[0, 0]], "array index": lambda x: np.arange(3)[x[0, 0]], "index": lambda x: x[x[0, 0]],
+    "index in tuple": lambda x: x[0, x[0, 0]], "index in list": lambda x: x[[x[0, 0], 1]], "slice": lambda x: x[:x[0, 0]], "np.array": lambda x: np.array([x, x]),
+    "np.asarray": np.asarray, "np.array of scalars": lambda x: np.array([x[0, 0], 1]), "np.array object": lambda x: np.asarray([x]),
+    "np.float64": np.float64, "assign into ndarray": lambda x: np.zeros((3, 3)).__setitem__(0, x[0]), "setitem": lambda x: x.__setitem__(0, 1), "iadd ndarray": in_place,
+    "out": in_place_power, "np.sum out": lambda x: np.sum(x, out=np.zeros(())), "pickle": pickle.dumps, "copy.copy": copy.copy, "deepcopy": copy.deepcopy,
+    "round": round, "format": lambda x: f"{x:.2f}", "in": lambda x: 1 in x, "min": lambda x: min(x[0]), "np.save": lambda x: np.save("/dev/null", x), "memoryview": memoryview,
+}
+
+
+@pytest.mark.parametrize("name", LEAKS)
+def test_what_would_leak_is_a_type_error(name: str) -> None:
+    s = mpc.local(2)
+    with pytest.raises((TypeError, NotImplementedError)):
+        LEAKS[name](s.secret(np.eye(3)))
+
+
+def test_errors_say_what_to_do_instead() -> None:
+    x = mpc.local(2).secret([1, 2])
+    for call in (float, np.asarray):
+        with pytest.raises(TypeError, match="reveal"):
+            call(x)
+
+
+def test_in_place_operators_are_refused() -> None:
+    """A secret is immutable: ``x += 1`` would change every array that is the same object, or surprise if not."""
+    x = mpc.local(2).secret([1, 2])
+    with pytest.raises(TypeError, match="immutable"):
+        x += 1
+
+
+def test_revealed_values_are_the_users_own() -> None:
+    """Changing what was revealed, or what was passed in, changes nothing inside."""
+    s = mpc.local(2)
+    values = np.array([1, 2, 3])
+    x = s.secret(values)
+    values[:] = 9
+    first = s.reveal(x)
+    assert first.tolist() == [1, 2, 3]
+    if first.flags.writeable:
+        first[:] = 7
+    assert s.reveal(x).tolist() == [1, 2, 3]
+    public = np.array([1, 1, 1])
+    y = x * 1 + public
+    z = x * x + public
+    public[:] = 5
+    assert s.reveal(y).tolist() == [2, 3, 4] and s.reveal(z).tolist() == [2, 5, 10]
+
+
+def test_public_operands_are_read_when_the_operation_starts() -> None:
+    """An operation that waits for an earlier one still uses the public value of its own line."""
+    s = mpc.local(2)
+    x = s.secret([1, 2, 3])
+    factor, word, mask = np.array([2, 2, 2]), np.array([2, 2, 2], np.uint64), np.array([True, False, True])
+    index, listed = np.array([0, 1]), [0, 1]
+    waiting = x * x
+    results = [waiting * factor, waiting * word, waiting * (factor * 0.5), np.where(mask, waiting, 0), np.where(mask, word, waiting), waiting[index],
+               waiting[listed], waiting[None, index], np.take(waiting, index), np.repeat(waiting, word.astype(int)), waiting - factor, waiting @ word]
+    factor[:], word[:], mask[:], index[:], listed[:] = 100, 100, False, 2, [2, 2]
+    assert [r.tolist() for r in s.reveal(*results)] == [
+        [2, 8, 18], [2, 8, 18], [1, 4, 9], [1, 0, 9], [2, 4, 2], [1, 4], [1, 4], [[1, 4]], [1, 4], [1, 1, 4, 4, 9, 9], [-1, 2, 7], 28]
+
+
+def test_a_fixed_seed_is_deterministic_and_no_seed_is_not() -> None:
+    def parts(**options: Any) -> list[bytes]:
+        s = mpc.local(2, **options)
+        s.sync(x := s.secret([1, 2, 3]))
+        return [t.result().parts[0].data.tobytes() for t in x.tasks]
+
+    assert parts(insecure_seed=1) == parts(insecure_seed=1) != parts(insecure_seed=2)
+    assert parts() != parts()
