@@ -1,0 +1,83 @@
+"""What the documents say is true: their code runs, their names exist, their tables are the classes' own data."""
+import re
+from pathlib import Path
+
+import pytest
+
+from protocols.prep.dealer import Dealt
+from protocols.suites import SUITES
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def blocks(page: Path) -> list[str]:
+    return re.findall(r"```python\n(.*?)```", page.read_text(), re.S)
+
+
+def test_the_journey_runs():
+    scope: dict[str, object] = {}
+    for block in blocks(ROOT / "docs/journey.md"):
+        exec(block, scope)
+
+
+def test_the_readmes_first_program_runs(tmp_path, monkeypatch):
+    """The program of the first screen, in a folder with three hospitals' files."""
+    import numpy as np
+
+    import mpc
+    rows = [np.random.default_rng(i).normal(size=(5 + i, 3)) for i in range(3)]
+    for i, part in enumerate(rows):
+        np.savetxt(tmp_path / f"hospital_{i}.csv", part, delimiter=",", header="a,b,c", comments="")
+    monkeypatch.chdir(tmp_path)
+    scope: dict = {}
+    exec(blocks(ROOT / "README.md")[0], scope)
+    mean, cov = mpc.local(parties=3).run(scope["main"])[0]
+    pooled = np.concatenate(rows)
+    np.testing.assert_allclose(mean, pooled.mean(axis=0), atol=1e-3)
+    np.testing.assert_allclose(cov, np.cov(pooled.T, bias=True), atol=1e-3)
+
+
+def test_the_readmes_notebook_runs(capsys):
+    exec(blocks(ROOT / "README.md")[1], {})
+    out = capsys.readouterr().out
+    assert out.startswith("470.16") and "[ 7 10]" in out
+
+
+def test_the_readmes_configuration_loads(tmp_path):
+    from mpc import config
+    from mpc.certs import make_authority_and_certificates
+    (text,) = re.findall(r"```toml\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
+    (tmp_path / "party.toml").write_text(text)
+    make_authority_and_certificates(["hospital-a"], tmp_path / "certs")
+    loaded = config.load(tmp_path / "party.toml")
+    assert loaded.rank == 0 and loaded.dealer == "dealer" and len(loaded.parties) == 3
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def test_files_named_in_the_documents_exist(page):
+    text = page.read_text()
+    named = set(re.findall(r"`((?:mpc|protocols|tests|examples|docs)/[\w/.]*)`", text)) | set(re.findall(r"\]\(([\w/.]+)\)", text))
+    assert named
+    for name in named:
+        assert (ROOT / name).exists() or (page.parent / name).exists(), name
+
+
+def test_names_in_the_journey_exist_where_it_says():
+    text = (ROOT / "docs/journey.md").read_text()
+    pairs = re.findall(r"`([A-Za-z_.]+)`\s+(?:\(|in\s+)`((?:mpc|protocols)/[\w/]+\.py)`", text)
+    assert len(pairs) > 8
+    for name, file in pairs:
+        last = name.split(".")[-1]
+        assert re.search(rf"\b(def|class) {last}\b|^{last}\b.*=|self\.{last}\b", (ROOT / file).read_text(), re.M), (name, file)
+
+
+def test_the_readmes_table_of_suites_is_the_classes_data():
+    text = (ROOT / "README.md").read_text()
+    for suite in SUITES.values():
+        least, most = suite.parties
+        parties = f"{least} or more" if most is None else str(least) if most == least else f"{least} to {most}"
+        setup = Dealt.threat.setup if suite.needs_prep else suite.threat.setup
+        row = (f"| {suite.name} | {parties} | {suite.threat.corrupt}, {suite.threat.adversary} | {setup} | "
+               f"{suite.costs['multiply']} | {'; '.join(suite.cites)} |")
+        assert row in text, row
