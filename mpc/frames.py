@@ -34,6 +34,8 @@ class Header:
 
     @classmethod
     def parse(cls, data: bytes | bytearray | memoryview) -> Header:
+        if len(data) != HEADER.size:
+            raise WireError("what arrived is too short for a frame header")
         magic, number, length, digest, words = HEADER.unpack(data)
         if magic not in (DATA, ABORT, BYE):
             raise WireError("what arrived does not begin with a frame header")

@@ -23,8 +23,8 @@ from mpc.transport import Transport
 
 T = TypeVar("T")
 
-#: Batches under way at a time.  Two keep the network busy on a LAN and the data in the cache.
-WINDOW = 2
+#: Batches under way at a time: enough to keep a LAN busy, few enough that their data stay in the L3 cache.
+WINDOW = 4
 
 
 class _Posted:

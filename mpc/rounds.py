@@ -270,6 +270,8 @@ def simulate(*sides: Flow[T], services: Mapping[int, Service] | None = None,
                     if peer < len(sides):
                         theirs = batches[peer]
                         assert theirs is not None
+                        if i >= len(theirs.rounds) or me not in theirs.rounds[i].send:
+                            raise DesyncError(f"party {me} waits for party {peer} at '{round_.tag}', which sends it nothing")
                         arrays = theirs.rounds[i].send[me]
                     else:
                         arrays = (services or {})[peer](me, round_.send.get(peer, ()))

@@ -5,8 +5,8 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 import numpy as np
+from hypothesis import settings
 
-from mpc.frames import HEADER
 from mpc.prg import Stream
 from mpc.ring import Ring, RingArray, Spec
 from mpc.rounds import simulate
@@ -15,6 +15,9 @@ from protocols.additive import Additive
 from protocols.prep.dealer import Dealer, Dealt
 from protocols.suite import Share, Suite
 from protocols.suites import SUITES
+
+settings.register_profile("shared machine", deadline=None)
+settings.load_profile("shared machine")
 
 Main = Callable[[Suite], Coroutine[Any, Any, Any]]
 
@@ -53,8 +56,7 @@ def play(size: int, main: Main, *, kind: type[Suite] = Additive, seed: int | Non
 
 def words(ring: Ring, shape: Any, seed: int) -> np.ndarray:
     """Elements of a ring, all equally likely."""
-    return np.random.default_rng(seed).integers(0, 1 << ring.bits, shape, dtype=np.uint64).astype(ring.dtype) \
-        if ring.bits < 64 else np.random.default_rng(seed).integers(0, 1 << 64, shape, dtype=np.uint64)
+    return np.random.default_rng(seed).integers(0, 1 << 64, shape, dtype=np.uint64).astype(ring.dtype)
 
 
 def split(values: RingArray, size: int, seed: int) -> list[RingArray]:
@@ -80,11 +82,3 @@ def total(parts: Any) -> np.ndarray:
 def input_of(suite: Suite, values: RingArray, owner: int = 0) -> Coroutine[Any, Any, Share]:
     """``suite.input`` as ``owner`` and the others call it."""
     return suite.input(owner, values if suite.seat.rank == owner else None, Spec(values.ring, values.shape))
-
-
-def payload(session: Any, rank: int, label: str | None = None) -> int:
-    """Bytes that a party of a local session has sent, without headers."""
-    meter = session.parties[rank].meter
-    if label is None:
-        return int(meter.sent - HEADER.size * meter.frames)
-    return int(meter.of(label).sent)

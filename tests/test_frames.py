@@ -198,6 +198,18 @@ def test_what_a_peer_says_is_shown_without_control_characters(said: bytes) -> No
     assert str(caught.value).isprintable()
 
 
+def test_the_digest_covers_all_that_was_agreed_before() -> None:
+    """In its order: a divergence shows in every later frame, not only in the next."""
+    histories = [(), ("a",), ("a", "b"), ("b", "a"), ("c", "b"), ("a", "b", "b")]
+    digests = set()
+    for history in histories:
+        link = Link()
+        for fact in history:
+            link.extend([fact])
+        digests.add(link.digest)
+    assert len(digests) == len(histories)
+
+
 def test_operation_names_fit_their_field() -> None:
     assert HEADER.size == 64
     assert words("é" * 40) == b"?" * 32

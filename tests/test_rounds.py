@@ -223,6 +223,18 @@ def test_parties_that_run_different_numbers_of_rounds_are_noticed() -> None:
         both(main)
 
 
+def test_a_message_that_never_comes_is_noticed() -> None:
+    async def silent() -> None:
+        await exchange(tag="x")
+
+    async def eager() -> None:
+        await gather(swap(1, 0), swap(2, 0))
+
+    for waits in (swap(1, 0), eager()):
+        with pytest.raises(DesyncError, match="party 1 waits for party 0"):
+            simulate(silent(), waits)
+
+
 def test_wrong_shapes_and_rings_are_noticed() -> None:
     for answer in (Z64([1]), Z32(1)):
         async def other(answer: RingArray = answer) -> None:

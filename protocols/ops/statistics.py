@@ -14,7 +14,7 @@ Axis = int | tuple[int, ...] | None
 
 def count(x: Secret, axis: Axis) -> int:
     """How many elements are reduced to one."""
-    axes = range(x.ndim) if axis is None else (axis,) if isinstance(axis, int) else axis
+    axes = range(x.ndim) if axis is None else axis if isinstance(axis, tuple) else (axis,)
     return math.prod(x.shape[a] for a in axes)
 
 

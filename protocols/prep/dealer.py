@@ -61,6 +61,13 @@ def _encode(kind: Correlation, stocked: bool) -> RingArray:
 
 def _decode(request: Sequence[int]) -> tuple[Correlation, bool]:
     """The request back as a correlation; ``WireError`` for anything a party would not send."""
+    kind, stocked = _parse(request)
+    if [int(w) for w in _encode(kind, stocked).data] != list(request):
+        raise WireError("a request to the dealer is not in its one form")
+    return kind, stocked
+
+
+def _parse(request: Sequence[int]) -> tuple[Correlation, bool]:
     stocked, code, ring_bits, bits, *rest = request
     ring = RINGS.get(ring_bits)
     shapes = [tuple(rest[at + 1:at + 1 + rest[at]]) if rest[at] <= 8 else None for at in (0, 9)]

@@ -1,0 +1,122 @@
+"""Imports go one way, nothing dangerous is imported anywhere, and randomness has one owner."""
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+FILES = sorted(p for package in ("mpc", "protocols") for p in (ROOT / package).rglob("*.py"))
+MODULES = {".".join(p.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): p for p in FILES}
+TREES = {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in MODULES.items()}
+
+UPWARDS = {"mpc", "mpc.__main__"}                      # the front door and the command line
+BANNED = {"pickle", "cPickle", "dill", "cloudpickle", "marshal", "shelve", "random", "secrets", "asyncio", "multiprocessing", "numpy.random"}
+LICENSED: dict[str, set[str]] = {
+    "numpy.random": {"protocols.bench"},                # public test data
+    "socket": {"mpc.__main__", "mpc.transport.tcp", "mpc.transport.tls", "mpc.launch", "protocols.run", "protocols.bench"},
+    "ssl": {"mpc.transport.tcp", "mpc.transport.tls"},
+    "subprocess": {"mpc.launch", "mpc.__main__", "protocols.run", "protocols.bench", "protocols.launch"},
+    "threading": {"mpc.transport.memory", "protocols.run", "protocols.bench", "mpc.launch", "protocols.launch"},
+}
+#: Who may send: the tools around rounds, the suites and what they are made of, the sources of randomness, the session's announcements.
+SENDERS = {"mpc.rounds", "mpc.seat", "protocols.additive", "protocols.suite", "protocols.session", "protocols.prep.dealer"}
+
+
+def type_checking(node: ast.AST) -> bool:
+    return isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test)
+
+
+def nodes(tree: ast.AST, *, everywhere: bool) -> Iterator[ast.AST]:
+    """All nodes; unless ``everywhere``, not those inside functions."""
+    for child in ast.iter_child_nodes(tree):
+        if type_checking(child) or (not everywhere and isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)):
+            continue
+        yield child
+        yield from nodes(child, everywhere=everywhere)
+
+
+def imports(name: str, *, everywhere: bool = True) -> set[str]:
+    """The modules that a module names: ``from a import b`` counts as ``a`` and, where that is a module, ``a.b``."""
+    found: set[str] = set()
+    for node in nodes(TREES[name], everywhere=everywhere):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{name}: a relative import"
+            module = node.module or ""
+            inner = {f"{module}.{alias.name}" for alias in node.names}
+            found |= {i for i in inner if i in MODULES or i in BANNED} or {module}
+            if any(i not in MODULES for i in inner):
+                found.add(module)
+    return found
+
+
+def calls(name: str) -> set[str]:
+    """Everything that is called, as dotted names."""
+    return {ast.unparse(n.func) for n in nodes(TREES[name], everywhere=True) if isinstance(n, ast.Call)}
+
+
+def attributes(name: str) -> set[str]:
+    return {ast.unparse(n) for n in nodes(TREES[name], everywhere=True) if isinstance(n, ast.Attribute)}
+
+
+def test_the_parser_sees_something() -> None:
+    assert "protocols.prep.dealer" in MODULES and "mpc.ring" in imports("mpc.prg") and "mpc.prg.SEED_BYTES" not in imports("mpc.seat")
+    assert "mpc.kernels" in imports("mpc.ring") and "mpc.kernels" not in imports("mpc.ring", everywhere=False)
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_imports_go_downwards(name: str) -> None:
+    """Also inside functions: a lazy import is an import."""
+    tops = {i.split(".")[0] for i in imports(name)}
+    assert not tops & {"examples", "tests", "benchmarks"}
+    if name.startswith("mpc") and name not in UPWARDS:
+        assert "protocols" not in tops
+
+
+def test_there_are_no_cycles() -> None:
+    """Among what is imported while modules load."""
+    graph = {name: {i for i in imports(name, everywhere=False) if i in MODULES and i != name} for name in MODULES}
+    done: set[str] = set()
+
+    def visit(name: str, path: tuple[str, ...]) -> None:
+        assert name not in path, " → ".join([*path[path.index(name):], name])
+        if name not in done:
+            for below in sorted(graph[name]):
+                visit(below, (*path, name))
+            done.add(name)
+
+    for name in MODULES:
+        visit(name, ())
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_nothing_banned_is_imported(name: str) -> None:
+    used = {b for b in BANNED | LICENSED.keys() for i in imports(name) if i == b or i.startswith(f"{b}.")}
+    used |= {"numpy.random"} if any(a.startswith(("np.random", "numpy.random")) for a in attributes(name)) else set()
+    assert not {b for b in used if name not in LICENSED.get(b, set())}
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_no_text_is_run(name: str) -> None:
+    assert not calls(name) & {"eval", "exec", "compile", "__import__", "os.system", "os.popen", "np.load", "np.save", "np.fromstring"}
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_randomness_has_one_owner(name: str) -> None:
+    used = {a for a in attributes(name) | calls(name) if a in ("os.urandom", "os.getrandom") or a.startswith("uuid.")}
+    assert not used or name == "mpc.prg"
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_only_these_modules_exchange(name: str) -> None:
+    """Operations and the array have no way to send: all of it goes through a suite."""
+    assert "exchange" not in calls(name) or name in SENDERS
+
+
+@pytest.mark.parametrize("name", [n for n in MODULES if n.startswith("protocols.ops") or n in ("protocols.array", "protocols.tables", "protocols.beaver", "protocols.truncation", "protocols.additive")])
+def test_protocols_cannot_reach_a_transport(name: str) -> None:
+    assert not {i for i in imports(name) if i.startswith(("mpc.transport", "mpc.party", "mpc.frames", "socket"))}

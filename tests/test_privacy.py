@@ -1,0 +1,320 @@
+"""What a party sees tells it nothing: fresh, uniform, the same for all inputs; and nothing secret is ever printed."""
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import counts, input_of, play, split, stream
+from scipy import stats
+
+import mpc
+from mpc.errors import MpcError
+from mpc.ring import RINGS, Z64, RingArray, Spec
+from mpc.rounds import Message, Recorder, exchange, gather
+from protocols.additive import Additive
+from protocols.bilinear import MATMUL, MULTIPLY
+from protocols.prep import Triple
+from protocols.suite import CHUNK, Share, Suite
+from protocols.suites import SUITES
+
+GRID = [(name, n) for name, suite in SUITES.items() for n in counts(suite)[:2]]
+Operation = Callable[..., Coroutine[Any, Any, Share]]
+SIZE = 4096
+
+
+async def chain(suite: Suite, x: Share, y: Share) -> Share:
+    """Products of products, side by side, and a truncation."""
+    z, w = await gather(suite.bilinear(MULTIPLY, x, y), suite.bilinear(MULTIPLY, x, x))
+    return await suite.truncate(await suite.bilinear(MULTIPLY, z, w), 9)
+
+
+OPERATIONS: dict[str, Operation] = {
+    "multiply": lambda suite, x, y: suite.bilinear(MULTIPLY, x, y),
+    "multiply single": lambda suite, x, y: suite.bilinear(MULTIPLY, x[0], y[0]),
+    "square": lambda suite, x, y: suite.bilinear(MULTIPLY, x, x),
+    "matmul": lambda suite, x, y: suite.bilinear(MATMUL, x.reshape((64, 64)), y.reshape((64, 64))),
+    "truncate": lambda suite, x, y: suite.truncate(x, 16),
+    "chain": chain,
+}
+
+
+def parts_of(kind: type[Suite], parties: int, x: RingArray, y: RingArray) -> list[tuple[Any, Any]]:
+    """What each party holds of x and y: additive parts, or whatever another suite makes of an input."""
+    if kind is Additive:
+        return list(zip([(p,) for p in split(x, parties, 1)], [(p,) for p in split(y, parties, 2)], strict=True))
+
+    async def main(suite: Suite) -> Any:
+        return [(await input_of(suite, v)).parts for v in (x, y)]
+    return [tuple(r) for r in play(parties, main, kind=kind, seed=3)]
+
+
+def record(kind: type[Suite], parties: int, held: list[tuple[Any, Any]], operation: Operation, seed: int | None = None) -> list[Message]:
+    """All messages of an operation on fixed shares, after the keys are agreed on; the result stays closed."""
+    recorder = Recorder()
+
+    async def main(suite: Suite) -> None:
+        x, y = (Share(suite, parts) for parts in held[suite.seat.rank])
+        await operation(suite, x, y)
+
+    play(parties, main, kind=kind, record=recorder, seed=seed)
+    return [m for m in recorder.messages if m.tag not in ("keys", "seed")]
+
+
+def seen(messages: list[Message], party: int | None = None) -> np.ndarray:
+    """All bytes that arrive at a party (or at all)."""
+    return np.concatenate([a.data.reshape(-1).view(np.uint8) for m in messages if party in (None, m.receiver) for a in m.arrays])
+
+
+def stale(kind: type[Suite], parties: int, operation: Operation, bits: int = 64) -> list[str]:
+    """The messages that are the same in two runs on the same shares with other keys: none may be."""
+    rng = np.random.default_rng(5)
+    x, y = (RINGS[bits](rng.integers(1, 1 << 20, SIZE)) for _ in range(2))
+    held = parts_of(kind, parties, x, y)
+    first, second = (record(kind, parties, held, operation) for _ in range(2))
+    assert [(m.sender, m.receiver, m.tag) for m in first] == [(m.sender, m.receiver, m.tag) for m in second] and first
+    return [f"{a.tag}, array {i}" for a, b in zip(first, second, strict=True) for i, (u, v) in enumerate(zip(a.arrays, b.arrays, strict=True))
+            if (u.data == v.data).mean() > 0.01]
+
+
+@pytest.mark.parametrize("bits", RINGS)
+@pytest.mark.parametrize("operation", OPERATIONS)
+@pytest.mark.parametrize(("suite", "parties"), GRID)
+def test_freshness(suite: str, parties: int, operation: str, bits: int) -> None:
+    """All shares fixed, new keys: every message that is not an opening of a result differs."""
+    assert stale(SUITES[suite], parties, OPERATIONS[operation], bits) == []
+
+
+async def unmasked(suite: Suite, f: Any, x: Share, y: Share) -> Share:
+    """Beaver's multiplication, broken: y is opened without its mask."""
+    (a_part, b_part), dependent = await suite.prep.draw(Triple(f, x.spec, y.spec))  # type: ignore[union-attr]
+    a, b = Share(suite, (a_part,)), Share(suite, (b_part,))
+    d, e = await suite.open(x - a, y, tag=f.name)
+    (c,) = await dependent
+    return Share(suite, (c,)) + b.apply(lambda b: f(d, b)) + x.apply(lambda x: f(x, e))
+
+
+async def local_product(suite: Suite, f: Any, x: Share, y: Share) -> Share:
+    """The mistake two libraries make, as we read them: the local product travels as it is."""
+    mine = f(x.parts[0], y.parts[0])
+    inbox = await exchange(dict.fromkeys(suite.seat.others, (mine,)), dict.fromkeys(suite.seat.others, (mine.spec,)), f.name)
+    return Share(suite, (mine, *(i[0] for i in inbox.values()))[:1])
+
+
+@pytest.mark.parametrize("broken", [unmasked, local_product])
+def test_freshness_catches_a_broken_multiplication(broken: Any) -> None:
+    assert stale(Additive, 2, lambda suite, x, y: broken(suite, MULTIPLY, x, y)) != []
+
+
+async def reused(suite: Suite, x: Share, y: Share) -> Share:
+    """Two products with one triple: each message is fresh, but their difference is x − y."""
+    (a, b), dependent = await suite.prep.draw(Triple(MULTIPLY, x.spec, y.spec))  # type: ignore[union-attr]
+    await dependent
+    for z in (x, y):
+        await suite.open(z - Share(suite, (a,)), z - Share(suite, (b,)), tag="multiply")
+    return x
+
+
+def repeated_masks(operation: Operation) -> int:
+    """How many elements of openings repeat when everything that is opened is 0: masks that were used twice."""
+    zero = Z64.zeros((SIZE,))
+    held = [((zero,), (zero,)) for _ in range(3)]
+    messages = [m for m in record(Additive, 3, held, operation) if (m.sender, m.receiver) == (0, 1)]
+    values = np.concatenate([a.data.reshape(-1) for m in messages for a in m.arrays])
+    assert len(values) > 0
+    return len(values) - len(np.unique(values))
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_no_mask_is_used_twice(operation: str) -> None:
+    """On shares that are 0, what party 0 opens are its parts of the masks: all different, over all operations."""
+    f = OPERATIONS[operation]
+
+    async def thrice(suite: Suite, x: Share, y: Share) -> Share:
+        for _ in range(2):
+            await f(suite, x, y)
+        return await f(suite, y, x)
+
+    assert repeated_masks(thrice) == 0
+
+
+def test_a_reused_mask_is_caught() -> None:
+    assert repeated_masks(reused) == 2 * SIZE
+
+
+def test_masks_differ_when_big_arrays_are_streamed() -> None:
+    zero = Z64.zeros((2 * CHUNK + 9,))
+    messages = record(Additive, 2, [((zero,), (zero,))] * 2, OPERATIONS["multiply"])
+    values = np.concatenate([a.data for m in messages if m.receiver == 1 and m.sender == 0 for a in m.arrays])
+    assert len(np.unique(values)) == len(values) == 2 * zero.size
+
+
+# -- views --------------------------------------------------------------------------------------------
+
+
+INPUTS = {
+    "zeros": lambda bits: np.zeros(SIZE, np.int64), "ones": lambda bits: np.ones(SIZE, np.int64), "small": lambda bits: np.arange(SIZE) % 10,
+    "large": lambda bits: np.full(SIZE, -(1 << (bits - 3)) + 12345),
+}
+
+
+def pvalue(data: np.ndarray) -> float:
+    return float(stats.chisquare(np.bincount(data, minlength=256)).pvalue)
+
+
+@pytest.mark.parametrize("values", INPUTS)
+@pytest.mark.parametrize("bits", RINGS)
+@pytest.mark.parametrize("operation", ["multiply", "matmul", "truncate", "chain"])
+def test_what_a_party_receives_is_uniform_whatever_the_input(operation: str, bits: int, values: str) -> None:
+    """Each byte of each message to each party; hence the same distribution for any two inputs.  Seeded."""
+    v = RINGS[bits](INPUTS[values](bits))
+    messages = record(Additive, 3, parts_of(Additive, 3, v, v), OPERATIONS[operation], seed=7)
+    for party in range(3):
+        mine = seen(messages, party)
+        assert pvalue(mine) > 1e-5
+        assert stats.kstest(mine.view(np.uint32) / 2.0**32, "uniform").pvalue > 1e-5
+
+
+@pytest.mark.parametrize("operation", ["multiply", "truncate"])
+def test_what_is_opened_in_an_operation_is_uniform(operation: str) -> None:
+    """Not only each part: also their sum, which all parties learn.  This fails for ``unmasked``."""
+    def opened(f: Operation) -> np.ndarray:
+        v = Z64(INPUTS["small"](64))
+        messages = record(Additive, 2, parts_of(Additive, 2, v, v), f, seed=8)
+        mine = [m for m in messages if m.sender < 2]
+        pairs = [(m, o) for m in mine for o in mine if m.receiver == 0 and o.receiver == 1 and (m.step, m.tag) == (o.step, o.tag)]
+        return np.concatenate([(a + b).data.view(np.uint8) for m, o in pairs for a, b in zip(m.arrays, o.arrays, strict=True)])
+
+    assert pvalue(opened(OPERATIONS[operation])) > 1e-5
+    assert pvalue(opened(lambda suite, x, y: unmasked(suite, MULTIPLY, x, y))) < 1e-9
+
+
+def test_views_under_two_inputs_are_alike() -> None:
+    """Two-sample test of everything a party receives in a session, the final reveal aside."""
+    def view(value: int, seed: int) -> np.ndarray:
+        recorder = Recorder()
+
+        async def main(suite: Suite) -> None:
+            x = await input_of(suite, Z64(np.full(SIZE, value)), owner=1)
+            await chain(suite, x, x)
+
+        play(3, main, record=recorder, seed=seed)
+        return seen([m for m in recorder.messages if m.tag not in ("keys", "seed")], 0)
+
+    one, other = view(0, 1), view(987654321, 2)
+    assert len(one) == len(other)
+    table = np.stack([np.bincount(one, minlength=256), np.bincount(other, minlength=256)])
+    assert stats.chi2_contingency(table).pvalue > 1e-5
+
+
+def test_the_dealers_corrections_are_uniform() -> None:
+    """They go to one party, which holds its own parts of everything: they must be masked by the others' seeds."""
+    v = Z64(np.zeros(SIZE, np.int64))
+    for operation in ("multiply", "matmul", "truncate"):
+        messages = record(Additive, 2, parts_of(Additive, 2, v, v), OPERATIONS[operation], seed=9)
+        words = seen([m for m in messages if m.sender == 2])
+        assert pvalue(words) > 1e-5
+
+
+def test_a_fresh_share_of_an_input_is_uniform_at_every_party() -> None:
+    async def main(suite: Suite) -> Share:
+        return await input_of(suite, Z64(np.arange(SIZE)), owner=1)
+
+    for part in play(3, main, seed=10):
+        assert pvalue(part.parts[0].data.view(np.uint8)) > 1e-5
+
+
+def test_inputs_and_random_values_send_nothing() -> None:
+    recorder = Recorder()
+
+    async def main(suite: Suite) -> None:
+        await input_of(suite, Z64([1, 2, 3]))
+        await suite.random(Spec(Z64, (5,)))
+
+    play(3, main, record=recorder)
+    assert {m.tag for m in recorder.messages} == {"keys", "seed"}
+
+
+def test_reveal_to_one_party_sends_to_that_party_only() -> None:
+    recorder = Recorder()
+
+    async def main(suite: Suite) -> Any:
+        return await suite.reveal(await input_of(suite, Z64([1, 2, 3])), to=1)
+
+    results = play(3, main, record=recorder)
+    assert {m.receiver for m in recorder.messages if m.tag == "reveal"} == {1}
+    assert [len(r) for r in results] == [0, 1, 0]
+
+
+def test_message_sizes_do_not_depend_on_values() -> None:
+    def shape_of_run(value: int) -> list[Any]:
+        v = Z64(np.full(SIZE, value))
+        return [(m.step, m.sender, m.receiver, m.tag, [a.spec for a in m.arrays]) for m in record(Additive, 3, parts_of(Additive, 3, v, v), chain)]
+
+    assert shape_of_run(0) == shape_of_run(2**40)
+
+
+# -- nothing is printed -------------------------------------------------------------------------------
+
+
+SENTINEL = 734593821
+
+
+def spoken(session: Any) -> list[str]:
+    """What everything that holds the secret says of itself."""
+    x = session.secret(np.full(3, SENTINEL))
+    session.sync(y := x * x)
+    things: list[Any] = [x, y, session, session.parties[0], session.suites[0], session.suites[0].seat, session.suites[0].prep, session.suites[0].seat.own, x.tasks[0], session.id,
+                         x.tasks[0].result(), x.tasks[0].result().parts[0], session.threat, stream(1, "x"), session.parties[0].meter.as_dict(), session.kind_of(3)]
+    return [said for thing in things for said in (repr(thing), str(thing), f"{thing}", repr([thing]), repr({"k": thing}))]
+
+
+def test_no_repr_or_str_holds_a_secret_or_a_share() -> None:
+    session = mpc.local(2, insecure_seed=1)
+    x = session.secret(np.full(3, SENTINEL))
+    shares = {str(int(w)) for t in x.tasks for w in t.result().parts[0].data}
+    for said in spoken(session):
+        assert str(SENTINEL) not in said and not any(s in said for s in shares) and "array(" not in said
+
+
+ERRORS: dict[str, Callable[[Any], Any]] = {
+    "range": lambda s: s.secret(float(SENTINEL) * 1e12), "int range": lambda s: mpc.local(2, ring=32).secret(SENTINEL * 100), "nan": lambda s: s.secret([SENTINEL, float("nan")]),
+    "text": lambda s: s.secret(str(SENTINEL)), "object": lambda s: s.secret([SENTINEL * 10**20]), "ragged": lambda s: s.secret([[SENTINEL], [1, 2]]),
+    "shape": lambda s: s.secret([SENTINEL], shape=(2,)), "mix": lambda s: s.secret([SENTINEL] * 2) + s.secret([SENTINEL] * 3), "matmul": lambda s: s.secret([SENTINEL] * 2) @ s.secret([SENTINEL] * 3),
+    "bool": lambda s: bool(s.secret(SENTINEL)), "float": lambda s: float(s.secret(SENTINEL)), "array": lambda s: np.asarray(s.secret(SENTINEL)), "index": lambda s: s.secret([SENTINEL])[s.secret(SENTINEL)],
+    "unknown": lambda s: np.sort(s.secret([SENTINEL])), "owner": lambda s: s.secret(SENTINEL, owner=7), "other session": lambda s: s.reveal(mpc.local(2).secret(SENTINEL)),
+    "structured": lambda s: s.secret(np.array([(SENTINEL,)], [("a", "i8")])), "out of bounds": lambda s: s.secret([SENTINEL])[5], "public range": lambda s: s.secret([1.0]) * (SENTINEL * 1e12),
+}
+
+
+@pytest.mark.parametrize("name", ERRORS)
+def test_no_error_holds_a_value(name: str) -> None:
+    """Nor do the errors it came from, or their notes."""
+    with pytest.raises((MpcError, TypeError, ValueError, IndexError, NotImplementedError)) as caught:
+        ERRORS[name](mpc.local(2))
+    error: BaseException | None = caught.value
+    said = "".join(traceback.format_exception_only(type(error), error))
+    while error is not None:
+        said += f"{error!r}"
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    assert str(SENTINEL) not in said
+
+
+# -- keys ---------------------------------------------------------------------------------------------
+
+
+def test_keys_are_shared_by_whom_they_should_be_and_nobody_else() -> None:
+    """Each pair draws the same from its stream, all from the common one; everything else differs."""
+    async def main(suite: Suite) -> Any:
+        def first(s: Any) -> bytes:
+            return bytes(s.draw(Spec(Z64, (4,))).data.tobytes())
+        seat = suite.seat
+        return {p: first(s) for p, s in seat.pair.items()}, first(seat.common), first(seat.own)
+
+    seats = play(4, main)
+    pairs = {(i, j): seats[i][0][j] for i in range(4) for j in range(4) if i != j}
+    assert all(pairs[i, j] == pairs[j, i] for i, j in pairs)
+    assert len({common for _, common, _ in seats}) == 1
+    assert len({*pairs.values(), seats[0][1], *(own for _, _, own in seats)}) == 6 + 1 + 4
