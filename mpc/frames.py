@@ -50,10 +50,11 @@ def words(text: str) -> bytes:
 class Link:
     """The numbering and the running digest of one link, as one end keeps them."""
 
-    __slots__ = ("_digest", "received", "sent")
+    __slots__ = ("_digest", "_ours", "_theirs", "received", "sent")
 
-    def __init__(self) -> None:
+    def __init__(self, me: int, peer: int) -> None:
         self._digest = bytes(16)
+        self._ours, self._theirs = f"{me}>{peer}".encode(), f"{peer}>{me}".encode()
         self.sent = self.received = 0
 
     def extend(self, facts: Iterable[str]) -> None:
@@ -63,11 +64,16 @@ class Link:
     def seal(self, length: int, operation: str) -> bytes:
         """The header of the next outgoing frame."""
         self.sent += 1
-        return HEADER.pack(DATA, self.sent, length, self._digest, words(operation))
+        return HEADER.pack(DATA, self.sent, length, self._directed(self._ours), words(operation))
 
     @property
-    def digest(self) -> bytes:
-        return self._digest
+    def due(self) -> bytes:
+        """The digest that the peer's frame of the coming exchange must carry."""
+        return self._directed(self._theirs)
+
+    def _directed(self, direction: bytes) -> bytes:
+        """Both ends keep one digest; with the direction, a frame sent back to its sender is refused."""
+        return blake2b(self._digest, digest_size=16, person=direction).digest()
 
     def check(self, header: Header, digest: bytes, length: int, who: str, operation: str) -> None:
         """Raise unless this is exactly the frame that is due."""

@@ -130,11 +130,11 @@ class Party:
         for peer, said in facts.items():
             link = self._links.get(peer)
             if link is None:
-                link = self._links[peer] = Link()
+                link = self._links[peer] = Link(self.rank, peer)
             if self.seat is not None and peer < self.size:
                 said.append(self.seat.position(peer))
             link.extend(said)
-            posted.digests[peer] = link.digest
+            posted.digests[peer] = link.due
             if peer in sizes:
                 header = link.seal(sizes[peer], posted.operation)
                 self.meter.of(labels[0]).sent += HEADER.size

@@ -130,6 +130,24 @@ class Secret(np.lib.mixins.NDArrayOperatorsMixin):
     def __array__(self, *args: Any, **kwargs: Any) -> NDArray:
         raise TypeError("a secret does not become an ndarray by itself; call .reveal(), or np.stack for several secrets")
 
+    def __iadd__(self, other: Any) -> Secret:       # x += y gives the name x to a new secret
+        return call(np.add, self, other)
+
+    def __isub__(self, other: Any) -> Secret:
+        return call(np.subtract, self, other)
+
+    def __imul__(self, other: Any) -> Secret:
+        return call(np.multiply, self, other)
+
+    def __itruediv__(self, other: Any) -> Secret:
+        return call(np.true_divide, self, other)
+
+    def __imatmul__(self, other: Any) -> Secret:
+        return call(np.matmul, self, other)
+
+    def __ipow__(self, other: Any) -> Secret:
+        return call(np.power, self, other)
+
     def __setitem__(self, index: Any, value: Any) -> None:
         raise TypeError("secrets are immutable; build a new one with np.where, np.concatenate or np.stack")
 

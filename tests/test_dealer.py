@@ -142,7 +142,7 @@ def test_too_many_axes_are_refused_by_the_asker() -> None:
 
 def asked(size: int = 3) -> tuple[DealerFrames, bytes]:
     """A dealer's frames, and a right request of its last party."""
-    frames, link = DealerFrames(Dealer(size)), Link()
+    frames, link = DealerFrames(Dealer(size)), Link(size - 1, size)
     for p in range(size):
         frames.greeting(p)
     link.extend([f"/seed:;{Spec(Z64, (4,))}"])

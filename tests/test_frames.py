@@ -95,19 +95,26 @@ def test_every_flipped_bit_of_the_header_is_refused(size: int, number: int, bit:
     refused(at(number, flip), size)
 
 
+def test_a_frame_sent_back_to_its_sender_is_refused() -> None:
+    mine = Link(0, 1)
+    mine.extend(["a"])
+    with pytest.raises(DesyncError):
+        mine.check(Header.parse(mine.seal(24, "multiply")), mine.due, 24, "party 1", "multiply")
+
+
 def test_every_single_bit_of_one_header() -> None:
     """Exhaustively, by what checks it: magic, number, length and digest."""
-    link, due = Link(), Link()
+    link, due = Link(1, 0), Link(0, 1)
     link.extend(["a"])
     due.extend(["a"])
     header = link.seal(24, "multiply")
-    due.check(Header.parse(header), due.digest, 24, "party 1", "multiply")
+    due.check(Header.parse(header), due.due, 24, "party 1", "multiply")
     for bit in range(CHECKED * 8):
-        fresh, changed = Link(), bytearray(header)
+        fresh, changed = Link(0, 1), bytearray(header)
         fresh.extend(["a"])
         changed[bit // 8] ^= 1 << bit % 8
         with pytest.raises((WireError, PartyLost)):
-            fresh.check(Header.parse(changed), fresh.digest, 24, "party 1", "multiply")
+            fresh.check(Header.parse(changed), fresh.due, 24, "party 1", "multiply")
 
 
 @settings(max_examples=100, deadline=None)
@@ -192,9 +199,9 @@ def test_parse_gives_a_header_or_a_wire_error(data: bytes) -> None:
 @given(st.binary(min_size=32, max_size=32))
 def test_what_a_peer_says_is_shown_without_control_characters(said: bytes) -> None:
     """A peer's words end up in error messages: no escape sequences, no line breaks."""
-    link = Link()
+    link = Link(0, 1)
     with pytest.raises(PartyLost) as caught:
-        link.check(Header.parse(ABORT + bytes(28) + said), link.digest, 0, "party 1", "add")
+        link.check(Header.parse(ABORT + bytes(28) + said), link.due, 0, "party 1", "add")
     assert str(caught.value).isprintable()
 
 
@@ -203,10 +210,10 @@ def test_the_digest_covers_all_that_was_agreed_before() -> None:
     histories = [(), ("a",), ("a", "b"), ("b", "a"), ("c", "b"), ("a", "b", "b")]
     digests = set()
     for history in histories:
-        link = Link()
+        link = Link(0, 1)
         for fact in history:
             link.extend([fact])
-        digests.add(link.digest)
+        digests.add(link.due)
     assert len(digests) == len(histories)
 
 

@@ -97,11 +97,18 @@ def diag(x: Secret, k: int = 0) -> Secret:
     return _linear("diag", lambda a: np.diag(a, k), x, (n, n))
 
 
+def _matrix(x: Secret) -> None:
+    if x.ndim < 2:
+        raise NotImplementedError("the triangle of a secret without two axes")
+
+
 def tril(x: Secret, k: int = 0) -> Secret:
+    _matrix(x)
     return _masked(x, np.tri(x.shape[-2], x.shape[-1], k, bool))
 
 
 def triu(x: Secret, k: int = 0) -> Secret:
+    _matrix(x)
     return _masked(x, ~np.tri(x.shape[-2], x.shape[-1], k - 1, bool))
 
 

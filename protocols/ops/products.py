@@ -155,6 +155,8 @@ def power(x: Secret, exponent: Any) -> Secret:
 
 def prod(x: Secret, axis: int | None = None, keepdims: bool = False) -> Secret:
     """Product along an axis as a balanced tree: ⌈log2 n⌉ products in sequence."""
+    if isinstance(axis, tuple):
+        raise NotImplementedError("np.prod of secrets along several axes")
     y, at = (x.reshape(-1), 0) if axis is None else (x, axis)
     y = call(np.moveaxis, y, at, 0)
     if len(y) == 0:
@@ -183,6 +185,8 @@ def dot(x: Any, y: Any) -> Secret:
 
 def einsum(subscripts: str, *operands: Any) -> Secret:
     """Two operands, as a matrix product; one operand, locally."""
+    if not isinstance(subscripts, str):
+        raise NotImplementedError("einsum in its list form on secrets; name the indices in a string")
     session = find_session(operands)
     if len(operands) == 1:
         (only,) = operands

@@ -136,7 +136,7 @@ class DealerFrames:
 
     def __init__(self, dealer: Dealer) -> None:
         self._dealer = dealer
-        self._links = [Link() for _ in range(dealer.size)]
+        self._links = [Link(dealer.size, party) for party in range(dealer.size)]
 
     def greeting(self, party: int) -> list[memoryview]:
         link = self._links[party]
@@ -163,7 +163,7 @@ class DealerFrames:
         answers = [self._dealer.correction(r) for r in requests]
         link.extend(f"/dealer:{_REQUEST};{','.join(str(a.spec) for a in parts)}" for parts in answers)
         link.received += 1
-        if (magic, number, digest) != (DATA, link.received, link.digest):
+        if (magic, number, digest) != (DATA, link.received, link.due):
             raise WireError(f"party {party} and the dealer disagree on what was asked before")
         views = [p.ring.encode(p.data) for parts in answers for p in parts]
         return [memoryview(link.seal(sum(v.nbytes for v in views), "dealer")), *(v for v in views if v.nbytes)]
