@@ -142,7 +142,10 @@ def party(program: Path, config_file: Path, trace: Path | None, networks: tuple[
     if result is not None:
         click.echo(result if isinstance(result, str) else repr(result))
     channels = "TLS 1.3 with certificates on both sides" if config.tls else "INSECURE: plain TCP, anybody on the network can read and alter what is sent"
-    said = {"name": config.me, "rank": config.rank, "meter": member.meter.as_dict(), "threat": session.threat.among(session.size), "channels": channels}
+    threat = session.threat.among(session.size)
+    if config.tls is None:
+        threat = f"INSECURE: void, since whoever reads the network reads the keys. With TLS: {threat}"
+    said = {"name": config.me, "rank": config.rank, "meter": member.meter.as_dict(), "threat": threat, "channels": channels}
     if report_to is not None:
         report_to.write_text(json.dumps(said))
     else:

@@ -156,6 +156,10 @@ class _Reader:
         host = host[1:-1] if bracketed else host
         if not colon or not host or (":" in host) is not bracketed:
             self.fail(field, f"must be \"host:port\" or \"[IPv6]:port\", not {text!r}")
+        try:
+            host.encode("idna")
+        except UnicodeError:
+            self.fail(field, f"has a host that cannot be a name: {host!r}")
         if not (port.isascii() and port.isdigit() and len(port) <= 5 and 1 <= int(port) <= 65535):
             self.fail(field, f"must end in a port from 1 to 65535, not {port!r}")
         return host, int(port)

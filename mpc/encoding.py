@@ -31,6 +31,8 @@ class Kind(Protocol):
 
 def numeric(values: Any, what: str = "a value") -> NDArray:
     """``values`` as an array of integers or floats, or an ``EncodingError`` that says why not."""
+    if isinstance(values, np.ma.MaskedArray):
+        raise EncodingError(f"{what} is a masked array, whose masked values would be shared too; fill or compress it first")
     try:
         array = np.asarray(values)
     except ValueError as error:         # ragged nested lists

@@ -18,8 +18,9 @@ def agree(transport: Transport, peers: Mapping[int, str], terms: Mapping[str, An
 
     Parties (ranks below ``transport.size``) must agree on all terms, a dealer on those in ``common``.
     """
-    said = json.dumps(terms, sort_keys=True).encode()
     for peer in peers:
+        ours = {key: terms[key] for key in (common if peer == transport.size else terms)}
+        said = json.dumps(ours, sort_keys=True).encode()
         transport.post(peer, [memoryview(_LENGTH.pack(len(said)) + said)])
     for peer, name in peers.items():
         head = bytearray(_LENGTH.size)
@@ -31,14 +32,14 @@ def agree(transport: Transport, peers: Mapping[int, str], terms: Mapping[str, An
         transport.collect({peer: memoryview(body)})
         try:
             theirs = json.loads(body)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise HandshakeError(f"{name} does not speak this protocol: its greeting cannot be read") from None
         if not isinstance(theirs, dict):
             raise HandshakeError(f"{name} does not speak this protocol: its greeting cannot be read")
         keys = common if transport.size in (peer, transport.rank) else terms.keys() | theirs.keys()
         for key in sorted(keys):
             if theirs.get(key) != terms.get(key):
-                raise HandshakeError(f"{name} runs with another {key}: there {_show(theirs.get(key))}, "
+                raise HandshakeError(f"{name} runs with another {key if key in terms else 'set of terms'}: there {_show(theirs.get(key))}, "
                                      f"here {_show(terms.get(key))}; all parties must agree on it")
 
 

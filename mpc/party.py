@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from hashlib import blake2b
 from time import perf_counter
 from typing import TypeVar
 
@@ -46,6 +47,7 @@ class Party:
         self.rank, self.size = transport.rank, transport.size
         self.meter = meter or Meter()
         self.seat: Seat | None = None               # known after take_seat; its positions enter the digest
+        self.agreed = blake2b(digest_size=16)       # public facts of the program: operations, constants, indices
         self.on_progress: Callable[[str, int, int], None] | None = None  # operation, pieces done, pieces
         self._transport, self._window, self._names = transport, window, names or {}
         self._scheduler = Scheduler(self.meter.computed)
@@ -132,7 +134,7 @@ class Party:
             if link is None:
                 link = self._links[peer] = Link(self.rank, peer)
             if self.seat is not None and peer < self.size:
-                said.append(self.seat.position(peer))
+                said.extend((self.seat.position(peer), self.agreed.hexdigest()))
             link.extend(said)
             posted.digests[peer] = link.due
             if peer in sizes:

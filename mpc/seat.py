@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from hashlib import blake2b
 
 import numpy as np
 
@@ -23,6 +24,11 @@ class Seat:
     def __init__(self, rank: int, size: int, own: Stream, pair: Mapping[int, Stream], common: Stream) -> None:
         self.rank, self.size = rank, size
         self.own, self.pair, self.common = own, pair, common
+        self.session = b""
+
+    def bind(self, *facts: bytes) -> None:
+        """Add what only the members of this very session have in common; every frame's digest covers it."""
+        self.session = blake2b(self.session + b"".join(facts), digest_size=16).digest()
 
     @property
     def others(self) -> list[int]:
@@ -30,7 +36,7 @@ class Seat:
 
     def position(self, peer: int) -> str:
         """Where the streams shared with ``peer`` stand; both ends must agree."""
-        return f"{self.pair[peer].position},{self.common.position}"
+        return f"{self.session.hex()},{self.pair[peer].position},{self.common.position}"
 
 
 async def take_seat(rank: int, size: int, own: Stream) -> Seat:
@@ -48,5 +54,7 @@ async def take_seat(rank: int, size: int, own: Stream) -> Seat:
     theirs = {p: (inbox[p][0].data.tobytes(), inbox[p][1].data.tobytes()) for p in others}
     pair = {p: Stream(for_peer[p] + theirs[p][0] if rank < p else theirs[p][0] + for_peer[p],
                       f"pair {min(rank, p)} {max(rank, p)}") for p in others}
-    common = Stream(b"".join(mine if p == rank else theirs[p][1] for p in range(size)), "common")
-    return Seat(rank, size, own, pair, common)
+    everyones = b"".join(mine if p == rank else theirs[p][1] for p in range(size))
+    seat = Seat(rank, size, own, pair, Stream(everyones, "common"))
+    seat.bind(Stream(everyones, "session").bytes(16))   # links into another session show at the next frame
+    return seat

@@ -25,12 +25,21 @@ if TYPE_CHECKING:
 class Secret(np.lib.mixins.NDArrayOperatorsMixin):
     """An array that no single party can read.  ``reveal()`` opens it, to all or to one."""
 
-    __slots__ = ("kind", "session", "shape", "tasks")
+    __slots__ = ("_kind", "_shape", "serial", "session", "tasks")
     __array_priority__ = 100
     __hash__ = None  # type: ignore[assignment]
 
-    def __init__(self, session: Session, tasks: tuple[Task[Share], ...], shape: Shape, kind: Kind) -> None:
-        self.session, self.tasks, self.shape, self.kind = session, tasks, shape, kind
+    def __init__(self, session: Session, tasks: tuple[Task[Share], ...], shape: Shape, kind: Kind, serial: int) -> None:
+        self.session, self.tasks, self._shape, self._kind, self.serial = session, tasks, shape, kind, serial
+
+    @property
+    def shape(self) -> Shape:
+        return self._shape
+
+    @property
+    def kind(self) -> Kind:
+        """How the numbers are laid into the ring: ``INT`` or ``Fixed(f)``."""
+        return self._kind
 
     @property
     def ndim(self) -> int:
@@ -107,7 +116,7 @@ class Secret(np.lib.mixins.NDArrayOperatorsMixin):
         if _secrets(index):
             raise TypeError("a secret cannot be an index: which element is read would show")
         index = deepcopy(index)                     # it is looked at when this secret is computed
-        return cast(Secret, structural("index", lambda a: np.asarray(a[index]), self))
+        return cast(Secret, structural("index", lambda a: np.asarray(a[index]), self, public=index))
 
     def __len__(self) -> int:
         if not self.shape:
@@ -206,7 +215,7 @@ def find_session(x: Any) -> Session:
     return _secrets(list(x))[0].session
 
 
-def structural(label: str, f: Callable[..., Any], *xs: Secret) -> Any:
+def structural(label: str, f: Callable[..., Any], *xs: Secret, public: object = None) -> Any:
     """A function of ndarrays that moves elements around, on secrets of one kind.  Local."""
     kinds = {x.kind for x in xs}
     assert len(kinds) == 1
@@ -215,13 +224,13 @@ def structural(label: str, f: Callable[..., Any], *xs: Secret) -> Any:
     if not isinstance(shapes, list | tuple):
         async def one(suite: Suite, *shares: Share) -> Share:
             return cast(Share, lift(f, *shares))
-        return session.spawn(label, one, xs, shapes.shape, kind)
+        return session.spawn(label, one, xs, shapes.shape, kind, public)
 
     def nth(i: int) -> Callable[..., Any]:
         async def one_of(suite: Suite, *shares: Share) -> Share:
             return cast(Share, lift(lambda *arrays: f(*arrays)[i], *shares))
         return one_of
-    return [session.spawn(label, nth(i), xs, piece.shape, kind) for i, piece in enumerate(shapes)]
+    return [session.spawn(label, nth(i), xs, piece.shape, kind, public) for i, piece in enumerate(shapes)]
 
 
 def constant(session: Session, values: Any, kind: Kind) -> Secret:
@@ -230,7 +239,7 @@ def constant(session: Session, values: Any, kind: Kind) -> Secret:
 
     async def protocol(suite: Suite) -> Share:
         return suite.constant(array)
-    return session.spawn("constant", protocol, (), array.shape, kind)
+    return session.spawn("constant", protocol, (), array.shape, kind, array)
 
 
 def rescaled(x: Secret, kind: Kind) -> Secret:

@@ -5,12 +5,12 @@ The program is the same everywhere: ``main(party)``.
 from __future__ import annotations
 
 import hashlib
-import runpy
 import socket
 import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from mpc.config import Config
@@ -39,7 +39,7 @@ async def sit_down(party: Party, kind: type[Suite], own: Stream) -> Suite:
     if not kind.needs_prep:
         return kind(seat)
     prep = Dealt(party.rank, party.size)
-    await prep.setup()
+    await prep.setup(seat)
     return kind(seat, prep)
 
 
@@ -56,7 +56,7 @@ class Local(Session):
         self._options: dict[str, Any] = {"ring": ring_of(ring), "fraction_bits": fraction_bits, "fuse": fuse}
         members = [Party(t) for t in self._mesh(parties, timeout=0)]
         tasks = [p.start(sit_down(p, self._kind, self._own(p.rank))) for p in members]
-        self.parties = tuple(members)
+        self.parties, self._ended = tuple(members), False
         super().__init__(members, self._finish(tasks), **self._options)
 
     def run(self, main: Callable[[Session], Any]) -> list[Any]:
@@ -185,7 +185,11 @@ def load_program(path: Path) -> tuple[bytes, Callable[[Session], Any]]:
     except OSError as error:
         raise ConfigError(f"{path} cannot be read ({error.strerror}): give the path of a program") from None
     sys.path.insert(0, str(path.parent.resolve()))  # as when a script is run: its neighbours can be imported
-    main = runpy.run_path(str(path), run_name="__mpc_program__").get("main")
+    module = ModuleType("__mpc_program__")
+    module.__file__ = str(path)
+    sys.modules[module.__name__] = module
+    exec(compile(text, str(path), "exec"), vars(module))    # what was read, and not what the file has become since
+    main = getattr(module, "main", None)
     if not callable(main):
         raise ConfigError(f"{path} has no function main(party); every party runs that")
     return text, main

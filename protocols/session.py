@@ -15,8 +15,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
+import numpy as np
+
 from mpc.encoding import INT, Fixed, Kind, numeric
-from mpc.errors import DesyncError, MpcError
+from mpc.errors import MpcError, WireError
 from mpc.party import Party
 from mpc.ring import Z64, NDArray, Ring, RingArray, Shape, Spec
 from mpc.rounds import Flow, Task, exchange
@@ -30,7 +32,8 @@ T = TypeVar("T")
 FUSE = 1 << 16
 
 _MAX_AXES = 16
-_ANNOUNCED = Spec(Z64, (3 + _MAX_AXES,))
+_MAX_ELEMENTS = 1 << 31                             # of one array: what a peer's word may make us allocate
+_ANNOUNCED = Spec(Z64, (2 + _MAX_AXES,))
 
 
 class Session:
@@ -38,12 +41,11 @@ class Session:
 
     def __init__(self, parties: Sequence[Party], suites: Sequence[Suite], *, ring: Ring = Z64,
                  fraction_bits: int = 16, fuse: int = FUSE) -> None:
-        if not 0 < fraction_bits <= ring.bits // 2 - 2:
-            raise MpcError(f"fixed point over {ring.name} takes 1 to {ring.bits // 2 - 2} fractional bits, not {fraction_bits}")
+        _check_fraction(fraction_bits, ring, least=1)
         self.parties, self.suites = tuple(parties), tuple(suites)
         self.ring, self.fuse, self.fixed = ring, fuse, Fixed(fraction_bits)
         self.id, self.size = parties[0].rank, parties[0].size
-        self._waiting = 0
+        self._waiting, self._made, self._ended = 0, 0, False
 
     # -- in ---------------------------------------------------------------------------------------
 
@@ -57,6 +59,7 @@ class Session:
         """
         if not 0 <= owner < self.size:
             raise MpcError(f"there is no party {owner}; the parties are 0 to {self.size - 1}")
+        announced = shape is not None and kind is not None
         mine: RingArray | None = None
         if self._holds(owner):
             if values is None:
@@ -64,8 +67,9 @@ class Session:
             kind, mine = self._encode(values, kind)
             if shape is not None and tuple(shape) != mine.shape:
                 raise MpcError(f"party {owner} passed an array of shape {mine.shape} where {tuple(shape)} was announced")
-        if shape is None or kind is None:
+        if not announced:
             shape, kind = self._announce({owner: (mine, kind)})[owner]
+        assert shape is not None and kind is not None
         return self._input(owner, mine, tuple(shape), kind)
 
     def secret_from_each(self, values: Any, *, kind: Kind | None = None) -> list[Secret]:
@@ -92,6 +96,7 @@ class Session:
             raise MpcError("this value is secret already")
         array = numeric(values)
         kind = kind or self.kind_of(array)
+        _check_fraction(kind.fraction, self.ring, least=0)
         if array.ndim > _MAX_AXES:
             raise MpcError(f"an array of {array.ndim} axes; at most {_MAX_AXES} can be shared")
         return kind, kind.encode(array, self.ring)
@@ -102,7 +107,7 @@ class Session:
         def protocol(suite: Suite) -> Flow[Share]:
             return suite.input(owner, mine if suite.seat.rank == owner else None, spec)
 
-        return self.spawn("input", protocol, (), shape, kind)
+        return self.spawn("input", protocol, (), shape, kind, public=owner)
 
     def _announce(self, own: dict[int, tuple[RingArray | None, Kind | None]]) -> dict[int, tuple[Shape, Kind]]:
         """The owners tell everybody shape and kind of what they will share: one round."""
@@ -110,7 +115,7 @@ class Session:
         for rank, (array, kind) in own.items():
             if array is not None and kind is not None:
                 shape = array.shape
-                words[rank] = Z64([kind.fraction, 0, len(shape), *shape, *[0] * (_MAX_AXES - len(shape))])
+                words[rank] = Z64([kind.fraction, len(shape), *shape, *[0] * (_MAX_AXES - len(shape))])
 
         async def protocol(suite: Suite) -> dict[int, RingArray]:
             me, others = suite.seat.rank, suite.seat.others
@@ -121,18 +126,27 @@ class Session:
         heard = self._finish([p.start(protocol(s), "shapes") for p, s in zip(self.parties, self.suites, strict=True)])[0]
         said: dict[int, tuple[Shape, Kind]] = {}
         for rank, array in heard.items():
-            fraction, _, axes, *dims = (int(w) for w in array.data)
+            fraction, axes, *dims = (int(w) for w in array.data)
             shape = tuple(dims[:axes])
-            if axes > _MAX_AXES or fraction > self.ring.bits or math.prod(shape) > 1 << 40:
-                raise DesyncError(f"party {rank} announced an impossible shape")
+            if (axes > _MAX_AXES or fraction > self.ring.bits // 2 - 2 or any(dims[axes:])
+                    or math.prod(max(1, d) for d in shape) > _MAX_ELEMENTS):
+                raise WireError(f"party {rank} announced an array that cannot be shared: more than {_MAX_ELEMENTS} elements, "
+                                "too many axes, or too many fractional bits")
             said[rank] = shape, Fixed(fraction) if fraction else INT
         return said
 
     # -- operations -------------------------------------------------------------------------------
 
     def spawn(self, label: str, protocol: Callable[..., Flow[Share]], inputs: Sequence[Secret], shape: Shape,
-              kind: Kind) -> Secret:
-        """Start ``protocol(suite, *shares)`` at every party held here; its result has this shape and kind."""
+              kind: Kind, public: object = None) -> Secret:
+        """Start ``protocol(suite, *shares)`` at every party held here; its result has this shape and kind.
+
+        ``public`` is what else the operation depends on: constants, indices, axes.  It goes into the digest
+        of the next frame, so that parties with other constants are told so and do not get wrong numbers.
+        """
+        said = f"{label} {[x.serial for x in inputs]} {shape} {kind} ".encode() + _canonical(public)
+        for party in self.parties:
+            party.agreed.update(said)
         for x in inputs:
             if x.session is not self:
                 raise MpcError("cannot combine secrets of different sessions")
@@ -145,7 +159,8 @@ class Session:
             if self._waiting > self.fuse:
                 self._finish(tasks)
                 self._waiting = 0
-        return Secret(self, tasks, shape, kind)
+        self._made += 1
+        return Secret(self, tasks, shape, kind, self._made)
 
     def sync(self, *xs: Secret) -> None:
         """Exchange until these secrets are computed."""
@@ -153,6 +168,9 @@ class Session:
             self._finish(x.tasks)
 
     def _finish(self, tasks: Sequence[Task[T]]) -> list[T]:
+        if self._ended:
+            raise MpcError("this session has ended with an error; start a new one")
+        self._ended = True                          # until this is through: an error or an interrupt leaves parties out of step
         while not all(task.done for task in tasks):
             for party in self.parties:
                 party.post()
@@ -162,6 +180,7 @@ class Session:
             for party, task in zip(self.parties, tasks, strict=True):
                 if not task.done:
                     party.deliver()
+        self._ended = False
         return [task.result() for task in tasks]
 
     # -- out --------------------------------------------------------------------------------------
@@ -182,6 +201,8 @@ class Session:
                 raise MpcError(f"reveal takes secrets, not {type(x).__name__}")
             if x.session is not self:
                 raise MpcError("cannot reveal a secret of another session")
+        for party in self.parties:
+            party.agreed.update(f"reveal {[x.serial for x in xs]} to {to} ".encode())
         tasks = [party.start(_feed(protocol, suite, [x.tasks[i] for x in xs]), "reveal")
                  for i, (party, suite) in enumerate(zip(self.parties, self.suites, strict=True))]
         values = self._finish(tasks)
@@ -215,11 +236,28 @@ class Session:
         return f"<session of {self.size} parties, suite {self.suites[0].name}>"
 
 
+def _check_fraction(bits: int, ring: Ring, least: int) -> None:
+    most = ring.bits // 2 - 2
+    if not least <= bits <= most:
+        raise MpcError(f"fixed point over {ring.name} takes 1 to {most} fractional bits, not {bits}")
+
+
 def _decode(kind: Kind, value: RingArray | None) -> NDArray | None:
     if value is None:
         return None
     array = kind.decode(value)
     return array if array.ndim else array[()]
+
+
+def _canonical(public: object) -> bytes:
+    """Public facts as bytes, the same at every party."""
+    if isinstance(public, RingArray):
+        public = public.data
+    if isinstance(public, np.ndarray):
+        return f"{public.dtype.str}{public.shape}".encode() + np.ascontiguousarray(public).tobytes()
+    if isinstance(public, list | tuple):
+        return b"(" + b",".join(_canonical(item) for item in public) + b")"
+    return repr(public).encode()
 
 
 async def _feed(protocol: Callable[..., Flow[T]], suite: Suite, tasks: Sequence[Task[Share]]) -> T:

@@ -15,14 +15,15 @@ def _moves(func: Callable[..., Any]) -> Callable[..., Any]:
     """A NumPy function that moves the elements of its first argument around."""
     def make(x: Secret, *args: Any, **kwargs: Any) -> Any:
         args, kwargs = deepcopy((args, kwargs))     # they are looked at when x is computed
-        return structural(func.__name__, lambda a: func(a, *args, **kwargs), x)
+        return structural(func.__name__, lambda a: func(a, *args, **kwargs), x, public=(args, sorted(kwargs.items())))
     return make
 
 
 def _joins(func: Callable[..., Any]) -> Callable[..., Any]:
     """A NumPy function that joins a sequence of arrays; public ones among them become constants."""
     def make(xs: Any, *args: Any, **kwargs: Any) -> Secret:
-        made: Secret = structural(func.__name__, lambda *arrays: func(arrays, *args, **kwargs), *unified(*xs))
+        made: Secret = structural(func.__name__, lambda *arrays: func(arrays, *args, **kwargs), *unified(*xs),
+                                  public=(args, sorted(kwargs.items())))
         return made
     return make
 

@@ -16,7 +16,7 @@ class Threat:
     adversary: Literal["semi-honest", "malicious"]
     corrupt: str                        # "1 of 3", "n-1 of n"
     setup: str = "none"                 # "trusted dealer", …
-    leaks: str = "the program and the shapes of its arrays"
+    leaks: str = "the program, the shapes of its arrays, and, of rounded numbers that are revealed, which way they were rounded"
 
     def among(self, parties: int) -> str:
         """The same as a sentence about a run of so many parties."""

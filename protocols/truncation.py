@@ -9,7 +9,10 @@ which is linear in the shared (r° >> m) and top(r).  The result is ⌊x/2^m⌋ 
 with probability (x mod 2^m)/2^m: right on average, and never off by more.  There is no chance of a large
 error, unlike in local truncation (SecureML), where it is |x|/2^(k−1) for every element.
 
-Threat   that of the suite and of the source of masks: c is uniform whatever x is.
+Threat   that of the suite and of the source of masks: c is uniform whatever x is.  But c decides, with x,
+         which way the result is rounded: a party that is later shown the result learns, besides it, something
+         of what was cut off (never more than the 2^m values of x around it that agree).  ``Threat.leaks``
+         says so.  Programs that must not tell reveal fewer digits than they compute with.
 Cost     one round; each party sends one ring element per element to every other party.
 Source   Escudero, Ghosh, Keller, Rachuri, Scholl, ePrint 2020/338 (edaBits), section 5 (truncation over
          Z_2^k); the mask comes from the dealer instead of from edaBits.

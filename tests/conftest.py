@@ -43,7 +43,7 @@ async def sit(rank: int, size: int, main: Main, kind: type[Suite], seed: int | N
     if not kind.needs_prep:
         return await main(kind(seat))
     prep = Dealt(rank, size)
-    await prep.setup()
+    await prep.setup(seat)
     return await main(kind(seat, prep))
 
 

@@ -145,7 +145,7 @@ def asked(size: int = 3) -> tuple[DealerFrames, bytes]:
     frames, link = DealerFrames(Dealer(size)), Link(size - 1, size)
     for p in range(size):
         frames.greeting(p)
-    link.extend([f"/seed:;{Spec(Z64, (4,))}"])
+    link.extend([f"/seed:;{Spec(Z64, (4,))},{Spec(Z64, (2,))}"])
     kind = triple("multiply", (3,), (3,))
     link.extend([f"/dealer:{_REQUEST};{Spec(Z64, (3,))}"])
     return frames, link.seal(_REQUEST.nbytes, "multiply") + _encode(kind, False).data.tobytes()

@@ -80,15 +80,15 @@ PUBLIC_OPERANDS = [
     op("+ float", lambda x: x + 0.3, A, ulps=0.5), op("float -", lambda x: 0.3 - x, A, ulps=0.5), op("- reals", lambda x: x - PI, A, ulps=0.5),
     op("reals +", lambda x: PI + x, A, ulps=0.5), op("* int", lambda x: x * -3, A), op("int *", lambda x: 3 * x, A), op("* 0", lambda x: x * 0, A),
     op("* ints", lambda x: x * PUBLIC, A), op("ints *", lambda x: PUBLIC * x, V), op("* mask", lambda x: x * MASK, A),
-    op("* float", lambda x: x * 0.3, A, ulps=2), op("float *", lambda x: -1.7 * x, A, ulps=2), op("* power of two", lambda x: x * 0.25, A, ulps=1),
-    op("* large float", lambda x: x * 8.0, A, ulps=0), op("* 1e-9", lambda x: x * 1e-9, A, ulps=2), op("* 0.0", lambda x: x * 0.0, A, ulps=0),
-    op("* reals", lambda x: x * PI, A, ulps=2), op("reals *", lambda x: PI * x, V, ulps=2), op("reals * scalar", lambda x: PI * x, S, ulps=2),
-    op("/ int", lambda x: x / 3, A, ulps=2), op("/ float", lambda x: x / 0.7, A, ulps=2), op("/ power of two", lambda x: x / 4, A, ulps=1),
-    op("/ array", lambda x: x / np.array([1, 2, -3, 10]), A, ulps=2), op("/ numpy scalar", lambda x: x / np.float64(1.5), A, ulps=2),
+    op("* float", lambda x: x * 0.3, A, ulps=3), op("float *", lambda x: -1.7 * x, A, ulps=3), op("* power of two", lambda x: x * 0.25, A, ulps=1),
+    op("* large float", lambda x: x * 8.0, A, ulps=0), op("* 1e-9", lambda x: x * 1e-9, A, ulps=3), op("* 0.0", lambda x: x * 0.0, A, ulps=0),
+    op("* reals", lambda x: x * PI, A, ulps=3), op("reals *", lambda x: PI * x, V, ulps=3), op("reals * scalar", lambda x: PI * x, S, ulps=3),
+    op("/ int", lambda x: x / 3, A, ulps=3), op("/ float", lambda x: x / 0.7, A, ulps=3), op("/ power of two", lambda x: x / 4, A, ulps=1),
+    op("/ array", lambda x: x / np.array([1, 2, -3, 10]), A, ulps=3), op("/ numpy scalar", lambda x: x / np.float64(1.5), A, ulps=3),
     op("@ ints", lambda x: x @ PUBLIC.T, A), op("ints @", lambda x: PUBLIC @ x, V), op("ints @ matrix", lambda x: PUBLIC.T @ x, A),
-    op("@ reals", lambda x: x @ PI.T, A, ulps=2.1), op("reals @", lambda x: PI @ x, V, ulps=2.1), op("reals @ stack", lambda x: PI.T @ x, B, ulps=2.1),
-    op("dot reals", lambda x: np.dot(PI, x), V, ulps=2.1), op("einsum ints", lambda x: np.einsum("ij,kj->ki", PUBLIC, x), A),
-    op("einsum reals", lambda x: np.einsum("ij,kj->ki", x, PI), A, ulps=2.1), op("outer reals", lambda x: np.outer(x, PI), V, ulps=2),
+    op("@ reals", lambda x: x @ PI.T, A, ulps=3.1), op("reals @", lambda x: PI @ x, V, ulps=3.1), op("reals @ stack", lambda x: PI.T @ x, B, ulps=3.1),
+    op("dot reals", lambda x: np.dot(PI, x), V, ulps=3.1), op("einsum ints", lambda x: np.einsum("ij,kj->ki", PUBLIC, x), A),
+    op("einsum reals", lambda x: np.einsum("ij,kj->ki", x, PI), A, ulps=3.1), op("outer reals", lambda x: np.outer(x, PI), V, ulps=3),
 ]
 PRODUCTS = [
     op("matmul", lambda x, y: x @ y, A, (4, 2), ulps=1), op("matmul, vector", lambda x, y: x @ y, A, V, ulps=1),
@@ -110,13 +110,13 @@ EINSUMS = {
 }
 REDUCTIONS = [
     op(f"{name}, axis={axis}, keepdims={keep}", lambda x, f=f, axis=axis, keep=keep: f(x, axis=axis, keepdims=keep), B, ulps=ulps)
-    for name, f, ulps in (("sum", np.sum, 0), ("mean", np.mean, 2), ("var", np.var, 24))
+    for name, f, ulps in (("sum", np.sum, 0), ("mean", np.mean, 3), ("var", np.var, 24))
     for axis, keep in ((None, False), (None, True), (0, False), (1, True), (-1, False), ((0, 2), False), ((0, -1), True))
 ] + [
-    op("mean, NumPy axis", lambda x: np.mean(x, axis=np.int64(1)), A, ulps=2), op("sum, NumPy axis", lambda x: np.sum(x, axis=np.int64(-1)), A),
+    op("mean, NumPy axis", lambda x: np.mean(x, axis=np.int64(1)), A, ulps=3), op("sum, NumPy axis", lambda x: np.sum(x, axis=np.int64(-1)), A),
     op("x.sum", lambda x: x.sum(), A), op("x.sum(0)", lambda x: x.sum(0), A), op("add.reduce", np.add.reduce, A), op("sum of scalar", np.sum, S),
-    op("x.mean", lambda x: x.mean(axis=1), A, ulps=2), op("x.var", lambda x: x.var(0, ddof=1), A, ulps=24), op("average", np.average, A, ulps=2),
-    op("average, weights", lambda x: np.average(x, axis=1, weights=[1, 2, 3, 4]), A, ulps=2.1),
+    op("x.mean", lambda x: x.mean(axis=1), A, ulps=3), op("x.var", lambda x: x.var(0, ddof=1), A, ulps=24), op("average", np.average, A, ulps=3),
+    op("average, weights", lambda x: np.average(x, axis=1, weights=[1, 2, 3, 4]), A, ulps=3.1),
     op("cumsum", np.cumsum, A), op("cumsum 0", lambda x: np.cumsum(x, axis=0), A), op("cumsum -1", lambda x: x.cumsum(axis=-1), A),
     op("prod", np.prod, (5,), ulps=48), op("prod 0", lambda x: np.prod(x, axis=0), A, ulps=7), op("prod -1, keepdims", lambda x: x.prod(axis=-1, keepdims=True), A, ulps=11),
     op("prod of one", np.prod, (1,)), op("diff", np.diff, A), op("diff 2", lambda x: np.diff(x, 2, axis=0), A), op("trace", np.trace, A), op("trace 1", lambda x: np.trace(x, 1), A),
@@ -260,7 +260,7 @@ def test_streamed_sizes(size: int) -> None:
     product, half = s.reveal(sa * sb, sa * 0.5)
     assert np.abs(product - ra * rb).max() <= 2.0**-16
     assert np.abs(half - ra * 0.5).max() <= 2.0**-16
-    assert np.abs(s.reveal(sa * 0.3) - ra * 0.3).max() <= 2.001 * 2.0**-16
+    assert np.abs(s.reveal(sa * 0.3) - ra * 0.3).max() <= 3.001 * 2.0**-16
 
 
 @pytest.mark.parametrize("parties", [2, 3])

@@ -29,6 +29,7 @@ from mpc.errors import ConfigError, HandshakeError, PartyLost, TransportError
 from mpc.transport.tls import Tls, explain, names, refusal
 
 RECORD = 16384  # what one TLS record holds
+SLOWEST = 1000  # bytes per second below which a peer counts as lost
 SPIN = 20e-6  # seconds to try again before asking the kernel to wake us
 STRANGER = 5.0  # seconds an accepted connection has to say who it is
 STRANGERS = 64  # unfinished handshakes at a time; more wait in the kernel's backlog
@@ -114,11 +115,15 @@ class TcpTransport:
 
     def collect(self, wanted: Mapping[int, memoryview]) -> None:
         missing = {peer: view.cast("B") for peer, view in wanted.items() if view.nbytes}
-        limit = until = 0.0
+        limit = until = ceiling = 0.0
         while True:
             moved = self._read(missing)
             if not missing:
                 return
+            ceiling = ceiling or self._ceiling(missing)
+            if monotonic() > ceiling:
+                who = ", ".join(self._links[peer].name for peer in missing)
+                raise PartyLost(f"{who} sends less than {SLOWEST} bytes per second", who)
             for link in self._links.values():
                 if link.queue:
                     moved |= link.push()
@@ -175,6 +180,13 @@ class TcpTransport:
                 if gone:
                     poll.unregister(file)
                     del open_[file]
+
+    def _ceiling(self, missing: Mapping[int, memoryview]) -> float:
+        """When what is under way must be through, even if it drips: a peer cannot hold us for ever."""
+        if self.timeout is None:
+            return math.inf
+        waiting = sum(len(view) for view in missing.values()) + sum(len(v) for link in self._links.values() for v in link.queue)
+        return monotonic() + self.timeout + waiting / SLOWEST
 
     def _limit(self) -> float:
         return math.inf if self.timeout is None else monotonic() + self.timeout
@@ -464,6 +476,7 @@ def _prepare(sock: socket.socket) -> None:
     sock.setblocking(False)
     # Small messages leave at once.  Buffers stay the kernel's: it sizes them better than 1 or 4 MB did.
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)  # a dealer waits for hours, but not for a dead machine
 
 
 def _left(until: float) -> float:

@@ -40,6 +40,7 @@ class Tls:
     def _context(self, side: int) -> ssl.SSLContext:
         context = ssl.SSLContext(side)
         context.minimum_version = ssl.TLSVersion.TLSv1_3
+        context.hostname_checks_common_name = False
         try:
             context.load_verify_locations(self.authority)
         except (OSError, ssl.SSLError) as error:

@@ -34,12 +34,12 @@ def _combined(label: str, x: Any, y: Any) -> Secret:
 
         async def with_right(suite: Suite, x: Share) -> Share:
             return x + right if sign else x - right
-        return session.spawn(label, with_right, (rescaled(x, kind),), shape, kind)
+        return session.spawn(label, with_right, (rescaled(x, kind),), shape, kind, right)
     left: RingArray = session.public(x, kind)
 
     async def with_left(suite: Suite, y: Share) -> Share:
         return (y if sign else -y) + left
-    return session.spawn(label, with_left, (rescaled(y, kind),), shape, kind)
+    return session.spawn(label, with_left, (rescaled(y, kind),), shape, kind, left)
 
 
 def negative(x: Secret) -> Secret:
@@ -48,11 +48,11 @@ def negative(x: Secret) -> Secret:
     return x.session.spawn("negative", protocol, (x,), x.shape, x.kind)
 
 
-def _linear(label: str, f: Any, x: Secret, shape: Shape) -> Secret:
+def _linear(label: str, f: Any, x: Secret, shape: Shape, public: object = None) -> Secret:
     """A linear map of ndarrays that adds elements up."""
     async def protocol(suite: Suite, x: Share) -> Share:
         return cast(Share, lift(f, x))
-    return x.session.spawn(label, protocol, (x,), shape, x.kind)
+    return x.session.spawn(label, protocol, (x,), shape, x.kind, public)
 
 
 def _reduced(shape: Shape, axis: Any, keepdims: bool) -> Shape:
@@ -68,11 +68,12 @@ def _reduced(shape: Shape, axis: Any, keepdims: bool) -> Shape:
 
 def sum_(x: Secret, axis: Any = None, keepdims: bool = False) -> Secret:
     shape = _reduced(x.shape, axis, keepdims)
-    return _linear("sum", lambda a: np.sum(a, axis=axis, keepdims=keepdims, dtype=a.dtype), x, shape)
+    return _linear("sum", lambda a: np.sum(a, axis=axis, keepdims=keepdims, dtype=a.dtype), x, shape, axis)
 
 
 def cumsum(x: Secret, axis: Any = None) -> Secret:
-    return _linear("cumsum", lambda a: np.cumsum(a, axis=axis, dtype=a.dtype), x, (x.size,) if axis is None else x.shape)
+    shape = (x.size,) if axis is None else x.shape
+    return _linear("cumsum", lambda a: np.cumsum(a, axis=axis, dtype=a.dtype), x, shape, axis)
 
 
 def diff(x: Secret, n: int = 1, axis: int = -1) -> Secret:
@@ -87,14 +88,14 @@ def trace(x: Secret, offset: int = 0) -> Secret:
 
 
 def _masked(x: Secret, keep: NDArray) -> Secret:
-    return _linear("mask", lambda a: np.where(keep, a, a.dtype.type(0)), x, np.broadcast_shapes(x.shape, keep.shape))
+    return _linear("mask", lambda a: np.where(keep, a, a.dtype.type(0)), x, np.broadcast_shapes(x.shape, keep.shape), keep)
 
 
 def diag(x: Secret, k: int = 0) -> Secret:
     if x.ndim != 1:
         return call(np.diagonal, x, k)
     n = x.shape[0] + abs(k)
-    return _linear("diag", lambda a: np.diag(a, k), x, (n, n))
+    return _linear("diag", lambda a: np.diag(a, k), x, (n, n), k)
 
 
 def _matrix(x: Secret) -> None:
@@ -127,5 +128,5 @@ def where(condition: Any, x: Any = None, y: Any = None) -> Secret:
     mask = np.array(condition)                      # a copy: it is looked at when x and y are there
     if mask.dtype.kind not in "biu":
         raise EncodingError("the condition of np.where must be an array of booleans")
-    joined: Secret = structural("where", lambda a, b: np.where(mask != 0, a, b), *unified(x, y))
+    joined: Secret = structural("where", lambda a, b: np.where(mask != 0, a, b), *unified(x, y), public=mask)
     return joined

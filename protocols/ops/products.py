@@ -5,7 +5,9 @@ by min(f, g) after all sums inside it, so that a dot product is rounded once.  T
 truncation must stay below 2^(k−2): |x·y| < 2^(k−2−f−g), which is the caller's to see to.
 
 Rounds   secret × secret: 1, and 1 more for the truncation of fixed point.  × public integer: 0.
-         × or ÷ public real: 1.
+         × or ÷ public real: 1, or 2 below 1/2 (but for powers of two: always 1).
+Accuracy x·y is rounded to a neighbouring multiple of 2^−f.  x·p for a public real p is right to 3 of them
+         and a 2^−2f-th part of |x|·max|p|.
 """
 from __future__ import annotations
 
@@ -61,8 +63,8 @@ def _of_secrets(f: Bilinear, x: Secret, y: Secret) -> Secret:
 def _with_public(f: Bilinear, x: Secret, public: Any, apply: Any) -> Secret:
     """Times a public array: integers exactly; reals as one or two multiples of powers of two.
 
-    p = m₁·2^−s + m₂·2^−(s+f) with |m₁| ≤ 2^f, so that x·m₁ stays in the range every product of fixed
-    point must stay in, and the constant is exact to 2f bits: x·p is right to two units in the last place.
+    p = 2^−t·(m₁·2^−s + m₂·2^−(s+f)) with |m₁| ≤ 2^f.  The truncation by t comes first, so that whatever x·p
+    can be, its terms can; for an integer times a power of two it is all there is.
     """
     array = numeric(public, "a public operand")
     shape = apply(x.shape, array.shape)
@@ -71,38 +73,44 @@ def _with_public(f: Bilinear, x: Secret, public: Any, apply: Any) -> Secret:
 
         async def scaled(suite: Suite, x: Share) -> Share:
             return x.apply(lambda part: apply(part, m))
-        return x.session.spawn(f.name, scaled, (x,), shape, x.kind)
+        return x.session.spawn(f.name, scaled, (x,), shape, x.kind, m)
     x = real(x)
-    limbs = [(x.session.public(m, INT), shift) for m, shift in _limbs(array, x.kind.fraction, x.session.ring.bits)]
+    first, terms = _limbs(array.astype(np.float64), x.kind.fraction, x.session.ring.bits)
+    limbs = [(x.session.public(m, INT), shift) for m, shift in terms]
 
     async def term(suite: Suite, x: Share, m: RingArray, shift: int) -> Share:
         z = x.apply(lambda part: apply(part, m))
         return await suite.truncate(z, shift) if shift else z
 
     async def protocol(suite: Suite, x: Share) -> Share:
-        first, *rest = await gather(*(term(suite, x, m, shift) for m, shift in limbs))
-        return cast(Share, first + rest[0] if rest else first)
+        if first:
+            x = await suite.truncate(x, first)
+        high, *low = await gather(*(term(suite, x, m, shift) for m, shift in limbs))
+        return cast(Share, high + low[0] if low else high)
 
-    return x.session.spawn(f.name, protocol, (x,), shape, x.kind)
+    return x.session.spawn(f.name, protocol, (x,), shape, x.kind, (first, limbs))
 
 
-def _limbs(p: NDArray, fraction: int, ring_bits: int) -> list[tuple[NDArray, int]]:
-    """Integers m and shifts s with p ≈ Σ m·2^−s; one pair where that is exact."""
+def _limbs(p: NDArray, fraction: int, ring_bits: int) -> tuple[int, list[tuple[NDArray, int]]]:
+    """t, and integers m and shifts s with p ≈ 2^−t·Σ m·2^−s; one pair where that is exact."""
     if not np.isfinite(p).all():
         raise EncodingError("a public operand is NaN or infinite")
     most = float(np.abs(p).max()) if p.size else 0.0
     if most >= 2.0 ** (ring_bits - 2 - fraction):
         raise EncodingError(f"a public operand lies outside ±2^{ring_bits - 2 - fraction}, the range of fixed point here")
-    deepest = ring_bits - 3
-    shift = 0 if most == 0 else min(max(0, fraction - math.ceil(math.log2(most))), deepest)
+    size = math.frexp(most)[1]                       # most < 2^size
+    first = min(max(0, -size), ring_bits - 3)
+    p = p * 2.0 ** first
+    shift = max(0, fraction - max(size, 0))
     m = np.rint(p * 2.0 ** shift).astype(np.int64)
     rest = p - m * 2.0 ** -shift
-    if not np.any(rest):
-        used = m[m != 0]
-        spare = min(shift, int(np.log2((used & -used).min()))) if used.size else shift
-        return [(m >> spare, shift - spare)]
-    low = min(shift + fraction, deepest)
-    return [(m, shift), (np.rint(rest * 2.0 ** low).astype(np.int64), low)]
+    if np.any(rest):
+        return first, [(m, shift), (np.rint(rest * 2.0 ** (shift + fraction)).astype(np.int64), shift + fraction)]
+    used = m[m != 0]
+    spare = min(shift, int(np.log2((used & -used).min()))) if used.size else shift
+    if not np.any(np.abs(m >> spare) > 1):           # a power of two: one truncation in all
+        return 0, [(m >> spare, min(first + shift - spare, ring_bits - 3))]
+    return first, [(m >> spare, shift - spare)]
 
 
 def _kind(fraction: int) -> Kind:
@@ -123,7 +131,7 @@ def matmul(x: Any, y: Any) -> Secret:
 
 
 def divide(x: Any, y: Any) -> Secret:
-    """x / y for a public y: one round.  The result is fixed point, right to two units in the last place."""
+    """x / y for a public y: x times 1/y.  The result is fixed point."""
     if isinstance(y, Secret):
         raise NotImplementedError("division by a secret is not available yet; reveal the divisor, or multiply by a public inverse")
     divisor = numeric(y, "a divisor").astype(np.float64)
@@ -137,7 +145,7 @@ def power(x: Secret, exponent: Any) -> Secret:
     if isinstance(exponent, Secret) or not isinstance(x, Secret):
         raise NotImplementedError("powers with a secret exponent")
     n = numeric(exponent, "an exponent")
-    if n.ndim or n != int(n) or n < 0:
+    if n.ndim or not np.isfinite(n) or n != int(n) or n < 0:
         raise NotImplementedError("powers of secrets with other than one public integer exponent ≥ 0")
     left, base = int(n), x
     result: Secret | None = None
@@ -194,20 +202,20 @@ def einsum(subscripts: str, *operands: Any) -> Secret:
 
         async def local(suite: Suite, x: Share) -> Share:
             return cast(Share, lift(lambda a: np.einsum(subscripts, a), x))
-        return session.spawn("einsum", local, (only,), shape, only.kind)
+        return session.spawn("einsum", local, (only,), shape, only.kind, subscripts)
     if len(operands) != 2:
         raise NotImplementedError("einsum of more than two operands on secrets")
     x, y = operands
     plan = sums.plan(subscripts, np.shape(x), np.shape(y))
-    z = product(plan.f, _arranged(x, plan.arrange_x), _arranged(y, plan.arrange_y))
-    return cast(Secret, _arranged(z, plan.finish))
+    z = product(plan.f, _arranged(x, plan.arrange_x, subscripts), _arranged(y, plan.arrange_y, subscripts))
+    return cast(Secret, _arranged(z, plan.finish, subscripts))
 
 
-def _arranged(x: Any, f: Any) -> Any:
+def _arranged(x: Any, f: Any, public: object) -> Any:
     if not isinstance(x, Secret):
         return f(np.asarray(x))
     shape = f(np.broadcast_to(np.uint8(0), x.shape)).shape
 
     async def local(suite: Suite, share: Share) -> Share:
         return cast(Share, lift(f, share))
-    return x.session.spawn("einsum", local, (x,), shape, x.kind)
+    return x.session.spawn("einsum", local, (x,), shape, x.kind, public)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
 from mpc.ring import Z32, Ring, RingArray, Spec
+from mpc.seat import Seat
 from protocols.bilinear import Bilinear
 from protocols.threat import Threat
 
@@ -95,8 +96,8 @@ class Prep(Protocol):
 
     threat: Threat
 
-    async def setup(self) -> None:
-        """Agree on keys with the source."""
+    async def setup(self, seat: Seat) -> None:
+        """Agree on keys with the source, and bind the seat to it."""
         ...
 
     async def draw(self, kind: Correlation) -> tuple[Parts, Awaitable[Parts]]:

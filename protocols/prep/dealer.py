@@ -30,15 +30,16 @@ from mpc.frames import ABORT, BYE, DATA, HEADER, Header, Link
 from mpc.prg import SEED_BYTES, Stream
 from mpc.ring import RINGS, Z64, Ring, RingArray, Shape, Spec
 from mpc.rounds import Task, exchange, pipeline, spawn
-from mpc.seat import pack
+from mpc.seat import Seat, pack
 from protocols.bilinear import MATMUL, MULTIPLY
 from protocols.prep import Correlation, Parts, Triple, TruncationMask
 from protocols.threat import Threat
 
 _SEED = Spec(Z64, (SEED_BYTES // 8,))
+_NAME = Spec(Z64, (2,))                               # of a dealer's session: random and public
 _WORDS = 24                                          # stock?, kind, ring, bits, then two shapes of up to 8 axes
 _REQUEST = Spec(Z64, (_WORDS,))
-_MAX_ELEMENTS = 1 << 34
+_MAX_ELEMENTS = 1 << 31
 
 #: Triples for single elements are made in batches, so that a chain of them does not ask for each.
 _POOLED, _POOL_FIRST, _POOL_MOST = 64, 64, 1 << 14
@@ -110,11 +111,11 @@ class Dealer:
         source = seed or Stream.fresh("dealer")
         self.size = size
         self.seeds = [source.bytes(SEED_BYTES) for _ in range(size)]
+        self.name = source.bytes(_NAME.nbytes)
         self._streams = [_Streams(s) for s in self.seeds]
 
-    def correction(self, request: RingArray) -> Parts:
+    def correction(self, kind: Correlation, stocked: bool) -> Parts:
         """What the last party lacks for the correlation it asks for."""
-        kind, stocked = _decode([int(w) for w in request.data])
         *others, last = self._streams
         free = [s.free(kind, stocked) for s in others] + [last.free(kind, stocked)]
         sums = [reduce(add, column) for column in zip(*free, strict=True)]
@@ -125,10 +126,11 @@ class Dealer:
     def service(self, sender: int, arrays: Parts) -> Parts:
         """For ``simulate``: a seed to whoever sends nothing, corrections to the last party."""
         if not arrays:
-            return (pack(self.seeds[sender]),)
+            return pack(self.seeds[sender]), pack(self.name)
         if sender != self.size - 1:
             raise WireError(f"party {sender} has nothing to ask the dealer for")
-        return tuple(part for request in arrays for part in self.correction(request))
+        return tuple(part for request in arrays
+                     for part in self.correction(*_decode([int(w) for w in request.data])))
 
 
 class DealerFrames:
@@ -140,8 +142,9 @@ class DealerFrames:
 
     def greeting(self, party: int) -> list[memoryview]:
         link = self._links[party]
-        link.extend([f"/seed:;{_SEED}"])
-        return [memoryview(link.seal(_SEED.nbytes, "seed")), memoryview(self._dealer.seeds[party])]
+        link.extend([f"/seed:;{_SEED},{_NAME}"])
+        seed, name = self._dealer.seeds[party], self._dealer.name
+        return [memoryview(b) for b in (link.seal(len(seed) + len(name), "seed"), seed, name)]
 
     def expects(self, party: int, header: bytes | bytearray) -> int | None:
         """Bytes that follow this header; ``None`` if the party has said goodbye."""
@@ -158,13 +161,15 @@ class DealerFrames:
             return []
         magic, number, length, digest, _ = HEADER.unpack_from(frame)
         link = self._links[party]
-        requests = [RingArray(Z64, Z64.decode(memoryview(frame)[at:at + _REQUEST.nbytes], (_WORDS,)))
-                    for at in range(HEADER.size, HEADER.size + length, _REQUEST.nbytes)]
-        answers = [self._dealer.correction(r) for r in requests]
-        link.extend(f"/dealer:{_REQUEST};{','.join(str(a.spec) for a in parts)}" for parts in answers)
+        asked = [_decode([int(w) for w in Z64.decode(memoryview(frame)[at:at + _REQUEST.nbytes], (_WORDS,))])
+                 for at in range(HEADER.size, HEADER.size + length, _REQUEST.nbytes)]
+        link.extend(f"/dealer:{_REQUEST};{','.join(map(str, kind.dependent))}" for kind, _ in asked)
         link.received += 1
         if (magic, number, digest) != (DATA, link.received, link.due):
             raise WireError(f"party {party} and the dealer disagree on what was asked before")
+        if sum(spec.size for kind, _ in asked for spec in (*kind.free, *kind.dependent)) > _MAX_ELEMENTS:
+            raise WireError(f"party {party} asks the dealer for more than {_MAX_ELEMENTS} elements at once")
+        answers = [self._dealer.correction(*one) for one in asked]
         views = [p.ring.encode(p.data) for parts in answers for p in parts]
         return [memoryview(link.seal(sum(v.nbytes for v in views), "dealer")), *(v for v in views if v.nbytes)]
 
@@ -210,9 +215,11 @@ class Dealt:
         self._stock: deque[tuple[Correlation, Parts]] = deque()
         self._pools: dict[Ring, _Pool] = {}
 
-    async def setup(self) -> None:
-        inbox = await exchange(recv={self.size: (_SEED,)}, tag="seed")
-        self._streams = _Streams(inbox[self.size][0].data.tobytes())
+    async def setup(self, seat: Seat) -> None:
+        inbox = await exchange(recv={self.size: (_SEED, _NAME)}, tag="seed")
+        seed, name = inbox[self.size]
+        self._streams = _Streams(seed.data.tobytes())
+        seat.bind(name.data.tobytes())              # all parties have the same dealer, in the same session
 
     async def draw(self, kind: Correlation) -> tuple[Parts, Awaitable[Parts]]:
         if self.asked is not None:
