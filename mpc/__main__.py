@@ -16,6 +16,7 @@ from typing import Any
 import click
 
 from mpc.errors import ConfigError, MpcError
+from mpc.memory import keep_freed_memory
 from mpc.meter import Network
 
 
@@ -122,6 +123,7 @@ def party(program: Path, config_file: Path, trace: Path | None, networks: tuple[
     from mpc import config as configuration
     from mpc import report
     from protocols import run as runner
+    keep_freed_memory()
     config = configuration.load(config_file)
     text, program_main = runner.load_program(program)
     listener = socket.socket(fileno=listen_fd) if listen_fd is not None else None
@@ -171,6 +173,7 @@ def dealer(config_file: Path, debug: bool) -> None:
     """
     from mpc import config as configuration
     from protocols import run as runner
+    keep_freed_memory()
     runner.serve_dealer(configuration.load(config_file))
 
 

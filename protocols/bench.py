@@ -2,24 +2,27 @@
 
 The parties are processes on this machine over TCP.  For suites with correlated randomness each line is
 measured twice: with the dealer's material ``received`` before the clock starts (seeds are expanded inside
-it), and with the dealer ``in_loop``.  Seconds are the median at party 0 between two barriers.
+it), and with the dealer ``in_loop``.  Seconds are the median at party 0 from a barrier to the result; peak
+memory is the process's, with inputs, plaintext and result, less what it had before.
 
 This file is also the program that the parties run.
 """
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import statistics
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
 import numpy as np
 
+from mpc import launch
 from mpc.errors import ConfigError
 from mpc.ring import NDArray
 from protocols.array import Secret
@@ -28,6 +31,8 @@ from protocols.prep.dealer import Dealt
 from protocols.session import Session
 
 _OPTIONS = "MPC_BENCH_OPTIONS"
+_FIELDS = ("name", "suite", "parties", "size", "tls", "seconds", "per_second", "bytes_sent_per_party", "rounds", "verified",
+           "preprocessing", "spread", "peak_bytes")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +87,6 @@ CASES: dict[str, Case] = {
 
 def run(names: Sequence[str], *, suite: str, parties: int, sizes: str, runs: int, tls: bool, as_json: bool, debug: bool) -> None:
     """Start the parties, print what they measured."""
-    from mpc import launch
     from protocols.suites import find
     unknown = [n for n in names if n not in CASES]
     if unknown:
@@ -92,20 +96,29 @@ def run(names: Sequence[str], *, suite: str, parties: int, sizes: str, runs: int
     except ValueError:
         raise ConfigError(f"--size {sizes}: give whole numbers with commas between them") from None
     kind = find(suite, parties)
-    with tempfile.NamedTemporaryFile("r", suffix=".jsonl") as results:
-        options = {"names": list(names) or list(CASES), "sizes": chosen, "runs": runs, "results": results.name}
-        outcome = launch.run(launch.Plan(Path(__file__), parties, suite, kind.needs_prep, tls=tls, debug=debug, timeout=600, quiet=True,
-                                         environment=((_OPTIONS, json.dumps(options)),)))
-        lines = [json.loads(line) | {"suite": suite, "parties": parties, "tls": tls} for line in results]
-    if as_json:
-        for line in lines:
-            print(json.dumps({k: line[k] for k in ("name", "suite", "parties", "size", "tls", "seconds", "per_second",
-                                                   "bytes_sent_per_party", "rounds", "verified", "preprocessing",
-                                                   "spread", "peak_bytes")}))
-    else:
+    lines = []
+    for name in names or CASES:
+        for size in chosen or CASES[name].sizes:        # fresh processes for each, so that none inherits another's memory
+            plan = launch.Plan(Path(__file__), parties, suite, kind.needs_prep, tls=tls, debug=debug, timeout=600, quiet=True)
+            fresh = _launch(plan, {"name": name, "size": size, "runs": runs})
+            lines += fresh
+            if as_json:
+                for line in fresh:
+                    print(json.dumps(line), flush=True)
+    if not as_json:
         _show(lines)
-    if outcome.code or not all(line["verified"] for line in lines):
-        raise ConfigError("a benchmark failed: a result differs from plaintext, or a party ended early")
+    if not all(line["verified"] for line in lines):
+        raise ConfigError("a result differs from plaintext")
+
+
+def _launch(plan: launch.Plan, options: dict[str, Any]) -> list[dict[str, Any]]:
+    with tempfile.NamedTemporaryFile("r", suffix=".jsonl") as results:
+        options["results"] = results.name
+        if launch.run(replace(plan, environment=((_OPTIONS, json.dumps(options)),))).code:
+            raise ConfigError(f"a party of the benchmark '{options['name']}' ended early")
+        about = {"suite": plan.suite, "parties": plan.parties, "tls": plan.tls}
+        made = [json.loads(line) | about for line in results]
+    return [{key: line[key] for key in _FIELDS} for line in made]
 
 
 def _show(lines: Sequence[dict[str, Any]]) -> None:
@@ -131,16 +144,15 @@ def _show(lines: Sequence[dict[str, Any]]) -> None:
 
 def main(party: Session) -> None:
     options = json.loads(os.environ[_OPTIONS])
-    with Path(options["results"]).open("a") as results:
-        for name in options["names"]:
-            for size in options["sizes"] or CASES[name].sizes:
-                for line in _measure(party, name, CASES[name], size, options["runs"]):
-                    if party.id == 0:
-                        results.write(json.dumps(line) + "\n")
-                        results.flush()
+    name = options["name"]
+    for line in _measure(party, name, CASES[name], options["size"], options["runs"]):
+        if party.id == 0:
+            with Path(options["results"]).open("a") as results:
+                results.write(json.dumps(line) + "\n")
 
 
 def _measure(party: Session, name: str, case: Case, size: int, runs: int) -> Iterator[dict[str, Any]]:
+    bare = _status("VmRSS")
     arrays = case.inputs(size)
     secrets = [party.secret(a, owner=i % party.size, shape=a.shape, kind=party.kind_of(a)) for i, a in enumerate(arrays)]
     prep = party.suites[0].prep
@@ -149,25 +161,29 @@ def _measure(party: Session, name: str, case: Case, size: int, runs: int) -> Ite
     def once(before: Callable[[], None]) -> tuple[float, Any, int, int, int]:
         before()
         barrier(party)
-        meter, base = party.parties[0].meter, _reset_peak()
+        meter = party.parties[0].meter
         rounds, sent = meter.rounds, meter.sent
+        _reset_peak()
         start = perf_counter()
         result = case.work(*secrets)
         if isinstance(result, Secret):
             party.sync(result)
         took = perf_counter() - start
-        return took, result, meter.rounds - rounds, meter.sent - sent, _peak() - base
+        return took, result, meter.rounds - rounds, meter.sent - sent, _status("VmHWM") - bare
 
     def lines(kind: str, before: Callable[[], None]) -> dict[str, Any]:
-        measured = [once(before) for _ in range(runs)]
-        result = measured[-1][1]
+        measured = []
+        for _ in range(runs):
+            result = None                           # the last run's memory is this one's
+            took, result, *rest = once(before)
+            measured.append((took, *rest))
         value = result.reveal() if isinstance(result, Secret) else result
         seconds = [m[0] for m in measured]
         median = statistics.median(seconds)
         return {"name": name, "size": size, "seconds": median, "per_second": case.count(size) / median,
-                "bytes_sent_per_party": measured[-1][3], "rounds": measured[-1][2],
+                "bytes_sent_per_party": measured[-1][2], "rounds": measured[-1][1],
                 "verified": bool(np.all(np.abs(value - expected) <= case.tolerance)), "preprocessing": kind,
-                "spread": [min(seconds), max(seconds)], "peak_bytes": max(m[4] for m in measured)}
+                "spread": [min(seconds), max(seconds)], "peak_bytes": max(m[3] for m in measured)}
 
     if not isinstance(prep, Dealt):
         once(lambda: None)
@@ -194,17 +210,10 @@ def barrier(party: Session) -> None:
     party.secret(0, owner=0, shape=(), kind=party.kind_of(np.int64(0))).reveal()
 
 
-def _reset_peak() -> int:
-    """Start measuring peak memory anew; the resident bytes now.  Linux; elsewhere 0."""
-    try:
+def _reset_peak() -> None:
+    """Start measuring peak memory anew.  Linux; elsewhere the column says 0."""
+    with contextlib.suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")
-    except OSError:
-        return 0
-    return _status("VmRSS")
-
-
-def _peak() -> int:
-    return _status("VmHWM")
 
 
 def _status(field: str) -> int:
