@@ -80,7 +80,7 @@ def main() -> None:
 @main.command()
 @click.argument("program", type=click.Path(path_type=Path))
 @click.option("-n", "--parties", default=3, show_default=True, help="Number of parties.")
-@click.option("--suite", default="additive", show_default=True, help="See 'mpc suites'.")
+@click.option("--suite", default=None, help="See 'mpc suites'.  [default: replicated for three parties, else additive]")
 @click.option("--ring", default=64, show_default=True, help="Bits of the ring: 64 or 32.")
 @click.option("--fraction-bits", default=16, show_default=True, help="Fractional bits of shared floats.")
 @click.option("--timeout", default=60.0, show_default=True, help="Seconds any wait may last.")
@@ -88,7 +88,7 @@ def main() -> None:
 @_trace
 @_network
 @_reporting_errors
-def run(program: Path, parties: int, suite: str, ring: int, fraction_bits: int, timeout: float, insecure_no_tls: bool,
+def run(program: Path, parties: int, suite: str | None, ring: int, fraction_bits: int, timeout: float, insecure_no_tls: bool,
         trace: Path | None, networks: tuple[Network, ...], debug: bool) -> None:
     """Run PROGRAM with all parties as processes on this machine, over TCP with mutual TLS.
 
@@ -100,7 +100,7 @@ def run(program: Path, parties: int, suite: str, ring: int, fraction_bits: int, 
     kind = find(suite, parties)
     ring_of(ring)
     launch.check_program(program)
-    outcome = launch.run(launch.Plan(program, parties, suite, kind.needs_prep, ring, fraction_bits, not insecure_no_tls,
+    outcome = launch.run(launch.Plan(program, parties, kind.name, kind.needs_prep, ring, fraction_bits, not insecure_no_tls,
                                      trace is not None, debug, timeout))
     if outcome.code:
         sys.exit(outcome.code)
@@ -217,14 +217,14 @@ def suites(debug: bool) -> None:
 
 @main.command()
 @click.argument("names", nargs=-1)
-@click.option("--suite", default="additive", show_default=True)
+@click.option("--suite", default=None, help="[default: replicated for three parties, else additive]")
 @click.option("-n", "--parties", default=2, show_default=True, help="Number of parties.")
 @click.option("--size", "sizes", default="", help="Sizes for operations that have one, as in 1000000,10000000.")
 @click.option("--runs", default=5, show_default=True, type=click.IntRange(5), help="Timed runs per line.")
 @click.option("--tls", is_flag=True, help="Over TLS; without, over plain TCP.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @_reporting_errors
-def bench(names: tuple[str, ...], suite: str, parties: int, sizes: str, runs: int, tls: bool, as_json: bool, debug: bool) -> None:
+def bench(names: tuple[str, ...], suite: str | None, parties: int, sizes: str, runs: int, tls: bool, as_json: bool, debug: bool) -> None:
     """Measure operations with all parties as processes on this machine.
 
     NAMES are among mul fxmul matmul chain share open; all by default.

@@ -42,7 +42,7 @@ class Config:
     me: str
     parties: tuple[Peer, ...]
     tls: Tls | None
-    suite: str = "additive"
+    suite: str | None = None    # the default for the number of parties
     ring: int = 64
     fraction_bits: int = 16
     timeout: float = 60.0

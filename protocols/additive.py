@@ -37,11 +37,11 @@ class Additive(Suite):
     needs_prep = True
     prep: Prep
     costs: ClassVar[Mapping[str, Cost]] = {
-        "input": Cost(0, lambda n: 0, "nothing"),
-        "open": Cost(1, lambda n: n - 1, "n-1 elements"),
-        "multiply": Cost(1, lambda n: 2 * (n - 1), "2(n-1) elements"),
-        "matmul": Cost(1, lambda n: n - 1, "n-1 elements per element of the operands"),
-        "truncate": Cost(1, lambda n: n - 1, "n-1 elements"),
+        "input": Cost(0, lambda n, ring: 0, "nothing"),
+        "open": Cost(1, lambda n, ring: n * (n - 1), "n-1 elements"),
+        "multiply": Cost(1, lambda n, ring: 2 * n * (n - 1), "2(n-1) elements"),
+        "matmul": Cost(1, lambda n, ring: n * (n - 1), "n-1 elements per element of the operands", per="operands"),
+        "truncate": Cost(1, lambda n, ring: n * (n - 1), "n-1 elements"),
     }
 
     def constant(self, value: RingArray) -> Share:

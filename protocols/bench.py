@@ -85,7 +85,7 @@ CASES: dict[str, Case] = {
 }
 
 
-def run(names: Sequence[str], *, suite: str, parties: int, sizes: str, runs: int, tls: bool, as_json: bool, debug: bool) -> None:
+def run(names: Sequence[str], *, suite: str | None, parties: int, sizes: str, runs: int, tls: bool, as_json: bool, debug: bool) -> None:
     """Start the parties, print what they measured."""
     from protocols.suites import find
     unknown = [n for n in names if n not in CASES]
@@ -99,7 +99,7 @@ def run(names: Sequence[str], *, suite: str, parties: int, sizes: str, runs: int
     lines = []
     for name in names or CASES:
         for size in chosen or CASES[name].sizes:        # fresh processes for each, so that none inherits another's memory
-            plan = launch.Plan(Path(__file__), parties, suite, kind.needs_prep, tls=tls, debug=debug, timeout=600, quiet=True)
+            plan = launch.Plan(Path(__file__), parties, kind.name, kind.needs_prep, tls=tls, debug=debug, timeout=600, quiet=True)
             fresh = _launch(plan, {"name": name, "size": size, "runs": runs})
             lines += fresh
             if as_json:

@@ -49,7 +49,7 @@ async def sit_down(party: Party, kind: type[Suite], own: Stream) -> Suite:
 class Local(Session):
     """All parties of a session, in this process, moved in lockstep by one thread."""
 
-    def __init__(self, parties: int, suite: str, *, ring: int, fraction_bits: int, fuse: int, insecure_seed: int | None) -> None:
+    def __init__(self, parties: int, suite: str | None, *, ring: int, fraction_bits: int, fuse: int, insecure_seed: int | None) -> None:
         if parties < 2:
             raise ConfigError(f"a session takes at least 2 parties, not {parties}")
         self._kind, self._seed = find(suite, parties), insecure_seed
@@ -102,11 +102,12 @@ class Local(Session):
         return Stream(hashlib.sha256(str(self._seed).encode()).digest(), f"INSECURE {label}")
 
 
-def local(parties: int = 3, suite: str = "additive", *, ring: int = 64, fraction_bits: int = 16, fuse: int = FUSE,
+def local(parties: int = 3, suite: str | None = None, *, ring: int = 64, fraction_bits: int = 16, fuse: int = FUSE,
           insecure_seed: int | None = None) -> Local:
     """A session of all parties in this process: for notebooks, tests and cost estimates.
 
     It protects nothing, since one process holds everything.  With ``insecure_seed`` it is deterministic.
+    The suite is ``replicated`` for three parties and ``additive`` for any other number, unless named.
     """
     return Local(parties, suite, ring=ring, fraction_bits=fraction_bits, fuse=fuse, insecure_seed=insecure_seed)
 
@@ -114,11 +115,20 @@ def local(parties: int = 3, suite: str = "additive", *, ring: int = 64, fraction
 # -- one party of a networked session ----------------------------------------------------------------
 
 
+def suite_of(config: Config) -> type[Suite]:
+    """The suite a configuration asks for: by name, by naming a dealer, or by the number of parties."""
+    kind = find(config.suite or ("additive" if config.dealer else None), len(config.parties))
+    if config.dealer is not None and not kind.needs_prep:
+        raise ConfigError(f"the suite '{kind.name}' needs no dealer: leave out either dealer = or suite =")
+    return kind
+
+
 def terms_of(config: Config, program: bytes | None) -> dict[str, Any]:
     """What must be the same at all parties."""
     terms: dict[str, Any] = {"version": VERSION, "ring": config.ring, "parties": [p.name for p in config.parties]}
     if program is not None:
-        terms |= {"suite": config.suite, "fraction_bits": config.fraction_bits, "dealer": config.dealer, "fuse": FUSE,
+        suite = suite_of(config).name
+        terms |= {"suite": suite, "fraction_bits": config.fraction_bits, "dealer": config.dealer, "fuse": FUSE,
                   "chunk": CHUNK, "window": WINDOW, "program": hashlib.sha256(program).hexdigest()}
     return terms
 
@@ -129,12 +139,12 @@ def join(config: Config, program: bytes, *, listener: socket.socket | None = Non
     ``program`` is the text all parties must run.  Raises ``ConfigError`` before anything is sent,
     ``HandshakeError`` where a peer is another or runs something else, ``PartyLost`` where it does not come.
     """
-    kind = find(config.suite, len(config.parties))
+    kind = suite_of(config)
     ring = ring_of(config.ring)
     if config.rank >= len(config.parties):
         raise ConfigError(f"'{config.me}' is the dealer of this session; run 'mpc dealer' with this file")
     if kind.needs_prep and config.dealer is None:
-        raise ConfigError(f"the suite '{config.suite}' needs a dealer in this release: add dealer = \"NAME\" to the configuration")
+        raise ConfigError(f"the suite '{kind.name}' needs a dealer in this release: add dealer = \"NAME\" to the configuration")
     names = dict(enumerate(p.name for p in config.parties))
     if config.dealer is not None:
         names[len(config.parties)] = config.dealer

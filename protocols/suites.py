@@ -4,14 +4,18 @@ from __future__ import annotations
 from mpc.errors import ConfigError
 from mpc.ring import RINGS, Ring
 from protocols.additive import Additive
+from protocols.replicated import Replicated
 from protocols.suite import Suite
 
-SUITES: dict[str, type[Suite]] = {suite.name: suite for suite in (Additive,)}
+SUITES: dict[str, type[Suite]] = {suite.name: suite for suite in (Additive, Replicated)}
 
 
-def find(name: str, parties: int) -> type[Suite]:
-    """The suite of this name, or a ``ConfigError`` that says which there are."""
-    suite = SUITES.get(name)
+def find(name: str | None, parties: int) -> type[Suite]:
+    """The suite of this name, or a ``ConfigError`` that says which there are.
+
+    Without a name: ``replicated`` for three parties, which needs no dealer, else ``additive``.
+    """
+    suite = SUITES.get(name or ("replicated" if parties == 3 else "additive"))
     if suite is None:
         raise ConfigError(f"there is no suite '{name}'; there is: {', '.join(SUITES)}")
     least, most = suite.parties

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+from mpc.ring import Ring
+
 
 @dataclass(frozen=True, slots=True)
 class Threat:
@@ -28,12 +30,13 @@ class Threat:
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What an operation costs online: rounds, and ring elements that one party sends per element of the
-    result (or, for products in general, per element of the two operands), as a function of n parties."""
+    """What an operation costs online: rounds, and ring elements that all n parties together send, per element
+    of the result (``per`` says where it is per element of the two operands)."""
 
     rounds: int
-    elements: Callable[[int], int]
-    formula: str                        # the same, for people
+    elements: Callable[[int, Ring], float]
+    formula: str                        # the same for each party, for people
+    per: Literal["result", "operands"] = "result"
 
     def __str__(self) -> str:
         return f"{self.rounds} round{'s' * (self.rounds != 1)}, {self.formula}"

@@ -90,7 +90,9 @@ def test_examples_run_as_processes_over_tls(program, parties, expected):
     assert expected in done.stdout
     assert "printed:" not in done.stdout                        # all parties printed the same
     assert "TLS 1.3 with certificates on both sides" in done.stderr
-    assert "semi-honest adversary that corrupts up to" in done.stderr and "trusted dealer" in done.stderr
+    said = " ".join(done.stderr.split())
+    assert "semi-honest adversary that corrupts up to" in said
+    assert ("given a trusted dealer" in said) == (parties != 3)     # three parties do without
     assert "On wan (50 ms, 100 Mbit/s) this run would take" in done.stderr
     errors = [float(word) for line in done.stdout.splitlines() if "largest" in line
               for word in line.replace("largest", "").split() if "e-" in word]
@@ -246,6 +248,8 @@ def test_wrong_options_and_files(tmp_path):
     refused(mpc("run", "examples/average_salary.py", "--ring", 17), "64 and 32")
     refused(mpc("run", "examples/average_salary.py", "--network", "dsl"), "lan, wan")
     refused(mpc("party", "examples/average_salary.py", "--config", tmp_path / "none.toml"), "none.toml")
+    with_dealer = deployment(tmp_path, 3, tls=False, suite="replicated")[0]
+    refused(mpc("party", "examples/average_salary.py", "--config", with_dealer), "needs no dealer")
     refused(mpc("bench", "sing"), "no benchmark 'sing'")
     refused(mpc("certs", "bad name!", "--out", tmp_path), "bad name!")
 

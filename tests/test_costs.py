@@ -85,16 +85,12 @@ def inputs(*specs: Spec) -> Callable[[Suite], Coroutine[Any, Any, list[Share]]]:
     return prepare
 
 
-def declared(suite: str, operation: str, parties: int) -> tuple[int, int]:
+def agrees(taken: Taken, suite: str, operation: str, parties: int, result: Spec, operands: int = 0) -> None:
+    """What was taken is what the suite's class declares, for all parties together."""
     cost = SUITES[suite].costs[operation]
-    return cost.rounds, cost.elements(parties)
-
-
-def agrees(taken: Taken, suite: str, operation: str, parties: int, nbytes: int) -> None:
-    """``nbytes`` is what one element sent for each element in question would come to."""
-    rounds, elements = declared(suite, operation, parties)
-    assert taken.rounds == rounds
-    assert [taken.by(p, parties) for p in range(parties)] == [elements * nbytes] * parties
+    assert taken.rounds == cost.rounds
+    elements = result.size if cost.per == "result" else operands
+    assert sum(taken.by(p, parties) for p in range(parties)) == cost.elements(parties, result.ring) * elements * result.ring.itemsize
 
 
 @pytest.mark.parametrize("ring", RINGS.values(), ids=str)
@@ -104,10 +100,10 @@ def test_elementwise_costs(suite: str, parties: int, size: int, ring: Ring) -> N
     if parties > 3 and size > 2 * CHUNK:
         size = CHUNK + 1
     spec = Spec(ring, (size,))
-    agrees(measured(suite, parties, inputs(), inputs(spec)), suite, "input", parties, spec.nbytes)
-    agrees(measured(suite, parties, inputs(spec), lambda s, x: s.reveal(x)), suite, "open", parties, spec.nbytes)
-    agrees(measured(suite, parties, inputs(spec, spec), lambda s, x, y: s.bilinear(MULTIPLY, x, y)), suite, "multiply", parties, spec.nbytes)
-    agrees(measured(suite, parties, inputs(spec), lambda s, x: s.truncate(x, 8)), suite, "truncate", parties, spec.nbytes)
+    agrees(measured(suite, parties, inputs(), inputs(spec)), suite, "input", parties, spec)
+    agrees(measured(suite, parties, inputs(spec), lambda s, x: s.reveal(x)), suite, "open", parties, spec)
+    agrees(measured(suite, parties, inputs(spec, spec), lambda s, x, y: s.bilinear(MULTIPLY, x, y)), suite, "multiply", parties, spec)
+    agrees(measured(suite, parties, inputs(spec), lambda s, x: s.truncate(x, 8)), suite, "truncate", parties, spec)
 
 
 @pytest.mark.parametrize("shapes", [((3, 4), (4, 2)), ((1, 9), (9, 1)), ((300, 400), (400, 2)), ((2, 3, 4), (2, 4, 3))])
@@ -115,7 +111,7 @@ def test_elementwise_costs(suite: str, parties: int, size: int, ring: Ring) -> N
 def test_matmul_costs(suite: str, parties: int, shapes: tuple[tuple[int, ...], ...]) -> None:
     x, y = (Spec(Z64, s) for s in shapes)
     taken = measured(suite, parties, inputs(x, y), lambda s, x, y: s.bilinear(MATMUL, x, y))
-    agrees(taken, suite, "matmul", parties, x.nbytes + y.nbytes)
+    agrees(taken, suite, "matmul", parties, MATMUL.spec(x, y), x.size + y.size)
 
 
 def corrections(parties: int, operation: Callable[..., Any], *specs: Spec) -> dict[int, int]:
@@ -165,7 +161,7 @@ def test_pooled_triples_cost_8_bytes_each_once_the_pool_is_used_up() -> None:
 
 def test_linear_operations_send_nothing() -> None:
     """Nor does sharing an input whose shape and kind are known."""
-    session = mpc.local(3)
+    session = mpc.local(3, "additive")
     frames = [p.meter.frames for p in session.parties]
     x, y = shared(session, np.ones((4, 4))), shared(session, np.ones((4, 4)), owner=2)
     for z in ((x + y - 3) * 2, x.T.sum(axis=0), np.concatenate([x, y]), x[1:] - y[:3], np.where(np.eye(4) > 0, x, y), np.cumsum(x), np.trace(x), 1.5 - x, np.ones((2, 4), int) @ x):

@@ -1,6 +1,7 @@
 """Sessions: what parties must agree on is checked, what cannot be is refused, and a failed session stays ended."""
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -134,6 +135,14 @@ def test_greetings_that_are_none(said: bytes) -> None:
     with pytest.raises(HandshakeError) as caught:
         agree(ours, {1: "bob"}, {"version": 1}, frozenset({"version"}))
     assert str(caught.value).isprintable() and "bob" in str(caught.value)
+
+
+def test_different_suites_are_named() -> None:
+    ours, theirs = mesh(2, timeout=2)
+    other = json.dumps({"suite": "additive"}).encode()
+    theirs.post(0, [memoryview(len(other).to_bytes(4, "little") + other)])
+    with pytest.raises(HandshakeError, match='bob runs with another suite: there "additive", here "replicated"'):
+        agree(ours, {1: "bob"}, {"suite": "replicated"}, frozenset())
 
 
 def test_a_greeting_that_is_too_long() -> None:
