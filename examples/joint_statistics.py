@@ -25,6 +25,7 @@ def table(hospital):
 
 
 def main(party):
+    assert party.size == 3, "there are three hospitals: run with -n 3"
     rows = table(party.id) / UNITS                          # this hospital's own patients
     tables = party.secret_from_each(rows, kind=mpc.Fixed(20))
     x = np.concatenate(tables)                              # everybody's, seen by nobody

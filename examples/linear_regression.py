@@ -24,6 +24,7 @@ def columns(lab):
 
 
 def main(party):
+    assert party.size == 2, "there are two laboratories: run with -n 2"
     mine = columns(party.id)                     # standardised by their owner, who has whole columns
     first, second = party.secret_from_each(mine, kind=NUMBERS)
     x = np.concatenate([first, second[:, :-1]], axis=1)

@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from mpc.encoding import BOOL as BOOL
     from mpc.encoding import INT as INT
     from mpc.encoding import Fixed as Fixed
     from mpc.errors import ConfigError as ConfigError
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 _HOME = {
     **dict.fromkeys(("ConfigError", "DesyncError", "EncodingError", "HandshakeError", "MpcError", "PartyLost",
                      "TransportError", "WireError"), "mpc.errors"),
-    **dict.fromkeys(("INT", "Fixed"), "mpc.encoding"),
+    **dict.fromkeys(("BOOL", "INT", "Fixed"), "mpc.encoding"),
     **dict.fromkeys(("Message", "Recorder", "exchange", "gather", "simulate"), "mpc.rounds"),
     "Secret": "protocols.array", "Session": "protocols.session", "local": "protocols.run",
 }

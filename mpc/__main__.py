@@ -5,6 +5,7 @@ With ``mpc/__init__.py`` the one place in ``mpc`` that knows ``protocols``: this
 from __future__ import annotations
 
 import json
+import os
 import socket
 import sys
 import traceback
@@ -15,9 +16,11 @@ from typing import Any
 
 import click
 
+from mpc.config import Config
 from mpc.errors import ConfigError, MpcError
-from mpc.memory import keep_freed_memory
+from mpc.launch import LAUNCHER
 from mpc.meter import Network
+from mpc.process import end_with_parent, keep_freed_memory
 
 
 def _reporting_errors(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -43,11 +46,11 @@ def _reporting_errors(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _sentence(error: BaseException) -> str:
-    if isinstance(error, MpcError):
-        return str(error)
     ours = (sys.prefix, sys.base_prefix, str(Path(__file__).parent), str(Path(__file__).parent.parent / "protocols"), "<frozen")
     frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith(ours)]
     place = f" (in {Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
+    if isinstance(error, MpcError):
+        return f"{error}{place}"
     return f"{type(error).__name__}: {error}{place}; --debug shows the traceback"
 
 
@@ -82,13 +85,13 @@ def main() -> None:
 @click.option("-n", "--parties", default=3, show_default=True, help="Number of parties.")
 @click.option("--suite", default=None, help="See 'mpc suites'.  [default: replicated for three parties, else additive]")
 @click.option("--ring", default=64, show_default=True, help="Bits of the ring: 64 or 32.")
-@click.option("--fraction-bits", default=16, show_default=True, help="Fractional bits of shared floats.")
-@click.option("--timeout", default=60.0, show_default=True, help="Seconds any wait may last.")
+@click.option("--fraction-bits", default=None, type=int, help="Fractional bits of shared floats.  [default: 16, or 8 with 32 bits]")
+@click.option("--timeout", default=60.0, show_default=True, type=click.FloatRange(0, 86400, min_open=True), help="Seconds any wait may last.")
 @click.option("--insecure-no-tls", is_flag=True, help="Send everything in the clear.")
 @_trace
 @_network
 @_reporting_errors
-def run(program: Path, parties: int, suite: str | None, ring: int, fraction_bits: int, timeout: float, insecure_no_tls: bool,
+def run(program: Path, parties: int, suite: str | None, ring: int, fraction_bits: int | None, timeout: float, insecure_no_tls: bool,
         trace: Path | None, networks: tuple[Network, ...], debug: bool) -> None:
     """Run PROGRAM with all parties as processes on this machine, over TCP with mutual TLS.
 
@@ -96,11 +99,14 @@ def run(program: Path, parties: int, suite: str | None, ring: int, fraction_bits
     others' where it differs.
     """
     from mpc import launch, report
+    from protocols.session import fraction_bits_of
     from protocols.suites import find, ring_of
     kind = find(suite, parties)
-    ring_of(ring)
+    bits = fraction_bits_of(fraction_bits, ring_of(ring))
     launch.check_program(program)
-    outcome = launch.run(launch.Plan(program, parties, kind.name, kind.needs_prep, ring, fraction_bits, not insecure_no_tls,
+    if trace is not None:
+        _write_trace(trace, [])                     # better to fail now than after the run
+    outcome = launch.run(launch.Plan(program, parties, kind.name, kind.needs_prep, ring, bits, not insecure_no_tls,
                                      trace is not None, debug, timeout))
     if outcome.code:
         sys.exit(outcome.code)
@@ -124,7 +130,11 @@ def party(program: Path, config_file: Path, trace: Path | None, networks: tuple[
     from mpc import report
     from protocols import run as runner
     keep_freed_memory()
+    if report_to is not None:
+        end_with_parent()
     config = configuration.load(config_file)
+    if report_to is None:
+        _say_who_is_awaited(config)
     text, program_main = runner.load_program(program)
     listener = socket.socket(fileno=listen_fd) if listen_fd is not None else None
     session = runner.join(config, text, listener=listener, trace=trace is not None)
@@ -156,6 +166,11 @@ def party(program: Path, config_file: Path, trace: Path | None, networks: tuple[
         _write_trace(trace, [{**event, "pid": config.me} for event in member.meter.trace or ()])
 
 
+def _say_who_is_awaited(config: Config) -> None:
+    others = [p.name for p in config.parties if p.name != config.me] + ([config.dealer] if config.dealer not in (None, config.me) else [])
+    click.echo(f"{config.me}: waiting up to {config.timeout:g} s for {', '.join(map(str, others))}", err=True)
+
+
 def _write_trace(path: Path, events: list[dict[str, Any]]) -> None:
     try:
         path.write_text(json.dumps({"traceEvents": events, "displayTimeUnit": "ms"}))
@@ -174,7 +189,12 @@ def dealer(config_file: Path, debug: bool) -> None:
     from mpc import config as configuration
     from protocols import run as runner
     keep_freed_memory()
-    runner.serve_dealer(configuration.load(config_file))
+    if os.getppid() == int(os.environ.get(LAUNCHER, "0")):
+        end_with_parent()
+    config = configuration.load(config_file)
+    _say_who_is_awaited(config)
+    runner.serve_dealer(config)
+    click.echo("the parties have left", err=True)
 
 
 @main.command()

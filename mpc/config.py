@@ -44,7 +44,7 @@ class Config:
     tls: Tls | None
     suite: str | None = None    # the default for the number of parties
     ring: int = 64
-    fraction_bits: int = 16
+    fraction_bits: int | None = None    # 16, or 8 over 32 bits
     timeout: float = 60.0
     dealer: str | None = None
 

@@ -3,6 +3,7 @@
 Encoding checks the range and refuses what does not fit, naming the limits; decoding is total.
 
 ``INT``        x ↦ x mod 2^k                     −2^(k−1) ≤ x < 2^(k−1)
+``BOOL``       0 or 1
 ``Fixed(f)``   x ↦ round(x·2^f) mod 2^k          |x| < 2^(k−2−f), the range in which truncation is exact
                up to one unit in the last place (``protocols/truncation.py``)
 """
@@ -94,4 +95,25 @@ class Fixed:
         return f"fixed({self.fraction})"
 
 
-INT = Int()
+@dataclass(frozen=True, slots=True)
+class Bool:
+    """Truth values as the integers 0 and 1; in arithmetic they count as such."""
+
+    @property
+    def fraction(self) -> int:
+        return 0
+
+    def encode(self, values: Any, ring: Ring) -> RingArray:
+        array = numeric(values)
+        if array.dtype.kind != "b":
+            raise EncodingError(f"values of dtype {array.dtype} cannot be shared as truth values")
+        return ring(array)
+
+    def decode(self, x: RingArray) -> NDArray:
+        return np.asarray(x.data != 0)
+
+    def __str__(self) -> str:
+        return "bool"
+
+
+INT, BOOL = Int(), Bool()

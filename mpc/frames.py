@@ -78,7 +78,7 @@ class Link:
     def check(self, header: Header, digest: bytes, length: int, who: str, operation: str) -> None:
         """Raise unless this is exactly the frame that is due."""
         if header.magic == BYE:
-            raise PartyLost(f"{who} has ended its program while this party is at '{operation}'", who)
+            raise PartyLost(f"{who} has ended its program while this party is at '{operation}'; all parties must run the same program to its end", who)
         if header.magic == ABORT:
             raise PartyLost(f"{who} gave up at '{operation}': {header.words}", who)
         self.received += 1
@@ -87,7 +87,8 @@ class Link:
         if header.digest != digest:
             raise DesyncError(
                 f"the programs have diverged: {who} is at '{header.words}', this party at '{operation}' "
-                f"(frame {header.number}); run the same program with the same public values everywhere")
+                f"(frame {header.number}) after other operations, shapes or constants; run the same program with the same "
+                "public values everywhere")
         if header.length != length:
             raise WireError(f"{who} announced {header.length} bytes where {length} were due, at '{operation}'")
 

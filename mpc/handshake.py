@@ -37,12 +37,12 @@ def agree(transport: Transport, peers: Mapping[int, str], terms: Mapping[str, An
         if not isinstance(theirs, dict):
             raise HandshakeError(f"{name} does not speak this protocol: its greeting cannot be read")
         keys = common if transport.size in (peer, transport.rank) else terms.keys() | theirs.keys()
-        for key in sorted(keys):
-            if theirs.get(key) != terms.get(key):
-                raise HandshakeError(f"{name} runs with another {key if key in terms else 'set of terms'}: there {_show(theirs.get(key))}, "
-                                     f"here {_show(terms.get(key))}; all parties must agree on it")
+        other = [f"{key if key in terms else 'set of terms'} (there {_show(theirs.get(key))}, here {_show(terms.get(key))})"
+                 for key in sorted(keys) if theirs.get(key) != terms.get(key)]
+        if other:
+            raise HandshakeError(f"{name} runs with another {' and '.join(other)}; all parties must agree on it")
 
 
 def _show(value: Any) -> str:
     text = json.dumps(value)
-    return text if len(text) <= 60 else text[:57] + "…"
+    return text if len(text) <= 60 else text[:60] + "…"

@@ -45,6 +45,36 @@ def _matmul(a: Any, b: Any, c: Any) -> None:
                         c0[j] += a0 * row[j]
 
 
+@njit(cache=True, boundscheck=False, nogil=True)
+def _to_planes(x: Any, out: Any) -> None:
+    """64 × 64 bit matrices, by exchanging ever smaller blocks of bits (Hacker's Delight, section 7-3)."""
+    block = np.empty(64, np.uint64)
+    for group in range(out.shape[1]):
+        for i in range(64):
+            block[i] = x[64 * group + i]
+        width, mask = 32, np.uint64(0x00000000FFFFFFFF)
+        while width:
+            shift = np.uint64(width)
+            i = 0
+            while i < 64:
+                for j in range(i, i + width):
+                    swap = ((block[j] >> shift) ^ block[j + width]) & mask
+                    block[j + width] ^= swap
+                    block[j] ^= swap << shift
+                i += 2 * width
+            width >>= 1
+            mask ^= mask << np.uint64(width)
+        for i in range(64):
+            out[i, group] = block[i]
+
+
+def to_planes(x: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Plane j of 64·w words: bit j of each, packed; shape (64, w)."""
+    out = np.empty((64, len(x) // 64), np.uint64)
+    _to_planes(x, out)
+    return out
+
+
 def matmul(a: npt.NDArray[Any], b: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """Product of two matrices of unsigned words modulo 2**32 or 2**64; about 15 Gop/s a core."""
     c = np.zeros((a.shape[0], b.shape[1]), a.dtype)

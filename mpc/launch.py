@@ -17,6 +17,9 @@ from typing import IO, Any
 from mpc.certs import make_authority_and_certificates
 from mpc.errors import ConfigError
 
+#: Tells a dealer that it was started by ``run`` (a variable of the environment: the launcher's process).
+LAUNCHER = "MPC_LAUNCHER"
+
 #: Seconds the other parties get to end after one has failed; they notice at once unless they compute.
 GRACE = 5.0
 
@@ -29,8 +32,8 @@ class Plan:
     parties: int
     suite: str
     dealer: bool
-    ring: int = 64
-    fraction_bits: int = 16
+    ring: int
+    fraction_bits: int
     tls: bool = True
     trace: bool = False
     debug: bool = False
@@ -56,6 +59,7 @@ def run(plan: Plan) -> Outcome:
         if plan.tls:
             make_authority_and_certificates(names, folder, days=1)
         members: list[_Member] = []
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))     # so that what is below ends the parties too
         try:
             for rank, who in enumerate(names):
                 (folder / f"{who}.toml").write_text(_config(plan, who, names, listeners))
@@ -108,9 +112,9 @@ def _start(plan: Plan, folder: Path, who: str, listener: socket.socket | None, f
     root = str(Path(__file__).resolve().parent.parent)
     paths = os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])
     out, err = (stack.enter_context((folder / f"{who}.{kind}").open("w+")) for kind in ("out", "err"))
-    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out.fileno(), stderr=None if first else err.fileno(),
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out.fileno(), stderr=None if first and sys.stderr.isatty() else err.fileno(),
                                pass_fds=[listener.fileno()] if listener else [],
-                               env={**os.environ, "PYTHONPATH": paths, "PYTHONUNBUFFERED": "1", **dict(plan.environment)})
+                               env={**os.environ, "PYTHONPATH": paths, "PYTHONUNBUFFERED": "1", LAUNCHER: str(os.getpid()), **dict(plan.environment)})
     return _Member(who, process, out, err)
 
 
@@ -137,17 +141,18 @@ def _outcome(plan: Plan, folder: Path, members: list[_Member], stopped: list[str
     for member, text in zip(parties[1:], texts[1:], strict=True):
         if text not in ("", texts[0]) and not plan.quiet:
             print(f"{member.name} printed:\n" + "".join(f"  {line}\n" for line in text.splitlines()), end="", flush=True)
-    code = 0
+    words = []
     for member in members:
         if member.process.returncode:
-            code = 1
             said = Path(member.err.name).read_text().strip()
             if member.name in stopped:
                 said = f"{said}\nstopped, since another party had failed".strip() if member in parties else ""
             elif member.process.returncode < 0:
                 said = f"{said}\nended by signal {signal.Signals(-member.process.returncode).name}".strip()
             if said:
-                print(f"{member.name}: {said}", file=sys.stderr)
+                words.append(f"{member.name}: {said}")
+    for line in sorted(words, key=_is_consequence):
+        print(line, file=sys.stderr)
     reports = []
     for member in parties:
         path, trace = (folder / f"{member.name}.{kind}" for kind in ("json", "trace"))
@@ -155,7 +160,12 @@ def _outcome(plan: Plan, folder: Path, members: list[_Member], stopped: list[str
             reports.append(json.loads(path.read_text()))
             if trace.exists():
                 reports[-1]["trace"] = json.loads(trace.read_text())["traceEvents"]
-    return Outcome(reports, code)
+    return Outcome(reports, int(any(member.process.returncode for member in parties)))
+
+
+def _is_consequence(words: str) -> bool:
+    """Whether a party only reports that another one has failed: causes are shown first."""
+    return any(mark in words for mark in (" gave up at ", " closed the connection", " has ended its program", "stopped, since"))
 
 
 def check_program(path: Path) -> None:

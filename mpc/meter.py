@@ -1,7 +1,7 @@
 """What a run took: rounds, bytes and seconds by operation; and what it would take on another network."""
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from time import perf_counter, time
 from typing import Any
@@ -21,7 +21,8 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """A link model: every round costs half a round-trip time, bytes leave at the given rate."""
+    """A link model: a round costs half a round-trip time, one with a question to the dealer a whole one; bytes
+    travel at the given rate."""
 
     rtt: float                          # seconds
     rate: float                         # bytes per second
@@ -42,8 +43,10 @@ class Network:
         link = f"{self.rtt * 1e3:g} ms, {self.rate * 8e-6:g} Mbit/s"
         return f"{self.name} ({link})" if self.name else link
 
-    def seconds(self, computing: float, rounds: int, sent: int) -> float:
-        return computing + rounds * self.rtt / 2 + sent / self.rate
+    def seconds(self, used: Mapping[str, Any]) -> float:
+        """What a party's run would take here, from its meter's figures."""
+        return float(used["computing"] + (used["rounds"] + used["asked"]) * self.rtt / 2
+                     + max(used["sent"], used["received"]) / self.rate)
 
 
 @dataclass(slots=True)
@@ -52,6 +55,7 @@ class Meter:
 
     operations: dict[str, Usage] = field(default_factory=dict)
     rounds: int = 0
+    asked: int = 0                                  # rounds in which this party waited for a dealer's answer
     frames: int = 0
     trace: list[dict[str, Any]] | None = None
     started: float = field(default_factory=perf_counter)
@@ -69,8 +73,11 @@ class Meter:
         if self.trace is not None and end - start > 20e-6:
             self._event(label, "computing", start, end, {})
 
-    def exchanged(self, labels: Iterable[str], depth: int) -> None:
+    def exchanged(self, labels: Iterable[str], depth: int, asked: bool) -> None:
         """A batch with messages of these operations was delivered, as round number ``depth``."""
+        if asked and depth > self._deepest.get("", 0):
+            self._deepest[""] = depth
+            self.asked += 1
         self.rounds = max(self.rounds, depth)
         for label in labels:
             if depth > self._deepest.get(label, 0):
@@ -105,6 +112,6 @@ class Meter:
         return sum(u.waiting for u in self.operations.values())
 
     def as_dict(self) -> dict[str, Any]:
-        return {"operations": {k: asdict(u) for k, u in self.operations.items()}, "rounds": self.rounds,
+        return {"operations": {k: asdict(u) for k, u in self.operations.items()}, "rounds": self.rounds, "asked": self.asked,
                 "frames": self.frames, "sent": self.sent, "received": self.received,
                 "computing": self.computing, "waiting": self.waiting, "seconds": perf_counter() - self.started}

@@ -90,7 +90,7 @@ class Party:
         payloads = self._receive(posted)
         end = perf_counter()
         self.meter.waited(posted.labels, start, end, sum(posted.due.values()))
-        self.meter.exchanged(posted.labels, posted.batch.depth)
+        self.meter.exchanged(posted.labels, posted.batch.depth, self.size in posted.due)
         at = dict.fromkeys(payloads, 0)
         inboxes = []
         for task, round_ in zip(posted.batch.tasks, posted.batch.rounds, strict=True):

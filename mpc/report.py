@@ -50,8 +50,8 @@ def show(reports: Sequence[Mapping[str, Any]], networks: Sequence[Network] = (),
     console.print(table)
     console.print("Operations that travel together share rounds, so their rounds add up to more than the run's.", style="dim")
     for network in networks:
-        slowest = max(network.seconds(r["meter"]["computing"], r["meter"]["rounds"], r["meter"]["sent"]) for r in reports)
-        console.print(f"[bold]On {network}[/bold] this run would take {slowest:.2f} s: computing + rounds × RTT/2 + bytes / rate.")
+        slowest = max(network.seconds(r["meter"]) for r in reports)
+        console.print(f"[bold]On {network}[/bold] this run would take {slowest:.2f} s (computing, half an RTT a round, a whole one with the dealer, bytes).")
     console.print(f"[bold]Threat model:[/bold] {first['threat']}")
     console.print(f"[bold]Channels:[/bold] {first['channels']}")
 

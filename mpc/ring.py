@@ -43,9 +43,6 @@ class Ring(ABC):
     @abstractmethod
     def matmul(self, x: NDArray, y: NDArray) -> NDArray: ...
 
-    def sum(self, x: NDArray, axis: Any = None) -> NDArray:
-        return np.asarray(np.add.reduce(x, axis=axis, dtype=self.dtype))
-
     def __call__(self, x: Any) -> RingArray:
         """Integers (of any sign, reduced) as elements of this ring."""
         return RingArray(self, np.asarray(x).astype(self.dtype, casting="unsafe", copy=False))
@@ -101,7 +98,27 @@ class Z2k(Ring):
         return kernels.matmul(x, y)
 
 
-Z64, Z32 = Z2k(64), Z2k(32)
+class PackedBits(Ring):
+    """GF(2)^64: sixty-four bits in a word; addition is exclusive or, multiplication is and."""
+
+    name, bits, itemsize, dtype = "GF(2)^64", 1, 8, np.dtype("<u8")
+
+    def add(self, x: NDArray, y: NDArray) -> NDArray:
+        return np.asarray(np.bitwise_xor(x, y))
+
+    sub = add
+
+    def neg(self, x: NDArray) -> NDArray:
+        return x
+
+    def mul(self, x: NDArray, y: NDArray) -> NDArray:
+        return np.asarray(np.bitwise_and(x, y))
+
+    def matmul(self, x: NDArray, y: NDArray) -> NDArray:
+        raise TypeError("there is no matrix product over packed bits")
+
+
+Z64, Z32, BITS = Z2k(64), Z2k(32), PackedBits()
 RINGS: dict[int, Z2k] = {64: Z64, 32: Z32}
 
 

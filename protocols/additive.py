@@ -10,7 +10,7 @@ Source   Beaver 1991 (products); sharing by pairwise pads is pseudorandom secret
 """
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial, reduce
 from operator import add
 from typing import ClassVar
@@ -74,6 +74,11 @@ class Additive(Suite):
 
     async def random(self, spec: Spec) -> Share:
         return Share(self, (self.seat.own.draw(spec),))
+
+    async def summands(self, x: Share, convert: Callable[[RingArray], RingArray], into: Spec) -> tuple[Share, ...]:
+        """One term per party, its own part, which it shares as an input: no message."""
+        mine = convert(x.parts[0])
+        return tuple([await self.input(p, mine if p == self.seat.rank else None, into) for p in range(self.seat.size)])
 
     async def truncate(self, x: Share, bits: int) -> Share:
         return await elementwise(lambda x: truncation.truncate(self, self.prep, x, bits), x)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from mpc.encoding import INT, Fixed, Kind, numeric
+from mpc.encoding import BOOL, INT, Fixed, Kind, numeric
 from mpc.errors import MpcError
 from mpc.ring import NDArray, Shape
 from mpc.rounds import Task
@@ -109,6 +109,27 @@ class Secret(np.lib.mixins.NDArrayOperatorsMixin):
     def take(self, indices: Any, axis: int | None = None) -> Secret:
         return call(np.take, self, indices, axis)
 
+    def min(self, axis: Any = None, keepdims: bool = False) -> Secret:
+        return call(np.min, self, axis=axis, keepdims=keepdims)
+
+    def max(self, axis: Any = None, keepdims: bool = False) -> Secret:
+        return call(np.max, self, axis=axis, keepdims=keepdims)
+
+    def argmin(self, axis: Any = None, keepdims: bool = False) -> Secret:
+        return call(np.argmin, self, axis=axis, keepdims=keepdims)
+
+    def argmax(self, axis: Any = None, keepdims: bool = False) -> Secret:
+        return call(np.argmax, self, axis=axis, keepdims=keepdims)
+
+    def any(self, axis: Any = None, keepdims: bool = False) -> Secret:
+        return call(np.any, self, axis=axis, keepdims=keepdims)
+
+    def all(self, axis: Any = None, keepdims: bool = False) -> Secret:
+        return call(np.all, self, axis=axis, keepdims=keepdims)
+
+    def clip(self, a_min: Any = None, a_max: Any = None) -> Secret:
+        return call(np.clip, self, a_min, a_max)
+
     def copy(self) -> Secret:
         return self                                 # immutable: there is nothing to protect it from
 
@@ -125,6 +146,16 @@ class Secret(np.lib.mixins.NDArrayOperatorsMixin):
 
     def __iter__(self) -> Iterator[Secret]:
         return (self[i] for i in range(len(self)))
+
+    def __getattr__(self, name: str) -> Any:
+        if hasattr(np.ndarray, name) and not name.startswith("_"):
+            raise NotImplementedError(f"ndarray.{name} on secrets is not available yet")
+        raise AttributeError(f"a secret has no '{name}'")
+
+    def __format__(self, spec: str) -> str:
+        if spec:
+            raise TypeError("a secret cannot be formatted as a number; call .reveal()")
+        return repr(self)
 
     # -- what would leak ---------------------------------------------------------------------------
 
@@ -258,6 +289,8 @@ def rescaled(x: Secret, kind: Kind) -> Secret:
 def common_kind(session: Session, *xs: Any) -> Kind:
     """The kind that secrets and public numbers meet in: the most fractional bits among them."""
     fraction = max(x.kind.fraction for x in xs if isinstance(x, Secret))
+    if all(x.kind == BOOL if isinstance(x, Secret) else numeric(x).dtype.kind == "b" for x in xs):
+        return BOOL
     if fraction == 0 and any(not isinstance(x, Secret) and numeric(x, "a public operand").dtype.kind == "f" for x in xs):
         return session.fixed
     return Fixed(fraction) if fraction else INT

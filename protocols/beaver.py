@@ -2,7 +2,7 @@
 
 For a bilinear map f and shares of uniform a, b and c = f(a, b), open d = x − a and e = y − b. Then
 
-    f(x, y) = f(a + d, b + e) = c + f(d, b) + f(x, e)
+    f(x, y) = f(a + d, b + e) = f(a, b) + f(d, b) + f(a + d, e) = c + f(d, b) + f(x, e)
 
 in which d and e are public and everything else is shared, so that the rest is local.
 
@@ -26,4 +26,4 @@ async def multiply(suite: Suite, prep: Prep, f: Bilinear, x: Share, y: Share) ->
     d, e = await suite.open(x - a, y - b, tag=f.name)
     (c_part,) = await dependent                      # the dealer's word comes with the same round
     c = Share(suite, (c_part,))
-    return c + b.apply(lambda b: f(d, b)) + x.apply(lambda x: f(x, e))
+    return c + b.apply(lambda part: f(d, part)) + x.apply(lambda part: f(part, e))

@@ -94,12 +94,14 @@ def run(names: Sequence[str], *, suite: str | None, parties: int, sizes: str, ru
     try:
         chosen = [int(s) for s in sizes.split(",") if s]
     except ValueError:
-        raise ConfigError(f"--size {sizes}: give whole numbers with commas between them") from None
+        chosen = [0]
+    if any(size < 1 for size in chosen):
+        raise ConfigError(f"--size {sizes}: give whole numbers above 0 with commas between them")
     kind = find(suite, parties)
     lines = []
     for name in names or CASES:
         for size in chosen or CASES[name].sizes:        # fresh processes for each, so that none inherits another's memory
-            plan = launch.Plan(Path(__file__), parties, kind.name, kind.needs_prep, tls=tls, debug=debug, timeout=600, quiet=True)
+            plan = launch.Plan(Path(__file__), parties, kind.name, kind.needs_prep, 64, 16, tls=tls, debug=debug, timeout=600, quiet=True)
             fresh = _launch(plan, {"name": name, "size": size, "runs": runs})
             lines += fresh
             if as_json:

@@ -17,7 +17,7 @@ Source   Araki, Furukawa, Lindell, Nof, Ohara, ePrint 2016/768, section 2 (shari
 """
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import ClassVar
 
 import numpy as np
@@ -119,6 +119,12 @@ class Replicated(Suite):
 
     async def random(self, spec: Spec) -> Share:
         return Share(self, (self._key(self.seat.rank).draw(spec), self._key(self._next).draw(spec)))
+
+    async def summands(self, x: Share, convert: Callable[[RingArray], RingArray], into: Spec) -> tuple[Share, ...]:
+        """Two terms: x_0 + x_1, which party 0 knows and shares, and x_2, which the two others have in common."""
+        known = convert(x.parts[0] + x.parts[1]) if self.seat.rank == 0 else None
+        rest = into.ring.zeros(into.shape) if self.seat.rank == 0 else convert(x.parts[2 - self.seat.rank])
+        return await self.input(0, known, into), self._public(rest, 2)
 
     async def truncate(self, x: Share, bits: int) -> Share:
         return await elementwise(lambda x: _truncate(self, x, bits), x)

@@ -9,6 +9,7 @@ import socket
 import sys
 import threading
 from collections.abc import Callable
+from inspect import iscoroutinefunction
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -23,8 +24,9 @@ from mpc.prg import Stream
 from mpc.seat import take_seat
 from mpc.transport import Transport, tcp
 from mpc.transport.memory import mesh
+from mpc.transport.tls import check_own
 from protocols.prep.dealer import Dealer, DealerFrames, Dealt
-from protocols.session import FUSE, Session
+from protocols.session import FUSE, Session, fraction_bits_of
 from protocols.suite import CHUNK, Suite
 from protocols.suites import find, ring_of
 
@@ -49,7 +51,7 @@ async def sit_down(party: Party, kind: type[Suite], own: Stream) -> Suite:
 class Local(Session):
     """All parties of a session, in this process, moved in lockstep by one thread."""
 
-    def __init__(self, parties: int, suite: str | None, *, ring: int, fraction_bits: int, fuse: int, insecure_seed: int | None) -> None:
+    def __init__(self, parties: int, suite: str | None, *, ring: int, fraction_bits: int | None, fuse: int, insecure_seed: int | None) -> None:
         if parties < 2:
             raise ConfigError(f"a session takes at least 2 parties, not {parties}")
         self._kind, self._seed = find(suite, parties), insecure_seed
@@ -102,11 +104,13 @@ class Local(Session):
         return Stream(hashlib.sha256(str(self._seed).encode()).digest(), f"INSECURE {label}")
 
 
-def local(parties: int = 3, suite: str | None = None, *, ring: int = 64, fraction_bits: int = 16, fuse: int = FUSE,
+def local(parties: int = 3, suite: str | None = None, *, ring: int = 64, fraction_bits: int | None = None, fuse: int = FUSE,
           insecure_seed: int | None = None) -> Local:
     """A session of all parties in this process: for notebooks, tests and cost estimates.
 
-    It protects nothing, since one process holds everything.  With ``insecure_seed`` it is deterministic.
+    It protects nothing, since one process holds everything.  ``ring`` is 64 or 32 bits; floats are shared with
+    ``fraction_bits`` fractional bits (16, or 8 over 32 bits); up to ``fuse`` elements of results wait for company
+    before their round is sent (0: every operation on its own); with ``insecure_seed`` all is deterministic.
     The suite is ``replicated`` for three parties and ``additive`` for any other number, unless named.
     """
     return Local(parties, suite, ring=ring, fraction_bits=fraction_bits, fuse=fuse, insecure_seed=insecure_seed)
@@ -128,8 +132,8 @@ def terms_of(config: Config, program: bytes | None) -> dict[str, Any]:
     terms: dict[str, Any] = {"version": VERSION, "ring": config.ring, "parties": [p.name for p in config.parties]}
     if program is not None:
         suite = suite_of(config).name
-        terms |= {"suite": suite, "fraction_bits": config.fraction_bits, "dealer": config.dealer, "fuse": FUSE,
-                  "chunk": CHUNK, "window": WINDOW, "program": hashlib.sha256(program).hexdigest()}
+        terms |= {"suite": suite, "fraction_bits": fraction_bits_of(config.fraction_bits, ring_of(config.ring)), "dealer": config.dealer, "fuse": FUSE,
+                  "chunk": CHUNK, "window": WINDOW, "program": hashlib.sha256(program).hexdigest()[:32]}
     return terms
 
 
@@ -145,6 +149,8 @@ def join(config: Config, program: bytes, *, listener: socket.socket | None = Non
         raise ConfigError(f"'{config.me}' is the dealer of this session; run 'mpc dealer' with this file")
     if kind.needs_prep and config.dealer is None:
         raise ConfigError(f"the suite '{kind.name}' needs a dealer in this release: add dealer = \"NAME\" to the configuration")
+    if config.tls is not None:
+        check_own(config.tls, config.me)
     names = dict(enumerate(p.name for p in config.parties))
     if config.dealer is not None:
         names[len(config.parties)] = config.dealer
@@ -166,6 +172,8 @@ def serve_dealer(config: Config) -> None:
     if config.rank != n:
         raise ConfigError(f"'{config.me}' is a party of this session, not its dealer; run 'mpc party' with this file")
     ring_of(config.ring)
+    if config.tls is not None:
+        check_own(config.tls, config.me)
     transport = tcp.connect(n, config.parties, tls=config.tls, dealer=config.dealer, timeout=config.timeout)
     try:
         agree(transport, {i: p.name for i, p in enumerate(config.parties)}, terms_of(config, None), _WITH_DEALER)
@@ -202,5 +210,7 @@ def load_program(path: Path) -> tuple[bytes, Callable[[Session], Any]]:
     main = getattr(module, "main", None)
     if not callable(main):
         raise ConfigError(f"{path} has no function main(party); every party runs that")
+    if iscoroutinefunction(main):
+        raise ConfigError(f"main in {path} is async; write it as a plain function: secrets need no await")
     return text, main
 

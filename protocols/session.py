@@ -17,8 +17,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from mpc.encoding import INT, Fixed, Kind, numeric
-from mpc.errors import MpcError, WireError
+from mpc.encoding import BOOL, INT, Fixed, Kind, numeric
+from mpc.errors import ConfigError, MpcError, WireError
 from mpc.party import Party
 from mpc.ring import Z64, NDArray, Ring, RingArray, Shape, Spec
 from mpc.rounds import Flow, Task, exchange
@@ -33,6 +33,7 @@ FUSE = 1 << 16
 
 _MAX_AXES = 16
 _MAX_ELEMENTS = 1 << 31                             # of one array: what a peer's word may make us allocate
+_BOOL_CODE = 256                                     # where fractional bits are announced
 _ANNOUNCED = Spec(Z64, (2 + _MAX_AXES,))
 
 
@@ -40,10 +41,9 @@ class Session:
     """One party's computation with the others; ``party`` in a user's ``main(party)``."""
 
     def __init__(self, parties: Sequence[Party], suites: Sequence[Suite], *, ring: Ring = Z64,
-                 fraction_bits: int = 16, fuse: int = FUSE) -> None:
-        _check_fraction(fraction_bits, ring, least=1)
+                 fraction_bits: int | None = None, fuse: int = FUSE) -> None:
         self.parties, self.suites = tuple(parties), tuple(suites)
-        self.ring, self.fuse, self.fixed = ring, fuse, Fixed(fraction_bits)
+        self.ring, self.fuse, self.fixed = ring, fuse, Fixed(fraction_bits_of(fraction_bits, ring))
         self.id, self.size = parties[0].rank, parties[0].size
         self._waiting, self._made, self._ended = 0, 0, False
 
@@ -88,15 +88,17 @@ class Session:
         return any(p.rank == rank for p in self.parties)
 
     def kind_of(self, values: Any) -> Kind:
-        """How these values are shared unless said otherwise: floats as fixed point, all else as integers."""
-        return self.fixed if numeric(values).dtype.kind == "f" else INT
+        """How these values are shared unless said otherwise: floats as fixed point, integers and truth values as such."""
+        letter = numeric(values).dtype.kind
+        return self.fixed if letter == "f" else BOOL if letter == "b" else INT
 
     def _encode(self, values: Any, kind: Kind | None) -> tuple[Kind, RingArray]:
         if isinstance(values, Secret):
             raise MpcError("this value is secret already")
         array = numeric(values)
         kind = kind or self.kind_of(array)
-        _check_fraction(kind.fraction, self.ring, least=0)
+        if isinstance(kind, Fixed):
+            fraction_bits_of(kind.fraction, self.ring)
         if array.ndim > _MAX_AXES:
             raise MpcError(f"an array of {array.ndim} axes; at most {_MAX_AXES} can be shared")
         return kind, kind.encode(array, self.ring)
@@ -115,7 +117,7 @@ class Session:
         for rank, (array, kind) in own.items():
             if array is not None and kind is not None:
                 shape = array.shape
-                words[rank] = Z64([kind.fraction, len(shape), *shape, *[0] * (_MAX_AXES - len(shape))])
+                words[rank] = Z64([_BOOL_CODE if kind == BOOL else kind.fraction, len(shape), *shape, *[0] * (_MAX_AXES - len(shape))])
 
         async def protocol(suite: Suite) -> dict[int, RingArray]:
             me, others = suite.seat.rank, suite.seat.others
@@ -128,11 +130,11 @@ class Session:
         for rank, array in heard.items():
             fraction, axes, *dims = (int(w) for w in array.data)
             shape = tuple(dims[:axes])
-            if (axes > _MAX_AXES or fraction > self.ring.bits // 2 - 2 or any(dims[axes:])
+            if (axes > _MAX_AXES or (fraction > self.ring.bits // 2 - 2 and fraction != _BOOL_CODE) or any(dims[axes:])
                     or math.prod(max(1, d) for d in shape) > _MAX_ELEMENTS):
                 raise WireError(f"party {rank} announced an array that cannot be shared: more than {_MAX_ELEMENTS} elements, "
                                 "too many axes, or too many fractional bits")
-            said[rank] = shape, Fixed(fraction) if fraction else INT
+            said[rank] = shape, BOOL if fraction == _BOOL_CODE else Fixed(fraction) if fraction else INT
         return said
 
     # -- operations -------------------------------------------------------------------------------
@@ -236,10 +238,14 @@ class Session:
         return f"<session of {self.size} parties, suite {self.suites[0].name}>"
 
 
-def _check_fraction(bits: int, ring: Ring, least: int) -> None:
+def fraction_bits_of(bits: int | None, ring: Ring) -> int:
+    """The fractional bits asked for, if products can have them; a quarter of the ring's unless asked."""
     most = ring.bits // 2 - 2
-    if not least <= bits <= most:
-        raise MpcError(f"fixed point over {ring.name} takes 1 to {most} fractional bits, not {bits}")
+    if bits is None:
+        return ring.bits // 4
+    if not 1 <= bits <= most:
+        raise ConfigError(f"fixed point over {ring.name} takes 1 to {most} fractional bits, not {bits}; set fraction_bits (--fraction-bits)")
+    return bits
 
 
 def _decode(kind: Kind, value: RingArray | None) -> NDArray | None:

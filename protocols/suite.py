@@ -132,9 +132,12 @@ class Suite(ABC):
     async def truncate(self, x: Share, bits: int) -> Share:
         """x / 2^bits for |x| < 2^(k-2), up to one unit in the last place."""
 
-    async def summands(self, x: Share, into: Ring) -> tuple[Share, ...]:
-        """Sharings over ``into`` of terms that add up to x in x's ring."""
-        raise NotImplementedError(f"the suite {self.name} has no conversion between rings yet")
+    @abstractmethod
+    async def summands(self, x: Share, convert: Callable[[RingArray], RingArray], into: Spec) -> tuple[Share, ...]:
+        """Sharings of ``convert(term)`` for terms that add up to x in x's ring, each known to some party.
+
+        ``convert`` is local and may change the ring: arithmetic to boolean and back both follow from it.
+        """
 
     async def check(self) -> None:  # noqa: B027  (a default, not a duty)
         """Verify everything opened so far; a semi-honest scheme has nothing to verify."""

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from protocols.array import Secret, call, structural, unified
-from protocols.ops import linear, products, statistics
+from protocols.ops import comparison, linear, products, statistics
 
 
 def _moves(func: Callable[..., Any]) -> Callable[..., Any]:
@@ -45,18 +45,40 @@ UFUNCS: dict[np.ufunc, Callable[..., Secret]] = {
     np.power: products.power,
     np.float_power: products.power,
     np.square: lambda x: x * x,
+    np.less: comparison.less,
+    np.less_equal: comparison.less_equal,
+    np.greater: comparison.greater,
+    np.greater_equal: comparison.greater_equal,
+    np.equal: comparison.equal,
+    np.not_equal: comparison.not_equal,
+    np.logical_and: comparison.logical_and,
+    np.logical_or: comparison.logical_or,
+    np.logical_xor: comparison.logical_xor,
+    np.logical_not: comparison.logical_not,
+    np.bitwise_and: comparison.bitwise("bitwise_and", comparison.logical_and),
+    np.bitwise_or: comparison.bitwise("bitwise_or", comparison.logical_or),
+    np.bitwise_xor: comparison.bitwise("bitwise_xor", comparison.logical_xor),
+    np.invert: comparison.bitwise("invert", comparison.logical_not),
+    np.minimum: comparison.minimum,
+    np.maximum: comparison.maximum,
+    np.absolute: comparison.absolute,
+    np.sign: comparison.sign,
 }
 
 REDUCTIONS: dict[np.ufunc, Callable[..., Secret]] = {
     np.add: linear.sum_,
     np.multiply: products.prod,
+    np.minimum: comparison.min_,
+    np.maximum: comparison.max_,
+    np.logical_and: comparison.all_,
+    np.logical_or: comparison.any_,
 }
 
 FUNCTIONS: dict[Callable[..., Any], Callable[..., Any]] = {
     **{func: _moves(func) for func in MOVES},
     **{func: _joins(func) for func in JOINS},
     np.append: linear.append,
-    np.where: linear.where,
+    np.where: comparison.where,
     np.diag: linear.diag,
     np.diagflat: lambda v, k=0: linear.diag(call(np.ravel, v), k),
     np.trace: linear.trace,
@@ -67,6 +89,15 @@ FUNCTIONS: dict[Callable[..., Any], Callable[..., Any]] = {
     np.diff: linear.diff,
     np.zeros_like: lambda x: x * 0,
     np.ones_like: lambda x: x * 0 + 1,
+    np.min: comparison.min_,
+    np.max: comparison.max_,
+    np.argmin: comparison.argmin,
+    np.argmax: comparison.argmax,
+    np.ptp: comparison.ptp,
+    np.clip: comparison.clip,
+    np.any: comparison.any_,
+    np.all: comparison.all_,
+    np.count_nonzero: comparison.count_nonzero,
     np.mean: statistics.mean,
     np.var: statistics.var,
     np.average: statistics.average,

@@ -285,7 +285,7 @@ def test_different_rings_and_encodings_are_named(tmp_path, processes, field, val
     configs[1].write_text(f"{field} = {value}\n" + configs[1].read_text())
     program = write(tmp_path, "def main(party):\n    return 1\n")
     for code, _, err in [ended(p) for p in processes.session(configs, program)[:2]]:
-        assert code != 0 and f"another {field}" in err and str(value) in err
+        assert code != 0 and "runs with another" in err and f"{field} (there" in err and str(value) in err
 
 
 def test_programs_that_diverge_in_mid_run(tmp_path):
@@ -351,3 +351,53 @@ def test_no_one_comes(tmp_path):
     start = time.monotonic()
     refused(mpc("party", "examples/average_salary.py", "--config", configs[0]), "hospital-1", "did not join within 2 s")
     assert time.monotonic() - start < 8
+
+
+def test_a_certificate_of_another_is_noticed_before_anybody_is_called(tmp_path):
+    configs = deployment(tmp_path, timeout=30)
+    configs[0].write_text(configs[0].read_text().replace("hospital-0.pem", "hospital-1.pem").replace("hospital-0.key", "hospital-1.key"))
+    start = time.monotonic()
+    refused(mpc("party", "examples/average_salary.py", "--config", configs[0]), "is for hospital-1", 'me = "hospital-0"')
+    assert time.monotonic() - start < 10
+
+
+def test_an_ended_launcher_takes_its_parties_with_it(tmp_path):
+    """However it ends: nobody computes on for a user who has left."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        marks = tmp_path / str(number)
+        marks.mkdir()
+        program = write(tmp_path, f"def main(party):\n    open(f'{marks}/{{party.id}}-{{os.getpid()}}', 'w')\n    time.sleep(60)\n")
+        launcher = subprocess.Popen([*MPC, "run", str(program), "-n", "2"], cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        deadline = time.monotonic() + 20
+        while len(list(marks.iterdir())) < 2 and time.monotonic() < deadline:
+            time.sleep(0.05)
+        launcher.send_signal(number)
+        launcher.wait()
+        pids = [int(mark.name.split("-")[1]) for mark in marks.iterdir()]
+        while any(alive(pid) for pid in pids) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert len(pids) == 2 and not any(alive(pid) for pid in pids)
+
+
+def alive(pid: int) -> bool:
+    try:
+        return "Z" not in Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1]
+    except OSError:
+        return False
+
+
+def test_an_async_main_is_refused(tmp_path):
+    refused(mpc("run", write(tmp_path, "async def main(party):\n    return 1\n"), "-n", 2), "async")
+
+
+def test_a_trace_that_cannot_be_written_is_noticed_before_the_run(tmp_path):
+    program = write(tmp_path, "def main(party):\n    print('ran')\n")
+    done = mpc("run", program, "-n", 2, "--trace", "/nonexistent/trace.json")
+    refused(done, "/nonexistent/trace.json")
+    assert done.stdout == ""
+
+
+def test_causes_come_before_consequences(tmp_path):
+    done = mpc("run", write(tmp_path, "def main(party):\n    party.secret([float('nan')] if party.id else [1.0], owner=1)\n"), "-n", 3)
+    refused(done, "NaN", "program.py, line 6")
+    assert "NaN" in done.stderr.splitlines()[0]

@@ -239,10 +239,15 @@ def test_every_party_and_mode_counts_alike() -> None:
     assert sum(p.meter.received for p in session.parties) >= sum(p.meter.sent for p in session.parties) - 10 * 200
 
 
+def used(computing: float, rounds: int, sent: int, asked: int = 0) -> dict[str, float]:
+    return {"computing": computing, "rounds": rounds, "asked": asked, "sent": sent, "received": 0}
+
+
 def test_estimates_for_other_networks() -> None:
     lan, wan = Network.parse("lan"), Network.parse("wan")
-    assert wan.seconds(0, 10, 0) == pytest.approx(0.25) and lan.seconds(0, 10, 0) < 0.01
-    assert Network.parse("40,8").seconds(1, 2, 1_000_000) == pytest.approx(1 + 0.04 + 1)
+    assert wan.seconds(used(0, 10, 0)) == pytest.approx(0.25) and lan.seconds(used(0, 10, 0)) < 0.01
+    assert Network.parse("40,8").seconds(used(1, 2, 1_000_000)) == pytest.approx(1 + 0.04 + 1)
+    assert wan.seconds(used(0, 10, 0, asked=4)) == pytest.approx(0.35)  # an answer of the dealer takes a whole round trip
     for bad in ("fast", "1,0", "-1,5", "1", "nan,1"):
         with pytest.raises(ValueError):
             Network.parse(bad)

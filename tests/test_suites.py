@@ -151,8 +151,27 @@ STRUCTURE = [
     op("empty", lambda x: x[:0] * x[:0] + 1, A), op("empty sum", lambda x: x[:0].sum(axis=0), A), op("empty matmul", lambda x, y: x[:, :0] @ y[:0], A, A),
     op("empty public product", lambda x: x[:0] * 0.3, A),
 ]
+COMPARISON = [
+    op("<", lambda x, y: x < y, A, A), op("< broadcast", lambda x, y: x < y, A, V), op("< public", lambda x: x < 1, A), op("public <", lambda x: 1 < x, A),  # noqa: SIM300
+    op("<=", lambda x, y: x <= y, A, A), op(">", lambda x, y: x > y, A, A), op(">=", lambda x, y: x >= y, A, A), op(">= itself", lambda x: x >= x * 1, A),
+    op("==", lambda x, y: x == y, A, A), op("== permuted", lambda x: x == x[::-1], A), op("!=", lambda x: x != 2, A), op("== scalars", lambda x: x == x * 1, S),
+    op("np.less", np.less, A, A), op("<, empty", lambda x: x[:0] < 1, A),
+    op("where", lambda x, y: np.where(x < y, x, y), A, A), op("where, public", lambda x: np.where(x > 0, x, -1), A), op("where, all public", lambda x: np.where(x > 0, 3, 7), A),
+    op("where, broadcast", lambda x, y: np.where(y < 1, x, 0), A, V), op("where, truth values", lambda x, y: np.where(x < y, x < 0, y < 0), A, A),
+    op("minimum", np.minimum, A, A), op("maximum", lambda x: np.maximum(x, 0), A), op("clip", lambda x: np.clip(x, -1, 1), A), op("x.clip", lambda x: x.clip(0), A),
+    op("abs", abs, A), op("sign", np.sign, A),
+    *(op(f"{f.__name__} axis={axis}", lambda x, f=f, axis=axis: f(x, axis=axis), B) for axis in (None, 0, -1)
+      for f in (np.min, np.max, np.argmin, np.argmax, np.ptp)),
+    op("min, keepdims", lambda x: np.min(x, axis=1, keepdims=True), B), op("argmax, keepdims", lambda x: x.argmax(keepdims=True), A), op("x.max", lambda x: x.max(), (5,)),
+    op("argmin, ties", lambda x: np.argmin(np.concatenate([x, x]), axis=0), A), op("argmax of one", lambda x: x.argmax(), (1,)), op("minimum.reduce", np.minimum.reduce, A),
+    op("any", lambda x: np.any(x > 0, axis=0), A), op("all", lambda x: np.all(x > -3, axis=1), A), op("any of numbers", np.any, A), op("x.all", lambda x: (x < 99).all(), A),
+    op("count_nonzero", lambda x: np.count_nonzero(x, axis=0), A), op("sum of truth values", lambda x: (x > 0).sum(axis=1), A),
+    op("&", lambda x, y: (x > 0) & (y > 0), A, A), op("|", lambda x, y: (x > 0) | (y > 0), A, A), op("^", lambda x, y: (x > 0) ^ (y > 0), A, A), op("~", lambda x: ~(x > 0), A),
+    op("& public", lambda x: (x > 0) & MASK, A), op("logical_and", np.logical_and, A, A), op("logical_not", np.logical_not, A), op("logical_or public", lambda x: np.logical_or(MASK, x), A),
+    op("times a truth value", lambda x, y: x * (y > 0), A, A), op("truth values are moved", lambda x: np.concatenate([x > 0, x.T.reshape(3, 4) < 0])[::2], A),
+]
 OPERATIONS = [
-    *ARITHMETIC, *PUBLIC_OPERANDS, *PRODUCTS, *REDUCTIONS, *INDEXING, *STRUCTURE,
+    *ARITHMETIC, *COMPARISON, *PUBLIC_OPERANDS, *PRODUCTS, *REDUCTIONS, *INDEXING, *STRUCTURE,
     *(op(f"einsum {text}", lambda *xs, text=text: np.einsum(text, *xs), *shapes, ulps=len(shapes) - 1) for text, shapes in EINSUMS.items()),
 ]
 
@@ -189,11 +208,14 @@ def check(revealed: list[list[np.ndarray]], fraction: int, ulp: float) -> None:
     for i, (operation, mine) in enumerate(zip(OPERATIONS, revealed, strict=True)):
         expected = [np.asarray(e) for e in flat(operation.f(*operands(operation.shapes, fraction, i)))]
         for m, e in zip(mine, expected, strict=True):
-            exact = np.asarray(m).dtype.kind == "i" or not operation.ulps
+            exact = np.asarray(m).dtype.kind in "bi" or not operation.ulps
+            truth = np.asarray(m).dtype.kind == "b"
+            if truth != (e.dtype.kind == "b"):
+                wrong.append(f"{operation.name}: {np.asarray(m).dtype} for {e.dtype}")
             if np.shape(m) != e.shape:
                 wrong.append(f"{operation.name}: shape {np.shape(m)} for {e.shape}")
-            elif e.size and np.abs(m - e).max() > (1e-12 if exact else operation.ulps * ulp * 1.0001):
-                wrong.append(f"{operation.name}: off by {np.abs(m - e).max() / ulp:.3g} ulp")
+            elif e.size and np.abs(m * 1 - e * 1).max() > (1e-12 if exact else operation.ulps * ulp * 1.0001):
+                wrong.append(f"{operation.name}: off by {np.abs(m * 1 - e * 1).max() / ulp:.3g} ulp")
             elif e.dtype.kind in "iu" and np.asarray(m).dtype.kind != "i":
                 wrong.append(f"{operation.name}: {np.asarray(m).dtype} for {e.dtype}")
     assert not wrong, "\n".join(wrong)
@@ -391,12 +413,12 @@ def test_sessions_do_not_mix() -> None:
 
 
 UNSUPPORTED: dict[str, Callable[[Any], Any]] = {
-    "sort": np.sort, "argsort": np.argsort, "argmax": np.argmax, "median": np.median, "unique": np.unique, "linalg.inv": np.linalg.inv, "inv": np.linalg.inv,
-    "fft": np.fft.fft, "convolve": lambda x: np.convolve(x[0], x[0]), "max": np.max, "clip": lambda x: np.clip(x, 0, 1), "histogram": np.histogram,
+    "sort": np.sort, "argsort": np.argsort, "median": np.median, "unique": np.unique, "linalg.inv": np.linalg.inv, "inv": np.linalg.inv,
+    "fft": np.fft.fft, "convolve": lambda x: np.convolve(x[0], x[0]), "histogram": np.histogram,
     "cross": lambda x: np.cross(x, x), "allclose": lambda x: np.allclose(x, x), "nonzero": np.nonzero, "std": np.std, "array_equal": lambda x: np.array_equal(x, x),
-    "less": lambda x: x < 1, "equal": lambda x: x == x[0], "not_equal": lambda x: x != 0, "greater": lambda x: x > 0, "exp": np.exp, "sqrt": np.sqrt, "absolute": abs,
-    "floor_divide": lambda x: x // 2, "remainder": lambda x: x % 2, "bitwise_and": lambda x: x & 1, "left_shift": lambda x: x << 1, "invert": lambda x: ~x,
-    "maximum": lambda x: np.maximum(x, 0), "sign": np.sign, "rint": np.rint, "isnan": np.isnan,
+    "exp": np.exp, "sqrt": np.sqrt, "bitwise_and": lambda x: x & 1,
+    "floor_divide": lambda x: x // 2, "remainder": lambda x: x % 2, "left_shift": lambda x: x << 1, "invert": lambda x: ~x,
+    "rint": np.rint, "isnan": np.isnan,
     "add.accumulate": np.add.accumulate, "add.outer": lambda x: np.add.outer(x, x), "subtract.reduce": np.subtract.reduce,
 }
 
@@ -410,7 +432,7 @@ def test_unsupported_functions_say_their_names(name: str) -> None:
 
 @pytest.mark.parametrize("call", [
     lambda x: x / x, lambda x: 1 / x, lambda x: 2 ** x, lambda x: x ** x, lambda x: x ** -1, lambda x: x ** 0.5, lambda x: x ** np.array([1, 2, 3]),
-    lambda x: np.where(x, x, x), lambda x: np.einsum("ij,jk,kl", x, x, x), lambda x: np.add(x, x, where=np.eye(3) > 0), lambda x: np.sum(x, dtype=float),
+    lambda x: np.einsum("ij,jk,kl", x, x, x), lambda x: np.add(x, x, where=np.eye(3) > 0), lambda x: np.sum(x, dtype=float),
     lambda x: np.sum(x, initial=3), lambda x: np.einsum("...i,i", x, x[0])])
 def test_unsupported_arguments_are_refused(call: Any) -> None:
     s = mpc.local(2)

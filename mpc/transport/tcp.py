@@ -323,7 +323,7 @@ class _Handshakes:
             except OSError:  # gone again, or out of file descriptors: let some time pass
                 yield None, 0, RETRY
                 continue
-            self.resume(self.welcome(sock, f"{address[0]}:{address[1]}", context))
+            self.resume(self.welcome(sock, str(address[0]), context))
 
     def welcome(self, sock: socket.socket, address: str, context: ssl.SSLContext | None) -> _Step:
         """Our side of a connection that somebody made to us."""
@@ -466,9 +466,10 @@ def _listen(peer: Peer) -> socket.socket:
         listener.listen(128)
     except OSError as error:
         listener.close()
-        raise ConfigError(
-            f"cannot listen on {peer.address} ({error.strerror}): stop the program that uses it or choose another port"
-        ) from None
+        advice = "stop the program that uses it or choose another port"
+        if error.errno == errno.EADDRNOTAVAIL:
+            advice = "it is no address of this machine; in your own file, write 0.0.0.0 and the port for yourself"
+        raise ConfigError(f"cannot listen on {peer.address} ({error.strerror}): {advice}") from None
     return listener
 
 

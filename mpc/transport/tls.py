@@ -3,7 +3,10 @@ from __future__ import annotations
 
 import ssl
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
+
+from cryptography import x509
 
 from mpc.errors import ConfigError
 
@@ -54,6 +57,20 @@ class Tls:
     def _encrypted(self) -> str:
         # Without this callback OpenSSL would stop and ask the terminal.
         raise ConfigError(f"{self.key} is encrypted: give an unencrypted key that only you can read (mode 0600)")
+
+
+def check_own(tls: Tls, name: str) -> None:
+    """Notice before anybody is called that the certificate is another party's, or no longer valid."""
+    try:
+        certificate = x509.load_pem_x509_certificate(tls.certificate.read_bytes())
+        own = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value.get_values_for_type(x509.DNSName)
+    except (OSError, ValueError, x509.ExtensionNotFound):
+        raise ConfigError(f"{tls.certificate} is not a certificate with a party's name (mpc certs makes them)") from None
+    if name not in own:
+        raise ConfigError(f"{tls.certificate} is for {', '.join(own) or 'nobody'}, but me = \"{name}\": use {name}'s certificate")
+    if not certificate.not_valid_before_utc <= datetime.now(UTC) <= certificate.not_valid_after_utc:
+        raise ConfigError(f"{tls.certificate} is valid from {certificate.not_valid_before_utc:%Y-%m-%d} to "
+                          f"{certificate.not_valid_after_utc:%Y-%m-%d}: make a new one with mpc certs")
 
 
 def names(socket: ssl.SSLSocket) -> list[str]:

@@ -5,6 +5,7 @@ from typing import Any, cast
 
 import numpy as np
 
+from mpc.encoding import BOOL, INT, Kind
 from mpc.errors import EncodingError
 from mpc.ring import NDArray, RingArray, Shape
 from protocols.array import Secret, call, common_kind, find_session, rescaled, structural, unified
@@ -23,7 +24,7 @@ def _combined(label: str, x: Any, y: Any) -> Secret:
     """x ± y; a public operand is added at one party only."""
     session = find_session((x, y))
     shape = np.broadcast_shapes(np.shape(x), np.shape(y))
-    kind = common_kind(session, x, y)
+    kind = counted(common_kind(session, x, y))
     sign = label == "add"
     if isinstance(x, Secret) and isinstance(y, Secret):
         async def both(suite: Suite, x: Share, y: Share) -> Share:
@@ -42,17 +43,22 @@ def _combined(label: str, x: Any, y: Any) -> Secret:
     return session.spawn(label, with_left, (rescaled(y, kind),), shape, kind, left)
 
 
+def counted(kind: Kind) -> Kind:
+    """Truth values count as the integers 0 and 1 in arithmetic."""
+    return INT if kind == BOOL else kind
+
+
 def negative(x: Secret) -> Secret:
     async def protocol(suite: Suite, x: Share) -> Share:
         return -x
-    return x.session.spawn("negative", protocol, (x,), x.shape, x.kind)
+    return x.session.spawn("negative", protocol, (x,), x.shape, counted(x.kind))
 
 
 def _linear(label: str, f: Any, x: Secret, shape: Shape, public: object = None) -> Secret:
     """A linear map of ndarrays that adds elements up."""
     async def protocol(suite: Suite, x: Share) -> Share:
         return cast(Share, lift(f, x))
-    return x.session.spawn(label, protocol, (x,), shape, x.kind, public)
+    return x.session.spawn(label, protocol, (x,), shape, counted(x.kind), public)
 
 
 def _reduced(shape: Shape, axis: Any, keepdims: bool) -> Shape:
@@ -121,8 +127,6 @@ def append(x: Any, values: Any, axis: int | None = None) -> Secret:
 
 def where(condition: Any, x: Any = None, y: Any = None) -> Secret:
     """Elements of x where a public mask holds, else of y."""
-    if isinstance(condition, Secret):
-        raise NotImplementedError("np.where with a secret condition is not available yet")
     if x is None or y is None:
         raise TypeError("np.where on secrets takes a mask and two arrays")
     mask = np.array(condition)                      # a copy: it is looked at when x and y are there

@@ -28,7 +28,7 @@ import numpy as np
 from mpc.errors import WireError
 from mpc.frames import ABORT, BYE, DATA, HEADER, Header, Link
 from mpc.prg import SEED_BYTES, Stream
-from mpc.ring import RINGS, Z64, Ring, RingArray, Shape, Spec
+from mpc.ring import BITS, RINGS, Z64, Ring, RingArray, Shape, Spec
 from mpc.rounds import Task, exchange, pipeline, spawn
 from mpc.seat import Seat, pack
 from protocols.bilinear import MATMUL, MULTIPLY
@@ -70,7 +70,7 @@ def _decode(request: Sequence[int]) -> tuple[Correlation, bool]:
 
 def _parse(request: Sequence[int]) -> tuple[Correlation, bool]:
     stocked, code, ring_bits, bits, *rest = request
-    ring = RINGS.get(ring_bits)
+    ring = BITS if ring_bits == BITS.bits else RINGS.get(ring_bits)
     shapes = [tuple(rest[at + 1:at + 1 + rest[at]]) if rest[at] <= 8 else None for at in (0, 9)]
     x, y = shapes
     if ring is None or stocked > 1 or x is None or y is None:

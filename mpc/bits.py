@@ -1,0 +1,43 @@
+"""Numbers as bit planes: plane j holds bit j of every number, 64 of them to a word.
+
+A boolean sharing is a sharing over the ring of packed bits; over planes, a carry tree is slicing along the
+first axis, and one AND of words is 64 ANDs of bits.
+"""
+from __future__ import annotations
+
+import numpy as np
+
+from mpc.ring import BITS, NDArray, Ring, RingArray, Spec
+
+#: Fewer numbers than this are transposed by NumPy: the compiler is not worth waking.
+_SMALL = 1 << 13
+
+
+def words_for(n: int) -> int:
+    """Words that hold n bits."""
+    return -(-n // 64)
+
+
+def planes(x: RingArray) -> RingArray:
+    """The bits of n numbers over Z_2^k: k planes of ⌈n/64⌉ words, the last one filled up with zeros."""
+    padded = np.zeros(64 * words_for(x.size), np.uint64)
+    padded[:x.size] = x.data.reshape(-1)
+    return RingArray(BITS, _to_planes(padded)[:x.ring.bits])
+
+
+def planes_spec(x: Spec) -> Spec:
+    return Spec(BITS, (x.ring.bits, words_for(x.size)))
+
+
+def unpacked(bits: RingArray, ring: Ring, n: int) -> RingArray:
+    """One plane of n bits as n numbers, 0 or 1."""
+    flat = np.unpackbits(bits.data.reshape(-1).view(np.uint8), count=n, bitorder="little")
+    return ring(flat)
+
+
+def _to_planes(x: NDArray) -> NDArray:
+    if len(x) >= _SMALL:
+        from mpc import kernels
+        return kernels.to_planes(x)
+    bits = np.unpackbits(x.view(np.uint8).reshape(-1, 8), axis=1, bitorder="little")
+    return np.packbits(np.ascontiguousarray(bits.T), axis=1, bitorder="little").view(np.uint64)
