@@ -81,6 +81,9 @@ CASES: dict[str, Case] = {
     "chain": Case((1,), lambda size: (np.full(size, 3), np.full(size, -5)), _chain, _chain_plain, count=lambda size: 1000),
     "share": Case((1_000_000, 10_000_000), _reals, lambda x, y: x.session.secret(
         _reals(x.size)[0] if x.session.id == 0 else None, owner=0, shape=x.shape, kind=x.kind), lambda x, y: x, tolerance=1e-4),
+    "lt": Case((1_000_000,), _integers, lambda x, y: x < y, lambda x, y: x < y),
+    "eq": Case((1_000_000,), _integers, lambda x, y: x == y, lambda x, y: x == y),
+    "where": Case((1_000_000,), _integers, lambda x, y: np.where(x < y, x, y), np.minimum),
     "open": Case((1_000_000, 10_000_000), _integers, lambda x, y: x.reveal(), lambda x, y: x),
 }
 
@@ -184,7 +187,7 @@ def _measure(party: Session, name: str, case: Case, size: int, runs: int) -> Ite
         median = statistics.median(seconds)
         return {"name": name, "size": size, "seconds": median, "per_second": case.count(size) / median,
                 "bytes_sent_per_party": measured[-1][2], "rounds": measured[-1][1],
-                "verified": bool(np.all(np.abs(value - expected) <= case.tolerance)), "preprocessing": kind,
+                "verified": bool(np.all(np.abs(value * 1 - expected * 1) <= case.tolerance)), "preprocessing": kind,
                 "spread": [min(seconds), max(seconds)], "peak_bytes": max(m[3] for m in measured)}
 
     if not isinstance(prep, Dealt):

@@ -51,7 +51,7 @@ def test_the_readmes_configuration_loads(tmp_path):
     (tmp_path / "party.toml").write_text(text)
     make_authority_and_certificates(["hospital-a"], tmp_path / "certs")
     loaded = config.load(tmp_path / "party.toml")
-    assert loaded.rank == 0 and loaded.dealer == "dealer" and len(loaded.parties) == 3
+    assert loaded.rank == 0 and loaded.dealer is None and len(loaded.parties) == 3
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
