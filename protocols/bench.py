@@ -179,7 +179,7 @@ def _measure(party: Session, name: str, case: Case, size: int, runs: int) -> Ite
     def lines(kind: str, before: Callable[[], None]) -> dict[str, Any]:
         measured = []
         for _ in range(runs):
-            result = None                           # the last run's memory is this one's
+            result: Any = None                      # the last run's memory is this one's
             took, result, *rest = once(before)
             measured.append((took, *rest))
         value = result.reveal() if isinstance(result, Secret) else result
