@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+from conftest import GRID
 
 ROOT = Path(__file__).parent.parent
 MPC = [sys.executable, "-m", "mpc"]
@@ -103,6 +104,16 @@ def test_examples_run_as_processes_over_tls(program, parties, expected):
 def test_examples_run_in_one_process(program):
     done = subprocess.run([sys.executable, f"examples/{program}"], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout and not done.stderr
+
+
+@pytest.mark.parametrize("kind", ["int", "fixed"])
+@pytest.mark.parametrize(("suite", "parties"), GRID)
+def test_every_operation_between_processes_over_tls(suite, parties, kind, monkeypatch):
+    """The third kind of session of the conformance suite."""
+    monkeypatch.setenv("MPC_CONFORMANCE", kind)
+    done = mpc("run", "tests/conformance_program.py", "-n", parties, "--suite", suite)
+    assert done.returncode == 0, done.stderr
+    assert "operations agree with NumPy" in done.stdout and "printed:" not in done.stdout
 
 
 def test_the_data_are_scikit_learns():
