@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from protocols.array import Secret, call, structural, unified
-from protocols.ops import comparison, linear, products, statistics
+from protocols.ops import comparison, linear, products, sorting, statistics
 
 
 def _moves(func: Callable[..., Any]) -> Callable[..., Any]:
@@ -98,6 +98,11 @@ FUNCTIONS: dict[Callable[..., Any], Callable[..., Any]] = {
     np.any: comparison.any_,
     np.all: comparison.all_,
     np.count_nonzero: comparison.count_nonzero,
+    np.sort: sorting.sort,
+    np.argsort: sorting.argsort,
+    np.median: sorting.median,
+    np.quantile: sorting.quantile,
+    np.percentile: sorting.percentile,
     np.mean: statistics.mean,
     np.var: statistics.var,
     np.average: statistics.average,

@@ -162,6 +162,10 @@ COMPARISON = [
     op("abs", abs, A), op("sign", np.sign, A),
     *(op(f"{f.__name__} axis={axis}", lambda x, f=f, axis=axis: f(x, axis=axis), B) for axis in (None, 0, -1)
       for f in (np.min, np.max, np.argmin, np.argmax, np.ptp)),
+    op("sort", np.sort, A), op("sort 0", lambda x: np.sort(x, axis=0), (7, 2)), op("sort None", lambda x: np.sort(x, axis=None), A), op("sort of one", np.sort, (1,)),
+    op("sort, ties", lambda x: np.sort(np.concatenate([x, x, x])), (3,)), op("argsort", lambda x: np.argsort(x, kind="stable"), A),
+    op("argsort 0", lambda x: np.argsort(np.concatenate([x, x]), axis=0, kind="stable"), (3, 2)), op("median", np.median, (7,), ulps=3), op("median 1", lambda x: np.median(x, axis=1), A, ulps=3),
+    op("quantile", lambda x: np.quantile(x, [0, 0.1, 0.5, 1]), (9,), ulps=5), op("percentile", lambda x: np.percentile(x, 30, axis=0, keepdims=True), (6, 2), ulps=5),
     op("min, keepdims", lambda x: np.min(x, axis=1, keepdims=True), B), op("argmax, keepdims", lambda x: x.argmax(keepdims=True), A), op("x.max", lambda x: x.max(), (5,)),
     op("argmin, ties", lambda x: np.argmin(np.concatenate([x, x]), axis=0), A), op("argmax of one", lambda x: x.argmax(), (1,)), op("minimum.reduce", np.minimum.reduce, A),
     op("any", lambda x: np.any(x > 0, axis=0), A), op("all", lambda x: np.all(x > -3, axis=1), A), op("any of numbers", np.any, A), op("x.all", lambda x: (x < 99).all(), A),
@@ -413,7 +417,7 @@ def test_sessions_do_not_mix() -> None:
 
 
 UNSUPPORTED: dict[str, Callable[[Any], Any]] = {
-    "sort": np.sort, "argsort": np.argsort, "median": np.median, "unique": np.unique, "linalg.inv": np.linalg.inv, "inv": np.linalg.inv,
+    "partition": lambda x: np.partition(x, 1), "unique": np.unique, "linalg.inv": np.linalg.inv, "inv": np.linalg.inv,
     "fft": np.fft.fft, "convolve": lambda x: np.convolve(x[0], x[0]), "histogram": np.histogram,
     "cross": lambda x: np.cross(x, x), "allclose": lambda x: np.allclose(x, x), "nonzero": np.nonzero, "std": np.std, "array_equal": lambda x: np.array_equal(x, x),
     "exp": np.exp, "sqrt": np.sqrt, "bitwise_and": lambda x: x & 1,

@@ -30,7 +30,7 @@ import numpy as np
 from mpc.bits import planes, planes_spec, unpacked
 from mpc.encoding import BOOL
 from mpc.ring import BITS, Ring, Shape, Spec
-from protocols.array import Secret, call, constant, find_session, rescaled, unified
+from protocols.array import Secret, call, constant, find_session, rescaled, retyped, unified
 from protocols.bilinear import MULTIPLY
 from protocols.ops import linear, products
 from protocols.suite import Share, Suite, elementwise, lift
@@ -138,11 +138,6 @@ def not_equal(x: Any, y: Any) -> Secret:
 # -- logic -------------------------------------------------------------------------------------------
 
 
-def _as_bool(x: Secret) -> Secret:
-    """The same numbers, known to be 0 or 1."""
-    return Secret(x.session, x.tasks, x.shape, BOOL, x.serial)
-
-
 def truth(x: Any) -> Any:
     """Secrets and public values as truth values: numbers are true unless zero."""
     if isinstance(x, Secret):
@@ -151,21 +146,21 @@ def truth(x: Any) -> Any:
 
 
 def logical_not(x: Any) -> Secret:
-    return _as_bool(linear.subtract(1, truth(x)))
+    return retyped(linear.subtract(1, truth(x)), BOOL)
 
 
 def logical_and(x: Any, y: Any) -> Secret:
-    return _as_bool(products.multiply(truth(x), truth(y)))
+    return retyped(products.multiply(truth(x), truth(y)), BOOL)
 
 
 def logical_or(x: Any, y: Any) -> Secret:
     x, y = truth(x), truth(y)
-    return _as_bool(linear.subtract(linear.add(x, y), products.multiply(x, y)))
+    return retyped(linear.subtract(linear.add(x, y), products.multiply(x, y)), BOOL)
 
 
 def logical_xor(x: Any, y: Any) -> Secret:
     x, y = truth(x), truth(y)
-    return _as_bool(linear.subtract(linear.add(x, y), products.multiply(2, products.multiply(x, y))))
+    return retyped(linear.subtract(linear.add(x, y), products.multiply(2, products.multiply(x, y))), BOOL)
 
 
 def bitwise(name: str, f: Any) -> Any:
@@ -202,7 +197,7 @@ def where(condition: Any, x: Any = None, y: Any = None) -> Secret:
     kinds = [x, y] if isinstance(x, Secret) or isinstance(y, Secret) else [constant(session, x, session.kind_of(x)), y]
     x, y = unified(*kinds)
     chosen = linear.add(y, products.multiply(truth(condition), linear.subtract(x, y)))
-    return _as_bool(chosen) if x.kind == BOOL else chosen
+    return retyped(chosen, BOOL) if x.kind == BOOL else chosen
 
 
 def minimum(x: Any, y: Any) -> Secret:
