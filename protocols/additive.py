@@ -21,7 +21,7 @@ from mpc.ring import RingArray, Spec
 from mpc.rounds import exchange
 from protocols import beaver, truncation
 from protocols.bilinear import Bilinear
-from protocols.prep import Prep
+from protocols.prep import CrossTriple, Prep
 from protocols.suite import Share, Suite, broadcast, elementwise
 from protocols.threat import Cost, Threat
 
@@ -76,9 +76,31 @@ class Additive(Suite):
         return Share(self, (self.seat.own.draw(spec),))
 
     async def summands(self, x: Share, convert: Callable[[RingArray], RingArray], into: Spec) -> tuple[Share, ...]:
-        """One term per party, its own part, which it shares as an input: no message."""
+        """One term per party, its own part, which it shares as an input: no message.
+
+        Of two parties, each keeps its term: (a, 0) and (0, b) are sharings too, and their product is cheaper.
+        """
         mine = convert(x.parts[0])
+        if self.seat.size == 2:
+            zero = into.ring.zeros(into.shape)
+            return (Share(self, (mine,)), Share(self, (zero,)))[::1 if self.seat.rank == 0 else -1]
         return tuple([await self.input(p, mine if p == self.seat.rank else None, into) for p in range(self.seat.size)])
+
+    async def product_of_terms(self, x: Share, y: Share) -> Share:
+        """Beaver's product where party 0 knows x and party 1 knows y: each sends one masked operand, not two.
+
+        With a all party 0's and b all party 1's, open d = x − a and e = y − b:  xy = c + d·b + x·e, of which
+        party 0 has c_0 + x·e and party 1 has c_1 + d·b.  A comparison sends 16 bytes less for it.
+        """
+        if self.seat.size != 2:
+            return await super().product_of_terms(x, y)
+        (a, b), dependent = await self.prep.draw(CrossTriple(x.spec))
+        first = self.seat.rank == 0
+        mine = (x.parts[0] - a) if first else (y.parts[0] - b)
+        inbox = await exchange({1 - self.seat.rank: (mine,)}, {1 - self.seat.rank: (mine.spec,)}, "product of terms")
+        (c,) = await dependent
+        theirs = inbox[1 - self.seat.rank][0]
+        return Share(self, (c + (x.parts[0] * theirs if first else theirs * b),))
 
     async def truncate(self, x: Share, bits: int) -> Share:
         return await elementwise(lambda x: truncation.truncate(self, self.prep, x, bits), x)

@@ -17,7 +17,7 @@ import numpy as np
 from mpc.ring import Ring, RingArray, Shape, Spec
 from mpc.rounds import Flow, exchange, pipeline
 from mpc.seat import Seat
-from protocols.bilinear import Bilinear
+from protocols.bilinear import MULTIPLY, Bilinear
 from protocols.prep import Prep
 from protocols.threat import Cost, Threat
 
@@ -138,6 +138,10 @@ class Suite(ABC):
 
         ``convert`` is local and may change the ring: arithmetic to boolean and back both follow from it.
         """
+
+    async def product_of_terms(self, x: Share, y: Share) -> Share:
+        """x·y, elementwise, for the two terms that ``summands`` gave; suites use who knows them."""
+        return await self.bilinear(MULTIPLY, x, y)
 
     async def check(self) -> None:  # noqa: B027  (a default, not a duty)
         """Verify everything opened so far; a semi-honest scheme has nothing to verify."""

@@ -69,6 +69,18 @@ def test_rounds_of_a_comparison(suite: str, parties: int, rounds: int) -> None:
     assert s.parties[0].meter.rounds - before == rounds         # side by side, they cost the rounds of one
 
 
+@pytest.mark.parametrize(("suite", "parties", "most"), [("additive", 2, 39.2), ("replicated", 3, 47.4)])
+def test_bytes_of_a_comparison(suite: str, parties: int, most: float) -> None:
+    n = 64 * 500
+    s = mpc.local(parties, suite)
+    x = s.secret(np.arange(n))
+    s.sync(x)
+    meter = s.parties[0].meter
+    before, frames = meter.sent, meter.frames
+    s.sync(x < 5)
+    assert (meter.sent - before - 64 * (meter.frames - frames)) / n <= most
+
+
 @given(st.integers(0, 300), st.integers(0, 2**32))
 def test_planes_are_the_bits(n: int, seed: int) -> None:
     x = np.random.default_rng(seed).integers(0, 2**64, n, dtype=np.uint64)

@@ -16,6 +16,7 @@ from mpc.ring import RINGS, Z64, RingArray, Spec
 from mpc.rounds import Message, Recorder, exchange, gather
 from protocols.additive import Additive
 from protocols.bilinear import MATMUL, MULTIPLY
+from protocols.ops.comparison import is_zero, negative
 from protocols.prep import Triple
 from protocols.suite import CHUNK, Share, Suite
 from protocols.suites import SUITES
@@ -37,6 +38,8 @@ OPERATIONS: dict[str, Operation] = {
     "square": lambda suite, x, y: suite.bilinear(MULTIPLY, x, x),
     "matmul": lambda suite, x, y: suite.bilinear(MATMUL, x.reshape((64, 64)), y.reshape((64, 64))),
     "truncate": lambda suite, x, y: suite.truncate(x, 16),
+    "less than zero": lambda suite, x, y: negative(suite, x),
+    "equal to zero": lambda suite, x, y: is_zero(suite, y),
     "chain": chain,
 }
 
@@ -284,7 +287,7 @@ ERRORS: dict[str, Callable[[Any], Any]] = {
     "text": lambda s: s.secret(str(SENTINEL)), "object": lambda s: s.secret([SENTINEL * 10**20]), "ragged": lambda s: s.secret([[SENTINEL], [1, 2]]),
     "shape": lambda s: s.secret([SENTINEL], shape=(2,)), "mix": lambda s: s.secret([SENTINEL] * 2) + s.secret([SENTINEL] * 3), "matmul": lambda s: s.secret([SENTINEL] * 2) @ s.secret([SENTINEL] * 3),
     "bool": lambda s: bool(s.secret(SENTINEL)), "float": lambda s: float(s.secret(SENTINEL)), "array": lambda s: np.asarray(s.secret(SENTINEL)), "index": lambda s: s.secret([SENTINEL])[s.secret(SENTINEL)],
-    "unknown": lambda s: np.sort(s.secret([SENTINEL])), "owner": lambda s: s.secret(SENTINEL, owner=7), "other session": lambda s: s.reveal(mpc.local(2).secret(SENTINEL)),
+    "unknown": lambda s: np.unique(s.secret([SENTINEL])), "owner": lambda s: s.secret(SENTINEL, owner=7), "other session": lambda s: s.reveal(mpc.local(2).secret(SENTINEL)),
     "structured": lambda s: s.secret(np.array([(SENTINEL,)], [("a", "i8")])), "out of bounds": lambda s: s.secret([SENTINEL])[5], "public range": lambda s: s.secret([1.0]) * (SENTINEL * 1e12),
 }
 

@@ -43,14 +43,19 @@ async def both(suite: Suite, x: Share, y: Share) -> Share:
     return await suite.bilinear(MULTIPLY, x, y)
 
 
-async def two_terms(suite: Suite, x: Share) -> tuple[Share, Share]:
-    """Bit planes of two terms that add up to x: carry-save addition until two are left, a round each time."""
+async def two_terms(suite: Suite, x: Share) -> tuple[Share, Share, Share]:
+    """Bit planes of two terms a and b that add up to x, and their AND.
+
+    More than two are reduced by carry-save addition, a round each time.
+    """
     terms = list(await suite.summands(x, planes, planes_spec(x.spec)))
+    if len(terms) == 2:
+        return terms[0], terms[1], await suite.product_of_terms(terms[0], terms[1])
     while len(terms) > 2:
         a, b, c, *rest = terms
         majority = await both(suite, a + b, a + c) + a
         terms = [a + b + c, _doubled(majority), *rest]
-    return terms[0], terms[1]
+    return terms[0], terms[1], await both(suite, terms[0], terms[1])
 
 
 def _doubled(x: Share) -> Share:
@@ -75,9 +80,9 @@ async def carry(suite: Suite, g: Share, p: Share) -> Share:
 async def to_ring(suite: Suite, bits: Share, ring: Ring, shape: Shape) -> Share:
     """One plane of bits as numbers 0 and 1: one product for every term but the first."""
     n = int(np.prod(shape))
-    first, *rest = await suite.summands(bits, lambda t: unpacked(t, ring, n), Spec(ring, (n,)))
+    first, *rest = terms = await suite.summands(bits, lambda t: unpacked(t, ring, n), Spec(ring, (n,)))
     for term in rest:
-        common = await both(suite, first, term)
+        common = await (suite.product_of_terms(first, term) if len(terms) == 2 else both(suite, first, term))
         first = first + term - common - common
     return first.reshape(shape)
 
@@ -85,15 +90,15 @@ async def to_ring(suite: Suite, bits: Share, ring: Ring, shape: Shape) -> Share:
 async def negative(suite: Suite, x: Share) -> Share:
     """1 where x < 0, else 0, in x's ring."""
     top = x.ring.bits - 1
-    a, b = await two_terms(suite, x)
-    sign = a[top] + b[top] + await carry(suite, await both(suite, a[:top], b[:top]), (a + b)[:top])
+    a, b, g = await two_terms(suite, x)
+    sign = a[top] + b[top] + await carry(suite, g[:top], (a + b)[:top])
     return await to_ring(suite, sign, x.ring, x.shape)
 
 
 async def is_zero(suite: Suite, x: Share) -> Share:
     """1 where x = 0, else 0: the sum a + b is zero if and only if a ⊕ b = 2·(a or b), then an AND tree."""
-    a, b = await two_terms(suite, x)
-    different = a + b + _doubled(a + b + await both(suite, a, b))
+    a, b, g = await two_terms(suite, x)
+    different = a + b + _doubled(a + b + g)
     alike = different + suite.constant(BITS(np.full(different.shape, np.uint64(2**64 - 1))))
     while (n := alike.shape[0]) > 1:
         h = n // 2

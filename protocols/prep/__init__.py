@@ -61,6 +61,31 @@ class Triple:
 
 
 @dataclass(frozen=True, slots=True)
+class CrossTriple:
+    """A triple for an elementwise product of what party 0 knows and what party 1 knows: a is all party 0's,
+    b all party 1's, and only c = ab is shared."""
+
+    name: ClassVar[str] = "cross triple"
+    spec: Spec
+
+    @property
+    def ring(self) -> Ring:
+        return self.spec.ring
+
+    @property
+    def free(self) -> tuple[Spec, ...]:
+        return self.spec, self.spec
+
+    @property
+    def dependent(self) -> tuple[Spec, ...]:
+        return (self.spec,)
+
+    def derive(self, *free: RingArray) -> Parts:
+        a, b = free
+        return (a * b,)
+
+
+@dataclass(frozen=True, slots=True)
 class TruncationMask:
     """A uniform mask r over Z_2^k with (r mod 2^(k-1)) >> bits and its top bit.  [EGKRS20, section 5]
 

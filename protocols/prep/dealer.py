@@ -32,7 +32,7 @@ from mpc.ring import BITS, RINGS, Z64, Ring, RingArray, Shape, Spec
 from mpc.rounds import Task, exchange, pipeline, spawn
 from mpc.seat import Seat, pack
 from protocols.bilinear import MATMUL, MULTIPLY
-from protocols.prep import Correlation, Parts, Triple, TruncationMask
+from protocols.prep import Correlation, CrossTriple, Parts, Triple, TruncationMask
 from protocols.threat import Threat
 
 _SEED = Spec(Z64, (SEED_BYTES // 8,))
@@ -50,6 +50,8 @@ def _encode(kind: Correlation, stocked: bool) -> RingArray:
         code, bits, shapes = (1 if kind.f == MULTIPLY else 2), 0, (kind.x.shape, kind.y.shape)
     elif isinstance(kind, TruncationMask):
         code, bits, shapes = 3, kind.bits, (kind.spec.shape, ())
+    elif isinstance(kind, CrossTriple):
+        code, bits, shapes = 4, 0, (kind.spec.shape, ())
     else:
         raise NotImplementedError(f"the dealer does not make: {kind.name}")
     words = [int(stocked), code, kind.ring.bits, bits]
@@ -88,16 +90,21 @@ def _parse(request: Sequence[int]) -> tuple[Correlation, bool]:
         raise WireError("a request to the dealer names shapes that do not fit") from None
     if code == 3 and 0 < bits < ring.bits - 1:
         return TruncationMask(Spec(ring, x), bits), bool(stocked)
+    if code == 4:
+        return CrossTriple(Spec(ring, x)), bool(stocked)
     raise WireError("a request to the dealer names no known correlation")
 
 
 class _Streams:
     """One party's expansion of its seed: one stream for what is made when needed, one for the stock."""
 
-    def __init__(self, seed: bytes) -> None:
+    def __init__(self, seed: bytes, rank: int) -> None:
+        self._rank = rank
         self.of = {stocked: Stream(seed, "stock" if stocked else "live") for stocked in (False, True)}
 
     def free(self, kind: Correlation, stocked: bool) -> Parts:
+        if isinstance(kind, CrossTriple):           # the i-th array is all party i's
+            return tuple(self.of[stocked].draw(s) if i == self._rank else s.ring.zeros(s.shape) for i, s in enumerate(kind.free))
         return tuple(self.of[stocked].draw(s) for s in kind.free)
 
     def dependent(self, kind: Correlation, stocked: bool) -> Parts:
@@ -112,7 +119,7 @@ class Dealer:
         self.size = size
         self.seeds = [source.bytes(SEED_BYTES) for _ in range(size)]
         self.name = source.bytes(_NAME.nbytes)
-        self._streams = [_Streams(s) for s in self.seeds]
+        self._streams = [_Streams(s, rank) for rank, s in enumerate(self.seeds)]
 
     def correction(self, kind: Correlation, stocked: bool) -> Parts:
         """What the last party lacks for the correlation it asks for."""
@@ -218,7 +225,7 @@ class Dealt:
     async def setup(self, seat: Seat) -> None:
         inbox = await exchange(recv={self.size: (_SEED, _NAME)}, tag="seed")
         seed, name = inbox[self.size]
-        self._streams = _Streams(seed.data.tobytes())
+        self._streams = _Streams(seed.data.tobytes(), self.rank)
         seat.bind(name.data.tobytes())              # all parties have the same dealer, in the same session
 
     async def draw(self, kind: Correlation) -> tuple[Parts, Awaitable[Parts]]:
