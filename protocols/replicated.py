@@ -126,6 +126,24 @@ class Replicated(Suite):
         rest = into.ring.zeros(into.shape) if self.seat.rank == 0 else convert(x.parts[2 - self.seat.rank])
         return await self.input(0, known, into), self._public(rest, 2)
 
+    async def product_of_terms(self, x: Share, y: Share) -> Share:
+        """Products of party 0's term x = x_0 + x_1 and the term y that parties 1 and 2 have in common.
+
+        Party 1 knows x_1·y and party 2 knows x_0·y: each masks its product with what it has in common with
+        party 0 and they exchange them.  Two messages instead of three, none from party 0, which sent x.
+        """
+        rank, spec = self.seat.rank, x.spec
+        if rank == 0:
+            s1, s2 = self.seat.pair[1].draw(spec), self.seat.pair[2].draw(spec)
+            await exchange(tag="product of terms")
+            return Share(self, (s2, s1))
+        s, other = self.seat.pair[0].draw(spec), 3 - rank
+        mine, common = (x.parts[0], y.parts[1]) if rank == 1 else (x.parts[1], y.parts[0])
+        masked = mine * common - s
+        inbox = await exchange({other: (masked,)}, {other: (spec,)}, "product of terms")
+        rest = masked + inbox[other][0]
+        return Share(self, (s, rest) if rank == 1 else (rest, s))
+
     async def truncate(self, x: Share, bits: int) -> Share:
         return await elementwise(lambda x: _truncate(self, x, bits), x)
 

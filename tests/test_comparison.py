@@ -69,7 +69,7 @@ def test_rounds_of_a_comparison(suite: str, parties: int, rounds: int) -> None:
     assert s.parties[0].meter.rounds - before == rounds         # side by side, they cost the rounds of one
 
 
-@pytest.mark.parametrize(("suite", "parties", "most"), [("additive", 2, 39.2), ("replicated", 3, 47.4)])
+@pytest.mark.parametrize(("suite", "parties", "most"), [("additive", 2, 39.2), ("replicated", 3, 31.5)])
 def test_bytes_of_a_comparison(suite: str, parties: int, most: float) -> None:
     n = 64 * 500
     s = mpc.local(parties, suite)
