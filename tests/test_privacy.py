@@ -321,3 +321,19 @@ def test_keys_are_shared_by_whom_they_should_be_and_nobody_else() -> None:
     assert all(pairs[i, j] == pairs[j, i] for i, j in pairs)
     assert len({common for _, common, _ in seats}) == 1
     assert len({*pairs.values(), seats[0][1], *(own for _, _, own in seats)}) == 6 + 1 + 4
+
+
+@pytest.mark.parametrize("value", [0, 2**61 - 1])
+@pytest.mark.parametrize("operation", OPERATIONS)
+@pytest.mark.parametrize(("suite", "parties"), [g for g in GRID if g[1] <= 3])
+def test_all_that_arrives_is_uniform_and_nothing_arrives_twice(suite: str, parties: int, operation: str, value: int) -> None:
+    """For every suite and operation, at every party, whatever the inputs are; the same in every run."""
+    x = RINGS[64](np.full(SIZE, value, np.uint64))
+    messages = record(SUITES[suite], parties, parts_of(SUITES[suite], parties, x, x), OPERATIONS[operation], seed=11)
+    for party in range(parties):
+        words = [a.data.reshape(-1).astype(np.uint64) for m in messages if m.receiver == party for a in m.arrays if a.ring.itemsize == 8]
+        if sum(map(len, words)) < 1000:
+            continue
+        everything = np.concatenate(words)
+        assert len(np.unique(everything)) == len(everything)
+        assert stats.chisquare(np.bincount(everything.view(np.uint8), minlength=256)).pvalue > 1e-5
