@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from mpc.rounds import gather as gather
     from mpc.rounds import simulate as simulate
     from protocols.array import Secret as Secret
+    from protocols.ops.sorting import shuffle as shuffle
     from protocols.run import local as local
     from protocols.session import Session as Session
 
@@ -34,7 +35,7 @@ _HOME = {
                      "TransportError", "WireError"), "mpc.errors"),
     **dict.fromkeys(("BOOL", "INT", "Fixed"), "mpc.encoding"),
     **dict.fromkeys(("Message", "Recorder", "exchange", "gather", "simulate"), "mpc.rounds"),
-    "Secret": "protocols.array", "Session": "protocols.session", "local": "protocols.run",
+    "Secret": "protocols.array", "shuffle": "protocols.ops.sorting", "Session": "protocols.session", "local": "protocols.run",
 }
 __all__ = sorted(_HOME)  # noqa: PLE0605
 

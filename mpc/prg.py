@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from mpc.ring import RingArray, Spec
+from mpc.ring import Z64, NDArray, RingArray, Shape, Spec
 
 SEED_BYTES = 32
 _ZEROS = memoryview(bytes(1 << 18))
@@ -57,6 +57,18 @@ class Stream:
         out = bytearray(n)
         self._fill(memoryview(out))
         return bytes(out)
+
+    def permutations(self, shape: Shape) -> NDArray:
+        """Uniform orders of the first axis, one for each column: indices of that shape.
+
+        The order of random words, drawn anew in the rare case that two of a column are equal.
+        """
+        while True:
+            keys = self.draw(Spec(Z64, shape)).data
+            order = np.argsort(keys, axis=0)
+            ranked = np.take_along_axis(keys, order, axis=0)
+            if (ranked[1:] != ranked[:-1]).all():
+                return order
 
     def _fill(self, out: memoryview) -> None:
         for lo in range(0, len(out), len(_ZEROS)):

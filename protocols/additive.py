@@ -22,7 +22,7 @@ from mpc.ring import RingArray, Spec
 from mpc.rounds import exchange
 from protocols import beaver, carries, truncation
 from protocols.bilinear import Bilinear
-from protocols.prep import CrossTriple, Prep
+from protocols.prep import CrossTriple, Permutation, Prep, permuted
 from protocols.suite import Share, Suite, broadcast, elementwise
 from protocols.threat import Cost, Threat
 
@@ -33,7 +33,7 @@ class Additive(Suite):
     name = "additive"
     summary = "additive shares, Beaver triples"
     threat = Threat("semi-honest", "n-1 of n")
-    cites = ("Beaver, CRYPTO 1991", "Cramer, Damgård, Ishai, TCC 2005", "ePrint 2020/338", "ePrint 2025/200")
+    cites = ("Beaver, CRYPTO 1991", "Cramer, Damgård, Ishai, TCC 2005", "ePrint 2020/338", "ePrint 2025/200", "ePrint 2019/1340")
     parties = (2, None)
     needs_prep = True
     prep: Prep
@@ -106,6 +106,24 @@ class Additive(Suite):
         (c,) = await dependent
         theirs = inbox[1 - self.seat.rank][0]
         return Share(self, (c + (x.parts[0] * theirs if first else theirs * b),))
+
+    async def shuffle(self, x: Share) -> Share:
+        """One party after the other puts x in an order of its own; a round and n−1 messages each.  [CGP20]
+
+        The others send it their parts, masked by a; it adds them up, moves them, and all add their parts of π(a).
+        """
+        for owner in range(self.seat.size):
+            (order, a), dependent = await self.prep.draw(Permutation(x.spec, owner))
+            mine = x.parts[0]
+            if self.seat.rank != owner:
+                await exchange({owner: (mine - a,)}, tag="shuffle")
+                (part,) = await dependent
+            else:
+                inbox = await exchange(recv=dict.fromkeys(self.seat.others, (x.spec,)), tag="shuffle")
+                (part,) = await dependent
+                part = part + permuted(reduce(add, (i[0] for i in inbox.values()), mine), order.data)
+            x = Share(self, (part,))
+        return x
 
     async def signs(self, x: Share) -> tuple[Share, Share]:
         return await carries.signs(self, x)

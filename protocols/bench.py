@@ -84,7 +84,7 @@ CASES: dict[str, Case] = {
     "lt": Case((1_000_000,), _integers, lambda x, y: x < y, lambda x, y: x < y),
     "eq": Case((1_000_000,), _integers, lambda x, y: x == y, lambda x, y: x == y),
     "where": Case((1_000_000,), _integers, lambda x, y: np.where(x < y, x, y), np.minimum),
-    "sort": Case((10_000,), lambda size: (_integers(size)[1],), np.sort, np.sort),
+    "sort": Case((10_000, 1_000_000), lambda size: (_integers(size)[1],), np.sort, np.sort),
     "open": Case((1_000_000, 10_000_000), _integers, lambda x, y: x.reveal(), lambda x, y: x),
 }
 

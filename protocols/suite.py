@@ -144,6 +144,10 @@ class Suite(ABC):
         return await self.bilinear(MULTIPLY, x, y)
 
     @abstractmethod
+    async def shuffle(self, x: Share) -> Share:
+        """x of shape (c, n, m) with the n in an order that nobody knows: one for each of the m, the same for all c."""
+
+    @abstractmethod
     async def signs(self, x: Share) -> tuple[Share, Share]:
         """Planes over packed bits that generate and propagate a carry (``protocols/carries.py``): its sign is the carry out of the last."""
 

@@ -100,6 +100,7 @@ FUNCTIONS: dict[Callable[..., Any], Callable[..., Any]] = {
     np.count_nonzero: comparison.count_nonzero,
     np.sort: sorting.sort,
     np.argsort: sorting.argsort,
+    np.lexsort: sorting.lexsort,
     np.median: sorting.median,
     np.quantile: sorting.quantile,
     np.percentile: sorting.percentile,

@@ -41,6 +41,7 @@ OPERATIONS: dict[str, Operation] = {
     "truncate": lambda suite, x, y: suite.truncate(x, 16),
     "less than zero": lambda suite, x, y: negative(suite, x),
     "equal to zero": lambda suite, x, y: is_zero(suite, y),
+    "shuffle": lambda suite, x, y: suite.shuffle(x.reshape((2, SIZE // 4, 2))),
     "chain": chain,
 }
 

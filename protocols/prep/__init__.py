@@ -2,6 +2,8 @@
 
 A ``Correlation`` says which random arrays are shared and how the dependent ones follow from the free
 ones.  A ``Prep`` serves shares of it.  ``protocols/prep/dealer.py`` is the source in this release.
+
+[Bea91] Beaver, CRYPTO 1991.  [EGKRS20] ePrint 2020/338.  [CGP20] Chase, Ghosh, Poburinnaya, ePrint 2019/1340.
 """
 from __future__ import annotations
 
@@ -9,7 +11,9 @@ from collections.abc import Awaitable
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
-from mpc.ring import Z32, Ring, RingArray, Spec
+import numpy as np
+
+from mpc.ring import Z32, Z64, NDArray, Ring, RingArray, Spec
 from mpc.seat import Seat
 from protocols.bilinear import Bilinear
 from protocols.threat import Threat
@@ -114,6 +118,41 @@ class TruncationMask:
         top = self.dependent[1].ring
         high = (r.data & word((1 << (k - 1)) - 1)) >> word(self.bits)
         return RingArray(self.ring, high), top(r.data >> word(k - 1))
+
+
+@dataclass(frozen=True, slots=True)
+class Permutation:
+    """Orders π that the owner alone knows, an array a that the others share, and shares of π(a).  [CGP20, section 3]
+
+    Arrays have the shape (c, n, m): π has an order of the n for each of the m, the same for all c.
+    """
+
+    name: ClassVar[str] = "permutation"
+    spec: Spec
+    owner: int
+
+    @property
+    def ring(self) -> Ring:
+        return self.spec.ring
+
+    @property
+    def free(self) -> tuple[Spec, ...]:
+        return Spec(Z64, self.spec.shape[1:]), self.spec
+
+    @property
+    def dependent(self) -> tuple[Spec, ...]:
+        return (self.spec,)
+
+    def derive(self, *free: RingArray) -> Parts:
+        order, a = free
+        return (permuted(a, order.data),)
+
+
+def permuted(x: RingArray, order: NDArray) -> RingArray:
+    """x of shape (c, n, m) in the orders (n, m)."""
+    if order.shape[1:] == (1,):
+        return x[:, order[:, 0].astype(np.intp)]
+    return x.map(lambda data: np.take_along_axis(data, order[None].astype(np.intp), axis=1))
 
 
 class Prep(Protocol):

@@ -11,7 +11,8 @@ and gets the correction that makes everybody's shares add up.
 Threat   semi-honest dealer that colludes with no party: it could compute every secret from what the
          parties open to each other, and it sees none of that.  It learns the shapes.
 Cost     to the last party: one ring element per element of f(a, b); 8 bytes per elementwise triple over
-         Z_2^64, 8·m·n per m×k×n matrix triple, 12 per truncation (16 from 32 bits on).  To others: nothing.
+         Z_2^64, 8·m·n per m×k×n matrix triple, 12 per truncation (16 from 32 bits on; between two parties 4 and 8),
+         8 per element and party in a shuffle.  To others: nothing.
          The answer travels in the round that opens the masked operands, so it adds no round.
 Source   Beaver 1991 for the triples; seeds with one correction: Boyle et al., ePrint 2019/448, section 1.
 """
@@ -32,7 +33,7 @@ from mpc.ring import BITS, RINGS, Z64, Ring, RingArray, Shape, Spec
 from mpc.rounds import Task, exchange, pipeline, spawn
 from mpc.seat import Seat, pack
 from protocols.bilinear import MATMUL, MULTIPLY
-from protocols.prep import Correlation, CrossTriple, Parts, Triple, TruncationMask
+from protocols.prep import Correlation, CrossTriple, Parts, Permutation, Triple, TruncationMask
 from protocols.threat import Threat
 
 _SEED = Spec(Z64, (SEED_BYTES // 8,))
@@ -52,6 +53,8 @@ def _encode(kind: Correlation, stocked: bool) -> RingArray:
         code, bits, shapes = 3, kind.bits, (kind.spec.shape, ())
     elif isinstance(kind, CrossTriple):
         code, bits, shapes = 4, 0, (kind.spec.shape, ())
+    elif isinstance(kind, Permutation):
+        code, bits, shapes = 5, kind.owner, (kind.spec.shape, ())
     else:
         raise NotImplementedError(f"the dealer does not make: {kind.name}")
     words = [int(stocked), code, kind.ring.bits, bits]
@@ -92,6 +95,8 @@ def _parse(request: Sequence[int]) -> tuple[Correlation, bool]:
         return TruncationMask(Spec(ring, x), bits), bool(stocked)
     if code == 4:
         return CrossTriple(Spec(ring, x)), bool(stocked)
+    if code == 5 and len(x) == 3:
+        return Permutation(Spec(ring, x), bits), bool(stocked)
     raise WireError("a request to the dealer names no known correlation")
 
 
@@ -105,6 +110,11 @@ class _Streams:
     def free(self, kind: Correlation, stocked: bool) -> Parts:
         if isinstance(kind, CrossTriple):           # the i-th array is all party i's
             return tuple(self.of[stocked].draw(s) if i == self._rank else s.ring.zeros(s.shape) for i, s in enumerate(kind.free))
+        if isinstance(kind, Permutation):
+            order, a = kind.free
+            if self._rank == kind.owner:
+                return order.ring(self.of[stocked].permutations(order.shape)), a.ring.zeros(a.shape)
+            return order.ring.zeros(order.shape), self.of[stocked].draw(a)
         return tuple(self.of[stocked].draw(s) for s in kind.free)
 
     def dependent(self, kind: Correlation, stocked: bool) -> Parts:
