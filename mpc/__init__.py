@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from mpc.errors import HandshakeError as HandshakeError
     from mpc.errors import MpcError as MpcError
     from mpc.errors import PartyLost as PartyLost
+    from mpc.errors import RangeError as RangeError
     from mpc.errors import TransportError as TransportError
     from mpc.errors import WireError as WireError
     from mpc.rounds import Message as Message
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
 _HOME = {
     **dict.fromkeys(("ConfigError", "DesyncError", "EncodingError", "HandshakeError", "MpcError", "PartyLost",
-                     "TransportError", "WireError"), "mpc.errors"),
+                     "RangeError", "TransportError", "WireError"), "mpc.errors"),
     **dict.fromkeys(("BOOL", "INT", "Fixed"), "mpc.encoding"),
     **dict.fromkeys(("Message", "Recorder", "exchange", "gather", "simulate"), "mpc.rounds"),
     "Secret": "protocols.array", "shuffle": "protocols.ops.sorting", "Session": "protocols.session", "local": "protocols.run",

@@ -247,7 +247,7 @@ def suites(debug: bool) -> None:
 def bench(names: tuple[str, ...], suite: str | None, parties: int, sizes: str, runs: int, tls: bool, as_json: bool, debug: bool) -> None:
     """Measure operations with all parties as processes on this machine.
 
-    NAMES are among mul fxmul matmul chain share lt eq where sort open; all by default.
+    NAMES are among mul fxmul matmul chain share lt eq where sort mlp open; all by default.
     """
     from protocols import bench as benchmarks
     benchmarks.run(names, suite=suite, parties=parties, sizes=sizes, runs=runs, tls=tls, as_json=as_json, debug=debug)

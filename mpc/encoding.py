@@ -79,14 +79,15 @@ class Fixed:
         limit = ring.bits - 2 - self.fraction
         if array.dtype.kind == "f" and not np.isfinite(array).all():
             raise EncodingError("NaN or infinity cannot be shared; remove or replace such values first")
-        if array.size and not (float(array.max()) < 2.0 ** limit and float(array.min()) > -(2.0 ** limit)):
+        whole = array.dtype.kind in "biu"
+        with np.errstate(over="ignore"):             # what overflows is out of range
+            scaled = array if whole else np.asarray(np.rint(array * np.float64(2.0 ** self.fraction)))
+        most = 2.0 ** (limit if whole else ring.bits - 2)
+        if array.size and not (float(scaled.max()) < most and float(scaled.min()) > -most):    # rounding can reach it
             raise EncodingError(
                 f"a value lies outside ±2^{limit}, the range of fixed point with {self.fraction} fractional bits "
                 f"over {ring.name}; scale the data or choose fewer fractional bits")
-        if array.dtype.kind in "biu":
-            return RingArray(ring, ring(array).data << ring.dtype.type(self.fraction))
-        scaled = array * np.float64(2.0 ** self.fraction)
-        return ring(np.rint(scaled, out=scaled if isinstance(scaled, np.ndarray) else None).astype(np.int64))
+        return RingArray(ring, ring(array).data << ring.dtype.type(self.fraction)) if whole else ring(scaled.astype(np.int64))
 
     def decode(self, x: RingArray) -> NDArray:
         return x.data.view(f"<i{x.ring.itemsize}") * np.float64(2.0 ** -self.fraction)

@@ -2,6 +2,7 @@
 
 MpcError
 ├── EncodingError       a value, dtype or shape that cannot be shared (also a ValueError)
+├── RangeError          a value left its range in a session that checks (also an ArithmeticError)
 ├── ConfigError         a configuration file, certificate or command-line value is wrong
 ├── TransportError      bytes do not get through
 │   ├── PartyLost       a peer is gone, silent, or gave up
@@ -19,6 +20,10 @@ class MpcError(Exception):
 
 class EncodingError(MpcError, ValueError):
     """A value does not fit the encoding: range, NaN, dtype."""
+
+
+class RangeError(MpcError, ArithmeticError):
+    """In a local session with ``check=True``: an operation's result, or a value inside it, does not fit."""
 
 
 class ConfigError(MpcError):

@@ -7,6 +7,7 @@ an array: ring and shape, hence the number of bytes.  Mixing rings is a ``TypeEr
 from __future__ import annotations
 
 import math
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,8 +21,8 @@ from mpc.errors import WireError
 NDArray = npt.NDArray[Any]
 Shape = tuple[int, ...]
 
-#: Matrix products with fewer word products than this are left to NumPy: the compiler is not worth waking.
-_SMALL_MATMUL = 1 << 22
+#: Matrix products with fewer word products than this are left to NumPy: the compiler is not worth waking, or calling.
+_SMALL_MATMUL, _SMALL_ONCE_AWAKE = 1 << 22, 1 << 14
 
 
 class Ring(ABC):
@@ -88,10 +89,11 @@ class Z2k(Ring):
 
     def matmul(self, x: NDArray, y: NDArray) -> NDArray:
         rows = x.size // max(1, x.shape[-1])
-        if x.ndim != 2 or y.ndim != 2 or rows * y.size < _SMALL_MATMUL:
+        small = _SMALL_ONCE_AWAKE if "mpc.kernels" in sys.modules else _SMALL_MATMUL
+        if x.ndim != 2 or y.ndim != 2 or rows * y.size < small:
             if x.ndim > 2 and y.ndim == 2:      # a stack of matrices times one: a single tall product
                 return self.matmul(x.reshape(-1, x.shape[-1]), y).reshape(*x.shape[:-1], y.shape[-1])
-            if x.ndim > 2 and y.ndim == x.ndim and x.shape[:-2] == y.shape[:-2] and x.shape[-2] * y[0].size > _SMALL_MATMUL:
+            if x.ndim > 2 and y.ndim == x.ndim and x.shape[:-2] == y.shape[:-2] and x.shape[-2] * y[0].size > small:
                 return np.stack([self.matmul(a, b) for a, b in zip(x, y, strict=True)])
             return np.asarray(np.matmul(x, y))
         from mpc import kernels

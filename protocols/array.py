@@ -206,7 +206,7 @@ class Secret(np.lib.mixins.NDArrayOperatorsMixin):
             raise TypeError(f"{name}: secrets are immutable; there is no out= (and no in-place operator on an ndarray)")
         if method == "reduce" and ufunc in REDUCTIONS:
             kwargs.setdefault("axis", 0)
-            return REDUCTIONS[ufunc](*inputs, **kwargs)
+            return self._witnessed(f"{name}.reduce", ufunc.reduce, REDUCTIONS[ufunc](*inputs, **kwargs), inputs, kwargs)
         if method == "outer" and ufunc is np.multiply:
             return np.outer(*inputs).reshape(np.shape(inputs[0]) + np.shape(inputs[1]))
         make = UFUNCS.get(ufunc) if method == "__call__" else None
@@ -214,7 +214,7 @@ class Secret(np.lib.mixins.NDArrayOperatorsMixin):
             raise NotImplementedError(f"{name}{'' if method == '__call__' else '.' + method} on secrets is not available yet")
         if kwargs:
             raise NotImplementedError(f"{name} on secrets takes no {', '.join(kwargs)}=")
-        return make(*inputs)
+        return self._witnessed(name, ufunc, make(*inputs), inputs, {})
 
     def __array_function__(self, func: Callable[..., Any], types: Any, args: Any, kwargs: Any) -> Any:
         from protocols.tables import FUNCTIONS
@@ -222,12 +222,19 @@ class Secret(np.lib.mixins.NDArrayOperatorsMixin):
         if make is None:
             raise NotImplementedError(f"np.{func.__name__} on secrets is not available yet")
         try:
-            return make(*args, **kwargs)
+            return self._witnessed(f"np.{func.__name__}", func, make(*args, **kwargs), args, kwargs)
         except TypeError as error:
             if "unexpected keyword argument" in str(error):
                 option = str(error).split("'")[1]
                 raise NotImplementedError(f"np.{func.__name__} on secrets takes no {option}=") from None
             raise
+
+
+    def _witnessed(self, name: str, func: Callable[..., Any], made: Any, args: Any, kwargs: Any) -> Any:
+        if self.session.check:
+            from protocols.witness import examine
+            examine(name, func, made, args, kwargs)
+        return made
 
 
 def call(func: Callable[..., Any], *args: Any, **kwargs: Any) -> Secret:

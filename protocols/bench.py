@@ -74,6 +74,20 @@ def _chain_plain(x: NDArray, y: NDArray) -> NDArray:
     return x
 
 
+def _mlp_inputs(batch: int) -> tuple[NDArray, ...]:
+    """An image of 784 numbers in [0, 1] for each of a batch, and the weights of three layers."""
+    def waves(*shape: int) -> NDArray:
+        return np.asarray(np.sin(np.arange(1.0, 1 + np.prod(shape)) ** 1.5).reshape(shape))
+    layers = [a for m, n in ((784, 128), (128, 128), (128, 10)) for a in (waves(m, n) / np.sqrt(m), waves(n) / 10)]
+    return np.abs(waves(batch, 784)), *layers
+
+
+def _mlp(x: Any, w1: Any, b1: Any, w2: Any, b2: Any, w3: Any, b3: Any) -> Any:
+    for w, b in ((w1, b1), (w2, b2)):
+        x = np.maximum(x @ w + b, 0)
+    return x @ w3 + b3
+
+
 CASES: dict[str, Case] = {
     "mul": Case((1_000_000, 10_000_000), _integers, lambda x, y: x * y, lambda x, y: x * y),
     "fxmul": Case((1_000_000, 10_000_000), _reals, lambda x, y: x * y, lambda x, y: x * y, tolerance=0.02),
@@ -85,6 +99,7 @@ CASES: dict[str, Case] = {
     "eq": Case((1_000_000,), _integers, lambda x, y: x == y, lambda x, y: x == y),
     "where": Case((1_000_000,), _integers, lambda x, y: np.where(x < y, x, y), np.minimum),
     "sort": Case((10_000, 1_000_000), lambda size: (_integers(size)[1],), np.sort, np.sort),
+    "mlp": Case((1, 128), _mlp_inputs, _mlp, _mlp, tolerance=0.005),
     "open": Case((1_000_000, 10_000_000), _integers, lambda x, y: x.reveal(), lambda x, y: x),
 }
 

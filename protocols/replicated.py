@@ -45,8 +45,8 @@ class Replicated(Suite):
         "open": Cost(1, lambda n, ring: 3, "1 element"),
         "multiply": Cost(1, lambda n, ring: 3, "1 element"),
         "matmul": Cost(1, lambda n, ring: 3, "1 element per element of the result"),
-        "truncate": Cost(2, lambda n, ring: 2.5 if ring.bits == 64 else 4, "12 bytes one party, 4 bytes the others"),
-        "multiply and truncate": Cost(2, lambda n, ring: 4.5 if ring.bits == 64 else 6, "12 bytes"),
+        "truncate": Cost(2, lambda n, ring: 2.5 if ring.bits == 64 else 4, "12 bytes one party, 4 bytes the others (by more than 32 bits 16 and 8)"),
+        "multiply and truncate": Cost(2, lambda n, ring: 4.5 if ring.bits == 64 else 6, "12 bytes (by more than 32 bits 16)"),
     }
     _turns = -1
 

@@ -105,15 +105,19 @@ class Local(Session):
 
 
 def local(parties: int = 3, suite: str | None = None, *, ring: int = 64, fraction_bits: int | None = None, fuse: int = FUSE,
-          insecure_seed: int | None = None) -> Local:
+          insecure_seed: int | None = None, check: bool = False) -> Local:
     """A session of all parties in this process: for notebooks, tests and cost estimates.
 
     It protects nothing, since one process holds everything.  ``ring`` is 64 or 32 bits; floats are shared with
     ``fraction_bits`` fractional bits (16, or 8 over 32 bits); up to ``fuse`` elements of results wait for company
-    before their round is sent (0: every operation on its own); with ``insecure_seed`` all is deterministic.
+    before their round is sent (0: every operation on its own); with ``insecure_seed`` all is deterministic.  With
+    ``check`` every operation is done once more in the clear, and a value that leaves its range raises ``RangeError``,
+    which names the operation and the line; for debugging.
     The suite is ``replicated`` for three parties and ``additive`` for any other number, unless named.
     """
-    return Local(parties, suite, ring=ring, fraction_bits=fraction_bits, fuse=fuse, insecure_seed=insecure_seed)
+    session = Local(parties, suite, ring=ring, fraction_bits=fraction_bits, fuse=fuse, insecure_seed=insecure_seed)
+    session.check = check
+    return session
 
 
 # -- one party of a networked session ----------------------------------------------------------------

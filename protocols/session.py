@@ -45,6 +45,7 @@ class Session:
         self.parties, self.suites = tuple(parties), tuple(suites)
         self.ring, self.fuse, self.fixed = ring, fuse, Fixed(fraction_bits_of(fraction_bits, ring))
         self.id, self.size = parties[0].rank, parties[0].size
+        self.check = False                          # do every operation once more in the clear; see ``run.local``
         self._waiting, self._made, self._ended = 0, 0, False
 
     # -- in ---------------------------------------------------------------------------------------

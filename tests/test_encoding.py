@@ -30,7 +30,7 @@ def test_integers_round_trip(ring: Ring, data: st.DataObject) -> None:
 
 @given(rings, st.integers(1, 29), st.data())
 def test_fixed_point_is_right_to_half_a_unit(ring: Ring, fraction: int, data: st.DataObject) -> None:
-    limit = 2.0**(ring.bits - 2 - fraction)
+    limit = 2.0**(ring.bits - 2 - fraction) - 2.0**-(fraction + 1)       # from here on it is rounded to the end of the range
     reals = st.floats(-limit, limit, exclude_min=True, exclude_max=True, allow_nan=False)
     values = data.draw(hnp.arrays(np.float64, hnp.array_shapes(min_dims=0, max_dims=2, min_side=0), elements=reals))
     kind = Fixed(fraction)
@@ -70,7 +70,7 @@ def test_integer_limits(ring: Ring) -> None:
 @pytest.mark.parametrize("fraction", [1, 8, 13])
 def test_fixed_point_limits(ring: Ring, fraction: int) -> None:
     """Just inside ±2^(k-2-f) is accepted, the limit itself refused with its name."""
-    limit = 2.0**(ring.bits - 2 - fraction)
+    limit = 2.0**(ring.bits - 2 - fraction) - 2.0**-(fraction + 1)       # from here on it is rounded to the end of the range
     kind = Fixed(fraction)
     for sign in (1, -1):
         inside = sign * (limit - 2.0**-fraction if ring.bits == 32 else np.nextafter(limit, 0))
@@ -139,3 +139,10 @@ def test_scalars_stay_scalars_and_inputs_stay_unchanged() -> None:
 def test_kinds_are_values() -> None:
     assert Fixed(8) == Fixed(8) != Fixed(9) and Int() == INT and str(INT) == "int" and str(Fixed(8)) == "fixed(8)"
     assert INT.fraction == 0
+
+
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_a_value_that_rounds_to_the_end_of_the_range_is_refused(sign: int) -> None:
+    with pytest.raises(EncodingError, match="range"):
+        Fixed(8).encode(sign * (2.0**22 - 2.0**-10), Z32)
+    assert Fixed(8).encode(sign * (2.0**22 - 2.0**-8), Z32).shape == ()

@@ -139,7 +139,7 @@ def argsort(x: Secret, axis: int | None = -1, kind: str | None = None, stable: b
     return _arranged([x], axis)[-1]
 
 
-def lexsort(keys: Any, axis: int | None = -1) -> Secret:
+def lexsort(keys: Any, axis: int = -1) -> Secret:
     """The positions that would sort by several keys, the last one first, as NumPy's; a tuple of secrets and arrays."""
     return _arranged(unified(*keys)[::-1], axis)[-1]
 
