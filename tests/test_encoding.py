@@ -70,7 +70,7 @@ def test_integer_limits(ring: Ring) -> None:
 @pytest.mark.parametrize("fraction", [1, 8, 13])
 def test_fixed_point_limits(ring: Ring, fraction: int) -> None:
     """Just inside ±2^(k-2-f) is accepted, the limit itself refused with its name."""
-    limit = 2.0**(ring.bits - 2 - fraction) - 2.0**-(fraction + 1)       # from here on it is rounded to the end of the range
+    limit = 2.0**(ring.bits - 2 - fraction)
     kind = Fixed(fraction)
     for sign in (1, -1):
         inside = sign * (limit - 2.0**-fraction if ring.bits == 32 else np.nextafter(limit, 0))
