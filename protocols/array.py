@@ -130,6 +130,9 @@ class Secret(np.lib.mixins.NDArrayOperatorsMixin):
     def clip(self, a_min: Any = None, a_max: Any = None) -> Secret:
         return call(np.clip, self, a_min, a_max)
 
+    def round(self, decimals: int = 0) -> Secret:
+        return call(np.round, self, decimals)
+
     def copy(self) -> Secret:
         return self                                 # immutable: there is nothing to protect it from
 

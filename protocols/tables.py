@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from protocols.array import Secret, call, structural, unified
-from protocols.ops import comparison, linear, products, sorting, statistics
+from protocols.ops import bitwise, comparison, linear, products, sorting, statistics
 
 
 def _moves(func: Callable[..., Any]) -> Callable[..., Any]:
@@ -34,7 +34,7 @@ MOVES = (np.reshape, np.ravel, np.transpose, np.swapaxes, np.moveaxis, np.rollax
          np.atleast_3d, np.copy, np.resize, np.matrix_transpose)
 JOINS = (np.concatenate, np.stack, np.hstack, np.vstack, np.dstack, np.column_stack)
 
-UFUNCS: dict[np.ufunc, Callable[..., Secret]] = {
+UFUNCS: dict[np.ufunc, Callable[..., Any]] = {
     np.add: linear.add,
     np.subtract: linear.subtract,
     np.negative: linear.negative,
@@ -55,13 +55,23 @@ UFUNCS: dict[np.ufunc, Callable[..., Secret]] = {
     np.logical_or: comparison.logical_or,
     np.logical_xor: comparison.logical_xor,
     np.logical_not: comparison.logical_not,
-    np.bitwise_and: comparison.bitwise("bitwise_and", comparison.logical_and),
-    np.bitwise_or: comparison.bitwise("bitwise_or", comparison.logical_or),
-    np.bitwise_xor: comparison.bitwise("bitwise_xor", comparison.logical_xor),
-    np.invert: comparison.bitwise("invert", comparison.logical_not),
+    np.bitwise_and: bitwise.and_,
+    np.bitwise_or: bitwise.or_,
+    np.bitwise_xor: bitwise.xor,
+    np.invert: bitwise.invert,
+    np.left_shift: bitwise.left_shift,
+    np.right_shift: bitwise.right_shift,
+    np.remainder: bitwise.remainder,
+    np.floor_divide: bitwise.floor_divide,
+    np.divmod: bitwise.divmod_,
+    np.floor: bitwise.floor,
+    np.ceil: bitwise.ceil,
+    np.trunc: bitwise.trunc,
+    np.rint: bitwise.rint,
     np.minimum: comparison.minimum,
     np.maximum: comparison.maximum,
     np.absolute: comparison.absolute,
+    np.fabs: lambda x: products.real(comparison.absolute(x)),
     np.sign: comparison.sign,
 }
 
@@ -98,6 +108,8 @@ FUNCTIONS: dict[Callable[..., Any], Callable[..., Any]] = {
     np.any: comparison.any_,
     np.all: comparison.all_,
     np.count_nonzero: comparison.count_nonzero,
+    np.round: bitwise.round_,
+    np.around: bitwise.round_,
     np.sort: sorting.sort,
     np.argsort: sorting.argsort,
     np.median: sorting.median,

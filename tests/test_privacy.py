@@ -16,6 +16,7 @@ from mpc.ring import RINGS, Z64, RingArray, Spec
 from mpc.rounds import Message, Recorder, exchange, gather
 from protocols.additive import Additive
 from protocols.bilinear import MATMUL, MULTIPLY
+from protocols.ops.bitwise import conjunction, nearest, shifted
 from protocols.ops.comparison import is_zero, negative
 from protocols.prep import Triple
 from protocols.suite import CHUNK, Share, Suite
@@ -40,6 +41,9 @@ OPERATIONS: dict[str, Operation] = {
     "truncate": lambda suite, x, y: suite.truncate(x, 16),
     "less than zero": lambda suite, x, y: negative(suite, x),
     "equal to zero": lambda suite, x, y: is_zero(suite, y),
+    "and": conjunction,
+    "quotient": lambda suite, x, y: shifted(suite, 5, x),
+    "nearest": lambda suite, x, y: nearest(suite, 9, y),
     "chain": chain,
 }
 

@@ -174,8 +174,22 @@ COMPARISON = [
     op("& public", lambda x: (x > 0) & MASK, A), op("logical_and", np.logical_and, A, A), op("logical_not", np.logical_not, A), op("logical_or public", lambda x: np.logical_or(MASK, x), A),
     op("times a truth value", lambda x, y: x * (y > 0), A, A), op("truth values are moved", lambda x: np.concatenate([x > 0, x.T.reshape(3, 4) < 0])[::2], A),
 ]
+def whole(x: Any) -> Any:
+    """Integers of many bits, positive and negative, whatever x is."""
+    return (x > 0) * 123456789 - (x > 1) * 1987654321 + (x < 0) * -987654321 + (x < -1) * 3
+
+
+INTEGERS = [
+    op("integers &", lambda x, y: whole(x) & whole(y), A, A), op("integers |", lambda x, y: whole(x) | whole(y), A, V), op("integers ^", lambda x, y: whole(x) ^ whole(y), A, A),
+    op("integers ~", lambda x: ~whole(x), A), op("& mask", lambda x: whole(x) & 0b1011, A), op("public &", lambda x: -256 & whole(x), A), op("& array", lambda x: whole(x) & PUBLIC, A),
+    op("& bits", lambda x: whole(x) & 255, A), op("| public", lambda x: whole(x) | 77, A), op("^ public", lambda x: whole(x) ^ -1, A), op("& of both", lambda x: whole(x) & (x > 0), A),
+    op("<<", lambda x: np.clip(whole(x), -9, 9) << 3, A), op(">>", lambda x: whole(x) >> 5, A), op(">> array", lambda x: whole(x) >> [0, 1, 7, 30], A), op("<< array", lambda x: (x > 0) << [0, 1, 7, 29], A),
+    op("%", lambda x: x % 4, A), op("%, integers", lambda x: whole(x) % 4096, A), op("// integers", lambda x: whole(x) // 64, A), op("//", lambda x: x // 2, A), op("% array", lambda x: x % [1, 2, 4, 8], A),
+    op("% reals", lambda x: x % 0.5, A), op("divmod", lambda x: divmod(x, 2), A), op("np.mod", lambda x: np.mod(x, 2), S), op("floor", np.floor, A), op("ceil", np.ceil, A), op("trunc", np.trunc, A), op("rint", np.rint, A),
+    op("round", np.round, A), op("x.round", lambda x: x.round(), A), op("round to places", lambda x: np.round(x, 1), A, ulps=3), op("fabs", np.fabs, A), op(">> empty", lambda x: whole(x[:0]) >> 2, A),
+]
 OPERATIONS = [
-    *ARITHMETIC, *COMPARISON, *PUBLIC_OPERANDS, *PRODUCTS, *REDUCTIONS, *INDEXING, *STRUCTURE,
+    *ARITHMETIC, *COMPARISON, *INTEGERS, *PUBLIC_OPERANDS, *PRODUCTS, *REDUCTIONS, *INDEXING, *STRUCTURE,
     *(op(f"einsum {text}", lambda *xs, text=text: np.einsum(text, *xs), *shapes, ulps=len(shapes) - 1) for text, shapes in EINSUMS.items()),
 ]
 
@@ -420,9 +434,9 @@ UNSUPPORTED: dict[str, Callable[[Any], Any]] = {
     "partition": lambda x: np.partition(x, 1), "unique": np.unique, "linalg.inv": np.linalg.inv, "inv": np.linalg.inv,
     "fft": np.fft.fft, "convolve": lambda x: np.convolve(x[0], x[0]), "histogram": np.histogram,
     "cross": lambda x: np.cross(x, x), "allclose": lambda x: np.allclose(x, x), "nonzero": np.nonzero, "std": np.std, "array_equal": lambda x: np.array_equal(x, x),
-    "exp": np.exp, "sqrt": np.sqrt, "bitwise_and": lambda x: x & 1,
-    "floor_divide": lambda x: x // 2, "remainder": lambda x: x % 2, "left_shift": lambda x: x << 1, "invert": lambda x: ~x,
-    "rint": np.rint, "isnan": np.isnan,
+    "exp": np.exp, "sqrt": np.sqrt,
+    "floor_divide": lambda x: x // 3, "remainder": lambda x: x % x, "fmod": lambda x: np.fmod(x, 2),
+    "isnan": np.isnan,
     "add.accumulate": np.add.accumulate, "add.outer": lambda x: np.add.outer(x, x), "subtract.reduce": np.subtract.reduce,
 }
 

@@ -27,7 +27,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from mpc.bits import planes, planes_spec, unpacked
+from mpc.bits import planes, unpacked, words_for
 from mpc.encoding import BOOL
 from mpc.ring import BITS, Ring, Shape, Spec
 from protocols.array import Secret, call, constant, find_session, rescaled, retyped, unified
@@ -44,23 +44,45 @@ async def both(suite: Suite, x: Share, y: Share) -> Share:
 
 
 async def two_terms(suite: Suite, x: Share) -> tuple[Share, Share, Share]:
-    """Bit planes of two terms a and b that add up to x, and their AND.
+    """Bit planes of two terms a and b that add up to x, and their AND."""
+    a, b, g, _ = await low_terms(suite, x, x.ring.bits)
+    return a, b, g
 
-    More than two are reduced by carry-save addition, a round each time.
-    """
-    terms = list(await suite.summands(x, planes, planes_spec(x.spec)))
-    if len(terms) == 2:
-        return terms[0], terms[1], await suite.product_of_terms(terms[0], terms[1])
+
+async def low_terms(suite: Suite, x: Share, m: int) -> tuple[Share, Share, Share, list[Share]]:
+    """The m lowest planes of two terms a and b that add up to x, their AND, and what ``carry_saved`` carried."""
+    terms = await suite.summands(x, lambda t: planes(t)[:m], Spec(BITS, (m, words_for(x.size))))
+    a, b, carried = await carry_saved(suite, *terms)
+    return a, b, await (suite.product_of_terms(a, b) if len(terms) == 2 else both(suite, a, b)), carried
+
+
+async def carry_saved(suite: Suite, *terms: Share) -> tuple[Share, Share, list[Share]]:
+    """Two terms with the sum of all, and what each carry-save addition carried out of every place; a round each."""
+    carried = []
     while len(terms) > 2:
         a, b, c, *rest = terms
         majority = await both(suite, a + b, a + c) + a
-        terms = [a + b + c, _doubled(majority), *rest]
-    return terms[0], terms[1], await both(suite, terms[0], terms[1])
+        carried.append(majority)
+        terms = a + b + c, doubled(majority), *rest
+    return terms[0], terms[1], carried
 
 
-def _doubled(x: Share) -> Share:
+def doubled(x: Share) -> Share:
     """Twice the number: every plane moves up one place."""
     return cast(Share, lift(lambda p: np.concatenate([np.zeros_like(p[:1]), p[:-1]]), x))
+
+
+def complement(bits: Share) -> Share:
+    return bits + bits.suite.constant(BITS(np.full(bits.shape, np.uint64(2**64 - 1))))
+
+
+async def every(suite: Suite, bits: Share) -> Share:
+    """The AND of all planes: ⌈log2⌉ rounds."""
+    while (n := bits.shape[0]) > 1:
+        h = n // 2
+        joined = await both(suite, bits[:h], bits[h:2 * h])
+        bits = cast(Share, lift(lambda u, v: np.concatenate([u, v]), joined, bits[2 * h:]))
+    return bits[0]
 
 
 async def carry(suite: Suite, g: Share, p: Share) -> Share:
@@ -78,9 +100,13 @@ async def carry(suite: Suite, g: Share, p: Share) -> Share:
 
 
 async def to_ring(suite: Suite, bits: Share, ring: Ring, shape: Shape) -> Share:
-    """One plane of bits as numbers 0 and 1: one product for every term but the first."""
-    n = int(np.prod(shape))
-    first, *rest = terms = await suite.summands(bits, lambda t: unpacked(t, ring, n), Spec(ring, (n,)))
+    """Planes of bits (one, or any number of them along leading axes of ``shape``) as numbers 0 and 1.
+
+    One product for every term but the first.
+    """
+    rows = bits.shape[:-1]
+    n = int(np.prod(shape[len(rows):]))
+    first, *rest = terms = await suite.summands(bits, lambda t: unpacked(t, ring, n), Spec(ring, (*rows, n)))
     for term in rest:
         common = await (suite.product_of_terms(first, term) if len(terms) == 2 else both(suite, first, term))
         first = first + term - common - common
@@ -96,15 +122,14 @@ async def negative(suite: Suite, x: Share) -> Share:
 
 
 async def is_zero(suite: Suite, x: Share) -> Share:
-    """1 where x = 0, else 0: the sum a + b is zero if and only if a ⊕ b = 2·(a or b), then an AND tree."""
-    a, b, g = await two_terms(suite, x)
-    different = a + b + _doubled(a + b + g)
-    alike = different + suite.constant(BITS(np.full(different.shape, np.uint64(2**64 - 1))))
-    while (n := alike.shape[0]) > 1:
-        h = n // 2
-        joined = await both(suite, alike[:h], alike[h:2 * h])
-        alike = cast(Share, lift(lambda u, v: np.concatenate([u, v]), joined, alike[2 * h:]))
-    return await to_ring(suite, alike[0], x.ring, x.shape)
+    """1 where x = 0, else 0."""
+    return await is_multiple(suite, x.ring.bits, x)
+
+
+async def is_multiple(suite: Suite, m: int, x: Share) -> Share:
+    """1 where 2^m divides x, else 0: on m planes, a + b is zero if and only if a ⊕ b = 2·(a or b), then an AND tree."""
+    a, b, g, _ = await low_terms(suite, x, m)
+    return await to_ring(suite, await every(suite, complement(a + b + doubled(a + b + g))), x.ring, x.shape)
 
 
 # -- comparisons -------------------------------------------------------------------------------------
@@ -166,15 +191,6 @@ def logical_or(x: Any, y: Any) -> Secret:
 def logical_xor(x: Any, y: Any) -> Secret:
     x, y = truth(x), truth(y)
     return retyped(linear.subtract(linear.add(x, y), products.multiply(2, products.multiply(x, y))), BOOL)
-
-
-def bitwise(name: str, f: Any) -> Any:
-    """& | ^ ~ on truth values."""
-    def make(*xs: Any) -> Secret:
-        if any(x.kind != BOOL if isinstance(x, Secret) else np.asarray(x).dtype.kind != "b" for x in xs):
-            raise NotImplementedError(f"np.{name} on secrets other than truth values is not available yet")
-        return cast(Secret, f(*xs))
-    return make
 
 
 def count_nonzero(x: Secret, axis: Any = None, keepdims: bool = False) -> Secret:

@@ -1,0 +1,155 @@
+"""Bits, shifts, remainders and rounding are NumPy's over the whole range, in both suites and rings."""
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import GRID
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from test_comparison import edges
+
+import mpc
+from mpc.bits import numbers, planes
+from mpc.ring import RINGS, RingArray
+from protocols.ops.bitwise import network
+from protocols.suite import CHUNK
+
+SUITES = ["additive", "replicated"]
+SIGNED: dict[int, Any] = {64: np.int64, 32: np.int32}
+
+
+def same(mine: Any, expected: Any) -> bool:
+    return all(np.array_equal(m, e) for m, e in zip(mine, expected, strict=True))
+
+
+def spread(bits: int) -> np.ndarray:
+    """Edges and a hundred numbers of any size."""
+    rng = np.random.default_rng(bits)
+    return np.array([*edges(bits), *(int(v) >> int(s) for v, s in zip(rng.integers(-1 << bits - 1, 1 << bits - 1, 100), rng.integers(0, bits, 100), strict=True))], SIGNED[bits])
+
+
+@pytest.mark.parametrize("bits", RINGS)
+@pytest.mark.parametrize(("suite", "parties"), GRID)
+def test_bitwise_operations_at_every_edge(suite: str, parties: int, bits: int) -> None:
+    a = spread(bits)
+    b = np.random.default_rng(1).permutation(a)
+    s = mpc.local(parties, suite, ring=bits)
+    x, y = s.secret(a), s.secret(b, owner=1)
+    assert same(s.reveal(x & y, x | y, x ^ y, ~x), (a & b, a | b, a ^ b, ~a))
+    assert same(s.reveal(x & b, b | x, x ^ b, x & 0x5A5A5A5, x & -1, x & 0, x & 127, -8 & x), (a & b, a | b, a ^ b, a & 0x5A5A5A5, a, a * 0, a & 127, a & -8))
+
+
+@pytest.mark.parametrize("bits", RINGS)
+@pytest.mark.parametrize(("suite", "parties"), GRID)
+def test_shifts_quotients_and_remainders_at_every_edge(suite: str, parties: int, bits: int) -> None:
+    a = spread(bits)
+    s = mpc.local(parties, suite, ring=bits)
+    x = s.secret(a)
+    for m in (0, 1, 2, 15, bits // 2, bits - 2):
+        d = 1 << m
+        assert same(s.reveal(x >> m, x << m, x // d, x % d, *divmod(x, d)), (a >> m, a << m, a // d, a % d, a // d, a % d)), m
+    amounts = (np.arange(len(a)) % bits).astype(a.dtype)
+    assert same(s.reveal(x >> amounts, x << amounts), (a >> amounts, a << amounts))
+
+
+@settings(max_examples=30)
+@given(st.lists(st.tuples(st.integers(-2**63, 2**63 - 1), st.integers(-2**63, 2**63 - 1)), min_size=1, max_size=70), st.integers(0, 62), st.sampled_from(SUITES))
+def test_integers_are_numpys(pairs: list[tuple[int, int]], m: int, suite: str) -> None:
+    a, b = np.array(pairs).T
+    s = mpc.local(3 if suite == "replicated" else 2, suite)
+    x, y = s.secret(a), s.secret(b, owner=1)
+    assert same(s.reveal(x & y, x ^ y, x | y, x >> m, x % (1 << m), x // (1 << m)), (a & b, a ^ b, a | b, a >> m, a % (1 << m), a // (1 << m)))
+
+
+@settings(max_examples=30)
+@given(st.lists(st.integers(-2**61 + 1, 2**61 - 1), min_size=1, max_size=70), st.integers(1, 30), st.sampled_from(SUITES))
+def test_rounding_is_numpys(units: list[int], fraction: int, suite: str) -> None:
+    """Any multiple of the last place, so near to whole numbers and halves as doubles go."""
+    whole = np.array(units) >> max(0, fraction - 16)                 # 53 bits at most before and after the point
+    values = np.concatenate([(whole >> 9) / 2.0**min(fraction, 16), np.arange(-6, 7) / 2, np.arange(-6, 7) / 2 + 2.0**-fraction, np.arange(-6, 7) / 2 - 2.0**-fraction])
+    s = mpc.local(3 if suite == "replicated" else 2, suite)
+    x = s.secret(values, kind=mpc.Fixed(fraction))
+    for f in (np.floor, np.ceil, np.trunc, np.rint, np.fabs):
+        assert np.array_equal(f(x).reveal(), f(values)), f.__name__
+    assert same(s.reveal(x % 4, x // 4, x % 0.5), (values % 4, values // 4, values % 0.5))
+
+
+@pytest.mark.parametrize("bits", RINGS)
+@pytest.mark.parametrize("suite", SUITES)
+def test_rounding_at_the_ends_of_the_range(suite: str, bits: int) -> None:
+    fraction = bits // 4
+    most = 2.0**(bits - 2 - fraction)
+    values = np.array([most - 2.0**(1 + fraction - 15 if bits == 64 else -fraction), -most / 2 - 0.5, most / 2 + 1.5, -most / 4 - 0.25])
+    s = mpc.local(3, suite, ring=bits)
+    x = s.secret(values)
+    for f in (np.floor, np.ceil, np.trunc, np.rint):
+        assert np.array_equal(f(x).reveal(), f(np.rint(values * 2.0**fraction) / 2.0**fraction)), f.__name__
+
+
+@pytest.mark.parametrize("suite", SUITES)
+def test_big_arrays_go_in_pieces(suite: str) -> None:
+    a = np.random.default_rng(2).integers(-2**63, 2**63, CHUNK + 65)
+    s = mpc.local(3, suite)
+    x = s.secret(a)
+    assert same(s.reveal(x & x[::-1], x & 0xF0F, x >> 9, x % 8), (a & a[::-1], a & 0xF0F, a >> 9, a % 8))
+
+
+@pytest.mark.parametrize("shape", [(), (0,), (3, 0), (2, 3)])
+def test_shapes_and_broadcasting(shape: tuple[int, ...]) -> None:
+    a = np.arange(int(np.prod(shape))).reshape(shape) - 3
+    s = mpc.local(2)
+    x, y = s.secret(a), s.secret(np.array([[5], [-6]]))
+    assert same(s.reveal(x & 6, x >> 1, x % 2, x & np.int64(3)), (a & 6, a >> 1, a % 2, a & 3))
+    if shape == (2, 3):
+        assert same(s.reveal(x & y, x >> [[1], [2]], x % [1, 2, 4]), (a & [[5], [-6]], a >> [[1], [2]], a % [1, 2, 4]))
+
+
+@pytest.mark.parametrize(("f", "suite", "parties", "rounds", "most"), [
+    (lambda x: x % 65536, "additive", 2, 6, 15.3), (lambda x: x % 65536, "replicated", 3, 8, 21.3), (lambda x: x >> 16, "additive", 2, 8, 47.1),
+    (lambda x: x >> 16, "replicated", 3, 10, 47.1), (lambda x: x & 0x55, "additive", 2, 16, 172.5), (lambda x: x & x, "additive", 2, 17, 258.5), (lambda x: x & x, "replicated", 3, 19, 172.5)])
+def test_costs(f: Callable[[Any], Any], suite: str, parties: int, rounds: int, most: float) -> None:
+    n = 64 * 300
+    s = mpc.local(parties, suite)
+    s.sync(x := s.secret(np.arange(n)))
+    meter = s.parties[0].meter
+    sent, frames, before = meter.sent, meter.frames, meter.rounds
+    s.sync(f(x))
+    assert meter.rounds - before == rounds
+    assert (meter.sent - sent - 64 * (meter.frames - frames)) / n <= most
+
+
+@given(st.sets(st.integers(1, 64), min_size=1))
+def test_the_network_gives_the_carries_that_are_wanted(places: set[int]) -> None:
+    """Evaluated on intervals: position m − 1 ends as [0, m), each join of neighbours; for all places 32 joins a level."""
+    span = [(i, i + 1) for i in range(64)]
+    levels = network(places)
+    assert sum(len(at) for _, at in levels) <= 192 and len(levels) == (max(places) - 1).bit_length()
+    for t, at in levels:
+        before = list(span)
+        for i in at:
+            low, high = before[(i >> t << t) - 1], before[i]
+            assert low[1] == high[0]
+            span[i] = low[0], high[1]
+    assert all(span[m - 1] == (0, m) for m in places)
+
+
+@pytest.mark.parametrize("bits", RINGS)
+@given(st.integers(0, 200), st.integers(0, 2**32))
+def test_numbers_from_planes(bits: int, n: int, seed: int) -> None:
+    ring = RINGS[bits]
+    x = np.random.default_rng(seed).integers(0, 2**64, n, dtype=np.uint64).astype(ring.dtype)
+    assert (numbers(planes(RingArray(ring, x)), ring, n).data == x).all()
+
+
+@pytest.mark.parametrize(("f", "error"), [
+    (lambda x, z: z & 1, TypeError), (lambda x, z: x & 1.5, TypeError), (lambda x, z: ~z, TypeError), (lambda x, z: z >> 1, TypeError),
+    (lambda x, z: x << 64, ValueError), (lambda x, z: x >> -1, ValueError), (lambda x, z: x % 0, ZeroDivisionError), (lambda x, z: x // x, NotImplementedError),
+    (lambda x, z: x % 3, NotImplementedError), (lambda x, z: x % -4, NotImplementedError), (lambda x, z: z % 2.0**-20, NotImplementedError), (lambda x, z: x << x, NotImplementedError),
+    (lambda x, z: 5 % x, NotImplementedError), (lambda x, z: np.round(z, -1), NotImplementedError)])
+def test_what_is_refused_says_why(f: Callable[[Any, Any], Any], error: type[Exception]) -> None:
+    s = mpc.local(2)
+    with pytest.raises(error, match=r"np\.|division"):
+        f(s.secret([1, 2]), s.secret([1.5, 2.5]))
