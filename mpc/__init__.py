@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from mpc.rounds import gather as gather
     from mpc.rounds import simulate as simulate
     from protocols.array import Secret as Secret
+    from protocols.ops.selection import one_hot as one_hot
+    from protocols.ops.selection import take as take
+    from protocols.ops.selection import unique_counts as unique_counts
     from protocols.run import local as local
     from protocols.session import Session as Session
 
@@ -34,6 +37,7 @@ _HOME = {
                      "TransportError", "WireError"), "mpc.errors"),
     **dict.fromkeys(("BOOL", "INT", "Fixed"), "mpc.encoding"),
     **dict.fromkeys(("Message", "Recorder", "exchange", "gather", "simulate"), "mpc.rounds"),
+    **dict.fromkeys(("one_hot", "take", "unique_counts"), "protocols.ops.selection"),
     "Secret": "protocols.array", "Session": "protocols.session", "local": "protocols.run",
 }
 __all__ = sorted(_HOME)  # noqa: PLE0605

@@ -130,6 +130,9 @@ class Secret(np.lib.mixins.NDArrayOperatorsMixin):
     def clip(self, a_min: Any = None, a_max: Any = None) -> Secret:
         return call(np.clip, self, a_min, a_max)
 
+    def searchsorted(self, v: Any, side: str = "left") -> Secret:
+        return call(np.searchsorted, self, v, side)
+
     def round(self, decimals: int = 0) -> Secret:
         return call(np.round, self, decimals)
 
@@ -138,7 +141,7 @@ class Secret(np.lib.mixins.NDArrayOperatorsMixin):
 
     def __getitem__(self, index: Any) -> Secret:
         if _secrets(index):
-            raise TypeError("a secret cannot be an index: which element is read would show")
+            raise TypeError("a secret cannot be an index: which element is read would show; np.take(x, index) reads them all")
         index = deepcopy(index)                     # it is looked at when this secret is computed
         return cast(Secret, structural("index", lambda a: np.asarray(a[index]), self, public=index))
 
@@ -171,7 +174,8 @@ class Secret(np.lib.mixins.NDArrayOperatorsMixin):
     __float__ = __complex__ = __index__ = __int__
 
     def __array__(self, *args: Any, **kwargs: Any) -> NDArray:
-        raise TypeError("a secret does not become an ndarray by itself; call .reveal(), or np.stack for several secrets")
+        raise TypeError("a secret does not become an ndarray by itself; call .reveal(), np.stack for several secrets, "
+                        "or mpc.take to read a public array at secret positions")
 
     def __iadd__(self, other: Any) -> Secret:       # x += y gives the name x to a new secret
         return call(np.add, self, other)

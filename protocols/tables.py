@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from protocols.array import Secret, call, structural, unified
-from protocols.ops import bitwise, comparison, linear, products, sorting, statistics
+from protocols.ops import bitwise, comparison, linear, products, selection, sorting, statistics
 
 
 def _moves(func: Callable[..., Any]) -> Callable[..., Any]:
@@ -30,9 +30,18 @@ def _joins(func: Callable[..., Any]) -> Callable[..., Any]:
 
 MOVES = (np.reshape, np.ravel, np.transpose, np.swapaxes, np.moveaxis, np.rollaxis, np.squeeze, np.expand_dims,
          np.broadcast_to, np.split, np.array_split, np.hsplit, np.vsplit, np.dsplit, np.repeat, np.tile, np.flip,
-         np.fliplr, np.flipud, np.roll, np.rot90, np.take, np.delete, np.diagonal, np.atleast_1d, np.atleast_2d,
+         np.fliplr, np.flipud, np.roll, np.rot90, np.delete, np.diagonal, np.atleast_1d, np.atleast_2d,
          np.atleast_3d, np.copy, np.resize, np.matrix_transpose)
 JOINS = (np.concatenate, np.stack, np.hstack, np.vstack, np.dstack, np.column_stack)
+
+
+
+def _shows(name: str, what: str, instead: str) -> Callable[..., Any]:
+    """A NumPy function whose result has a shape that depends on secret values."""
+    def refuse(*args: Any, **kwargs: Any) -> Any:
+        raise TypeError(f"np.{name} of secrets would show {what} by the shape of its result; use {instead}")
+    return refuse
+
 
 UFUNCS: dict[np.ufunc, Callable[..., Any]] = {
     np.add: linear.add,
@@ -115,6 +124,13 @@ FUNCTIONS: dict[Callable[..., Any], Callable[..., Any]] = {
     np.median: sorting.median,
     np.quantile: sorting.quantile,
     np.percentile: sorting.percentile,
+    np.take: selection.take,
+    np.take_along_axis: selection.take_along_axis,
+    np.searchsorted: selection.searchsorted,
+    np.digitize: selection.digitize,
+    np.bincount: selection.bincount,
+    np.histogram: selection.histogram,
+    np.isin: selection.isin,
     np.mean: statistics.mean,
     np.var: statistics.var,
     np.average: statistics.average,
@@ -124,6 +140,10 @@ FUNCTIONS: dict[Callable[..., Any], Callable[..., Any]] = {
     np.inner: lambda x, y: products.dot(x, np.transpose(y)),
     np.outer: products.outer,
     np.einsum: products.einsum,
+    **{func: _shows(func.__name__, "which values occur", "mpc.unique_counts(x, domain)")
+       for func in (np.unique, np.unique_values, np.unique_counts, np.unique_inverse, np.unique_all)},
+    **{func: _shows(func.__name__, "where a condition holds", "np.where(condition, a, b), or np.count_nonzero")
+       for func in (np.nonzero, np.flatnonzero, np.argwhere, np.extract, np.compress)},
     np.shape: lambda x: x.shape,
     np.ndim: lambda x: x.ndim,
     np.size: lambda x, axis=None: x.size if axis is None else x.shape[axis],

@@ -153,3 +153,80 @@ def test_what_is_refused_says_why(f: Callable[[Any, Any], Any], error: type[Exce
     s = mpc.local(2)
     with pytest.raises(error, match=r"np\.|division"):
         f(s.secret([1, 2]), s.secret([1.5, 2.5]))
+
+
+# -- selection ----------------------------------------------------------------------------------------
+
+
+@settings(max_examples=25)
+@given(st.lists(st.integers(-2**63, 2**63 - 1), min_size=1, max_size=9), st.lists(st.integers(-2**63, 2**63 - 1), max_size=9, unique=True), st.sampled_from(SUITES))
+def test_membership_over_the_whole_range(values: list[int], domain: list[int], suite: str) -> None:
+    a = np.array([*values, *domain[:3], *values[:2]])
+    s = mpc.local(3, suite)
+    x = s.secret(a)
+    found, counts = s.reveal(np.isin(x, np.array(domain, int)), mpc.unique_counts(x, np.array(domain, int)))
+    assert (found == np.isin(a, np.array(domain, int))).all() and counts.tolist() == [(a == d).sum() for d in domain]
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 63, 64, 100])
+@pytest.mark.parametrize("suite", SUITES)
+def test_reading_at_every_position_and_outside(suite: str, n: int) -> None:
+    """Outside 0 to n − 1 one_hot is false everywhere, and 0 is read."""
+    at = np.concatenate([np.arange(n), [-1, n, 2**62, -2**63]])
+    values = np.random.default_rng(n).integers(-2**63, 2**63, n)
+    s = mpc.local(3, suite)
+    index = s.secret(at)
+    hot, read, public = s.reveal(mpc.one_hot(index, n), np.take(s.secret(values, owner=1), index), mpc.take(values, index))
+    expected = np.concatenate([values, [0] * 4])
+    assert (hot == (at[:, None] == np.arange(n))).all() and (read == expected).all() and (public == expected).all()
+
+
+@settings(max_examples=25)
+@given(st.lists(st.integers(-2**61, 2**61), min_size=1, max_size=12), st.lists(st.integers(-2**61, 2**61), min_size=1, max_size=12), st.sampled_from(SUITES))
+def test_searching_is_numpys(values: list[int], found: list[int], suite: str) -> None:
+    a, v = np.sort(values), np.array([*found, *values[:3]])
+    s = mpc.local(3, suite)
+    x, y = s.secret(a), s.secret(v, owner=1)
+    for side in ("left", "right"):
+        assert same(s.reveal(np.searchsorted(x, y, side), np.searchsorted(a, y, side), np.searchsorted(x, v, side)), [np.searchsorted(a, v, side)] * 3)
+    assert (np.histogram(y, a)[0].reveal() == np.histogram(v, a)[0]).all() if len(a) > 1 else True
+
+
+def test_real_borders_of_integers_are_exact() -> None:
+    """Not rounded to the last place of fixed point, and the integers keep their range."""
+    a = np.array([-2**61, -1, 0, 1, 2, 2**61])
+    s = mpc.local(2)
+    x = s.secret(a)
+    edges = [-np.inf, -0.5, 1e-9, 1.0, 2 + 1e-9, np.inf]
+    assert same(s.reveal(np.digitize(x, edges), np.histogram(x, edges)[0]), (np.digitize(a, edges), np.histogram(a, edges)[0]))
+
+
+@pytest.mark.parametrize("suite", SUITES)
+def test_many_indices_go_in_pieces(suite: str) -> None:
+    i = np.random.default_rng(3).integers(0, 300, 700)
+    s = mpc.local(3, suite)
+    counts, read = s.reveal(np.bincount(s.secret(i), minlength=300), mpc.take(np.arange(300) ** 2, s.secret(i)))
+    assert (counts == np.bincount(i, minlength=300)).all() and (read == i ** 2).all()
+
+
+@pytest.mark.parametrize(("suite", "parties", "each", "value", "rounds"), [("additive", 2, 90, 8.5, 14), ("replicated", 3, 56, 8.3, 16)])
+def test_costs_of_one_hot(suite: str, parties: int, each: float, value: float, rounds: int) -> None:
+    s = mpc.local(parties, suite)
+    s.sync(x := s.secret(np.arange(64 * 60)))
+    meter = s.parties[0].meter
+    for n in (1, 10, 17):
+        sent, frames, before = meter.sent, meter.frames, meter.rounds
+        s.sync(mpc.one_hot(x, n))
+        assert meter.rounds - before == rounds and (meter.sent - sent - 64 * (meter.frames - frames)) / x.size <= each + value * n
+
+
+@pytest.mark.parametrize(("f", "error", "said"), [
+    (lambda x, z: mpc.one_hot(z, 3), TypeError, "integers"), (lambda x, z: np.isin(x, x), NotImplementedError, "secret"), (lambda x, z: np.digitize(x, x), NotImplementedError, "searchsorted"),
+    (lambda x, z: np.digitize(x, [1, 3, 2]), ValueError, "rise or fall"), (lambda x, z: np.searchsorted([1, 2], x, side="middle"), ValueError, "left and right"),
+    (lambda x, z: mpc.unique_counts(z, [1.0, 1.0 + 1e-9]), ValueError, "the same"), (lambda x, z: np.histogram(x, [1, 2], density=True), NotImplementedError, "density"),
+    (lambda x, z: np.bincount(z, minlength=2), TypeError, "integers"), (lambda x, z: np.bincount(x, [1.0], 2), ValueError, "weights"), (np.take, TypeError, "integers"),
+    (lambda x, z: mpc.unique_counts(x, [[1]]), ValueError, "list")])
+def test_selections_that_are_refused_say_why(f: Callable[[Any, Any], Any], error: type[Exception], said: str) -> None:
+    s = mpc.local(2)
+    with pytest.raises(error, match=said):
+        f(s.secret([1, 2]), s.secret([1.5, 2.5]))

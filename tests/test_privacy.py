@@ -18,6 +18,7 @@ from protocols.additive import Additive
 from protocols.bilinear import MATMUL, MULTIPLY
 from protocols.ops.bitwise import conjunction, nearest, shifted
 from protocols.ops.comparison import is_zero, negative
+from protocols.ops.selection import indicators
 from protocols.prep import Triple
 from protocols.suite import CHUNK, Share, Suite
 from protocols.suites import SUITES
@@ -33,6 +34,7 @@ async def chain(suite: Suite, x: Share, y: Share) -> Share:
     return await suite.truncate(await suite.bilinear(MULTIPLY, z, w), 9)
 
 
+BITS_OF_THREE = np.array([0, 1, 2**62 + 5], np.uint64)[:, None] >> np.arange(64, dtype=np.uint64) & np.uint64(1) == 1
 OPERATIONS: dict[str, Operation] = {
     "multiply": lambda suite, x, y: suite.bilinear(MULTIPLY, x, y),
     "multiply single": lambda suite, x, y: suite.bilinear(MULTIPLY, x[0], y[0]),
@@ -44,6 +46,7 @@ OPERATIONS: dict[str, Operation] = {
     "and": conjunction,
     "quotient": lambda suite, x, y: shifted(suite, 5, x),
     "nearest": lambda suite, x, y: nearest(suite, 9, y),
+    "indicators": lambda suite, x, y: indicators(suite, BITS_OF_THREE, x[:1024]),
     "chain": chain,
 }
 

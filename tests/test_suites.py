@@ -188,8 +188,31 @@ INTEGERS = [
     op("% reals", lambda x: x % 0.5, A), op("divmod", lambda x: divmod(x, 2), A), op("np.mod", lambda x: np.mod(x, 2), S), op("floor", np.floor, A), op("ceil", np.ceil, A), op("trunc", np.trunc, A), op("rint", np.rint, A),
     op("round", np.round, A), op("x.round", lambda x: x.round(), A), op("round to places", lambda x: np.round(x, 1), A, ulps=3), op("fabs", np.fabs, A), op(">> empty", lambda x: whole(x[:0]) >> 2, A),
 ]
+def small(x: Any) -> Any:
+    """Integers 0, 1, 2, whatever x is."""
+    return (x > 0) * 1 + (x > 1) * 1
+
+
+TABLE = np.array([[7, -1, 4], [2, 0, -5]])
+REALS = np.array([0.5, -1.25, 3.75])
+SELECTION = [
+    op("take, secret", lambda x, y: mpc.take(x, small(y)), A, A), op("np.take, secret", lambda x, y: x.take(small(y), axis=1) if isinstance(x, Secret) else np.take(x, small(y), 1), B, V),
+    op("take, one secret", lambda x, y: mpc.take(x, small(y), axis=-1), A, S), op("take of public", lambda y: mpc.take(TABLE, small(y), axis=1), V), op("take of reals", lambda y: mpc.take(REALS, small(y)), A),
+    op("take of truth values", lambda x, y: mpc.take(x > 0, small(y), axis=1), A, V), op("one_hot", lambda x: mpc.one_hot(small(x), 3) if isinstance(x, Secret) else np.eye(3, dtype=bool)[small(x)], A),
+    op("take_along_axis", lambda x: np.take_along_axis(x, np.argsort(x, axis=1, kind="stable"), axis=1), A), op("take_along_axis 0", lambda x, y: np.take_along_axis(x, small(y), axis=0), A, (2, 4)),
+    op("take_along_axis None", lambda x, y: np.take_along_axis(x, small(y), axis=None), A, V), op("take_along_axis, public", lambda x: np.take_along_axis(x, np.array([[0], [3], [1]]), axis=1), A),
+    op("take_along_axis of public", lambda y: np.take_along_axis(TABLE, small(y), axis=1), (2, 5)),
+    op("searchsorted", lambda x, y: np.searchsorted(np.sort(x), y), V, A), op("searchsorted right", lambda x: np.searchsorted(np.sort(x), x, side="right"), V),
+    op("searchsorted public", lambda x: np.searchsorted([-1, 0, 0, 2], x), A), op("searchsorted for public", lambda x: np.sort(x).searchsorted([-1, 0, 2]), V),
+    op("searchsorted reals", lambda x: np.searchsorted([-1.5, 0.25], x), A), op("digitize", lambda x: np.digitize(x, [-1, 0, 1.5]), A), op("digitize falling", lambda x: np.digitize(x, [2, 0, -1], right=True), A),
+    op("bincount", lambda x: np.bincount(small(x), minlength=4), (9,)), op("bincount, weights", lambda x, y: np.bincount(small(x), weights=y, minlength=3), (9,), (9,)),
+    op("bincount, public weights", lambda x: np.bincount(small(x), weights=[0.5, 1.25, -2, 4], minlength=3), V), op("histogram", lambda x: np.histogram(x, bins=[-2, -0.5, 0, 2])[0], A),
+    op("histogram, weights", lambda x, y: np.histogram(x, [-1, 0, 1], weights=y)[0], A, A), op("histogram, range", lambda x: np.histogram(x, 4, range=(-2, 2))[0], A),
+    op("unique_counts", lambda x: mpc.unique_counts(x, [-1, 0, 2]) if isinstance(x, Secret) else np.array([(x == v).sum() for v in (-1, 0, 2)]), A),
+    op("isin", lambda x: np.isin(x, [0, 1, 2, -2, 2]), A), op("isin, invert", lambda x: np.isin(small(x), [2.0, 0.5], invert=True), A),
+]
 OPERATIONS = [
-    *ARITHMETIC, *COMPARISON, *INTEGERS, *PUBLIC_OPERANDS, *PRODUCTS, *REDUCTIONS, *INDEXING, *STRUCTURE,
+    *ARITHMETIC, *COMPARISON, *INTEGERS, *SELECTION, *PUBLIC_OPERANDS, *PRODUCTS, *REDUCTIONS, *INDEXING, *STRUCTURE,
     *(op(f"einsum {text}", lambda *xs, text=text: np.einsum(text, *xs), *shapes, ulps=len(shapes) - 1) for text, shapes in EINSUMS.items()),
 ]
 
@@ -431,9 +454,9 @@ def test_sessions_do_not_mix() -> None:
 
 
 UNSUPPORTED: dict[str, Callable[[Any], Any]] = {
-    "partition": lambda x: np.partition(x, 1), "unique": np.unique, "linalg.inv": np.linalg.inv, "inv": np.linalg.inv,
-    "fft": np.fft.fft, "convolve": lambda x: np.convolve(x[0], x[0]), "histogram": np.histogram,
-    "cross": lambda x: np.cross(x, x), "allclose": lambda x: np.allclose(x, x), "nonzero": np.nonzero, "std": np.std, "array_equal": lambda x: np.array_equal(x, x),
+    "partition": lambda x: np.partition(x, 1), "linalg.inv": np.linalg.inv, "inv": np.linalg.inv,
+    "fft": np.fft.fft, "convolve": lambda x: np.convolve(x[0], x[0]),
+    "cross": lambda x: np.cross(x, x), "allclose": lambda x: np.allclose(x, x), "std": np.std, "array_equal": lambda x: np.array_equal(x, x),
     "exp": np.exp, "sqrt": np.sqrt,
     "floor_divide": lambda x: x // 3, "remainder": lambda x: x % x, "fmod": lambda x: np.fmod(x, 2),
     "isnan": np.isnan,
@@ -484,6 +507,14 @@ def test_what_would_leak_is_a_type_error(name: str) -> None:
     s = mpc.local(2)
     with pytest.raises((TypeError, NotImplementedError)):
         LEAKS[name](s.secret(np.eye(3)))
+
+
+@pytest.mark.parametrize(("f", "instead"), [
+    (np.unique, "mpc.unique_counts"), (np.nonzero, "np.where"), (np.flatnonzero, "np.where"), (np.argwhere, "np.count_nonzero"), (np.bincount, "minlength"),
+    (np.histogram, "edges"), (lambda x: x[x], "np.take"), (lambda x: np.arange(3)[x], "mpc.take"), (lambda x: np.take([1, 2], x), "mpc.take")])
+def test_a_result_whose_shape_would_leak_is_refused_with_another_way(f: Any, instead: str) -> None:
+    with pytest.raises(TypeError, match=instead):
+        f(mpc.local(2).secret([1, 2]))
 
 
 def test_errors_say_what_to_do_instead() -> None:
