@@ -74,6 +74,9 @@ class Secret(np.lib.mixins.NDArrayOperatorsMixin):
     def cumsum(self, axis: Any = None) -> Secret:
         return call(np.cumsum, self, axis=axis)
 
+    def cumprod(self, axis: Any = None) -> Secret:
+        return call(np.cumprod, self, axis=axis)
+
     def prod(self, axis: Any = None, keepdims: bool = False) -> Secret:
         return call(np.prod, self, axis=axis, keepdims=keepdims)
 
@@ -207,13 +210,15 @@ class Secret(np.lib.mixins.NDArrayOperatorsMixin):
     # -- dispatch ----------------------------------------------------------------------------------
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
-        from protocols.tables import REDUCTIONS, UFUNCS
+        from protocols.tables import ACCUMULATIONS, REDUCTIONS, UFUNCS
         name = f"np.{ufunc.__name__}"
         if kwargs.get("out") is not None:
             raise TypeError(f"{name}: secrets are immutable; there is no out= (and no in-place operator on an ndarray)")
         if method == "reduce" and ufunc in REDUCTIONS:
             kwargs.setdefault("axis", 0)
             return REDUCTIONS[ufunc](*inputs, **kwargs)
+        if method == "accumulate" and ufunc in ACCUMULATIONS:
+            return ACCUMULATIONS[ufunc](*inputs, **kwargs)
         if method == "outer" and ufunc is np.multiply:
             return np.outer(*inputs).reshape(np.shape(inputs[0]) + np.shape(inputs[1]))
         make = UFUNCS.get(ufunc) if method == "__call__" else None

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from protocols.array import Secret, call, structural, unified
-from protocols.ops import bitwise, comparison, linear, products, selection, sorting, statistics
+from protocols.ops import bitwise, comparison, linear, products, scans, selection, sorting, statistics
 
 
 def _moves(func: Callable[..., Any]) -> Callable[..., Any]:
@@ -93,6 +93,13 @@ REDUCTIONS: dict[np.ufunc, Callable[..., Secret]] = {
     np.logical_or: comparison.any_,
 }
 
+ACCUMULATIONS: dict[np.ufunc, Callable[..., Secret]] = {
+    np.add: lambda x, axis=0: linear.cumsum(x, axis),
+    np.multiply: lambda x, axis=0: scans.cumprod(x, axis),
+    np.minimum: scans.minimum,
+    np.maximum: scans.maximum,
+}
+
 FUNCTIONS: dict[Callable[..., Any], Callable[..., Any]] = {
     **{func: _moves(func) for func in MOVES},
     **{func: _joins(func) for func in JOINS},
@@ -105,6 +112,7 @@ FUNCTIONS: dict[Callable[..., Any], Callable[..., Any]] = {
     np.triu: linear.triu,
     np.sum: linear.sum_,
     np.cumsum: linear.cumsum,
+    np.cumprod: scans.cumprod,
     np.diff: linear.diff,
     np.zeros_like: lambda x: x * 0,
     np.ones_like: lambda x: x * 0 + 1,

@@ -230,3 +230,23 @@ def test_selections_that_are_refused_say_why(f: Callable[[Any, Any], Any], error
     s = mpc.local(2)
     with pytest.raises(error, match=said):
         f(s.secret([1, 2]), s.secret([1.5, 2.5]))
+
+
+# -- scans --------------------------------------------------------------------------------------------
+
+
+@settings(max_examples=25)
+@given(st.lists(st.integers(-2**61, 2**61), min_size=1, max_size=20), st.sampled_from(SUITES))
+def test_running_products_and_extremes_are_numpys(values: list[int], suite: str) -> None:
+    a = np.array(values)
+    s = mpc.local(3, suite)
+    x = s.secret(a)
+    assert same(s.reveal(np.cumprod(x), np.maximum.accumulate(x), np.minimum.accumulate(x)), (np.cumprod(a), np.maximum.accumulate(a), np.minimum.accumulate(a)))
+
+
+def test_a_scan_takes_log_rounds() -> None:
+    s = mpc.local(2)
+    s.sync(x := s.secret(np.ones(100, int)))
+    before = s.parties[0].meter.rounds
+    s.sync(np.cumprod(x))
+    assert s.parties[0].meter.rounds - before == 7

@@ -119,6 +119,9 @@ REDUCTIONS = [
     op("average, weights", lambda x: np.average(x, axis=1, weights=[1, 2, 3, 4]), A, ulps=3.1),
     op("cumsum", np.cumsum, A), op("cumsum 0", lambda x: np.cumsum(x, axis=0), A), op("cumsum -1", lambda x: x.cumsum(axis=-1), A),
     op("prod", np.prod, (5,), ulps=48), op("prod 0", lambda x: np.prod(x, axis=0), A, ulps=7), op("prod -1, keepdims", lambda x: x.prod(axis=-1, keepdims=True), A, ulps=11),
+    op("cumprod", np.cumprod, V, ulps=10), op("x.cumprod", lambda x: x.cumprod(axis=0), A, ulps=5), op("multiply.accumulate", lambda x: np.multiply.accumulate(x, axis=-1), A, ulps=10),
+    op("cumprod of signs", lambda x: np.cumprod(np.sign(x - 3), axis=0), (11, 2)), op("add.accumulate", np.add.accumulate, A), op("maximum.accumulate", lambda x: np.maximum.accumulate(x, axis=1), (2, 7)),
+    op("minimum.accumulate", np.minimum.accumulate, (9,)), op("maximum.accumulate of one", np.maximum.accumulate, (1, 3)), op("cumprod of none", lambda x: np.cumprod(x[:0]), A),
     op("prod of one", np.prod, (1,)), op("diff", np.diff, A), op("diff 2", lambda x: np.diff(x, 2, axis=0), A), op("trace", np.trace, A), op("trace 1", lambda x: np.trace(x, 1), A),
     op("builtin sum", sum, A), op("builtin sum of products", lambda x, y: sum(a * b for a, b in zip(x, y, strict=True)), V, V, ulps=4),
 ]
@@ -460,7 +463,7 @@ UNSUPPORTED: dict[str, Callable[[Any], Any]] = {
     "exp": np.exp, "sqrt": np.sqrt,
     "floor_divide": lambda x: x // 3, "remainder": lambda x: x % x, "fmod": lambda x: np.fmod(x, 2),
     "isnan": np.isnan,
-    "add.accumulate": np.add.accumulate, "add.outer": lambda x: np.add.outer(x, x), "subtract.reduce": np.subtract.reduce,
+    "subtract.accumulate": np.subtract.accumulate, "add.outer": lambda x: np.add.outer(x, x), "subtract.reduce": np.subtract.reduce,
 }
 
 
