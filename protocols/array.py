@@ -198,6 +198,27 @@ class Secret(np.lib.mixins.NDArrayOperatorsMixin):
     def __ipow__(self, other: Any) -> Secret:
         return call(np.power, self, other)
 
+    def __ifloordiv__(self, other: Any) -> Secret:
+        return call(np.floor_divide, self, other)
+
+    def __imod__(self, other: Any) -> Secret:
+        return call(np.remainder, self, other)
+
+    def __iand__(self, other: Any) -> Secret:
+        return call(np.bitwise_and, self, other)
+
+    def __ior__(self, other: Any) -> Secret:
+        return call(np.bitwise_or, self, other)
+
+    def __ixor__(self, other: Any) -> Secret:
+        return call(np.bitwise_xor, self, other)
+
+    def __ilshift__(self, other: Any) -> Secret:
+        return call(np.left_shift, self, other)
+
+    def __irshift__(self, other: Any) -> Secret:
+        return call(np.right_shift, self, other)
+
     def __setitem__(self, index: Any, value: Any) -> None:
         raise TypeError("secrets are immutable; build a new one with np.where, np.concatenate or np.stack")
 

@@ -136,7 +136,8 @@ class Suite(ABC):
     async def summands(self, x: Share, convert: Callable[[RingArray], RingArray], into: Spec) -> tuple[Share, ...]:
         """Sharings of ``convert(term)`` for terms that add up to x in x's ring, each known to some party.
 
-        ``convert`` is local and may change the ring: arithmetic to boolean and back both follow from it.
+        ``convert`` is local and may change the ring: arithmetic to boolean and back both follow from it.  The terms
+        of one x are always the same, so that what is converted in several ways belongs together.
         """
 
     async def product_of_terms(self, x: Share, y: Share) -> Share:

@@ -56,10 +56,11 @@ def test_shifts_quotients_and_remainders_at_every_edge(suite: str, parties: int,
 
 
 @settings(max_examples=30)
-@given(st.lists(st.tuples(st.integers(-2**63, 2**63 - 1), st.integers(-2**63, 2**63 - 1)), min_size=1, max_size=70), st.integers(0, 62), st.sampled_from(SUITES))
-def test_integers_are_numpys(pairs: list[tuple[int, int]], m: int, suite: str) -> None:
-    a, b = np.array(pairs).T
-    s = mpc.local(3 if suite == "replicated" else 2, suite)
+@given(st.lists(st.tuples(st.integers(-2**63, 2**63 - 1), st.integers(-2**63, 2**63 - 1)), min_size=1, max_size=70), st.integers(0, 62), st.sampled_from(SUITES), st.sampled_from([64, 32]))
+def test_integers_are_numpys(pairs: list[tuple[int, int]], m: int, suite: str, bits: int) -> None:
+    a, b = (np.array(pairs).T >> 64 - bits).astype(SIGNED[bits])
+    m %= bits - 1
+    s = mpc.local(3 if suite == "replicated" else 2, suite, ring=bits)
     x, y = s.secret(a), s.secret(b, owner=1)
     assert same(s.reveal(x & y, x ^ y, x | y, x >> m, x % (1 << m), x // (1 << m)), (a & b, a ^ b, a | b, a >> m, a % (1 << m), a // (1 << m)))
 
@@ -159,22 +160,24 @@ def test_what_is_refused_says_why(f: Callable[[Any, Any], Any], error: type[Exce
 
 
 @settings(max_examples=25)
-@given(st.lists(st.integers(-2**63, 2**63 - 1), min_size=1, max_size=9), st.lists(st.integers(-2**63, 2**63 - 1), max_size=9, unique=True), st.sampled_from(SUITES))
-def test_membership_over_the_whole_range(values: list[int], domain: list[int], suite: str) -> None:
-    a = np.array([*values, *domain[:3], *values[:2]])
-    s = mpc.local(3, suite)
+@given(st.lists(st.integers(-2**63, 2**63 - 1), min_size=1, max_size=9), st.lists(st.integers(-2**63, 2**63 - 1), max_size=9, unique=True), st.sampled_from(SUITES), st.sampled_from([64, 32]))
+def test_membership_over_the_whole_range(values: list[int], domain: list[int], suite: str, bits: int) -> None:
+    domain = sorted({d >> 64 - bits for d in domain})
+    a = np.array([*(v >> 64 - bits for v in values), *domain[:3], *domain[-1:]])
+    s = mpc.local(3, suite, ring=bits)
     x = s.secret(a)
     found, counts = s.reveal(np.isin(x, np.array(domain, int)), mpc.unique_counts(x, np.array(domain, int)))
     assert (found == np.isin(a, np.array(domain, int))).all() and counts.tolist() == [(a == d).sum() for d in domain]
 
 
+@pytest.mark.parametrize("bits", RINGS)
 @pytest.mark.parametrize("n", [1, 2, 3, 63, 64, 100])
 @pytest.mark.parametrize("suite", SUITES)
-def test_reading_at_every_position_and_outside(suite: str, n: int) -> None:
+def test_reading_at_every_position_and_outside(suite: str, n: int, bits: int) -> None:
     """Outside 0 to n − 1 one_hot is false everywhere, and 0 is read."""
-    at = np.concatenate([np.arange(n), [-1, n, 2**62, -2**63]])
-    values = np.random.default_rng(n).integers(-2**63, 2**63, n)
-    s = mpc.local(3, suite)
+    at = np.concatenate([np.arange(n), [-1, n, 2**(bits - 2), -2**(bits - 1)]])
+    values = np.random.default_rng(n).integers(-2**31, 2**31, n)
+    s = mpc.local(3, suite, ring=bits)
     index = s.secret(at)
     hot, read, public = s.reveal(mpc.one_hot(index, n), np.take(s.secret(values, owner=1), index), mpc.take(values, index))
     expected = np.concatenate([values, [0] * 4])
@@ -182,10 +185,10 @@ def test_reading_at_every_position_and_outside(suite: str, n: int) -> None:
 
 
 @settings(max_examples=25)
-@given(st.lists(st.integers(-2**61, 2**61), min_size=1, max_size=12), st.lists(st.integers(-2**61, 2**61), min_size=1, max_size=12), st.sampled_from(SUITES))
-def test_searching_is_numpys(values: list[int], found: list[int], suite: str) -> None:
-    a, v = np.sort(values), np.array([*found, *values[:3]])
-    s = mpc.local(3, suite)
+@given(st.lists(st.integers(-2**61, 2**61), min_size=1, max_size=12), st.lists(st.integers(-2**61, 2**61), min_size=1, max_size=12), st.sampled_from(SUITES), st.sampled_from([64, 32]))
+def test_searching_is_numpys(values: list[int], found: list[int], suite: str, bits: int) -> None:
+    a, v = np.sort(values) >> 64 - bits, np.array([*found, *values[:3]]) >> 64 - bits
+    s = mpc.local(3, suite, ring=bits)
     x, y = s.secret(a), s.secret(v, owner=1)
     for side in ("left", "right"):
         assert same(s.reveal(np.searchsorted(x, y, side), np.searchsorted(a, y, side), np.searchsorted(x, v, side)), [np.searchsorted(a, v, side)] * 3)
@@ -236,12 +239,12 @@ def test_selections_that_are_refused_say_why(f: Callable[[Any, Any], Any], error
 
 
 @settings(max_examples=25)
-@given(st.lists(st.integers(-2**61, 2**61), min_size=1, max_size=20), st.sampled_from(SUITES))
-def test_running_products_and_extremes_are_numpys(values: list[int], suite: str) -> None:
-    a = np.array(values)
-    s = mpc.local(3, suite)
+@given(st.lists(st.integers(-2**61, 2**61), min_size=1, max_size=20), st.sampled_from(SUITES), st.sampled_from([64, 32]))
+def test_running_products_and_extremes_are_numpys(values: list[int], suite: str, bits: int) -> None:
+    a = (np.array(values) >> 64 - bits).astype(SIGNED[bits])
+    s = mpc.local(3, suite, ring=bits)
     x = s.secret(a)
-    assert same(s.reveal(np.cumprod(x), np.maximum.accumulate(x), np.minimum.accumulate(x)), (np.cumprod(a), np.maximum.accumulate(a), np.minimum.accumulate(a)))
+    assert same(s.reveal(np.cumprod(x), np.maximum.accumulate(x), np.minimum.accumulate(x)), (np.cumprod(a, dtype=a.dtype), np.maximum.accumulate(a), np.minimum.accumulate(a)))
 
 
 def test_a_scan_takes_log_rounds() -> None:

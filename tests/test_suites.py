@@ -538,6 +538,13 @@ def test_in_place_operators_give_the_name_to_a_new_secret() -> None:
     x = y / 1
     x /= 2
     assert x.reveal().tolist() == [0.5, 1.0]
+    x = y * 5
+    for change in ("x |= 16", "x ^= 3", "x &= 30", "x <<= 2", "x >>= 1", "x %= 32", "x //= 4"):
+        names = {"x": x}
+        exec(change, names)
+        x = names["x"]
+    a = np.array([5, 10])
+    assert x.reveal().tolist() == ((((((a | 16) ^ 3) & 30) << 2 >> 1) % 32) // 4).tolist() and y.reveal().tolist() == [1, 2]
 
 
 def test_revealed_values_are_the_users_own() -> None:
