@@ -46,26 +46,33 @@ def _matmul(a: Any, b: Any, c: Any) -> None:
 
 
 @njit(cache=True, boundscheck=False, nogil=True)
+def _swap(x: Any, y: Any, shift: Any, mask: Any) -> None:
+    for i in range(len(x)):
+        difference = ((x[i] >> shift) ^ y[i]) & mask
+        y[i] ^= difference
+        x[i] ^= difference << shift
+
+
+@njit(cache=True, boundscheck=False, nogil=True)
 def _to_planes(x: Any, out: Any) -> None:
-    """64 × 64 bit matrices, by exchanging ever smaller blocks of bits (Hacker's Delight, section 7-3)."""
-    block = np.empty(64, np.uint64)
-    for group in range(out.shape[1]):
-        for i in range(64):
-            block[i] = x[64 * group + i]
+    """64 × 64 bit matrices by exchanging ever smaller blocks of bits (Hacker's Delight, section 7-3), 32 matrices at a
+    time, so that the rows to be exchanged lie side by side in long vectors."""
+    words = out.shape[1]
+    block = np.empty((64, 32), np.uint64)
+    for first in range(0, words, 32):
+        lanes = min(32, words - first)
+        for g in range(lanes):
+            for i in range(64):
+                block[i, g] = x[64 * (first + g) + i]
         width, mask = 32, np.uint64(0x00000000FFFFFFFF)
         while width:
-            shift = np.uint64(width)
-            i = 0
-            while i < 64:
-                for j in range(i, i + width):
-                    swap = ((block[j] >> shift) ^ block[j + width]) & mask
-                    block[j + width] ^= swap
-                    block[j] ^= swap << shift
-                i += 2 * width
+            for i in range(0, 64, 2 * width):
+                _swap(block[i:i + width].reshape(-1), block[i + width:i + 2 * width].reshape(-1), np.uint64(width), mask)
             width >>= 1
             mask ^= mask << np.uint64(width)
         for i in range(64):
-            out[i, group] = block[i]
+            for g in range(lanes):
+                out[i, first + g] = block[i, g]
 
 
 def to_planes(x: npt.NDArray[Any]) -> npt.NDArray[Any]:

@@ -11,15 +11,16 @@ Source   Beaver 1991 (products); sharing by pairwise pads is pseudorandom secret
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import partial, reduce
+from functools import reduce
 from operator import add
 from typing import ClassVar
 
 import numpy as np
 
+from mpc.bits import planes
 from mpc.ring import RingArray, Spec
 from mpc.rounds import exchange
-from protocols import beaver, truncation
+from protocols import beaver, carries, truncation
 from protocols.bilinear import Bilinear
 from protocols.prep import CrossTriple, Prep
 from protocols.suite import Share, Suite, broadcast, elementwise
@@ -32,7 +33,7 @@ class Additive(Suite):
     name = "additive"
     summary = "additive shares, Beaver triples"
     threat = Threat("semi-honest", "n-1 of n")
-    cites = ("Beaver, CRYPTO 1991", "Cramer, Damgård, Ishai, TCC 2005", "ePrint 2020/338")
+    cites = ("Beaver, CRYPTO 1991", "Cramer, Damgård, Ishai, TCC 2005", "ePrint 2020/338", "ePrint 2025/200")
     parties = (2, None)
     needs_prep = True
     prep: Prep
@@ -41,7 +42,8 @@ class Additive(Suite):
         "open": Cost(1, lambda n, ring: n * (n - 1), "n-1 elements"),
         "multiply": Cost(1, lambda n, ring: 2 * n * (n - 1), "2(n-1) elements"),
         "matmul": Cost(1, lambda n, ring: n * (n - 1), "n-1 elements per element of the operands", per="operands"),
-        "truncate": Cost(1, lambda n, ring: n * (n - 1), "n-1 elements"),
+        "truncate": Cost(1, lambda n, ring: 8 / ring.itemsize if n == 2 else n * (n - 1), "n-1 elements; between two parties 4 bytes"),
+        "multiply and truncate": Cost(2, lambda n, ring: 4 + 8 / ring.itemsize if n == 2 else 3 * n * (n - 1), "3(n-1) elements; between two parties 2 and 4 bytes"),
     }
 
     def constant(self, value: RingArray) -> Share:
@@ -66,8 +68,11 @@ class Additive(Suite):
             everyones = [mine, *inbox.values()]
         return tuple(reduce(add, parts) for parts in zip(*everyones, strict=True))
 
-    async def bilinear(self, f: Bilinear, x: Share, y: Share) -> Share:
-        product = partial(beaver.multiply, self, self.prep, f)
+    async def bilinear(self, f: Bilinear, x: Share, y: Share, bits: int = 0) -> Share:
+        async def product(x: Share, y: Share) -> Share:
+            z = await beaver.multiply(self, self.prep, f, x, y)
+            return await self.truncate(z, bits) if bits else z
+
         if f.name == "multiply" and x.shape == y.shape:
             return await elementwise(product, x, y)
         return await product(x, y)
@@ -102,5 +107,17 @@ class Additive(Suite):
         theirs = inbox[1 - self.seat.rank][0]
         return Share(self, (c + (x.parts[0] * theirs if first else theirs * b),))
 
+    async def signs(self, x: Share) -> tuple[Share, Share]:
+        return await carries.signs(self, x)
+
+    async def zeros(self, x: Share) -> Share:
+        """Between two parties x = 0 where the bits of x_0 and −x_1 are alike, which takes no message."""
+        if self.seat.size != 2:
+            return await carries.zeros(self, x)
+        term = x.parts[0] if self.seat.rank == 0 else -x.parts[0]
+        return carries.complement(Share(self, (planes(term),)))
+
     async def truncate(self, x: Share, bits: int) -> Share:
-        return await elementwise(lambda x: truncation.truncate(self, self.prep, x, bits), x)
+        if self.seat.size == 2:
+            return await elementwise(lambda x: truncation.of_two(self, x, bits), x)
+        return await elementwise(lambda x: truncation.masked(self, self.prep, x, bits), x)

@@ -11,9 +11,8 @@ Threat   semi-honest, 1 of 3 corrupt.  What a party receives is masked by a stre
          α it would learn a relation between the others' shares, and could solve for inputs.
 Cost     a product: 1 round, and each party sends one ring element per element of the result, whatever the
          inner size of the product.  Input: its owner sends one.  See ``costs``.
-Source   Araki, Furukawa, Lindell, Nof, Ohara, ePrint 2016/768, section 2 (sharing, products).  Truncation is
-         described where it is; it departs from Mohassel, Rindal, ePrint 2018/403 (ABY3), section 5.1, whose
-         local truncation is wrong by a multiple of 2^(k−m) with probability about |x|/2^(k−1) an element.
+Source   Araki, Furukawa, Lindell, Nof, Ohara, ePrint 2016/768, section 2 (sharing, products).  Truncation is described
+         in ``protocols/truncation.py``, comparison in ``protocols/blocks.py``.
 """
 from __future__ import annotations
 
@@ -23,8 +22,9 @@ from typing import ClassVar
 import numpy as np
 
 from mpc.prg import Stream
-from mpc.ring import Z32, RingArray, Spec
+from mpc.ring import RingArray, Spec
 from mpc.rounds import exchange
+from protocols import blocks, truncation
 from protocols.bilinear import Bilinear
 from protocols.suite import Share, Suite, elementwise
 from protocols.threat import Cost, Threat
@@ -45,7 +45,9 @@ class Replicated(Suite):
         "multiply": Cost(1, lambda n, ring: 3, "1 element"),
         "matmul": Cost(1, lambda n, ring: 3, "1 element per element of the result"),
         "truncate": Cost(2, lambda n, ring: 2.5 if ring.bits == 64 else 4, "12 bytes one party, 4 bytes the others"),
+        "multiply and truncate": Cost(2, lambda n, ring: 4.5 if ring.bits == 64 else 6, "12 bytes"),
     }
+    _turns = -1
 
     # -- who is next to whom, and what they have in common ----------------------------------------
 
@@ -102,10 +104,12 @@ class Replicated(Suite):
         inbox = await exchange(send, receive, tag)
         return tuple(x.parts[0] + x.parts[1] + missing for x, missing in zip(xs, inbox[self._previous], strict=True)) if receive else ()
 
-    async def bilinear(self, f: Bilinear, x: Share, y: Share) -> Share:
+    async def bilinear(self, f: Bilinear, x: Share, y: Share, bits: int = 0) -> Share:
+        """With ``bits``, not one round for the product and two for the quotient, but two for both: see ``_quotient``."""
         async def product(x: Share, y: Share) -> Share:
             (x0, x1), (y0, y1) = x.parts, y.parts
-            return await self._replicated(f(x0, y0 + y1) + f(x1, y0), f.name)
+            term = f(x0, y0 + y1) + f(x1, y0)
+            return await (self._quotient(term, bits, apart=True) if bits else self._replicated(term, f.name))
 
         if f.name == "multiply" and x.shape == y.shape:
             return await elementwise(product, x, y)
@@ -116,6 +120,24 @@ class Replicated(Suite):
         term = term + self._zero(term.spec)
         inbox = await exchange({self._previous: (term,)}, {self._next: (term.spec,)}, tag)
         return Share(self, (term, inbox[self._next][0]))
+
+    async def from_two(self, third: int, term: RingArray | None, spec: Spec, tag: str) -> Share:
+        """A share of the sum of two terms that the parties other than ``third`` have, which passes ``None``.
+
+        Each masks its term with what it has in common with the third party, and they exchange the rest: it becomes
+        the part that they share.  One round, one element from each of the two.
+        """
+        rank, pair = self.seat.rank, self.seat.pair
+        if rank == third:
+            masks = pair[self._previous].draw(spec), pair[self._next].draw(spec)
+            await exchange(tag=tag)
+            return Share(self, masks)
+        assert term is not None
+        mask, other = pair[third].draw(spec), 3 - rank - third
+        term = term - mask
+        inbox = await exchange({other: (term,)}, {other: (spec,)}, tag)
+        common = term + inbox[other][0]
+        return Share(self, (mask, common) if rank == (third + 1) % 3 else (common, mask))
 
     async def random(self, spec: Spec) -> Share:
         return Share(self, (self._key(self.seat.rank).draw(spec), self._key(self._next).draw(spec)))
@@ -129,74 +151,74 @@ class Replicated(Suite):
     async def product_of_terms(self, x: Share, y: Share) -> Share:
         """Products of party 0's term x = x_0 + x_1 and the term y that parties 1 and 2 have in common.
 
-        Party 1 knows x_1·y and party 2 knows x_0·y: each masks its product with what it has in common with
-        party 0 and they exchange them.  Two messages instead of three, none from party 0, which sent x.
+        Party 1 knows x_1·y and party 2 knows x_0·y.  Two messages instead of three, none from party 0, which sent x.
         """
-        rank, spec = self.seat.rank, x.spec
-        if rank == 0:
-            s1, s2 = self.seat.pair[1].draw(spec), self.seat.pair[2].draw(spec)
-            await exchange(tag="product of terms")
-            return Share(self, (s2, s1))
-        s, other = self.seat.pair[0].draw(spec), 3 - rank
-        mine, common = (x.parts[0], y.parts[1]) if rank == 1 else (x.parts[1], y.parts[0])
-        masked = mine * common - s
-        inbox = await exchange({other: (masked,)}, {other: (spec,)}, "product of terms")
-        rest = masked + inbox[other][0]
-        return Share(self, (s, rest) if rank == 1 else (rest, s))
+        rank = self.seat.rank
+        product = None if rank == 0 else x.parts[0] * y.parts[1] if rank == 1 else x.parts[1] * y.parts[0]
+        return await self.from_two(0, product, x.spec, "product of terms")
+
+    async def signs(self, x: Share) -> tuple[Share, Share]:
+        return await blocks.signs(self, x, self._turn())
+
+    async def zeros(self, x: Share) -> Share:
+        return await blocks.zeros(self, x, self._turn())
+
+    def _turn(self) -> int:
+        """Whose turn it is to know two parts of three, so that in the long run all send alike."""
+        self._turns += 1
+        return self._turns % 3
 
     async def truncate(self, x: Share, bits: int) -> Share:
-        return await elementwise(lambda x: _truncate(self, x, bits), x)
+        """Party 0 knows x_0 + x_1, the others know x_2; a common mask makes the former uniform."""
+        async def quotient(x: Share) -> Share:
+            mask = self.seat.common.draw(x.spec)
+            rank, parts = self.seat.rank, x.parts
+            return await self._quotient(parts[0] + parts[1] + mask if rank == 0 else parts[2 - rank] - mask, bits, apart=False)
 
+        return await elementwise(quotient, x)
 
-async def _truncate(suite: Replicated, x: Share, m: int) -> Share:
-    """x / 2^m for |x| < 2^(k−2), rounded at random to one of the two neighbours; never a large error.
+    async def _quotient(self, term: RingArray, bits: int, *, apart: bool) -> Share:
+        """x / 2^bits by ``truncation``'s two terms: a, which party 0 knows, and b, which the others know.
 
-    Party 0 knows a = x_0 + x_1 + ρ, parties 1 and 2 know b = x_2 − ρ, where the common stream's ρ makes a uniform
-    (an input's shares need not be) so that rounding is right on average.  With 2^(k−2) added to a,
-    x' = a + b − w·2^k lies in [0, 2^(k−1)), so that a sum of a and b has wrapped if either has its top bit set: w = α + β − αβ. Hence
+        With ``apart`` x is the sum of three terms, one per party.  Then parties 1 and 2 mask theirs with what they
+        share with party 0 and exchange them, so that all know a or b, while party 0 is sending α already.
 
-        x' >> m  ≈  ⌈a/2^m⌉ + ⌊b/2^m⌋ − w·2^(k−m),
+        Party 0 shares a >> m, and α modulo 2^32 (for m ≤ 32); parties 1 and 2 multiply it by β and exchange.
 
-    right up to the carry of the lower m bits: ⌊x'/2^m⌋ or that plus one, the latter with probability
-    (x' mod 2^m)/2^m.  The product αβ is needed modulo 2^m only: party 0 shares α with the two others
-    modulo 2^32 (for m ≤ 32), they multiply by β, mask, and exchange.
+        Threat   semi-honest, 1 of 3.  Every message is masked by a stream that its receiver does not have.
+        Cost     2 rounds.  Over Z_2^64 party 0 sends 12 bytes, the others 4 each, and 8 more if ``apart``.
+        Source   see ``protocols/truncation.py``; that a party knows x_0 + x_1 and the others x_2: ABY3, section 5.
+        """
+        ring, rank, key = term.ring, self.seat.rank, self.seat.pair
+        truncation.check(bits, ring)
+        small = truncation.for_wraps(bits, ring)
+        full, half = term.spec, Spec(small, term.shape)
 
-    Threat   semi-honest, 1 of 3.  Party 1 receives a masked word of party 2, party 2 masked words of both;
-             each mask is drawn from a stream the receiver does not have.  Nothing is opened.
-    Cost     2 rounds; over Z_2^64 party 0 sends 12 bytes, the others 4 each (m ≤ 32; else 16 and 8).
-    Source   the wrap of two shares whose sum has a known top bit: as in ePrint 2025/200 for two parties; that
-             a party knows x_0 + x_1 and the two others x_2: ABY3, section 5.
-    """
-    ring, rank = x.ring, suite.seat.rank
-    k = ring.bits
-    if not 0 < m < k - 1:
-        raise ValueError(f"can truncate by 1 to {k - 2} bits, not {m}")
-    small = Z32 if m <= 32 else ring
-    full, half = Spec(ring, x.shape), Spec(small, x.shape)
-    key, rho = suite.seat.pair, suite.seat.common.draw(full)
+        if rank == 0:
+            if apart:
+                term = term + key[1].draw(full) + key[2].draw(full)
+            term = term + truncation.offset(ring)
+            x1, e1, s1, s2 = key[1].draw(full), key[1].draw(half), key[1].draw(half), key[2].draw(half)
+            x0 = truncation.quotient(term, bits) - x1
+            await exchange({2: (x0, truncation.top(term, small) - e1)}, tag="quotient: α")
+            await exchange(tag="quotient: αβ")
+            return Share(self, (x0 + truncation.wraps(s2, bits, ring), x1 + truncation.wraps(s1, bits, ring)))
 
-    if rank == 0:
-        a = x.parts[0] + x.parts[1] + rho + ring(1 << (k - 2))
-        top = a >> (k - 1)
-        x1, e1, s1, s2 = key[1].draw(full), key[1].draw(half), key[1].draw(half), key[2].draw(half)
-        up = ring((a << (k - m)).data != 0)         # a is no multiple of 2^m
-        x0 = (a >> m) + up - (top << (k - m)) - x1
-        await exchange({2: (x0, small(top.data) - e1)}, tag="truncate: α")
-        await exchange(tag="truncate: αβ")
-        return Share(suite, (x0 + (ring(s2.data) << (k - m)), x1 + (ring(s1.data) << (k - m))))
-
-    b = (x.parts[1] if rank == 1 else x.parts[0]) - rho
-    top, other = b >> (k - 1), 3 - rank
-    if rank == 1:
-        mine, e, s = key[0].draw(full), key[0].draw(half), key[0].draw(half)
-        await exchange(tag="truncate: α")
-    else:
+        other = 3 - rank
+        if apart:
+            term = term - key[0].draw(full)
+        if rank == 1:
+            mine, e = key[0].draw(full), key[0].draw(half)
         s = key[0].draw(half)
-        inbox = await exchange(recv={0: (full, half)}, tag="truncate: α")
-        mine, e = inbox[0]
-    masked = e * small(top.data) - s
-    inbox = await exchange({other: (masked,)}, {other: (half,)}, "truncate: αβ")
-    both = ring((masked + inbox[other][0]).data)     # αβ − s1 − s2
-    x2 = (b >> m) - (top << (k - m)) + (both << (k - m)) - ring(1 << (k - 2 - m))
-    mine = mine + (ring(s.data) << (k - m))
-    return Share(suite, (mine, x2) if rank == 1 else (x2, mine))
+        inbox = await exchange({other: (term,)} if apart else {},
+                               ({0: (full, half)} if rank == 2 else {}) | ({other: (full,)} if apart else {}), "quotient: α")
+        if rank == 2:
+            mine, e = inbox[0]
+        if apart:
+            term = term + inbox[other][0]
+        masked = e * truncation.top(term, small) - s
+        inbox = await exchange({other: (masked,)}, {other: (half,)}, "quotient: αβ")
+        both = masked + inbox[other][0]                  # αβ − s1 − s2
+        x2 = truncation.quotient(term, bits) + truncation.wraps(both, bits, ring) + truncation.correction(bits, ring)
+        mine = mine + truncation.wraps(s, bits, ring)
+        return Share(self, (mine, x2) if rank == 1 else (x2, mine))

@@ -121,8 +121,8 @@ class Suite(ABC):
         """Reconstruct values at every party (or at ``to`` alone, the others get nothing), unchecked."""
 
     @abstractmethod
-    async def bilinear(self, f: Bilinear, x: Share, y: Share) -> Share:
-        """f(x, y) for any bilinear map: elementwise, matrix, outer products."""
+    async def bilinear(self, f: Bilinear, x: Share, y: Share, bits: int = 0) -> Share:
+        """f(x, y) for any bilinear map: elementwise, matrix, outer products; divided by 2^bits as by ``truncate``."""
 
     @abstractmethod
     async def random(self, spec: Spec) -> Share:
@@ -143,6 +143,14 @@ class Suite(ABC):
     async def product_of_terms(self, x: Share, y: Share) -> Share:
         """x·y, elementwise, for the two terms that ``summands`` gave; suites use who knows them."""
         return await self.bilinear(MULTIPLY, x, y)
+
+    @abstractmethod
+    async def signs(self, x: Share) -> tuple[Share, Share]:
+        """Planes over packed bits that generate and propagate a carry (``protocols/carries.py``): its sign is the carry out of the last."""
+
+    @abstractmethod
+    async def zeros(self, x: Share) -> Share:
+        """Planes over packed bits that are all one where x = 0."""
 
     async def check(self) -> None:  # noqa: B027  (a default, not a duty)
         """Verify everything opened so far; a semi-honest scheme has nothing to verify."""

@@ -1,34 +1,101 @@
 """Division of a shared number by a public power of two, rounding at random to one of the neighbours.
 
-For |x| < 2^(k−2), let x' = x + 2^(k−2) ≥ 0, and let r be uniform over Z_2^k.  Open c = x' + r. With
+Two ways, for |x| < 2^(k−2).  Both are right on average, never off by more than one unit in the last place, and exact
+for multiples of 2^m; there is no chance of a large error, unlike in local truncation (SecureML), where it is
+|x|/2^(k−1) for every element.
+
+*Two terms*, a known to one side and b to the other, a + b = x + 2^(k−2) − 1 modulo 2^k.  That sum lies in
+[0, 2^(k−1)), so that a + b has wrapped if and only if a or b has its top bit set: w = α + β − αβ.  With >> the
+shift of signed numbers, which takes α·2^(k−m) and β·2^(k−m) off,
+
+    x / 2^m  ≈  (a >> m) + (b >> m) + αβ·2^(k−m) + 1 − 2^(k−2−m)
+
+up to the carry of the lower m bits, which comes with probability 1 − (x mod 2^m)/2^m where a is uniform.  All that
+takes a message is αβ modulo 2^m, hence modulo 2^32 for m ≤ 32.
+
+*A mask*, for any number of terms.  Let x' = x + 2^(k−2), and let r be uniform over Z_2^k.  Open c = x' + r.  With
 r° and c° for the lower k−1 bits, x' + r° = c° + w·2^(k−1) where w = top(c) ⊕ top(r), so
 
     x' >> m  ≈  (c° >> m) − (r° >> m) + w·2^(k−1−m),      w = top(c) + top(r) − 2·top(c)·top(r)
 
-which is linear in the shared (r° >> m) and top(r).  The result is ⌊x/2^m⌋ or that plus one, the latter
-with probability (x mod 2^m)/2^m: right on average, and never off by more.  There is no chance of a large
-error, unlike in local truncation (SecureML), where it is |x|/2^(k−1) for every element.
+which is linear in the shared (r° >> m) and top(r).
 
-Threat   that of the suite and of the source of masks: c is uniform whatever x is.  But c decides, with x,
-         which way the result is rounded: a party that is later shown the result learns, besides it, something
-         of what was cut off (never more than the 2^m values of x around it that agree).  ``Threat.leaks``
-         says so.  Programs that must not tell reveal fewer digits than they compute with.
-Cost     one round; each party sends one ring element per element to every other party.
-Source   Escudero, Ghosh, Keller, Rachuri, Scholl, ePrint 2020/338 (edaBits), section 5 (truncation over
-         Z_2^k); the mask comes from the dealer instead of from edaBits.
+Threat   that of the suite and of its source of randomness: what is sent is masked (two terms) or c, which is uniform
+         whatever x is.  But the parties' terms, or c, decide with x which way the result is rounded: a party that is later
+         shown the result learns, besides it, something of what was cut off (never more than the 2^m values of x around
+         it that agree).  ``Threat.leaks`` says so.  Programs that must not tell reveal fewer digits than they compute with.
+Cost     two terms between two parties: one round, 4 bytes each for m ≤ 32, else 8; in ``replicated``, see there.
+         A mask: one round; each party sends one ring element per element to every other party.
+Source   two terms: the wrap of a sum whose top bit is known, as in ePrint 2025/200.  A mask: Escudero, Ghosh, Keller,
+         Rachuri, Scholl, ePrint 2020/338 (edaBits), section 5; it comes from the dealer instead of from edaBits.
 """
 from __future__ import annotations
 
+import numpy as np
+
+from mpc.ring import Z32, Ring, RingArray
 from protocols.prep import Prep, TruncationMask
 from protocols.suite import Share, Suite
 
 
-async def truncate(suite: Suite, prep: Prep, x: Share, bits: int) -> Share:
-    """x / 2^bits, elementwise."""
+def check(bits: int, ring: Ring) -> None:
+    if not 0 < bits < ring.bits - 1:
+        raise ValueError(f"can truncate by 1 to {ring.bits - 2} bits, not {bits}")
+
+
+# -- two terms ---------------------------------------------------------------------------------------
+
+
+def offset(ring: Ring) -> RingArray:
+    """What one of the terms has added to it: 2^(k−2) − 1."""
+    return ring((1 << (ring.bits - 2)) - 1)
+
+
+def correction(bits: int, ring: Ring) -> RingArray:
+    """What the result has added to it: 1 − 2^(k−2−m)."""
+    return ring(1) - ring(1 << (ring.bits - 2 - bits))
+
+
+def quotient(term: RingArray, bits: int) -> RingArray:
+    """A term shifted as a signed number."""
+    signed = np.dtype(f"<i{term.ring.itemsize}")
+    return term.map(lambda data: (data.view(signed) >> signed.type(bits)).view(data.dtype))
+
+
+def for_wraps(bits: int, ring: Ring) -> Ring:
+    """The ring in which αβ is shared."""
+    return Z32 if bits <= 32 else ring
+
+
+def top(term: RingArray, into: Ring) -> RingArray:
+    return into((term >> (term.ring.bits - 1)).data)
+
+
+def wraps(both: RingArray, bits: int, ring: Ring) -> RingArray:
+    """αβ·2^(k−m)."""
+    return ring(both.data) << (ring.bits - bits)
+
+
+async def of_two(suite: Suite, x: Share, bits: int) -> Share:
+    """x / 2^bits among two parties, elementwise."""
+    ring, first = x.ring, suite.seat.rank == 0
+    check(bits, ring)
+    mask = suite.seat.common.draw(x.spec)            # an input's parts need not be uniform
+    term = x.parts[0] + mask + offset(ring) if first else x.parts[0] - mask
+    known = Share(suite, (top(term, for_wraps(bits, ring)),))
+    both = await suite.product_of_terms(known, known)
+    result = quotient(term, bits) + wraps(both.parts[0], bits, ring)
+    return Share(suite, (result + correction(bits, ring) if first else result,))
+
+
+# -- a mask ------------------------------------------------------------------------------------------
+
+
+async def masked(suite: Suite, prep: Prep, x: Share, bits: int) -> Share:
+    """x / 2^bits among any number of parties, elementwise."""
     ring = x.ring
+    check(bits, ring)
     k = ring.bits
-    if not 0 < bits < k - 1:
-        raise ValueError(f"can truncate by 1 to {k - 2} bits, not {bits}")
     (r_part,), dependent = await prep.draw(TruncationMask(x.spec, bits))
     (c,) = await suite.open(x + Share(suite, (r_part,)) + ring(1 << (k - 2)), tag=f"truncate {bits}")
     r_high, r_top = await dependent                  # r° >> m, and top(r), perhaps over a smaller ring

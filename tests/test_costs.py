@@ -104,6 +104,7 @@ def test_elementwise_costs(suite: str, parties: int, size: int, ring: Ring) -> N
     agrees(measured(suite, parties, inputs(spec), lambda s, x: s.reveal(x)), suite, "open", parties, spec)
     agrees(measured(suite, parties, inputs(spec, spec), lambda s, x, y: s.bilinear(MULTIPLY, x, y)), suite, "multiply", parties, spec)
     agrees(measured(suite, parties, inputs(spec), lambda s, x: s.truncate(x, 8)), suite, "truncate", parties, spec)
+    agrees(measured(suite, parties, inputs(spec, spec), lambda s, x, y: s.bilinear(MULTIPLY, x, y, 8)), suite, "multiply and truncate", parties, spec)
 
 
 @pytest.mark.parametrize("shapes", [((3, 4), (4, 2)), ((1, 9), (9, 1)), ((300, 400), (400, 2)), ((2, 3, 4), (2, 4, 3))])
@@ -135,12 +136,12 @@ def all_to_last(parties: int, nbytes: int) -> dict[int, int]:
 
 @pytest.mark.parametrize("size", [65, 1000, CHUNK + 65, 2 * CHUNK])
 @pytest.mark.parametrize("parties", [2, 3, 5])
-def test_the_dealer_sends_8_bytes_per_product_and_12_per_truncation_to_the_last_party(parties: int, size: int) -> None:
+def test_the_dealer_sends_8_bytes_per_product_and_4_or_12_per_truncation_to_the_last_party(parties: int, size: int) -> None:
+    """Of two parties each knows a term, and the product of two bits is all it takes; more of them need a mask."""
     spec = Spec(Z64, (size,))
     assert corrections(parties, lambda s, x, y: s.bilinear(MULTIPLY, x, y), spec, spec) == all_to_last(parties, 8 * size)
-    assert corrections(parties, lambda s, x: s.truncate(x, 16), spec) == all_to_last(parties, 12 * size)
-    assert corrections(parties, lambda s, x: s.truncate(x, 31), spec) == all_to_last(parties, 12 * size)
-    assert corrections(parties, lambda s, x: s.truncate(x, 32), spec) == all_to_last(parties, 16 * size)
+    for bits, two, more in ((16, 4, 12), (31, 4, 12), (32, 4, 16), (33, 8, 16)):
+        assert corrections(parties, lambda s, x, m=bits: s.truncate(x, m), spec) == all_to_last(parties, (two if parties == 2 else more) * size)
 
 
 @pytest.mark.parametrize("parties", [2, 3])

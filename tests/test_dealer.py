@@ -16,7 +16,7 @@ from mpc.prg import Stream
 from mpc.ring import RINGS, Z32, Z64, Ring, Spec
 from mpc.rounds import Recorder
 from protocols.bilinear import MATMUL, MULTIPLY
-from protocols.prep import Correlation, Triple, TruncationMask
+from protocols.prep import Correlation, CrossTriple, Triple, TruncationMask
 from protocols.prep.dealer import _REQUEST, Dealer, DealerFrames, _decode, _encode
 from protocols.suite import Suite
 
@@ -225,7 +225,8 @@ async def program(suite: Suite) -> list[Any]:
     return [o.data.tolist() for o in await suite.open(first, second, third)]
 
 
-NEEDS = [triple("multiply", (3, 4), (3, 4)), triple("matmul", (3, 4), (4, 3)), TruncationMask(Spec(Z64, (3, 4)), 10)]
+NEEDS = [triple("multiply", (3, 4), (3, 4)), triple("matmul", (3, 4), (4, 3))]
+TO_TRUNCATE = {2: CrossTriple(Spec(Z32, (3, 4))), 3: TruncationMask(Spec(Z64, (3, 4)), 10)}
 
 
 @pytest.mark.parametrize("parties", [2, 3])
@@ -237,7 +238,7 @@ def test_a_stock_gives_the_same_results_and_no_more_messages(parties: int) -> No
         return await program(suite)
 
     plain = play(parties, noting)
-    assert needs == NEEDS
+    assert needs == [*NEEDS, TO_TRUNCATE[parties]]
 
     async def stocked(suite: Suite) -> list[Any]:
         await suite.prep.stock(needs)  # type: ignore[union-attr]

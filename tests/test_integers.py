@@ -14,7 +14,7 @@ from test_comparison import edges
 import mpc
 from mpc.bits import numbers, planes
 from mpc.ring import RINGS, RingArray
-from protocols.ops.bitwise import network
+from protocols.carries import network
 from protocols.suite import CHUNK
 
 SUITES = ["additive", "replicated"]

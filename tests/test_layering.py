@@ -22,7 +22,7 @@ LICENSED: dict[str, set[str]] = {
     "threading": {"mpc.transport.memory", "protocols.run", "protocols.bench", "mpc.launch", "protocols.launch"},
 }
 #: Who may send: the tools around rounds, the suites and what they are made of, the sources of randomness, the session's announcements.
-SENDERS = {"mpc.rounds", "mpc.seat", "protocols.additive", "protocols.replicated", "protocols.suite", "protocols.session", "protocols.prep.dealer"}
+SENDERS = {"mpc.rounds", "mpc.seat", "protocols.additive", "protocols.blocks", "protocols.replicated", "protocols.suite", "protocols.session", "protocols.prep.dealer"}
 
 
 def type_checking(node: ast.AST) -> bool:
@@ -118,6 +118,6 @@ def test_only_these_modules_exchange(name: str) -> None:
     assert "exchange" not in calls(name) or name in SENDERS
 
 
-@pytest.mark.parametrize("name", [n for n in MODULES if n.startswith("protocols.ops") or n in ("protocols.array", "protocols.tables", "protocols.beaver", "protocols.truncation", "protocols.additive")])
+@pytest.mark.parametrize("name", [n for n in MODULES if n.startswith("protocols.ops") or n in ("protocols.array", "protocols.tables", "protocols.beaver", "protocols.truncation", "protocols.additive", "protocols.blocks")])
 def test_protocols_cannot_reach_a_transport(name: str) -> None:
     assert not {i for i in imports(name) if i.startswith(("mpc.transport", "mpc.party", "mpc.frames", "socket"))}

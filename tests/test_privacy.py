@@ -20,6 +20,7 @@ from protocols.ops.bitwise import conjunction, nearest, shifted
 from protocols.ops.comparison import is_zero, negative
 from protocols.ops.selection import indicators
 from protocols.prep import Triple
+from protocols.replicated import Replicated
 from protocols.suite import CHUNK, Share, Suite
 from protocols.suites import SUITES
 
@@ -116,6 +117,42 @@ async def local_product(suite: Suite, f: Any, x: Share, y: Share) -> Share:
 @pytest.mark.parametrize("broken", [unmasked, local_product])
 def test_freshness_catches_a_broken_multiplication(broken: Any) -> None:
     assert stale(Additive, 2, lambda suite, x, y: broken(suite, MULTIPLY, x, y)) != []
+
+
+class Bare(Replicated):
+    """``replicated`` without the sharing of zero that masks what it passes on (CrypTen's issue 518)."""
+
+    def _zero(self, spec: Spec) -> RingArray:
+        return spec.ring.zeros(spec.shape)
+
+
+def test_freshness_catches_replicated_sharing_without_zero_shares() -> None:
+    assert stale(Bare, 3, OPERATIONS["multiply"]) == ["multiply, array 0"] * 3
+    assert stale(Replicated, 3, OPERATIONS["multiply"]) == []
+
+
+@pytest.mark.parametrize(("kind", "readable"), [(Bare, True), (Replicated, False)])
+def test_without_zero_shares_a_party_reads_what_is_squared(kind: type[Suite], readable: bool) -> None:
+    """Of x·x party 0 gets x_1² + 2·x_1·x_2 of party 1, and knows x_1: x_2 follows where x_1 is odd, and x with it."""
+    x = Z64(np.arange(SIZE) * 7919)
+    views: list[Any] = [None, None, None]
+
+    async def main(suite: Suite) -> None:
+        views[suite.seat.rank] = share = await input_of(suite, x)
+        await suite.bilinear(MULTIPLY, share, share)
+
+    recorder = Recorder()
+    play(3, main, kind=kind, record=recorder)
+    (seen_product,) = next(m.arrays for m in recorder.view(0) if m.tag == "multiply")
+    x0, x1 = views[0].parts
+    odd = np.flatnonzero(x1.data & np.uint64(1))
+    guess = []
+    for i in odd:
+        a, t = int(x1.data[i]), int(seen_product.data[i])
+        x2 = (t - a * a) * pow(a, -1, 2**64) % 2**64 // 2            # up to the top bit
+        guess.append((int(x0.data[i]) + a + x2) % 2**63)
+    right = np.mean([g == int(v) for g, v in zip(guess, x.data[odd], strict=True)])
+    assert right == 1 if readable else right < 0.01
 
 
 async def reused(suite: Suite, x: Share, y: Share) -> Share:

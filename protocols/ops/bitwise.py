@@ -25,7 +25,7 @@ Cost     over Z_2^64, bytes a party sends per element (of three, on average) and
              x % 2^16, floor, ceil      15 bytes,  6 rounds     16 bytes,  8 rounds
              x >> m, x // 2^m           47          8           42         10
              rint                       29          7           28          9
-             trunc                      54         14           47         18
+             trunc                      54         14           40         16
              x & public                172         16          112         18
              x & y, x | y, x ^ y       258         17          167         19
 
@@ -37,7 +37,7 @@ Source   Sklansky, IRE Transactions 1960 (the network); the masked sum as in Moh
 """
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import partial
 from typing import Any, cast
 
@@ -48,72 +48,18 @@ from mpc.encoding import BOOL, INT, numeric
 from mpc.ring import BITS, NDArray, Ring, RingArray, Shape
 from mpc.rounds import gather
 from protocols.array import Secret, call, constant, find_session, retyped
+from protocols.carries import all_ones, both, carries_at, carry_saved, complement, doubled, low_terms, two_terms
 from protocols.ops import linear, products
-from protocols.ops.comparison import (
-    both,
-    carry_saved,
-    is_multiple,
-    less,
-    logical_and,
-    logical_not,
-    logical_or,
-    logical_xor,
-    low_terms,
-    to_ring,
-    two_terms,
-)
+from protocols.ops.comparison import less, logical_and, logical_not, logical_or, logical_xor, to_ring
 from protocols.suite import Share, Suite, elementwise, lift
 
-# -- carries -----------------------------------------------------------------------------------------
-
-
-def network(places: Iterable[int]) -> list[tuple[int, NDArray]]:
-    """By level t, the positions i of Sklansky's network that join what lies below their block, ⌊i/2^t⌋·2^t − 1.
-
-    After the last level, position m − 1 stands for the m lowest planes, for every m of ``places``; positions that
-    none of them depends on are left out.
-    """
-    needed = {m - 1 for m in places}
-    levels = []
-    for t in reversed(range(max(needed).bit_length())):
-        at = np.array(sorted(i for i in needed if i >> t & 1), int)
-        levels.append((t, at))
-        needed |= {(int(i) >> t << t) - 1 for i in at}
-    return levels[::-1]
-
-
-def _with(x: Share, at: NDArray, rows: Share) -> Share:
-    """x with other planes at these positions."""
-    def placed(planes: NDArray, rows: NDArray) -> NDArray:
-        out = planes.copy()
-        out[at] = rows
-        return out
-    return cast(Share, lift(placed, x, rows))
-
-
-async def carries(suite: Suite, g: Share, p: Share, places: list[int]) -> Share:
-    """For each m of ``places``, whether the m lowest planes, which generate and propagate, carry: ⌈log2 max m⌉ rounds."""
-    for t, at in network(places):
-        below = (at >> t << t) - 1
-        inner = at >= 2 << t                            # those that do not reach down to place 0 yet also need p
-        outer = both(suite, p[at[~inner]], g[below[~inner]])
-        if not inner.any():
-            g = _with(g, at, g[at] + await outer)
-            continue
-        pair = cast(Share, lift(lambda u, v, i=below[inner]: np.stack([u[i], v[i]]), g, p))
-        joined, joined_pair = await gather(outer, both(suite, p[at[inner]][None], pair))    # p is masked once for both
-        g = _with(_with(g, at[~inner], g[at[~inner]] + joined), at[inner], g[at[inner]] + joined_pair[0])
-        p = _with(p, at[inner], joined_pair[1])
-    return g[np.array(places) - 1]
+# -- planes and numbers ------------------------------------------------------------------------------
 
 
 async def added(suite: Suite, a: Share, b: Share, g: Share) -> Share:
     """The planes of a + b, with g = ab."""
-    into = await carries(suite, g, a + b, list(range(1, a.shape[0])))
+    into = await carries_at(suite, g, a + b, list(range(1, a.shape[0])))
     return a + b + cast(Share, lift(lambda c: np.concatenate([np.zeros_like(c[:1]), c]), into))
-
-
-# -- planes and numbers ------------------------------------------------------------------------------
 
 
 async def bits_of(suite: Suite, x: Share) -> Share:
@@ -155,7 +101,7 @@ async def _sum_of_terms(suite: Suite, x: Share, f: Callable[[RingArray], RingArr
 async def _carried(suite: Suite, x: Share, places: list[int]) -> Share:
     """C_m for each m of ``places``: how often the m lowest planes of x's terms carry when they are added up."""
     a, b, g, saved = await low_terms(suite, x, max(places))
-    last = await carries(suite, g, a + b, places)
+    last = await carries_at(suite, g, a + b, places)
     rows = np.array(places) - 1
     each = cast(Share, lift(lambda *c: np.stack(c), last, *(majority[rows] for majority in saved)))
     ones = await to_ring(suite, each, x.ring, (1 + len(saved), len(places), *x.shape))
@@ -188,6 +134,12 @@ async def nearest(suite: Suite, m: int, x: Share) -> Share:
     z = x + ring((1 << m) + (1 << (m - 1)))
     low, tie = await gather(modulo(suite, m, z), is_multiple(suite, m + 1, z))
     return cast(Share, z - low - (tie * ring(1 << m)) - ring(1 << m))
+
+
+async def is_multiple(suite: Suite, m: int, x: Share) -> Share:
+    """1 where 2^m divides x, else 0: as in ``carries.zeros``, on m planes."""
+    a, b, g, _ = await low_terms(suite, x, m)
+    return await to_ring(suite, await all_ones(suite, complement(a + b + doubled(a + b + g))), x.ring, x.shape)
 
 
 # -- on secrets --------------------------------------------------------------------------------------

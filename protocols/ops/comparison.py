@@ -1,102 +1,37 @@
 """Comparisons, and what follows from them: choice, extremes, absolute values, logic.
 
-x < y is the sign of x − y.  Its top bit comes from the terms that add up to the difference (``summands``:
-what parties know of it), bit-sliced, by the carry of their sum into the top plane:
-
-    g_j = a_j b_j,   p_j = a_j ⊕ b_j,   (g, p) ∘ (g', p') = (g ⊕ p g', p p'),   carry = g of the whole
-
-in a tree, since ∘ is associative.  The bit goes back to the arithmetic ring the same way: its terms are
-known to parties, and a ⊕ b = a + b − 2ab.
+x < y is the sign of x − y.  A suite turns a number into planes of bits whose carry is its sign (``Suite.signs``:
+``protocols/carries.py`` from bit planes, ``protocols/blocks.py`` four bits at a time), a tree composes them, and the
+bit goes back to the arithmetic ring: its terms are known to parties, and a ⊕ b = a + b − 2ab.
 
 Candidates, for 64 bits and two terms; ANDs a number, rounds from the terms to the bit:
 
     ripple carry             63 ANDs     63 rounds
     Kogge–Stone prefix      ~700 ANDs     7 rounds      every carry, of which one is needed
     carry tree (this)       ~185 ANDs     7 rounds      63 pairs, 62 nodes
+    the same over blocks     ~45 ANDs     6 rounds      where two parties know one of two terms (``replicated``)
     edaBits, Rabbit         ~120 ANDs     7 rounds      a mask with known bits per comparison, from a dealer or cut
                                                         and choose; to be weighed when there is preprocessing by OT
 
+Cost     ``replicated``: 8 rounds, 24 bytes a party and comparison; ``additive`` between two parties: 8 rounds, 39 bytes.
 Range    |x − y| < 2^(k−1), in units of the last place; for fixed point and integers alike.
-Source   conversion from known terms: Mohassel, Rindal, ePrint 2018/403 (ABY3), section 5.3; the carry tree for one
-         comparison bit: Catrina, de Hoogh, SCN 2010, and Escudero et al., ePrint 2020/338.
+Source   as named in those modules; the way back: ABY3, section 5.4, with the terms of ``Suite.summands``.
 """
 from __future__ import annotations
 
-from functools import partial
 from typing import Any, cast
 
 import numpy as np
 
-from mpc.bits import planes, unpacked, words_for
+from mpc.bits import unpacked
 from mpc.encoding import BOOL
-from mpc.ring import BITS, Ring, Shape, Spec
+from mpc.ring import Ring, Shape, Spec
 from protocols.array import Secret, call, constant, find_session, rescaled, retyped, unified
-from protocols.bilinear import MULTIPLY
+from protocols.carries import all_ones, both, carry
 from protocols.ops import linear, products
-from protocols.suite import Share, Suite, elementwise, lift
+from protocols.suite import Share, Suite, elementwise
 
 # -- bits --------------------------------------------------------------------------------------------
-
-
-async def both(suite: Suite, x: Share, y: Share) -> Share:
-    """x AND y, one round."""
-    return await suite.bilinear(MULTIPLY, x, y)
-
-
-async def two_terms(suite: Suite, x: Share) -> tuple[Share, Share, Share]:
-    """Bit planes of two terms a and b that add up to x, and their AND."""
-    a, b, g, _ = await low_terms(suite, x, x.ring.bits)
-    return a, b, g
-
-
-async def low_terms(suite: Suite, x: Share, m: int) -> tuple[Share, Share, Share, list[Share]]:
-    """The m lowest planes of two terms a and b that add up to x, their AND, and what ``carry_saved`` carried."""
-    terms = await suite.summands(x, lambda t: planes(t)[:m], Spec(BITS, (m, words_for(x.size))))
-    a, b, carried = await carry_saved(suite, *terms)
-    return a, b, await (suite.product_of_terms(a, b) if len(terms) == 2 else both(suite, a, b)), carried
-
-
-async def carry_saved(suite: Suite, *terms: Share) -> tuple[Share, Share, list[Share]]:
-    """Two terms with the sum of all, and what each carry-save addition carried out of every place; a round each."""
-    carried = []
-    while len(terms) > 2:
-        a, b, c, *rest = terms
-        majority = await both(suite, a + b, a + c) + a
-        carried.append(majority)
-        terms = a + b + c, doubled(majority), *rest
-    return terms[0], terms[1], carried
-
-
-def doubled(x: Share) -> Share:
-    """Twice the number: every plane moves up one place."""
-    return cast(Share, lift(lambda p: np.concatenate([np.zeros_like(p[:1]), p[:-1]]), x))
-
-
-def complement(bits: Share) -> Share:
-    return bits + bits.suite.constant(BITS(np.full(bits.shape, np.uint64(2**64 - 1))))
-
-
-async def every(suite: Suite, bits: Share) -> Share:
-    """The AND of all planes: ⌈log2⌉ rounds."""
-    while (n := bits.shape[0]) > 1:
-        h = n // 2
-        joined = await both(suite, bits[:h], bits[h:2 * h])
-        bits = cast(Share, lift(lambda u, v: np.concatenate([u, v]), joined, bits[2 * h:]))
-    return bits[0]
-
-
-async def carry(suite: Suite, g: Share, p: Share) -> Share:
-    """Whether planes that generate (g) or propagate (p) carry out of the last: ⌈log2⌉ rounds."""
-    while (n := g.shape[0]) > 1:
-        h = n // 2
-        low_g, low_p, high_g, high_p = g[0:2 * h:2], p[0:2 * h:2], g[1:2 * h:2], p[1:2 * h:2]
-        if n == 2:
-            return (high_g + await both(suite, high_p, low_g))[0]
-        pair = cast(Share, lift(lambda u, v: np.stack([u, v]), low_g, low_p))
-        joined = await both(suite, high_p.reshape((1, *high_p.shape)), pair)    # p is masked once for both
-        g, p = (cast(Share, lift(lambda u, v: np.concatenate([u, v]), new, old[2 * h:]))
-                for new, old in ((high_g + joined[0], g), (joined[1], p)))
-    return g[0]
 
 
 async def to_ring(suite: Suite, bits: Share, ring: Ring, shape: Shape) -> Share:
@@ -115,34 +50,30 @@ async def to_ring(suite: Suite, bits: Share, ring: Ring, shape: Shape) -> Share:
 
 async def negative(suite: Suite, x: Share) -> Share:
     """1 where x < 0, else 0, in x's ring."""
-    top = x.ring.bits - 1
-    a, b, g = await two_terms(suite, x)
-    sign = a[top] + b[top] + await carry(suite, g[:top], (a + b)[:top])
-    return await to_ring(suite, sign, x.ring, x.shape)
+    return await to_ring(suite, await carry(suite, *await suite.signs(x)), x.ring, x.shape)
 
 
 async def is_zero(suite: Suite, x: Share) -> Share:
-    """1 where x = 0, else 0."""
-    return await is_multiple(suite, x.ring.bits, x)
-
-
-async def is_multiple(suite: Suite, m: int, x: Share) -> Share:
-    """1 where 2^m divides x, else 0: on m planes, a + b is zero if and only if a ⊕ b = 2·(a or b), then an AND tree."""
-    a, b, g, _ = await low_terms(suite, x, m)
-    return await to_ring(suite, await every(suite, complement(a + b + doubled(a + b + g))), x.ring, x.shape)
+    """1 where x = 0, else 0, in x's ring."""
+    return await to_ring(suite, await all_ones(suite, await suite.zeros(x)), x.ring, x.shape)
 
 
 # -- comparisons -------------------------------------------------------------------------------------
 
 
-def _test(label: str, protocol: Any, x: Secret) -> Secret:
-    def streamed(suite: Suite, share: Share) -> Any:
-        return elementwise(partial(protocol, suite), share)
-    return x.session.spawn(label, streamed, (x,), x.shape, BOOL)
+def _test(label: str, protocol: Any, x: Any, y: Any) -> Secret:
+    """A test of x − y, piece by piece."""
+    x, y = unified(x, y)
+    shape = np.broadcast_shapes(x.shape, y.shape)
+
+    def streamed(suite: Suite, x: Share, y: Share) -> Any:
+        x, y = (z if z.shape == shape else z.apply(lambda part: part.map(lambda data: np.broadcast_to(data, shape))) for z in (x, y))
+        return elementwise(lambda x, y: protocol(suite, x - y), x, y)
+    return cast(Secret, x.session.spawn(label, streamed, (x, y), shape, BOOL))
 
 
 def less(x: Any, y: Any) -> Secret:
-    return _test("less", negative, linear.subtract(x, y))
+    return _test("less", negative, x, y)
 
 
 def greater(x: Any, y: Any) -> Secret:
@@ -158,7 +89,7 @@ def greater_equal(x: Any, y: Any) -> Secret:
 
 
 def equal(x: Any, y: Any) -> Secret:
-    return _test("equal", is_zero, linear.subtract(x, y))
+    return _test("equal", is_zero, x, y)
 
 
 def not_equal(x: Any, y: Any) -> Secret:

@@ -24,7 +24,7 @@ from mpc.rounds import gather
 from protocols import einsum as sums
 from protocols.array import Secret, call, find_session, rescaled
 from protocols.bilinear import MATMUL, MULTIPLY, Bilinear
-from protocols.suite import Share, Suite, elementwise, lift
+from protocols.suite import Share, Suite, lift
 
 
 def product(f: Bilinear, x: Any, y: Any) -> Secret:
@@ -49,14 +49,8 @@ def _of_secrets(f: Bilinear, x: Secret, y: Secret) -> Secret:
     bits = min(x.kind.fraction, y.kind.fraction)
     kind = _kind(max(x.kind.fraction, y.kind.fraction))
 
-    async def protocol(suite: Suite, x: Share, y: Share) -> Share:
-        z = await suite.bilinear(f, x, y)
-        return await suite.truncate(z, bits) if bits else z
-
-    if f == MULTIPLY and x.shape == y.shape:        # multiply and truncate piece by piece, while it is in the cache
-        def streamed(suite: Suite, x: Share, y: Share) -> Any:
-            return elementwise(partial(protocol, suite), x, y)
-        return x.session.spawn(f.name, streamed, (x, y), shape, kind)
+    def protocol(suite: Suite, x: Share, y: Share) -> Any:
+        return suite.bilinear(f, x, y, bits)
     return x.session.spawn(f.name, protocol, (x, y), shape, kind)
 
 

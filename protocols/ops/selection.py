@@ -34,9 +34,10 @@ from mpc.encoding import BOOL, INT, Kind, numeric
 from mpc.ring import NDArray
 from mpc.rounds import gather
 from protocols.array import Secret, call, retyped, structural
+from protocols.carries import both, complement
 from protocols.ops import linear, products
 from protocols.ops.bitwise import bits_of
-from protocols.ops.comparison import both, complement, less, logical_not, to_ring
+from protocols.ops.comparison import less, logical_not, to_ring
 from protocols.suite import Share, Suite, elementwise, lift
 
 # -- which value it is -------------------------------------------------------------------------------
