@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from mpc.rounds import gather as gather
     from mpc.rounds import simulate as simulate
     from protocols.array import Secret as Secret
+    from protocols.ops.selection import one_hot as one_hot
+    from protocols.ops.selection import take as take
+    from protocols.ops.selection import unique_counts as unique_counts
     from protocols.ops.sorting import shuffle as shuffle
     from protocols.run import local as local
     from protocols.session import Session as Session
@@ -36,7 +39,9 @@ _HOME = {
                      "RangeError", "TransportError", "WireError"), "mpc.errors"),
     **dict.fromkeys(("BOOL", "INT", "Fixed"), "mpc.encoding"),
     **dict.fromkeys(("Message", "Recorder", "exchange", "gather", "simulate"), "mpc.rounds"),
-    "Secret": "protocols.array", "shuffle": "protocols.ops.sorting", "Session": "protocols.session", "local": "protocols.run",
+    **dict.fromkeys(("one_hot", "take", "unique_counts"), "protocols.ops.selection"),
+    "shuffle": "protocols.ops.sorting",
+    "Secret": "protocols.array", "Session": "protocols.session", "local": "protocols.run",
 }
 __all__ = sorted(_HOME)  # noqa: PLE0605
 
