@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -55,7 +56,7 @@ def _quotients(size: int) -> Arrays:
 def _network(batch: int) -> Arrays:
     draw = np.random.default_rng(2)
     layers: list[np.ndarray[Any, Any]] = [draw.uniform(0, 1, (batch, LAYERS[0]))]
-    for fan_in, fan_out in zip(LAYERS, LAYERS[1:], strict=False):
+    for fan_in, fan_out in pairwise(LAYERS):
         layers += [draw.normal(0, fan_in ** -0.5, (fan_in, fan_out)), draw.normal(0, 0.1, fan_out)]
     return tuple(layers)
 

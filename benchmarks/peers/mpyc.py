@@ -24,7 +24,8 @@ MOST = {"mul": 100_000, "fxmul": 10_000, "lt": 1000, "matmul": 128, "sort": 256,
 
 
 def _mpc() -> Any:
-    from mpyc.runtime import mpc                        # reads the command line when it is imported
+    """MPyC's runtime, which reads the command line when it is imported."""
+    from mpyc.runtime import mpc
     return mpc
 
 
