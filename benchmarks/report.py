@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import ast
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -124,9 +125,10 @@ def _docstring(peer: str) -> str:
 
 
 def plot(lines: Sequence[Line], path: Path) -> None:
-    """Bars of operations per second, for each work; the longest is the fastest."""
+    """Operations per second on a logarithmic axis, for each work; the fastest is on the right."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.ticker import NullFormatter
     measured = [line for line in lines if "seconds" in line]
     kinds = list(dict.fromkeys((line["system"], line["parties"], line["preprocessing"]) for line in sorted(measured, key=lambda line: (
         columns(measured).index((line["system"], line["parties"])), line["preprocessing"] == "in_loop"))))
@@ -143,14 +145,18 @@ def plot(lines: Sequence[Line], path: Path) -> None:
             if (line["work"], line["asked"]) == (work, asked):
                 at = kinds.index((line["system"], line["parties"], line["preprocessing"]))
                 rate = about.count(line["size"]) / line["seconds"]
-                axes.barh(at, rate, color="tab:green" if line["peer"] == "ours" else "tab:grey", alpha=0.55 if line["preprocessing"] == "in_loop" else 0.95)
-                axes.text(rate, at, f" {_rate(rate)}", va="center", fontsize=7)
+                filled = line["preprocessing"] != "in_loop"
+                axes.plot(rate, at, "o", color="tab:green" if line["peer"] == "ours" else "dimgrey", fillstyle="full" if filled else "none")
+                axes.annotate(_rate(rate), (rate, at), (6, 0), textcoords="offset points", va="center", fontsize=7)
         axes.set(xscale="log", title=_title(work, asked), ylim=(len(kinds) - 0.4, -0.6))
         axes.set_yticks(range(len(kinds)), names, fontsize=7)
         axes.set_xlabel(f"{about.unit} per second", fontsize=7)
         axes.tick_params(axis="x", labelsize=7)
         axes.title.set_fontsize(9)
-        axes.margins(x=0.25)
+        axes.xaxis.set_minor_formatter(NullFormatter())
+        low, high = axes.get_xlim()
+        axes.set_xlim(10 ** math.floor(math.log10(low)), 10 ** math.ceil(math.log10(high * 2)))
+        axes.grid(axis="x", alpha=0.3)
         axes.spines[["top", "right"]].set_visible(False)
     for axes in figure.axes[len(panels):]:
         axes.remove()

@@ -1,7 +1,8 @@
 """CrypTen with two parties, once with its triples ready and once making them inside the clock.
 
-Its default provider is a stand-in for a dealer: each party draws whole triples from a seed both have, so the
-second figure has no dealer's traffic either.  CrypTen has no sort: this is a bitonic network written on it.
+Its default provider stands in for a dealer: the first party draws whole triples, the second derives a share
+from a common seed, so that nothing travels, and the first party could open everything.  CrypTen has no sort:
+this is a bitonic network written on it.
 """
 from __future__ import annotations
 
