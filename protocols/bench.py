@@ -3,7 +3,8 @@
 The parties are processes on this machine over TCP.  For suites with correlated randomness each line is
 measured twice: with the dealer's material ``received`` before the clock starts (seeds are expanded inside
 it), and with the dealer ``in_loop``.  Seconds are the median at party 0 from a barrier to the result; peak
-memory is the process's, with inputs, plaintext and result, less what it had before.
+memory is the process's, with inputs, plaintext and result, less what it had before.  The error is the
+largest difference from plaintext, as a part of it where it is above one.
 
 This file is also the program that the parties run.
 """
@@ -32,7 +33,7 @@ from protocols.session import Session
 
 _OPTIONS = "MPC_BENCH_OPTIONS"
 _FIELDS = ("name", "suite", "parties", "size", "tls", "seconds", "per_second", "bytes_sent_per_party", "rounds", "verified",
-           "preprocessing", "spread", "peak_bytes")
+           "error", "preprocessing", "spread", "peak_bytes")
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,11 +200,13 @@ def _measure(party: Session, name: str, case: Case, size: int, runs: int) -> Ite
             took, result, *rest = once(before)
             measured.append((took, *rest))
         value = result.reveal() if isinstance(result, Secret) else result
+        difference = np.abs(value * 1 - expected * 1)
         seconds = [m[0] for m in measured]
         median = statistics.median(seconds)
         return {"name": name, "size": size, "seconds": median, "per_second": case.count(size) / median,
                 "bytes_sent_per_party": measured[-1][2], "rounds": measured[-1][1],
-                "verified": bool(np.all(np.abs(value * 1 - expected * 1) <= case.tolerance)), "preprocessing": kind,
+                "verified": bool(np.all(difference <= case.tolerance)), "preprocessing": kind,
+                "error": float(np.max(difference / np.maximum(1.0, np.abs(expected * 1.0)))),
                 "spread": [min(seconds), max(seconds)], "peak_bytes": max(m[3] for m in measured)}
 
     if not isinstance(prep, Dealt):
