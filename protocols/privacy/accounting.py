@@ -7,7 +7,7 @@ Curves ε(α) of one round, Δ₁ and Δ₂ being how much one client can change
 
     Gaussian              α/2z²                                              z = σ/Δ₂
     Skellam               αΔ₂²/2μ + min{((2α−1)Δ₂² + 6Δ₁)/4μ², 3Δ₁/2μ}       variance μ; α whole
-    DiscreteGaussians     αΔ₂²/2nσ² + τ·d,  τ = 10·Σ_{k<n} exp(−2π²σ²·k/(k+1))    n shares of parameter σ² ≥ 1/4
+    DiscreteGaussians     αΔ₂²/2nσ² + τ·d,  τ = 10·Σ_{k<n} exp(−2π²σ²·k/(k+1))    n shares of σ² ≥ 1/4, else ∞
 
 (α−1)·ε(α) is convex, so between whole orders a straight line bounds it.
 
@@ -31,8 +31,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from types import ModuleType
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 
@@ -100,8 +99,6 @@ class DiscreteGaussians:
 
     def __post_init__(self) -> None:
         _above_zero(variance=self.variance, count=self.count, l2=self.l2, dimension=self.dimension)
-        if self.variance < 0.25:
-            raise ConfigError(f"a share of noise has variance {self.variance:.3g}, the theorem needs 1/4; choose a smaller step or more noise")
 
     @property
     def tau(self) -> float:
@@ -110,6 +107,8 @@ class DiscreteGaussians:
         return float(10 * np.exp(-2 * math.pi**2 * self.variance * k / (k + 1)).sum())
 
     def rdp(self, order: float) -> float:
+        if self.variance < 0.25:                        # the theorem says nothing
+            return math.inf
         return order * self.l2**2 / (2 * self.count * self.variance) + self.tau * self.dimension
 
 
@@ -293,7 +292,7 @@ def _log_sum(logs: list[float]) -> float:
     return largest + math.log(math.fsum(math.exp(x - largest) for x in logs)) if math.isfinite(largest) else largest
 
 
-def _library() -> ModuleType:
+def _library() -> Any:
     try:
         import dp_accounting
         import dp_accounting.pld

@@ -42,8 +42,8 @@ def search(floors: Array, words: Array, out: Array) -> int:
 
 
 @njit(cache=True, boundscheck=False, nogil=True)
-def _round(x: Any, factor: float, peak: float, words: Any, out: Any) -> int:
-    squares = 0
+def _round(x: Any, factor: float, peak: float, words: Any, out: Any) -> Any:
+    squares = np.int64(0)
     for i in range(len(x)):
         y = min(max(x[i] * factor, -peak), peak)
         whole = np.floor(y)
@@ -131,7 +131,7 @@ def _pack(values: Any, bits: int, out: Any) -> None:
 
 
 @njit(cache=True, boundscheck=False, nogil=True)
-def _unpack(words: Any, bits: int, out: Any) -> int:
+def _unpack(words: Any, bits: int, out: Any) -> Any:
     held, fill, at = np.uint64(0), 0, 0
     mask = np.uint64((1 << bits) - 1)
     for i in range(len(out)):

@@ -28,7 +28,9 @@ WIDEST = 1 << 20
 
 
 class Law(Protocol):
-    """A law on the integers with a tail on each side."""
+    """A law on the integers, a value of its own: tables are kept by law."""
+
+    def __hash__(self) -> int: ...
 
     def window(self, bits: int) -> tuple[int, int]:
         """First and last integer of a window outside which the law has less than 2^-bits."""
