@@ -1,13 +1,13 @@
 """Differential privacy for sums: vectors as integers, exact noise, what it costs, and the mechanisms that tie them together."""
 from protocols.privacy.accounting import (
-           Budget,
-           DiscreteGaussians,
-           Gaussian,
-           PoissonSampling,
-           Skellam,
-           WithoutReplacement,
-           epsilon,
-           noise_for,
+    Budget,
+    DiscreteGaussians,
+    Gaussian,
+    PoissonSampling,
+    Skellam,
+    WithoutReplacement,
+    epsilon,
+    noise_for,
 )
 from protocols.privacy.mechanisms import DistributedDiscreteGaussian, DistributedSkellam
 from protocols.privacy.vectors import Encoding

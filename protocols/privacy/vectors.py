@@ -118,11 +118,11 @@ class Encoding:
         """The same as int64 before the reduction; repeats the rounding until its squared norm is within ``limit``."""
         from protocols.privacy import kernels
         x = np.ascontiguousarray(numeric(vector, "a vector"))
-        if x.dtype.kind != "f":
+        if x.dtype not in (np.float64, np.float32):
             x = x.astype(np.float64)
         if x.shape != (self.dimension,):
             raise EncodingError(f"a vector has shape {x.shape} instead of ({self.dimension},)")
-        if not 1 <= weight <= self.weight:
+        if not (isinstance(weight, int | np.integer) and 1 <= weight <= self.weight):
             raise EncodingError(f"a weight must be a whole number from 1 to {self.weight}")
         norm = math.sqrt(kernels.squares(x))
         if not norm < 1e150:
