@@ -82,7 +82,7 @@ class Distributed(ABC):
     @property
     def survivors(self) -> int:
         """The least number of clients whose noise is enough; aggregation must fail with fewer."""
-        return max(1, math.ceil((1 - self.dropout) * self.clients))
+        return max(1, self.clients - math.floor(round(self.dropout * self.clients, 6)))     # 0.7 · 10 is not quite 7
 
     @property
     def sampling(self) -> WithoutReplacement | None:
