@@ -10,7 +10,16 @@ from dp_accounting.rdp import rdp_privacy_accountant
 from scipy import integrate, special, stats
 
 from mpc.errors import BudgetSpent, ConfigError
-from protocols.privacy import Budget, DiscreteGaussians, Gaussian, PoissonSampling, Skellam, WithoutReplacement, epsilon, noise_for
+from protocols.privacy import (
+    Budget,
+    DiscreteGaussians,
+    Gaussian,
+    PoissonSampling,
+    Skellam,
+    WithoutReplacement,
+    epsilon,
+    noise_for,
+)
 from protocols.privacy.accounting import ORDERS, Mechanism, convert, curve
 
 DPSGD = {"rounds": 1000, "delta": 1e-5, "sampling": PoissonSampling(0.01)}
@@ -48,7 +57,7 @@ def test_a_sampled_gaussian_by_integration(order: float) -> None:
         return float(integrate.quad(lambda x: stats.norm.pdf(x, 0, z) * ratio(x) ** power, -15, 25, limit=400)[0])
 
     true = math.log(max(moment(order), moment(1 - order))) / (order - 1)
-    mine = curve(Gaussian(z), PoissonSampling(q))[np.flatnonzero(ORDERS == order)[0]]
+    mine = curve(Gaussian(z), PoissonSampling(q))[np.flatnonzero(order == ORDERS)[0]]
     assert mine == pytest.approx(true, rel=1e-6) if order == int(order) else true < mine < 1.2 * true
 
 
@@ -126,7 +135,7 @@ def test_the_sum_of_small_discrete_gaussians_is_not_one() -> None:
                                     lambda: (log_sum_of_gaussians(5.0, 6, 65), DiscreteGaussians(5.0, 6, 2, 1))], ids=["skellam", "gaussians"])
 def test_sampling_amplifies_no_more_than_it_does(q: float, order: int, law_of: Callable[[], tuple[np.ndarray, Mechanism]]) -> None:
     law, mechanism = law_of()
-    at = int(np.flatnonzero(ORDERS == order)[0])
+    at = int(np.flatnonzero(order == ORDERS)[0])
     moved, still = shifted(law, 2)
     mixed = np.logaddexp(math.log(q) + moved, math.log1p(-q) + still)
     poisson = curve(mechanism, PoissonSampling(q))[at]

@@ -188,13 +188,13 @@ def test_norms_survive_rounding(dimension: int, norm: float) -> None:
     assert limit <= (norm + math.sqrt(dimension)) ** 2
     stream = Stream(bytes(32), f"norm {dimension}")
     for x in (np.full(dimension, norm / math.sqrt(dimension)), vectors(1, dimension)[0], np.eye(dimension)[0] * norm):
-        x = x * norm / np.linalg.norm(x) * (1 + 1e-12)
-        free = np.array([(encoding.integers(x, stream) ** 2).sum() for _ in range(200)])
+        y = x * norm / np.linalg.norm(x) * (1 + 1e-12)
+        free = np.array([(encoding.integers(y, stream) ** 2).sum() for _ in range(200)])
         assert (free <= limit).mean() >= 1 - REPEAT - 0.12                  # 3.5 standard deviations of 200 trials
-        held = np.array([(encoding.integers(x, stream, limit=limit) ** 2).sum() for _ in range(200)])
+        held = np.array([(encoding.integers(y, stream, limit=limit) ** 2).sum() for _ in range(200)])
         assert (held <= limit).all()
     tight = int(free.min())
-    assert all((encoding.integers(x, stream, limit=tight) ** 2).sum() <= tight for _ in range(5))
+    assert all((encoding.integers(y, stream, limit=tight) ** 2).sum() <= tight for _ in range(5))
 
 
 def test_nothing_secret_is_shown() -> None:
