@@ -151,7 +151,8 @@ def curve(mechanism: Mechanism, sampling: Sampling = None) -> NDArray:
         return np.array([mechanism.rdp(a) for a in ORDERS])
     if isinstance(mechanism, Gaussian):                 # closed forms, better than what holds for all mechanisms
         accounting = _library()
-        accountant = accounting.rdp.RdpAccountant(ORDERS, _neighbours(sampling))
+        orders = np.maximum(ORDERS, 2)                  # below 2 its series may not converge; divergences grow with the order
+        accountant = accounting.rdp.RdpAccountant(orders, _neighbours(sampling))
         accountant.compose(_event(mechanism, sampling))
         return np.asarray(accountant.rdp)
     whole = range(2, int(ORDERS[-1]) + 1)
