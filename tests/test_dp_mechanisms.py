@@ -126,3 +126,6 @@ def test_parameters() -> None:
         make(DistributedSkellam, delta=0.0)
     with pytest.raises(EncodingError, match="could need"):
         make(DistributedDiscreteGaussian, step=1e-9)
+    for kind in KINDS:
+        with pytest.raises(EncodingError, match="too wide to sample"):      # before anything is sent
+            make(kind, step=3e-6, clients=3)

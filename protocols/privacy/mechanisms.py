@@ -76,6 +76,7 @@ class Distributed(ABC):
         sensitivity = math.sqrt(limit) * self._apart
         variance = Fraction(math.ceil((multiplier(sensitivity) * sensitivity) ** 2 / self.survivors * 2**10), 2**10)
         encoding = Encoding(self.dimension, self.clients, self.clip, step=step, rotation=self.rotation, noise=float(self.clients * variance))
+        samplers.prepare(self._law(variance))
         for name, value in (("step", step), ("limit", limit), ("variance", variance), ("encoding", encoding)):
             object.__setattr__(self, name, value)
 
