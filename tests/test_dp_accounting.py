@@ -106,6 +106,14 @@ def test_skellam(variance: float, move: tuple[int, ...]) -> None:
             assert mine.rdp(order) < 1.04 * true
 
 
+def test_skellams_formula_by_hand() -> None:
+    """αΔ₂²/2μ and either correction; the first alone lies below the truth near α = 1."""
+    assert Skellam(100, 2, 3).rdp(2) == pytest.approx(2 * 4 / 200 + (3 * 4 + 18) / 40_000)
+    assert Skellam(1, 2, 3).rdp(5) == pytest.approx(5 * 4 / 2 + 9 / 2)
+    assert Skellam(100, 2, 3).rdp(2.25) == pytest.approx((0.75 * Skellam(100, 2, 3).rdp(2) + 0.25 * 2 * Skellam(100, 2, 3).rdp(3)) / 1.25)
+    assert divergence(*shifted(log_skellam(1, 40), 1), 1.1) > 1.03 * 1.1 / 2
+
+
 @pytest.mark.parametrize("variance", [0.25, 0.5, 1.0, 4.0])
 @pytest.mark.parametrize("count", [1, 2, 5, 20])
 @pytest.mark.parametrize("move", [(1,), (2, 1)])

@@ -12,7 +12,7 @@ from scipy import stats
 
 from mpc.errors import BudgetSpent, ConfigError, EncodingError
 from mpc.prg import Stream
-from protocols.privacy import Budget, DistributedDiscreteGaussian, DistributedSkellam
+from protocols.privacy import Budget, DistributedDiscreteGaussian, DistributedSkellam, samplers
 from protocols.privacy.mechanisms import Distributed
 
 KINDS = [DistributedDiscreteGaussian, DistributedSkellam]
@@ -98,6 +98,19 @@ def test_the_sensitivity_holds_for_what_is_rounded(kind: type[Distributed]) -> N
         for _ in range(50):
             assert (mechanism.encoding.integers(x, stream, limit=mechanism.limit) ** 2).sum() <= mechanism.limit
     assert mechanism.limit >= (1.0 / mechanism.step) ** 2
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_sent_was_rounded_within_the_limit(kind: type[Distributed], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without noise, and with a limit that free rounding breaks half of the time."""
+    mechanism, x, stream = make(kind), np.full(200, 0.03), Stream(bytes(32), "sent")
+    free = [int((mechanism.encoding.integers(x, stream) ** 2).sum()) for _ in range(41)]
+    object.__setattr__(mechanism, "limit", sorted(free)[20])
+    monkeypatch.setattr(samplers, "sample", lambda law, count, stream: np.zeros(count, np.int64))
+    half = 1 << (mechanism.encoding.bits - 1)
+    for _ in range(40):
+        sent = ((mechanism.encode(x, stream).astype(np.int64) + half) & (2 * half - 1)) - half
+        assert (sent**2).sum() <= mechanism.limit
 
 
 @pytest.mark.parametrize("kind", KINDS)
