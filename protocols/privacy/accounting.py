@@ -21,7 +21,7 @@ Threat   who sees the sums only.  That sampling amplifies holds against those wh
          against a server that the clients talk to.  Poisson sampling moreover needs noise that does not depend on who
          takes part (as drawn by servers): where the clients add it, the number of shares tells, and no proof is known.
 Source   Gaussian: Google's dp-accounting (extra ``privacy``), Mironov, Talwar, Zhang, arXiv 1908.10530.  Skellam: Agarwal,
-         Kairouz, Liu, arXiv 2110.04995, theorem 3.5.  Sums of discrete Gaussians: Kairouz, Liu, Steinke, arXiv 2102.06387,
+         Kairouz, Liu, arXiv 2110.04995, section 3.  Sums of discrete Gaussians: Kairouz, Liu, Steinke, arXiv 2102.06387,
          proposition 14.  Conversion: Canonne, Kamath, Steinke, arXiv 2004.00010, proposition 12.  Sampling for any curve:
          Zhu, Wang, ICML 2019, theorem 5 (Poisson); Wang, Balle, Kasiviswanathan, arXiv 1808.00087, theorem 9 and
          corollary 10 (without replacement).

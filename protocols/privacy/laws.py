@@ -7,7 +7,7 @@
 between two bounds, with as much precision as it takes for both to have the same floor.
 
 Parameters are rational; a float stands for the rational number that it is.
-Source   Canonne, Kamath, Steinke, arXiv 2004.00010 (the discrete laws and their tails, propositions 1 and 25).
+Source   Canonne, Kamath, Steinke, arXiv 2004.00010.
 """
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ coordinate; the mean is the quotient of the two sums.
 
 Threat   local to the client; the words of the rounding are secret like the vector, the seed of the rotation is public.
          How often a rounding is repeated (``limit``) depends on the vector: whoever times the client learns a little.
-Source   Kairouz, Liu, Steinke, arXiv 2102.06387, algorithms 1 and 2 and theorem 1 (conditional rounding, the bound on
+Source   Kairouz, Liu, Steinke, arXiv 2102.06387, theorem 1 (conditional rounding, the bound on
          the norm); Suresh, Yu, Kumar, McMahan, arXiv 1611.00429 (rotation).  There the modulus may be so small that
          sums wrap now and then; here they do not.
 """
