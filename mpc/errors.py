@@ -4,6 +4,7 @@ MpcError
 ├── EncodingError       a value, dtype or shape that cannot be shared (also a ValueError)
 ├── RangeError          a value left its range in a session that checks (also an ArithmeticError)
 ├── ConfigError         a configuration file, certificate or command-line value is wrong
+├── BudgetSpent         a round would cost more privacy than is left; nothing was released
 ├── TransportError      bytes do not get through
 │   ├── PartyLost       a peer is gone, silent, or gave up
 │   └── HandshakeError  a peer is not who, or does not run what, was agreed
@@ -28,6 +29,10 @@ class RangeError(MpcError, ArithmeticError):
 
 class ConfigError(MpcError):
     """A configuration file, a certificate or an option is wrong."""
+
+
+class BudgetSpent(MpcError):
+    """A round would spend more of the privacy budget than is left.  Raised before the round, not after."""
 
 
 class TransportError(MpcError):
