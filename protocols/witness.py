@@ -30,7 +30,7 @@ def examine(name: str, func: Callable[..., Any], made: Any, args: Any, kwargs: A
         return
     plain: Any = None
     for numbers in (float, int):                     # some operations are on integers alone
-        with np.errstate(all="ignore"), suppress(TypeError):
+        with np.errstate(all="ignore"), suppress(TypeError, IndexError):
             plain = func(*_opened(args, numbers), **_opened(kwargs, numbers))
             break
     else:
@@ -61,7 +61,7 @@ def _limit(kind: Kind, ring: Ring) -> int:
 def _opened(x: Any, as_type: type) -> Any:
     if isinstance(x, Secret):
         value = np.asarray(x.reveal())
-        return value if value.dtype == bool else value.astype(as_type)
+        return value if x.kind.fraction else value.astype(as_type)      # truth values count as 0 and 1
     if isinstance(x, dict):
         return {key: _opened(value, as_type) for key, value in x.items()}
     if isinstance(x, list | tuple):

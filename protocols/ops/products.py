@@ -17,7 +17,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from mpc.encoding import INT, Fixed, Kind, numeric
+from mpc.encoding import BOOL, INT, Fixed, Kind, numeric
 from mpc.errors import EncodingError
 from mpc.ring import NDArray, RingArray
 from mpc.rounds import gather
@@ -67,7 +67,7 @@ def _with_public(f: Bilinear, x: Secret, public: Any, apply: Any) -> Secret:
 
         async def scaled(suite: Suite, x: Share) -> Share:
             return x.apply(lambda part: apply(part, m))
-        return x.session.spawn(f.name, scaled, (x,), shape, x.kind, m)
+        return x.session.spawn(f.name, scaled, (x,), shape, INT if x.kind == BOOL else x.kind, m)
     x = real(x)
     first, terms = _limbs(array.astype(np.float64), x.kind.fraction, x.session.ring.bits)
     limbs = [(x.session.public(m, INT), shift) for m, shift in terms]
