@@ -29,7 +29,9 @@ def page(lines: Sequence[Line], about: About) -> str:
     measured = [line for line in lines if "seconds" in line]
     peers = list(dict.fromkeys(line["peer"] for line in measured))
     versions = sorted({line["version"] for line in measured})
-    shared = "" if about.others is None else f" Other programs took {about.others:.0%} of the processors' time meanwhile."
+    shared = "" if about.others is None else f"\nOther programs took {about.others:.0%} of the processors' time meanwhile."
+    if about.others and about.others > 0.1:
+        shared += " The machine was shared: read the figures beside each other, not on their own."
     parts = [
         "# The same work on other systems", "<!-- written by benchmarks/compare.py -->",
         f"Measured on {about.date}, all parties of a run on one machine, over loopback: {about.machine}.{shared}\n"
@@ -121,7 +123,7 @@ def _missing(lines: Sequence[Line]) -> str:
 
 def _docstring(peer: str) -> str:
     source = (Path(__file__).parent / "peers" / f"{peer}.py").read_text()
-    return (ast.get_docstring(ast.parse(source)) or "").replace("``", "`").replace("\n\n", "\n")
+    return (ast.get_docstring(ast.parse(source)) or "").replace("``", "`").replace("\n\n", "\n").replace(".  ", ". ")
 
 
 def plot(lines: Sequence[Line], path: Path) -> None:
@@ -165,6 +167,6 @@ def plot(lines: Sequence[Line], path: Path) -> None:
 
 def _rate(x: float) -> str:
     for step, letter in ((1e9, " G"), (1e6, " M"), (1e3, " k")):
-        if x >= step:
+        if x >= 0.9995 * step:              # what would be rounded up to it
             return f"{x / step:.3g}{letter}"
     return f"{x:.3g}"

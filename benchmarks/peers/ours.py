@@ -16,7 +16,7 @@ from protocols.bench import CASES
 def main() -> int:
     name, size, runs = sys.argv[1:4]
     if name not in CASES:
-        print(json.dumps({"missing": f"not available: `mpc bench` has no {name} yet"}))
+        print(json.dumps({"missing": "not available: `mpc bench` has no such case yet"}))
         return 0
     code = 0
     for suite, parties in (("replicated", 3), ("additive", 2)):
