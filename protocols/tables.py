@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from protocols.array import Secret, call, structural, unified
-from protocols.ops import comparison, linear, products, sorting, statistics
+from protocols.ops import comparison, division, linear, products, sorting, statistics
 
 
 def _moves(func: Callable[..., Any]) -> Callable[..., Any]:
@@ -41,7 +41,8 @@ UFUNCS: dict[np.ufunc, Callable[..., Secret]] = {
     np.positive: lambda x: x,
     np.multiply: products.multiply,
     np.matmul: products.matmul,
-    np.true_divide: products.divide,
+    np.true_divide: division.divide,
+    np.reciprocal: division.reciprocal,
     np.power: products.power,
     np.float_power: products.power,
     np.square: lambda x: x * x,
