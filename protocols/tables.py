@@ -8,7 +8,19 @@ from typing import Any
 import numpy as np
 
 from protocols.array import Secret, call, structural, unified
-from protocols.ops import bitwise, comparison, division, linalg, linear, products, scans, selection, sorting, statistics
+from protocols.ops import (
+    bitwise,
+    comparison,
+    division,
+    linalg,
+    linear,
+    products,
+    roots,
+    scans,
+    selection,
+    sorting,
+    statistics,
+)
 
 
 def _moves(func: Callable[..., Any]) -> Callable[..., Any]:
@@ -52,6 +64,7 @@ UFUNCS: dict[np.ufunc, Callable[..., Any]] = {
     np.matmul: products.matmul,
     np.true_divide: division.divide,
     np.reciprocal: division.reciprocal,
+    np.sqrt: roots.sqrt,
     np.power: products.power,
     np.float_power: products.power,
     np.square: lambda x: x * x,

@@ -226,6 +226,7 @@ def definite(x: Any) -> Any:
 Q = (3, 3)
 LINALG = [
     op("inv", lambda x: np.linalg.inv(definite(x)), Q, ulps=4), op("solve", lambda x: np.linalg.solve(definite(x), [1.0, -2.0, 0.5]), Q, ulps=4),
+    op("norm", np.linalg.norm, A, ulps=4), op("norm of rows", lambda x: np.linalg.norm(x, axis=1, keepdims=True), A, ulps=4),
     op("norm 1", lambda x: np.linalg.norm(x, 1), V), op("norm inf", lambda x: np.linalg.norm(x, np.inf), V), op("norm -inf of rows", lambda x: np.linalg.norm(x, -np.inf, axis=1), A),
     op("norm inf of a matrix", lambda x: np.linalg.norm(x, np.inf, keepdims=True), A),
 ]
@@ -252,6 +253,8 @@ VARIANTS = [
     op("histogram, range", lambda x: np.histogram(x, 4, range=(-2, 2))[0], A),
     op("isin, invert", lambda x: np.isin(small(x), [2.0, 0.5], invert=True), A),
     op("solve, matrix", lambda x, y: np.linalg.solve(definite(x), np.sign(y)), Q, (3, 2), ulps=4),
+    op("Frobenius norms", lambda x: np.linalg.norm(x, "fro", axis=(0, 2)), B, ulps=4),
+    op("norm 2", lambda x: np.linalg.norm(x, 2), V, ulps=4),
     op("norm 1 of a matrix", lambda x: np.linalg.norm(x, 1), A),
     op("norm 0", lambda x: np.linalg.norm(x, 0, axis=0, keepdims=True), A),
 ]
@@ -501,7 +504,7 @@ UNSUPPORTED: dict[str, Callable[[Any], Any]] = {
     "partition": lambda x: np.partition(x, 1), "linalg.det": np.linalg.det, "eigh": np.linalg.eigh,
     "fft": np.fft.fft, "convolve": lambda x: np.convolve(x[0], x[0]),
     "cross": lambda x: np.cross(x, x), "allclose": lambda x: np.allclose(x, x), "std": np.std, "array_equal": lambda x: np.array_equal(x, x),
-    "exp": np.exp, "sqrt": np.sqrt,
+    "exp": np.exp,
     "floor_divide": lambda x: x // 3, "remainder": lambda x: x % x, "fmod": lambda x: np.fmod(x, 2),
     "isnan": np.isnan,
     "subtract.accumulate": np.subtract.accumulate, "add.outer": lambda x: np.add.outer(x, x), "subtract.reduce": np.subtract.reduce,

@@ -20,8 +20,8 @@ from typing import Any
 
 from mpc.rounds import gather
 from protocols.array import Secret
+from protocols.carries import both
 from protocols.ops import products, statistics
-from protocols.ops.comparison import both
 from protocols.ops.division import precision
 from protocols.ops.normalisation import bits_of, joined, numbers, power_of_two, product, scaled, top_bit, zeros
 from protocols.suite import Share, Suite, elementwise
