@@ -14,12 +14,15 @@ Candidates for n × n, with d rounds of a division (about 20):
     Newton (this)                4 f + d rounds       64 + d with 16 fractional bits, for any n; errors times 1/λ_min
 
 Threat   the suite's: nothing is opened.
-Cost     2 f matrix products; each party sends (``additive``) n² elements a product to each other party, twice, and n²
+Cost     rounds with 16 fractional bits, for any n: 102 with ``additive``, 113 with ``replicated``; 4 more for a solution.
+         2 f matrix products; each party sends (``additive``) n² elements a product to each other party, twice, and n²
          for its truncation.
 Range    A symmetric and positive definite, trace(A) ≤ 2^(f−4)·λ_min, 2^−(f−4) ≤ trace(A) ≤ 2^(f−1), and 1/λ_min within
          2^(k−3−2f), as all products.  Otherwise, and for other matrices, the result is some number: a secret
          cannot raise.  Norms: the sum of squares must be within the range of products.
-Accuracy ACCURACY
+Accuracy inverse and solution: 1.1 units in the last place times max(1, 1/λ_min), for the matrix as it was rounded and a
+         right side of the order of one (the worst of 156 matrices with n from 2 to 20, conditions from 1 to 1000, 16 to
+         24 fractional bits, both suites).  Norms: 2 units, and what the squares' one rounding makes of small ones.
 Source   Schulz, ZAMM 13, 1933; on shares of matrices: Hall, Fienberg, Nardi, Journal of Official Statistics
          27(4), 2011, who also start with the trace.
 """
