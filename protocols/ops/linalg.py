@@ -23,8 +23,8 @@ Range    A symmetric and positive definite, trace(A) ≤ 2^(f−4)·λ_min, 2^�
 Accuracy inverse and solution: 1.1 units in the last place times max(1, 1/λ_min), for the matrix as it was rounded and a
          right side of the order of one (the worst of 168 matrices with n from 2 to 20, conditions from 1 to 1000, 16 to
          24 fractional bits, both suites).  Norms of vectors of the order of one: 4 units.
-Source   Schulz, ZAMM 13, 1933; on shares of matrices: Hall, Fienberg, Nardi, Journal of Official Statistics
-         27(4), 2011, who also start with the trace.
+Source   Schulz, ZAMM 13, 1933; between parties, for regressions: Hall, Fienberg, Nardi, Journal of Official Statistics
+         27(4), 2011.
 """
 from __future__ import annotations
 
