@@ -49,16 +49,17 @@ async def carry_saved(suite: Suite, *terms: Share) -> tuple[Share, Share, list[S
     return terms[0], terms[1], carried
 
 
-async def low_terms(suite: Suite, x: Share, m: int) -> tuple[Share, Share, Share, list[Share]]:
-    """The m lowest planes of two terms a and b that add up to x, their AND, and what ``carry_saved`` carried."""
-    terms = await suite.summands(x, lambda t: planes(t)[:m], Spec(BITS, (m, words_for(x.size))))
+async def some_terms(suite: Suite, x: Share, low: int = 0, high: int | None = None) -> tuple[Share, Share, Share, list[Share]]:
+    """Planes ``low`` to ``high`` of two terms a and b that add up to x, their AND, and what ``carry_saved`` carried."""
+    count = len(range(x.ring.bits)[low:high])
+    terms = await suite.summands(x, lambda t: planes(t)[low:high], Spec(BITS, (count, words_for(x.size))))
     a, b, carried = await carry_saved(suite, *terms)
     return a, b, await (suite.product_of_terms(a, b) if len(terms) == 2 else both(suite, a, b)), carried
 
 
-async def two_terms(suite: Suite, x: Share) -> tuple[Share, Share, Share]:
-    """All planes of two terms a and b that add up to x, and their AND."""
-    a, b, g, _ = await low_terms(suite, x, x.ring.bits)
+async def two_terms(suite: Suite, x: Share, low: int = 0, high: int | None = None) -> tuple[Share, Share, Share]:
+    """Bit planes of two terms a and b that add up to x, and their AND; planes ``low`` to ``high`` only, if said."""
+    a, b, g, _ = await some_terms(suite, x, low, high)
     return a, b, g
 
 

@@ -8,7 +8,19 @@ from typing import Any
 import numpy as np
 
 from protocols.array import Secret, call, structural, unified
-from protocols.ops import bitwise, comparison, linear, products, scans, selection, sorting, statistics
+from protocols.ops import (
+    bitwise,
+    comparison,
+    division,
+    linalg,
+    linear,
+    products,
+    roots,
+    scans,
+    selection,
+    sorting,
+    statistics,
+)
 
 
 def _moves(func: Callable[..., Any]) -> Callable[..., Any]:
@@ -50,7 +62,9 @@ UFUNCS: dict[np.ufunc, Callable[..., Any]] = {
     np.positive: lambda x: x,
     np.multiply: products.multiply,
     np.matmul: products.matmul,
-    np.true_divide: products.divide,
+    np.true_divide: division.divide,
+    np.reciprocal: division.reciprocal,
+    np.sqrt: roots.sqrt,
     np.power: products.power,
     np.float_power: products.power,
     np.square: lambda x: x * x,
@@ -140,6 +154,9 @@ FUNCTIONS: dict[Callable[..., Any], Callable[..., Any]] = {
     np.bincount: selection.bincount,
     np.histogram: selection.histogram,
     np.isin: selection.isin,
+    np.linalg.norm: linalg.norm,
+    np.linalg.inv: linalg.inv,
+    np.linalg.solve: linalg.solve,
     np.mean: statistics.mean,
     np.var: statistics.var,
     np.average: statistics.average,

@@ -10,6 +10,8 @@ from conftest import GRID
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_comparison import edges
+from test_suites import RINGS as FRACTIONS
+from test_suites import VARIANTS, check, evaluate
 
 import mpc
 from mpc.bits import numbers, planes
@@ -53,6 +55,15 @@ def test_shifts_quotients_and_remainders_at_every_edge(suite: str, parties: int,
         assert same(s.reveal(x >> m, x << m, x // d, x % d, *divmod(x, d)), (a >> m, a << m, a // d, a % d, a // d, a % d)), m
     amounts = (np.arange(len(a)) % bits).astype(a.dtype)
     assert same(s.reveal(x >> amounts, x << amounts), (a >> amounts, a << amounts))
+
+
+@pytest.mark.parametrize("fixed", [False, True], ids=["int", "fixed"])
+@pytest.mark.parametrize("bits", RINGS)
+@pytest.mark.parametrize(("suite", "parties"), [("additive", 2), ("replicated", 3)])
+def test_variants_of_the_conformance_suites_operations(suite: str, parties: int, bits: int, fixed: bool) -> None:
+    fraction = FRACTIONS[bits] if fixed else 0
+    s = mpc.local(parties, suite, ring=bits, fraction_bits=FRACTIONS[bits])
+    check(evaluate(s, fraction, VARIANTS), fraction, 2.0**-FRACTIONS[bits], VARIANTS)
 
 
 @settings(max_examples=30)

@@ -48,7 +48,7 @@ from mpc.encoding import BOOL, INT, numeric
 from mpc.ring import BITS, NDArray, Ring, RingArray, Shape
 from mpc.rounds import gather
 from protocols.array import Secret, call, constant, find_session, retyped
-from protocols.carries import all_ones, both, carries_at, carry_saved, complement, doubled, low_terms, two_terms
+from protocols.carries import all_ones, both, carries_at, carry_saved, complement, doubled, some_terms, two_terms
 from protocols.ops import linear, products
 from protocols.ops.comparison import less, logical_and, logical_not, logical_or, logical_xor, to_ring
 from protocols.suite import Share, Suite, elementwise, lift
@@ -100,7 +100,7 @@ async def _sum_of_terms(suite: Suite, x: Share, f: Callable[[RingArray], RingArr
 
 async def _carried(suite: Suite, x: Share, places: list[int]) -> Share:
     """C_m for each m of ``places``: how often the m lowest planes of x's terms carry when they are added up."""
-    a, b, g, saved = await low_terms(suite, x, max(places))
+    a, b, g, saved = await some_terms(suite, x, high=max(places))
     last = await carries_at(suite, g, a + b, places)
     rows = np.array(places) - 1
     each = cast(Share, lift(lambda *c: np.stack(c), last, *(majority[rows] for majority in saved)))
@@ -138,7 +138,7 @@ async def nearest(suite: Suite, m: int, x: Share) -> Share:
 
 async def is_multiple(suite: Suite, m: int, x: Share) -> Share:
     """1 where 2^m divides x, else 0: as in ``carries.zeros``, on m planes."""
-    a, b, g, _ = await low_terms(suite, x, m)
+    a, b, g = await two_terms(suite, x, high=m)
     return await to_ring(suite, await all_ones(suite, complement(a + b + doubled(a + b + g))), x.ring, x.shape)
 
 

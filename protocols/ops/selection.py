@@ -20,7 +20,7 @@ Cost     over Z_2^64, bytes a party sends for each x with n values in the domain
 
 Range    an index that is not among 0 to n−1 reads 0 and is counted nowhere; negative ones do not count from the end.
 Source   the linear scan over an indicator vector is folklore (as the private reads of Keller, Scholl, ePrint
-         2014/137, section 4.1); growing it from halves is the demultiplexer of Launchbury et al., ICFP 2012, there
+         2014/137); growing it from halves is the demultiplexer of Launchbury et al., ICFP 2012, there
          over all 2^t values.
 """
 from __future__ import annotations
