@@ -43,12 +43,14 @@ async def both(suite: Suite, x: Share, y: Share) -> Share:
     return await suite.bilinear(MULTIPLY, x, y)
 
 
-async def two_terms(suite: Suite, x: Share) -> tuple[Share, Share, Share]:
-    """Bit planes of two terms a and b that add up to x, and their AND.
+async def two_terms(suite: Suite, x: Share, low: int = 0, high: int | None = None) -> tuple[Share, Share, Share]:
+    """Bit planes of two terms a and b that add up to x, and their AND; planes ``low`` to ``high`` only, if said.
 
     More than two are reduced by carry-save addition, a round each time.
     """
-    terms = list(await suite.summands(x, planes, planes_spec(x.spec)))
+    whole = planes_spec(x.spec)
+    some = Spec(BITS, (len(range(whole.shape[0])[low:high]), *whole.shape[1:]))
+    terms = list(await suite.summands(x, lambda term: planes(term)[low:high], some))
     if len(terms) == 2:
         return terms[0], terms[1], await suite.product_of_terms(terms[0], terms[1])
     while len(terms) > 2:
