@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from mpc.rounds import gather as gather
     from mpc.rounds import simulate as simulate
     from protocols.array import Secret as Secret
+    from protocols.ops.exponential import sigmoid as sigmoid
+    from protocols.ops.exponential import softmax as softmax
+    from protocols.ops.roots import rsqrt as rsqrt
     from protocols.run import local as local
     from protocols.session import Session as Session
 
@@ -34,6 +37,7 @@ _HOME = {
                      "TransportError", "WireError"), "mpc.errors"),
     **dict.fromkeys(("BOOL", "INT", "Fixed"), "mpc.encoding"),
     **dict.fromkeys(("Message", "Recorder", "exchange", "gather", "simulate"), "mpc.rounds"),
+    "rsqrt": "protocols.ops.roots", "sigmoid": "protocols.ops.exponential", "softmax": "protocols.ops.exponential",
     "Secret": "protocols.array", "Session": "protocols.session", "local": "protocols.run",
 }
 __all__ = sorted(_HOME)  # noqa: PLE0605

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from protocols.array import Secret, call, structural, unified
-from protocols.ops import comparison, division, linear, products, sorting, statistics
+from protocols.ops import comparison, division, exponential, linear, products, roots, sorting, statistics
 
 
 def _moves(func: Callable[..., Any]) -> Callable[..., Any]:
@@ -43,8 +43,17 @@ UFUNCS: dict[np.ufunc, Callable[..., Secret]] = {
     np.matmul: products.matmul,
     np.true_divide: division.divide,
     np.reciprocal: division.reciprocal,
-    np.power: products.power,
-    np.float_power: products.power,
+    np.power: exponential.power,
+    np.float_power: exponential.power,
+    np.sqrt: roots.sqrt,
+    np.exp: exponential.exp,
+    np.exp2: exponential.exp2,
+    np.expm1: exponential.expm1,
+    np.log: exponential.log,
+    np.log2: exponential.log2,
+    np.log10: exponential.log10,
+    np.log1p: exponential.log1p,
+    np.tanh: exponential.tanh,
     np.square: lambda x: x * x,
     np.less: comparison.less,
     np.less_equal: comparison.less_equal,
@@ -106,6 +115,7 @@ FUNCTIONS: dict[Callable[..., Any], Callable[..., Any]] = {
     np.percentile: sorting.percentile,
     np.mean: statistics.mean,
     np.var: statistics.var,
+    np.std: roots.std,
     np.average: statistics.average,
     np.prod: products.prod,
     np.dot: products.dot,

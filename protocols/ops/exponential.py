@@ -26,7 +26,7 @@ Result   log 0 is log 2^−f; log x is log |x| for x < 0.  x^a is that of |x|^a,
 Accuracy measured, in ``docs/accuracy.md``.  exp: 1 unit in the last place, or a 2^−26-th part of larger results
          (over Z_2^32 a 2^−11-th; 5 parties: 2^−23).
 Source   the terms' powers as factors: the idea of Kelkar, Le, Raykova, Seth, Secure Poisson regression, USENIX Security 2022,
-         for two parties, here without its chance of failure and for any suite; 2^j from bits: Aly, Smart, ePrint 2019/354.
+         for two parties, here for the terms of any suite; 2^j from bits: Aly, Smart, ePrint 2019/354.
 """
 from __future__ import annotations
 
@@ -43,9 +43,8 @@ from mpc.rounds import gather
 from protocols.array import Secret, call
 from protocols.ops import comparison, linear, products
 from protocols.ops.comparison import negative, two_terms
-from protocols.ops.division import SPARE, inverse, normalised, precision
-from protocols.ops.division import reciprocal
-from protocols.ops.normalisation import numbers, polynomial, power_of_two, product, scaled, sum_bits
+from protocols.ops.division import SPARE, inverse, normalised, precision, reciprocal
+from protocols.ops.normalisation import any_bit, bits_of, joined, numbers, polynomial, power_of_two, product, scaled, sum_bits
 from protocols.ops.roots import rsqrt, sqrt
 from protocols.suite import Share, Suite, elementwise
 
@@ -77,18 +76,19 @@ def mantissa(term: RingArray, g: int) -> RingArray:
     return ring(power.astype(np.int64))
 
 
-async def two_to(suite: Suite, z: Share, g: int, f: int, below: Share, most: int | None = None) -> Share:
+async def two_to(suite: Suite, z: Share, g: int, f: int, below: Share, least: int | None = None, most: int | None = None) -> Share:
     """2^z with f fractional bits, for z with g, of which only those below 2^(g + log2 k) are looked at.
 
-    0 where ``below`` is 1, which it must be for z < −(f + 2); z < ``most``, a public bound that saves some work.
+    0 where ``below`` is 1, which it must be for z < −least; that is f + 2, or more.  z ≤ ``most``, if said, which saves some work.
     """
     ring = z.ring
-    k, half, p = ring.bits, ring.bits // 2, precision(ring.bits)
+    k, half = ring.bits, ring.bits // 2
+    least = least or f + 2
     terms = list(await suite.summands(z, partial(mantissa, g=g), z.spec))
     n = len(terms)
     places = (k - 1).bit_length()
-    offset = f + 1 + n
-    narrow = most is not None and offset + most + 1 < half
+    offset = least + n - 1
+    narrow = most is not None and offset + most < half
 
     async def mantissas() -> Share:
         m = await (suite.product_of_terms(*terms) if n == 2 else product(suite, terms[0], terms[1]))
@@ -100,14 +100,16 @@ async def two_to(suite: Suite, z: Share, g: int, f: int, below: Share, most: int
     async def exponent() -> tuple[Share, Share | None]:
         moved = z + ring((offset << g) % (1 << k))
         j = await sum_bits(suite, *await two_terms(suite, moved, g, g + places))
-        digits = list(await numbers(suite, j[:places - 1] if narrow else j, ring, z.size))
+        digits = await numbers(suite, j[:places - 1] if narrow else j, ring, z.size)
         return await power_of_two(suite, digits[:places - 1]), None if narrow else digits[-1]
 
     m, (power, high) = await gather(mantissas(), exponent())
     large = await product(suite, m, power)
-    result = await suite.truncate(large, half)
+    drop = least - f - 2
+    result = await suite.truncate(large, half + drop if high is None else half)
     if high is not None:
         result = result + await product(suite, high, large - result)
+        result = await suite.truncate(result, drop) if drop else result
     return result - await product(suite, result, below)
 
 
@@ -160,15 +162,14 @@ async def _log(suite: Suite, x: Share, f: int, base: float) -> Share:
     """log |x| / log 2 · base with p fractional bits; log of 2^−f for 0."""
     ring = x.ring
     k, p, half = ring.bits, precision(ring.bits), ring.bits // 2
-    _, positive, low, high, found = await normalised(suite, x, SPARE)
-    m = found.shape[0] - 2
+    _, positive, low, high, (*digits, _, nonzero) = await normalised(suite, x)
     v = await product(suite, positive, low * ring(1 << half) + high)
     v = await suite.truncate(v, k - 1 - SPARE - p)
-    zero = -found[m + 1] + ring(1)
+    zero = -nonzero + ring(1)
     series = await polynomial(suite, v * ring(4) + zero * ring(4 << p) - ring(3 << p), _LOG2 * base, p)
     c = zero * ring(SPARE) - ring(SPARE + f)
-    for i in range(m):
-        c = c + found[i] * ring(1 << i)
+    for i, digit in enumerate(digits):
+        c = c + digit * ring(1 << i)
     return series + c * ring(round(base * 2**p))
 
 
@@ -256,15 +257,17 @@ def sigmoid(x: Secret) -> Secret:
     f, k = x.kind.fraction, x.session.ring.bits
     p = precision(k)
     more = min(p - 1, f + 2)                        # fractional bits of t
+    reach = math.ceil(math.log2((more + 2) * LN2))  # t is 0 from |x| = 2^reach on
     s, g = fraction_of_exponent(k, f)
-    lowest = math.floor(-(more + 2) * LN2 * 2**f)
 
     async def protocol(suite: Suite, x: Share) -> Share:
         ring = x.ring
-        left = await negative(suite, x)
-        down = await product(suite, x, left + left - suite.constant(ring(np.ones(x.shape, np.int64))))     # −|x|
-        below = await negative(suite, down - ring(lowest))
-        t = await two_to(suite, down * ring(round(LOG2E * 2**s)), g, more, below, 0)
+        bits = await bits_of(suite, x)
+        sign = bits[k - 1:]
+        far = await any_bit(suite, bits[f + reach:k - 1] + joined(*[sign] * (k - 1 - f - reach)))
+        left, below = await numbers(suite, joined(sign, far), ring, x.size)
+        down = await product(suite, x, left + left - ring(1))      # −|x|
+        t = await two_to(suite, down * ring(round(LOG2E * 2**s)), g, more, below, math.ceil(2**reach * LOG2E), 0)
         v = (t + ring(1 << more)) * ring(1 << p - 1 - more)
         r = await inverse(suite, v, await suite.truncate(v, p - (p // 2 - 1)), quick=f <= k // 4)
         centred = await suite.truncate(r - ring(1 << p), p + 1 - f)           # 1/(1 + t) − 1/2
