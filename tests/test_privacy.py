@@ -17,6 +17,9 @@ from mpc.rounds import Message, Recorder, exchange, gather
 from protocols.additive import Additive
 from protocols.bilinear import MATMUL, MULTIPLY
 from protocols.ops.comparison import is_zero, negative
+from protocols.ops.division import _divided
+from protocols.ops.exponential import two_to
+from protocols.ops.roots import _root
 from protocols.prep import Triple
 from protocols.suite import CHUNK, Share, Suite
 from protocols.suites import SUITES
@@ -40,6 +43,9 @@ OPERATIONS: dict[str, Operation] = {
     "truncate": lambda suite, x, y: suite.truncate(x, 16),
     "less than zero": lambda suite, x, y: negative(suite, x),
     "equal to zero": lambda suite, x, y: is_zero(suite, y),
+    "divide": lambda suite, x, y: _divided(suite, x, y, 8),
+    "inverse square root": lambda suite, x, y: _root(suite, x, 8, inverse=True),
+    "power of two": lambda suite, x, y: two_to(suite, x, 16, 8, y),
     "chain": chain,
 }
 

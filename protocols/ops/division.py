@@ -123,6 +123,8 @@ def divide(x: Any, y: Any) -> Secret:
     """
     if not isinstance(y, Secret):
         return products.divide(x, y)
+    if np.ndim(x) == 0 and not isinstance(x, Secret) and x == 1:
+        return reciprocal(y)
     session = find_session((x, y))
     y = products.real(y)
     x = products.real(x) if isinstance(x, Secret) else constant(session, x, y.kind)

@@ -44,7 +44,17 @@ from protocols.array import Secret, call
 from protocols.ops import comparison, linear, products
 from protocols.ops.comparison import negative, two_terms
 from protocols.ops.division import SPARE, inverse, normalised, precision, reciprocal
-from protocols.ops.normalisation import any_bit, bits_of, joined, numbers, polynomial, power_of_two, product, scaled, sum_bits
+from protocols.ops.normalisation import (
+    any_bit,
+    bits_of,
+    joined,
+    numbers,
+    polynomial,
+    power_of_two,
+    product,
+    scaled,
+    sum_bits,
+)
 from protocols.ops.roots import rsqrt, sqrt
 from protocols.suite import Share, Suite, elementwise
 
@@ -222,7 +232,8 @@ def power(x: Any, exponent: Any) -> Secret:
     if not np.isfinite(a).all():
         raise NotImplementedError("powers with an exponent that is NaN or infinite")
     if a.ndim == 0 and a == np.rint(a):
-        return products.power(x, a) if a >= 0 else reciprocal(products.power(x, -a))
+        n = int(a)
+        return products.power(x, n) if n >= 0 else reciprocal(products.power(x, -n))
     if a.ndim == 0 and abs(a) == 0.5:
         return sqrt(x) if a > 0 else rsqrt(x)
     return _real_power(x, a.astype(np.float64))
