@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from mpc.rounds import gather as gather
     from mpc.rounds import simulate as simulate
     from protocols.array import Secret as Secret
+    from protocols.ops.exponential import sigmoid as sigmoid
+    from protocols.ops.exponential import softmax as softmax
+    from protocols.ops.roots import rsqrt as rsqrt
     from protocols.ops.selection import one_hot as one_hot
     from protocols.ops.selection import take as take
     from protocols.ops.selection import unique_counts as unique_counts
@@ -41,6 +44,7 @@ _HOME = {
     **dict.fromkeys(("Message", "Recorder", "exchange", "gather", "simulate"), "mpc.rounds"),
     **dict.fromkeys(("one_hot", "take", "unique_counts"), "protocols.ops.selection"),
     "shuffle": "protocols.ops.sorting",
+    "rsqrt": "protocols.ops.roots", "sigmoid": "protocols.ops.exponential", "softmax": "protocols.ops.exponential",
     "Secret": "protocols.array", "Session": "protocols.session", "local": "protocols.run",
 }
 __all__ = sorted(_HOME)  # noqa: PLE0605

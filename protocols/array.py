@@ -71,6 +71,9 @@ class Secret(np.lib.mixins.NDArrayOperatorsMixin):
     def var(self, axis: Any = None, ddof: float = 0, keepdims: bool = False) -> Secret:
         return call(np.var, self, axis=axis, ddof=ddof, keepdims=keepdims)
 
+    def std(self, axis: Any = None, ddof: float = 0, keepdims: bool = False) -> Secret:
+        return call(np.std, self, axis=axis, ddof=ddof, keepdims=keepdims)
+
     def cumsum(self, axis: Any = None) -> Secret:
         return call(np.cumsum, self, axis=axis)
 

@@ -27,6 +27,7 @@ from mpc import launch
 from mpc.errors import ConfigError
 from mpc.ring import NDArray
 from protocols.array import Secret
+from protocols.ops import exponential, roots
 from protocols.prep import Correlation
 from protocols.prep.dealer import Dealt
 from protocols.session import Session
@@ -56,6 +57,17 @@ def _integers(size: int) -> tuple[NDArray, ...]:
 def _reals(size: int) -> tuple[NDArray, ...]:
     x, y = _integers(size)
     return x % 100_003 / 100.0 - 500.0, y / 1000.0
+
+
+def _quotients(size: int) -> tuple[NDArray, ...]:
+    """Multiples of 2^-16, and divisors from 1/64 up to 2^20."""
+    x, _ = _integers(size)
+    y = np.rint(np.exp2(np.arange(size) % 1000 / 1000 * 26 - 6) * 2.0**16) / 2.0**16
+    return x % 100_003 / 2.0**10 - 50.0, y
+
+
+def _small(size: int) -> tuple[NDArray, ...]:
+    return (_integers(size)[0] % (20 << 16) / 2.0**16 - 15.0,)
 
 
 def _matrices(size: int) -> tuple[NDArray, ...]:
@@ -101,6 +113,10 @@ CASES: dict[str, Case] = {
     "where": Case((1_000_000,), _integers, lambda x, y: np.where(x < y, x, y), np.minimum),
     "sort": Case((10_000, 1_000_000), lambda size: (_integers(size)[1],), np.sort, np.sort),
     "mlp": Case((1, 128), _mlp_inputs, _mlp, _mlp, tolerance=0.005),
+    "div": Case((100_000,), _quotients, lambda x, y: x / y, lambda x, y: x / y, tolerance=1e-4),
+    "exp": Case((100_000,), _small, np.exp, np.exp, tolerance=1e-4),
+    "sigmoid": Case((100_000,), _small, exponential.sigmoid, lambda x: 1 / (1 + np.exp(-x)), tolerance=1e-4),
+    "rsqrt": Case((100_000,), lambda size: _quotients(size)[1:], roots.rsqrt, lambda y: 1 / np.sqrt(y), tolerance=1e-4),
     "open": Case((1_000_000, 10_000_000), _integers, lambda x, y: x.reveal(), lambda x, y: x),
 }
 

@@ -18,6 +18,9 @@ from protocols.additive import Additive
 from protocols.bilinear import MATMUL, MULTIPLY
 from protocols.ops.bitwise import conjunction, nearest, shifted
 from protocols.ops.comparison import is_zero, negative
+from protocols.ops.division import _divided
+from protocols.ops.exponential import two_to
+from protocols.ops.roots import _root
 from protocols.ops.selection import indicators
 from protocols.prep import Triple
 from protocols.replicated import Replicated
@@ -49,6 +52,9 @@ OPERATIONS: dict[str, Operation] = {
     "quotient": lambda suite, x, y: shifted(suite, 5, x),
     "nearest": lambda suite, x, y: nearest(suite, 9, y),
     "indicators": lambda suite, x, y: indicators(suite, BITS_OF_THREE, x[:1024]),
+    "divide": lambda suite, x, y: _divided(suite, x, y, 8),
+    "inverse square root": lambda suite, x, y: _root(suite, x, 8, inverse=True),
+    "power of two": lambda suite, x, y: two_to(suite, x, 16, 8, y),
     "chain": chain,
 }
 

@@ -68,32 +68,30 @@ async def inverse(suite: Suite, v: Share, rough: Share, *, fewer: int = 0, quick
     return await scaled(suite, r, await scaled(suite, e + ring(1 << p), e2 + ring(1 << p), p), b + fewer)
 
 
-async def normalised(suite: Suite, y: Share, spare: int) -> tuple[Share, Share, Share, Share, Share]:
-    """Of y with |y| < 2^(k−1−spare) = v·2^c: sign(y) (0 for 0), |y|·2^(k−1−spare−c), 2^(k/2−1−e), whether e ≥ k/2, and e.
+async def normalised(suite: Suite, y: Share) -> tuple[Share, Share, Share, Share, list[Share]]:
+    """What is needed of |y| = v·2^c < 2^(k−1−SPARE), 1/2 ≤ v ≤ 1: the sign of y (0 for 0), |y|, and for e = c + SPARE
 
-    Here e = c + spare, as its last k/2-digits: e mod k/2; 2^c is in [|y|, 2|y|], c ≥ 0.
+    2^(k/2−1−e) where e < k/2, else 0; 2^(k−1−e) where e ≥ k/2, else 0; the binary digits of e, whether y < 0, whether y ≠ 0.
     """
     ring, n = y.ring, y.size
     k = ring.bits
     bits = await bits_of(suite, y)
     sign = bits[k - 1:]
-    magnitude = joined(zeros(bits, spare), sign, (bits + joined(*[sign] * k))[:k - 1 - spare])     # of 2|y|, less 1 where y < 0
+    magnitude = joined(zeros(bits, SPARE), sign, bits[:k - 1 - SPARE] + joined(*[sign] * (k - 1 - SPARE)))   # 2^SPARE·(2|y| − [y < 0])
     some, place = await top_bit(suite, magnitude)
     found = await numbers(suite, joined(place, sign, some.reshape((1, some.size))), ring, n)
-    digits = [found[i] for i in range(place.shape[0])]
-    negative, nonzero = found[place.shape[0]], found[place.shape[0] + 1]
+    *digits, negative, nonzero = found
     signum = nonzero - negative - negative
     down, positive = await gather(power_of_two(suite, digits[:-1], down=True), product(suite, y, signum))
     high = await product(suite, down, digits[-1])
-    low = down - high                               # 2^(k/2−1−e) where e < k/2, else 0; high is 2^(k−1−e) where e ≥ k/2
-    return signum, positive, low, high, found
+    return signum, positive, down - high, high, found
 
 
 async def _divided(suite: Suite, x: Share, y: Share, f: int) -> Share:
     """x / y for arrays of one shape, both with f fractional bits."""
     ring = y.ring
     k, p, half = ring.bits, precision(ring.bits), ring.bits // 2
-    signum, divisor, low, high, _ = await normalised(suite, y, SPARE)
+    signum, divisor, low, high, _ = await normalised(suite, y)
     scale = low * ring(1 << half) + high            # 2^(k−1−SPARE−c)
     top = k - 1 - SPARE                             # its exponent where c = 0
 
@@ -125,6 +123,8 @@ def divide(x: Any, y: Any) -> Secret:
     """
     if not isinstance(y, Secret):
         return products.divide(x, y)
+    if np.ndim(x) == 0 and not isinstance(x, Secret) and x == 1:
+        return reciprocal(y)
     session = find_session((x, y))
     y = products.real(y)
     x = products.real(x) if isinstance(x, Secret) else constant(session, x, y.kind)
@@ -144,7 +144,7 @@ async def _reciprocal(suite: Suite, y: Share, f: int) -> Share:
     """1/y = sign·r·2^(2f−c): no remainder, since a numerator of 1 has no more bits than it shows."""
     ring = y.ring
     k, p, half = ring.bits, precision(ring.bits), ring.bits // 2
-    signum, divisor, low, high, _ = await normalised(suite, y, SPARE)
+    signum, divisor, low, high, _ = await normalised(suite, y)
     scale, top = low * ring(1 << half) + high, k - 1 - SPARE
 
     async def inverted() -> Share:
@@ -155,8 +155,8 @@ async def _reciprocal(suite: Suite, y: Share, f: int) -> Share:
     async def moved() -> Share:
         return await product(suite, signum, await suite.truncate(scale, top - half - 2))        # 2^(k/2+2−c)
 
-    r, move = await gather(inverted(), moved())
-    return await scaled(suite, r, move, p - 3 + half + 2 - 2 * f)
+    r, power = await gather(inverted(), moved())
+    return await scaled(suite, r, power, p - 3 + half + 2 - 2 * f)
 
 
 def reciprocal(y: Secret) -> Secret:

@@ -25,7 +25,6 @@ from typing import Any, cast
 
 import numpy as np
 
-from mpc.bits import words_for
 from mpc.ring import BITS, Ring
 from mpc.rounds import gather
 from protocols.bilinear import MULTIPLY
@@ -82,14 +81,20 @@ async def top_bit(suite: Suite, planes: Share) -> tuple[Share, Share]:
     return found[0], place[0]
 
 
+async def any_bit(suite: Suite, planes: Share) -> Share:
+    """Whether any plane has a bit set, as one plane."""
+    while (n := planes.shape[0]) > 1:
+        low, high = planes[:n // 2], planes[n // 2:2 * (n // 2)]
+        planes = joined(low + high + await both(suite, low, high), planes[2 * (n // 2):])
+    return planes
+
+
 # -- numbers in the ring -------------------------------------------------------------------------------
 
 
-async def numbers(suite: Suite, planes: Share, ring: Ring, n: int) -> Share:
-    """Planes of bits as numbers 0 and 1; shape (planes, n)."""
-    padded = 64 * words_for(n)
-    flat = planes.reshape((planes.shape[0] * planes.shape[1],))
-    return (await to_ring(suite, flat, ring, (planes.shape[0], padded)))[:, :n]
+async def numbers(suite: Suite, planes: Share, ring: Ring, n: int) -> list[Share]:
+    """Planes of bits as vectors of numbers 0 and 1; one by one, since all of them are more than a cache holds."""
+    return await gather(*(to_ring(suite, planes[i], ring, (n,)) for i in range(planes.shape[0])))
 
 
 async def product(suite: Suite, x: Share, y: Share) -> Share:
@@ -128,7 +133,7 @@ async def polynomial(suite: Suite, x: Share, coefficients: Any, bits: int) -> Sh
     blocks.reshape(-1)[:len(coefficients)] = coefficients
     result: Share | None = None
     for block in blocks[::-1]:
-        c = [round(float(v) * 2.0 ** bits) for v in block]
+        c = [round(float(v) * 2.0**bits) for v in block]
         total = x * ring(c[1]) + x2 * ring(c[2]) + x3 * ring(c[3]) + ring(np.int64(c[0]) << np.int64(bits))
         result = await suite.truncate(total if result is None else total + await product(suite, result, x4), bits)
     assert result is not None

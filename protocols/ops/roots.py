@@ -51,8 +51,7 @@ async def _root(suite: Suite, x: Share, f: int, inverse: bool) -> Share:
     pairs = padded[0::2] + padded[1::2] + await both(suite, padded[0::2], padded[1::2])
     some, place = await top_bit(suite, pairs)                           # e = ⌈c/2⌉
     positive = await both(suite, some, some + bits[k - 1])
-    found = await numbers(suite, joined(place, positive.reshape((1, positive.size))), ring, n)
-    digits, holds = [found[i] for i in range(place.shape[0])], found[place.shape[0]]
+    *digits, holds = await numbers(suite, joined(place, positive.reshape((1, positive.size))), ring, n)
 
     async def normal() -> tuple[Share, Share]:
         down = await power_of_two(suite, digits, down=True)            # 2^(k/2−1−e)
