@@ -126,6 +126,10 @@ def divide(x: Any, y: Any) -> Secret:
         return products.divide(x, y)
     if np.ndim(x) == 0 and not isinstance(x, Secret) and x == 1:
         return reciprocal(y)
+    return _quotient(x, y)
+
+
+def _quotient(x: Any, y: Secret) -> Secret:
     session = find_session((x, y))
     y = products.real(y)
     x = products.real(x) if isinstance(x, Secret) else constant(session, x, y.kind)
@@ -165,7 +169,7 @@ def reciprocal(y: Secret) -> Secret:
     y = products.real(y)
     f, k = y.kind.fraction, y.session.ring.bits
     if 2 * f > k // 2:
-        return divide(1, y)
+        return _quotient(1, y)
 
     def streamed(suite: Suite, y: Share) -> Any:
         async def piece(y: Share) -> Share:

@@ -139,7 +139,7 @@ def _exponential(x: Secret, factor: float, most: int | None = None) -> Secret:
     x = products.real(x)
     f, k = x.kind.fraction, x.session.ring.bits
     s, g = (0, f) if factor == 1 else fraction_of_exponent(k, f)
-    lowest = math.floor(-(f + 2) / factor * 2**f)
+    lowest = max(math.ceil(-(f + 1.5) / factor * 2**f), -1 << k - 2)   # below it, results round to 0; half a bit early, for factor is rounded
 
     async def protocol(suite: Suite, x: Share) -> Share:
         ring = x.ring
