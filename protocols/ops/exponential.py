@@ -1,6 +1,6 @@
 """Powers of e and 2 of secrets, logarithms, and what is made of them: powers with real exponents, sigmoid, tanh, softmax.
 
-The terms that add up to z, each known to somebody, turn 2^z into a product.  With the integer and fractional part
+The terms that add up to z, each known to somebody (``summands``), turn 2^z into a product.  With the integer and fractional part
 of each term in units of 2^−g, taken locally and in the clear,
 
     2^z = Π 2^(fraction of term i) · 2^J · 2^−o,      J = Σ ⌊term i⌋ mod k,
@@ -20,11 +20,16 @@ Candidates for exp at 64 bits, in products and truncations (1.5 to 2.5 products 
     bits of z, polynomial of the fraction (Catrina 2018; MP-SPDZ)        25             8             ~350 ANDs
     powers of known terms (this)                                         18             2              ~30 ANDs
 
+A bit that goes to the ring counts as 1.5 products here.
+
 Range    exp: x < (k − 3 − f − n)·ln 2 for n = 2 terms, or as many as there are parties, if more; beyond, the result is
          meaningless.  However small x is, the result is 0 below −(f + 2)·ln 2.  log: x > 0.  sigmoid, tanh, softmax: all x.
 Result   log 0 is log 2^−f; log x is log |x| for x < 0.  x^a is that of |x|^a, and 0^a is (2^−f)^a.
-Accuracy measured, in ``docs/accuracy.md``.  exp: 1 unit in the last place, or a 2^−26-th part of larger results
-         (over Z_2^32 a 2^−11-th; 5 parties: 2^−23).
+Accuracy exp: 1 unit in the last place, or a 2^−25-th part of larger results (over Z_2^32 a 2^−10-th; one bit less for each
+         party from the third on, with ``additive``).  log: 1 unit.  sigmoid: 1.5, tanh: 3, softmax: 4 for rows of 10.  x^a: 1 unit, or
+         a 2^−22-th part, less for |a| > 1.  Measured over the whole range, with rounds and bytes, in ``docs/accuracy.md``.
+Cost     20 rounds and 227 bytes a party for an exp of two parties, 26 and 160 with ``replicated``: 7 bits that go to the ring,
+         8 products, 2 truncations, a comparison.
 Source   the terms' powers as factors: the idea of Kelkar, Le, Raykova, Seth, Secure Poisson regression, USENIX Security 2022,
          for two parties, here for the terms of any suite; 2^j from bits: Aly, Smart, ePrint 2019/354.
 """
@@ -135,7 +140,7 @@ def _exponential(x: Secret, factor: float, most: int | None = None) -> Secret:
     x = products.real(x)
     f, k = x.kind.fraction, x.session.ring.bits
     s, g = (0, f) if factor == 1 else fraction_of_exponent(k, f)
-    lowest = math.floor(-(f + 2) / factor * 2**f)
+    lowest = max(math.ceil(-(f + 1.5) / factor * 2**f), -1 << k - 2)   # below it, results round to 0; half a bit early, for factor is rounded
 
     async def protocol(suite: Suite, x: Share) -> Share:
         ring = x.ring
@@ -249,13 +254,13 @@ def _real_power(x: Secret, a: Any) -> Secret:
     f, k = x.kind.fraction, x.session.ring.bits
     p = precision(k)
     s, g = fraction_of_exponent(k, p)
-    fine, coarse = (np.rint(np.broadcast_to(a, shape).reshape(-1) * 2.0**bits).astype(np.int64) for bits in (s, f // 2))
+    fine, coarse = (np.rint(np.broadcast_to(a, shape).reshape(-1) * 2.0**bits).astype(np.int64) for bits in (s, k // 8))
 
     async def protocol(suite: Suite, x: Share) -> Share:
         ring = x.ring
         flat = x.reshape((x.size,))
         z = await _log(suite, flat, f, 1)
-        below = await negative(suite, z * ring(coarse) + ring((f + 2) << (p + f // 2)))
+        below = await negative(suite, z * ring(coarse) + ring((f + 1) << (p + k // 8)))   # one early: coarse is off by less
         return (await two_to(suite, z * ring(fine), g, f, below)).reshape(x.shape)
     return x.session.spawn("power", protocol, (x,), shape, x.kind, a)
 
