@@ -3,6 +3,8 @@
 MpcError
 ├── EncodingError       a value, dtype or shape that cannot be shared (also a ValueError)
 ├── ConfigError         a configuration file, certificate or command-line value is wrong
+├── AggregationFailed   a round of secure aggregation ends without a sum
+├── AggregationRefused  a client does not go on: no honest server asks for this
 ├── TransportError      bytes do not get through
 │   ├── PartyLost       a peer is gone, silent, or gave up
 │   └── HandshakeError  a peer is not who, or does not run what, was agreed
@@ -23,6 +25,18 @@ class EncodingError(MpcError, ValueError):
 
 class ConfigError(MpcError):
     """A configuration file, a certificate or an option is wrong."""
+
+
+class AggregationFailed(MpcError):
+    """A round of secure aggregation ends without a sum: too few clients are left.  Nothing was revealed."""
+
+    def __init__(self, message: str, missing: int) -> None:
+        super().__init__(message)
+        self.missing = missing          # how many clients were not there
+
+
+class AggregationRefused(MpcError):
+    """A client does not go on with a round: an honest server with the same terms would not have asked this."""
 
 
 class TransportError(MpcError):

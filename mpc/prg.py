@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from mpc.ring import RingArray, Spec
+from mpc.ring import NDArray, RingArray, Spec
 
 SEED_BYTES = 32
 _ZEROS = memoryview(bytes(1 << 18))
@@ -57,6 +57,11 @@ class Stream:
         out = bytearray(n)
         self._fill(memoryview(out))
         return bytes(out)
+
+    def fill(self, out: NDArray) -> None:
+        """The next bytes as the elements of ``out``, contiguous memory that is used again and again."""
+        self.position += out.nbytes
+        self._fill(out.reshape(-1).view(np.uint8).data)
 
     def _fill(self, out: memoryview) -> None:
         for lo in range(0, len(out), len(_ZEROS)):
