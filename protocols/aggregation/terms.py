@@ -59,7 +59,7 @@ class Terms:
         round when that many drop out.  ``ConfigError`` where there are none."""
         n = len(directory)
         degree, threshold = bounds.choose(n, dropout, corrupt)
-        return cls(directory, session, number, length, degree, threshold, n - bounds.count(dropout, n), side, bits, corrupt)
+        return cls(directory, session, number, length, degree, threshold, max(3, n // 2 + 1), side, bits, corrupt)
 
     def __post_init__(self) -> None:
         n = self.clients
@@ -68,8 +68,8 @@ class Terms:
         if not self.degree < 2 * self.threshold <= 2 * self.degree:
             raise ConfigError(f"a threshold of {self.threshold} among {self.degree} neighbours: it must be above {self.degree // 2}, "
                               "or the server can open both masks of a client and see its vector")
-        if not max(3, self.threshold) <= self.least <= n:
-            raise ConfigError(f"a sum of {self.least} clients at least: give {max(3, self.threshold)} to {n}, the number of clients")
+        if not 3 <= self.least <= n:
+            raise ConfigError(f"a sum of {self.least} clients at least: give 3 to {n}, the number of clients; of two, each knows the other's part")
         if not (1 <= self.bits <= 32 and 1 <= self.length < _LONGEST and 0 <= self.side < 1 << 16 and 0 <= self.round < 1 << 63):
             raise ConfigError(f"{self.length} coordinates of {self.bits} bits with {self.side} side values in round {self.round}: lengths are 1 to "
                               f"{_LONGEST - 1}, bits 1 to 32, side values up to 65535, rounds not negative")
