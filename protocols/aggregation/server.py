@@ -92,9 +92,9 @@ class Server:
 
     def requests(self) -> Iterator[tuple[str, bytes]]:
         """What this phase asks of each client that is still in; made one at a time."""
-        if self.phase is not None:
-            for i in self._asked:
-                yield self._names[i], wire.header(wire.TO_CLIENT, self.phase, i, self.terms.digest) + self._request(self.phase, i)
+        if (phase := self.phase) is not None:
+            for i in tuple(self._asked):            # answers may come in between
+                yield self._names[i], wire.header(wire.TO_CLIENT, phase, i, self.terms.digest) + self._request(phase, i)
 
     def _request(self, phase: Phase, i: int) -> bytes:
         if phase is Phase.ADVERTISE:
@@ -243,8 +243,11 @@ class Server:
         threshold, post = self.terms.threshold, self._post[Phase.UNMASK]
         shares = {}
         for j in holders:
-            if (share := post.get(j, i)) is not None and (value := shamir.element(share)) is not None:
-                shares[j + 1] = value
+            if (share := post.get(j, i)) is not None:
+                if (value := shamir.element(share)) is not None:
+                    shares[j + 1] = value
+                else:
+                    self._blame(j, i)
         if len(shares) < threshold:
             return None
         secret = shamir.join(shares, threshold)
@@ -254,8 +257,12 @@ class Server:
         if found is None or not self._is_right(i, found[0]):
             return None
         for x in found[1]:
-            self.faults.setdefault(self._names[x - 1], f"its share of a secret of {self._names[i]!r} is wrong")
+            self._blame(x - 1, i)
         return found[0]
+
+    def _blame(self, holder: int, owner: int) -> None:
+        """One of the two has cheated; which, nobody can say."""
+        self.faults.setdefault(self._names[holder], f"its share of a secret of {self._names[owner]!r} is wrong, by its own fault or the other's")
 
     def _is_right(self, i: int, secret: bytes) -> bool:
         if i in self._survivors:
