@@ -28,6 +28,7 @@ class Kind(IntEnum):
     SHARES = 1                                      # two Shamir shares
     INCLUDED = 2                                    # "my vector has our common mask"
     SURVIVORS = 3                                   # "these are the survivors, as I was told"
+    SEED = 4                                        # a client's share, for one of several servers
 
 
 class Channel:
