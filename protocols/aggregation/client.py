@@ -19,7 +19,7 @@ Source   Bell et al., ePrint 2020/704, Algorithm 3; Bonawitz et al., ePrint 2017
 """
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence, Set
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -119,14 +119,14 @@ def _round(terms: Terms, me: int, signing: Ed25519PrivateKey, vector: NDArray, s
         raise AggregationRefused("a neighbour's mask key is no sound point") from None
     side, vector = side.copy(), vector.copy()
     masks.add((side, vector), [(1, masks.self_mask(secret, digest, me)), *common])
-    tags = {peer: channels[peer].vouch(Kind.INCLUDED, b"") for peer in received}
+    tags = {peer: channels[peer].vouch(Kind.INCLUDED, b"") for peer in shares}
     reply = b"".join([head(Phase.MASK), side.data, pack(vector, terms.bits).data, wire.pack_items(neighbours, tags)])
-    del side, vector, common, tags, sealed, secret
+    del side, vector, common, tags, adverts, sealed, received, secret
     message = yield reply
     del reply
 
     said = due(message, Phase.CONFIRM)
-    survivors, near = _survivors(terms, me, neighbours, received, said)
+    survivors, near = _survivors(terms, me, neighbours, shares.keys(), said)
     enough("have survived", len(near))
     included = {peer for peer, tag in wire.unpack_items(neighbours, said[-(-terms.clients // 8):], TAG_BYTES).items()
                 if peer in near and channels[peer].vouched(Kind.INCLUDED, tag, b"")}
@@ -150,7 +150,7 @@ def _channel(terms: Terms, me: int, key: X25519PrivateKey, peer: int, advert: by
         raise AggregationRefused(f"the channel key of {name!r} is no sound point") from None
 
 
-def _survivors(terms: Terms, me: int, neighbours: Sequence[int], received: Mapping[int, bytes], said: memoryview) -> tuple[bytes, set[int]]:
+def _survivors(terms: Terms, me: int, neighbours: Sequence[int], dealt: Set[int], said: memoryview) -> tuple[bytes, set[int]]:
     """The list of survivors, as bytes, and the neighbours on it; refused unless an honest server could have sent it."""
     encoded = said[:-(-terms.clients // 8)]
     survivors = set(wire.unpack_bits(encoded, terms.clients))
@@ -159,7 +159,7 @@ def _survivors(terms: Terms, me: int, neighbours: Sequence[int], received: Mappi
     if len(survivors) < terms.least:
         raise AggregationRefused(f"{len(survivors)} of {terms.clients} clients have survived, and {terms.least} must be in the sum")
     near = survivors.intersection(neighbours)
-    if not near <= received.keys():
+    if not near <= dealt:
         raise AggregationRefused("a neighbour survives that had dropped out before vectors were masked")
     return bytes(encoded), near
 

@@ -116,10 +116,12 @@ class Servers:
         return wire.HEADER.pack(_TO_SERVERS, server, client, self.digest, 0)
 
 
-def contribute(terms: Servers, name: str, key: Ed25519PrivateKey, vector: Any, side: Sequence[int] | NDArray = ()) -> list[bytes]:
+def contribute(terms: Servers, name: str, key: Ed25519PrivateKey, vector: Any, side: Sequence[int] | NDArray = (),
+               own: Stream | None = None) -> list[bytes]:
     """What a client sends, by rank of the server.  The last message is the long one, to be sent when asked for it.
 
-    ``vector`` is uint32 below 2^bits, or uint64 where there are checks.  A client contributes once to a round.
+    ``vector`` is uint32 below 2^bits, or uint64 where there are checks.  A client contributes once to a round;
+    with a stream of its ``own`` from a seed it has kept, it can make the same messages again.
     """
     place = terms.directory.place(name)
     words, values = np.array(vector), np.array(side, np.uint64)
@@ -128,7 +130,7 @@ def contribute(terms: Servers, name: str, key: Ed25519PrivateKey, vector: Any, s
                             f"{terms.dtype}[{terms.length}] and {terms.side}; encode first")
     if terms.dtype.itemsize == 4 and terms.bits < 32 and int(words.max()) >> terms.bits:
         raise EncodingError(f"a coordinate is not below 2^{terms.bits}, the modulus of these terms; reduce it first")
-    own, out, streams = Stream.fresh("aggregation client"), [], []
+    own, out, streams = own or Stream.fresh("aggregation client"), [], []
     for rank, public in enumerate(terms.keys[:-1]):
         seed, ephemeral = own.bytes(SEED_BYTES), X25519PrivateKey.from_private_bytes(own.bytes(wire.PUBLIC_BYTES))
         sealed = Channel(ephemeral, public, terms.digest, place, _SERVER + rank).seal(Kind.SEED, seed)
