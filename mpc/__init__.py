@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from mpc.encoding import BOOL as BOOL
     from mpc.encoding import INT as INT
     from mpc.encoding import Fixed as Fixed
+    from mpc.errors import AggregationFailed as AggregationFailed
+    from mpc.errors import AggregationRefused as AggregationRefused
     from mpc.errors import ConfigError as ConfigError
     from mpc.errors import DesyncError as DesyncError
     from mpc.errors import EncodingError as EncodingError
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
     from protocols.session import Session as Session
 
 _HOME = {
-    **dict.fromkeys(("ConfigError", "DesyncError", "EncodingError", "HandshakeError", "MpcError", "PartyLost",
+    **dict.fromkeys(("AggregationFailed", "AggregationRefused", "ConfigError", "DesyncError", "EncodingError", "HandshakeError", "MpcError", "PartyLost",
                      "TransportError", "WireError"), "mpc.errors"),
     **dict.fromkeys(("BOOL", "INT", "Fixed"), "mpc.encoding"),
     **dict.fromkeys(("Message", "Recorder", "exchange", "gather", "simulate"), "mpc.rounds"),

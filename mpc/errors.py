@@ -28,7 +28,7 @@ class ConfigError(MpcError):
 
 
 class AggregationFailed(MpcError):
-    """A round of secure aggregation ends without a sum: too few clients are left.  Nothing was revealed."""
+    """A round of secure aggregation ends without a sum: too few clients are left.  No vector and no sum is revealed."""
 
     def __init__(self, message: str, missing: int) -> None:
         super().__init__(message)

@@ -34,7 +34,7 @@ def survivors_without(t: Terms, name: str, message: bytes, victim: str) -> bytes
     me, gone, size = t.directory.place(name), t.directory.place(victim), -(-t.clients // 8)
     near = t.graph.neighbours(me)
     data = memoryview(message)[HEADER.size:]
-    alive = [i for i in wire.unpack_bits(data[:size], t.clients) if i != gone]
+    alive = [i for i, flag in enumerate(wire.unpack_bits(data[:size], t.clients)) if flag and i != gone]
     items = {i: tag for i, tag in wire.unpack_items(near, data[size:], TAG_BYTES).items() if i != gone}
     return message[:HEADER.size] + wire.pack_bits(alive, t.clients) + wire.pack_items(near, items)
 

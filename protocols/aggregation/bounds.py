@@ -26,7 +26,7 @@ client has k neighbours, t of which can open its masks.
                 The probability is a sum over the joint law of l and r, times 2n for all clients and sides.  Where all
                 are neighbours of all, l + r = C always and 2t > k + C does: two sets would need 2(t − C + 1) ≤ n − C.
 
-*Against a server that follows the protocol* (Bell et al., Definition 3.2), c(v) < t for all honest v and no two
+*Against a server that follows the protocol* (Bell et al.), c(v) < t for all honest v and no two
                 runs of k/2 places of the ring without an honest client that stays:
                 n · P[Hyp(n − 1, C, k) ≥ t]  +  n(n−1)/2 · P[k given places are all among C + D].
 

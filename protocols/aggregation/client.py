@@ -153,12 +153,13 @@ def _channel(terms: Terms, me: int, key: X25519PrivateKey, peer: int, advert: by
 def _survivors(terms: Terms, me: int, neighbours: Sequence[int], dealt: Set[int], said: memoryview) -> tuple[bytes, set[int]]:
     """The list of survivors, as bytes, and the neighbours on it; refused unless an honest server could have sent it."""
     encoded = said[:-(-terms.clients // 8)]
-    survivors = set(wire.unpack_bits(encoded, terms.clients))
-    if me not in survivors:
+    alive = wire.unpack_bits(encoded, terms.clients)
+    count = int(alive.sum())
+    if not alive[me]:
         raise AggregationRefused("the server says that this very client has dropped out")
-    if len(survivors) < terms.least:
-        raise AggregationRefused(f"{len(survivors)} of {terms.clients} clients have survived, and {terms.least} must be in the sum")
-    near = survivors.intersection(neighbours)
+    if count < terms.least:
+        raise AggregationRefused(f"{count} of {terms.clients} clients have survived, and {terms.least} must be in the sum")
+    near = {peer for peer in neighbours if alive[peer]}
     if not near <= dealt:
         raise AggregationRefused("a neighbour survives that had dropped out before vectors were masked")
     return bytes(encoded), near

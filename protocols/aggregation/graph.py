@@ -8,7 +8,10 @@ whoever vouches for it.  The server has no part in it: it chooses neither seed n
 graph is the same in every round, so that it has one try and not one per round.  For the same reason clients
 that do not come stay in the graph as drop-outs: a graph over those who came would be the server's choice.
 
-Source   Bell, Bonawitz, Gascón, Lepoint, Raykova, ePrint 2020/704, section 3.2 (Harary graphs with permuted nodes).
+Threat   who colludes with the server is settled before the seed is drawn: who could corrupt clients of its
+         choice afterwards would take all neighbours of one.
+
+Source   Bell, Bonawitz, Gascón, Lepoint, Raykova, ePrint 2020/704, section 3 (Harary graphs with permuted nodes).
          We depart from its Algorithm 3, where each client draws its own neighbours and the server commits
          to all keys: the directory has settled both.
 """

@@ -69,12 +69,12 @@ def pack_bits(chosen: Sequence[int] | NDArray, size: int) -> bytes:
     return np.packbits(flags, bitorder="little").tobytes()
 
 
-def unpack_bits(data: memoryview, size: int) -> list[int]:
-    """The places of the set bits, ascending."""
+def unpack_bits(data: memoryview, size: int) -> NDArray:
+    """Flags, which are 0 or 1, of a set."""
     flags = np.unpackbits(np.frombuffer(data, np.uint8), bitorder="little")
     if len(data) != -(-size // 8) or flags[size:].any():
         raise WireError("a set of clients is not encoded as it must be")
-    return np.flatnonzero(flags).tolist()
+    return flags[:size]
 
 
 def pack_items(neighbours: Sequence[int], items: Mapping[int, bytes]) -> bytes:
@@ -86,7 +86,7 @@ def pack_items(neighbours: Sequence[int], items: Mapping[int, bytes]) -> bytes:
 def unpack_items(neighbours: Sequence[int], data: memoryview, size: int) -> dict[int, bytes]:
     """The items, ``size`` bytes each, by neighbour in ascending order."""
     start = -(-len(neighbours) // 8)
-    places = unpack_bits(data[:start], len(neighbours))
+    places = np.flatnonzero(unpack_bits(data[:start], len(neighbours))).tolist()
     if len(data) != start + size * len(places):
         raise WireError(f"{len(data)} bytes arrived where {start + size * len(places)} were due: items of {size} bytes for {len(places)} neighbours")
     return {neighbours[p]: bytes(data[start + i * size:start + (i + 1) * size]) for i, p in enumerate(places)}

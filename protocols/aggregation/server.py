@@ -72,7 +72,7 @@ class Server:
         self._holders: dict[int, tuple[int, ...]] = {}              # neighbours with common masks, and shares
         self._adverts: dict[int, bytes] = {}
         self._commitments: dict[int, bytes] = {}
-        self._survivors = set[int]()
+        self._survivors, self._list = set[int](), b""
         self._post = {phase: _Post(size) for phase, size in _ITEMS.items()}
         self._side, self._vector = np.zeros(terms.side, np.uint64), np.zeros(terms.length, np.uint32)
         self._result: Sum | None = None
@@ -104,7 +104,7 @@ class Server:
             return wire.pack_items(neighbours, {j: self._adverts[j] for j in self._near[i]})
         post = self._post[Phase(phase - 1)]
         items = wire.pack_items(neighbours, {j: item for j in self._near[i] if (item := post.get(j, i)) is not None})
-        return wire.pack_bits(sorted(self._survivors), self.terms.clients) + items if phase is Phase.CONFIRM else items
+        return self._list + items if phase is Phase.CONFIRM else items
 
     def receive(self, name: str, message: bytes) -> None:
         """Take a client's answer.  Anything but the message that is due leaves the client out, by name and reason.
@@ -174,7 +174,7 @@ class Server:
         if phase is Phase.SHARE:
             self._holders = self._near
         if phase is Phase.MASK:
-            self._survivors = there
+            self._survivors, self._list = there, wire.pack_bits(sorted(there), self.terms.clients)
         if phase >= Phase.MASK:
             self._require_holders(phase, there)
         if phase is Phase.UNMASK:

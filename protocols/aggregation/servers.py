@@ -19,8 +19,8 @@ Threat   without checks, the sum of at least ``least`` clients and nothing else 
 Cost     a client: m − 1 masks; 80 bytes and a signature to each server but one, the vector and a signature to that.
          A server: a mask per client (the last one: an addition); memory O(length).  Checks: two comparisons per
          coordinate (``mpc bench lt``) and one product, a few vectors at a time.
-Source   Corrigan-Gibbs, Boneh, NSDI 2017 (Prio), section 3 (the scheme) and appendix I (shares from seeds).  For its
-         proofs, which need a verifier but no trust in clients' arithmetic, we compare on the shares.
+Source   Corrigan-Gibbs, Boneh, NSDI 2017 (Prio): the scheme, and shares from seeds.  Where Prio's clients prove
+         that their input is in range, the servers here compute it: no work for clients, more for servers.
 """
 from __future__ import annotations
 
