@@ -341,3 +341,11 @@ def test_inputs_of_another_form_are_refused() -> None:
     assert repr(client) == "<client 'c000' in round 1>"
     with pytest.raises(AggregationRefused, match="differ in form"):
         client.answer(b"hello")
+
+
+def test_the_benchmark_checks_its_sums() -> None:
+    from protocols.aggregation import bench
+    line = bench.measure(bench.Case(30, 64, None, 0.1))
+    assert line["verified"] and line["dropped"] == 3 and line["bytes_up"] < 4 * 64 + 250 * line["neighbours"] and line["server_peak_bytes"] > 0
+    assert bench.measure(bench.Case(8, 5, (7, 5)))["verified"]
+    assert bench.measure_servers(3, 5, 64)["verified"]

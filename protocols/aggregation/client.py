@@ -169,6 +169,6 @@ def _opened(shares: Mapping[int, bytes | None], survivors: set[int], included: s
     """For every neighbour one share, of b or of its mask key.  None of a survivor that does not vouch for our common mask."""
     out = {}
     for peer, pair in shares.items():
-        if pair is not None and len(pair) == 2 * shamir.SHARE_BYTES and (peer in included or peer not in survivors):
+        if pair is not None and (peer in included or peer not in survivors):
             out[peer] = pair[:shamir.SHARE_BYTES] if peer in survivors else pair[shamir.SHARE_BYTES:]
     return out
