@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from mpc.encoding import BOOL as BOOL
     from mpc.encoding import INT as INT
     from mpc.encoding import Fixed as Fixed
+    from mpc.errors import AggregationFailed as AggregationFailed
+    from mpc.errors import AggregationRefused as AggregationRefused
+    from mpc.errors import BudgetSpent as BudgetSpent
     from mpc.errors import ConfigError as ConfigError
     from mpc.errors import DesyncError as DesyncError
     from mpc.errors import EncodingError as EncodingError
@@ -38,8 +41,8 @@ if TYPE_CHECKING:
     from protocols.session import Session as Session
 
 _HOME = {
-    **dict.fromkeys(("ConfigError", "DesyncError", "EncodingError", "HandshakeError", "MpcError", "PartyLost",
-                     "RangeError", "TransportError", "WireError"), "mpc.errors"),
+    **dict.fromkeys(("AggregationFailed", "AggregationRefused", "BudgetSpent", "ConfigError", "DesyncError", "EncodingError", "HandshakeError",
+                     "MpcError", "PartyLost", "RangeError", "TransportError", "WireError"), "mpc.errors"),
     **dict.fromkeys(("BOOL", "INT", "Fixed"), "mpc.encoding"),
     **dict.fromkeys(("Message", "Recorder", "exchange", "gather", "simulate"), "mpc.rounds"),
     **dict.fromkeys(("one_hot", "take", "unique_counts"), "protocols.ops.selection"),
