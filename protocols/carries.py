@@ -38,6 +38,15 @@ def complement(x: Share) -> Share:
     return x + x.suite.constant(BITS(np.full(x.shape, np.uint64(2**64 - 1))))
 
 
+def joined(*xs: Share, axis: int = 0) -> Share:
+    return cast(Share, lift(lambda *arrays: np.concatenate(arrays, axis=axis), *xs))
+
+
+def zero_planes(like: Share, planes: int) -> Share:
+    """Planes of public zeros, as wide as those of ``like``."""
+    return like.suite.constant(BITS.zeros((planes, like.shape[-1])))
+
+
 async def carry_saved(suite: Suite, *terms: Share) -> tuple[Share, Share, list[Share]]:
     """Two terms with the sum of all, and what each carry-save addition carried out of every place; a round each."""
     carried = []
@@ -65,14 +74,12 @@ async def two_terms(suite: Suite, x: Share, low: int = 0, high: int | None = Non
 
 def doubled(x: Share) -> Share:
     """Twice the number: every plane moves up one place."""
-    return cast(Share, lift(lambda p: np.concatenate([np.zeros_like(p[:1]), p[:-1]]), x))
+    return joined(zero_planes(x, 1), x[:-1])
 
 
 def topped(g: Share, p: Share, top: Share) -> tuple[Share, Share]:
     """Planes whose carry is ``top`` plus the carry of these."""
-    def added(g: np.ndarray, top: np.ndarray) -> np.ndarray:
-        return np.concatenate([g[:-1], g[-1:] ^ top])
-    return cast(Share, lift(added, g, top)), p
+    return joined(g[:-1], g[-1:] + top[None]), p
 
 
 async def signs(suite: Suite, x: Share) -> tuple[Share, Share]:
@@ -97,9 +104,8 @@ async def carry(suite: Suite, g: Share, p: Share) -> Share:
         if n == 2:
             return (high_g + await both(suite, high_p, low_g))[0]
         pair = cast(Share, lift(lambda u, v: np.stack([u, v]), low_g, low_p))
-        joined = await both(suite, high_p.reshape((1, *high_p.shape)), pair)    # p is masked once for both
-        g, p = (cast(Share, lift(lambda u, v: np.concatenate([u, v]), new, old[2 * h:]))
-                for new, old in ((high_g + joined[0], g), (joined[1], p)))
+        new = await both(suite, high_p.reshape((1, *high_p.shape)), pair)       # p is masked once for both
+        g, p = joined(high_g + new[0], g[2 * h:]), joined(new[1], p[2 * h:])
     return g[0]
 
 
@@ -107,12 +113,35 @@ async def all_ones(suite: Suite, x: Share) -> Share:
     """The AND of all planes: ⌈log2⌉ rounds."""
     while (n := x.shape[0]) > 1:
         h = n // 2
-        joined = await both(suite, x[:h], x[h:2 * h])
-        x = cast(Share, lift(lambda u, v: np.concatenate([u, v]), joined, x[2 * h:]))
+        x = joined(await both(suite, x[:h], x[h:2 * h]), x[2 * h:])
     return x[0]
 
 
 # -- every carry -------------------------------------------------------------------------------------
+
+
+async def sum_bits(suite: Suite, a: Share, b: Share, both_set: Share) -> Share:
+    """The planes of a + b modulo 2^planes, from those of a, b and a AND b: every carry, ⌈log2⌉ rounds."""
+    n, words = a.shape
+    size = 1 << (n - 1).bit_length()
+    p = a + b
+    g, t = (joined(x, zero_planes(x, size - n)) for x in (both_set, p))
+    block = 1
+    while block < size:
+        halves = (size // (2 * block), 2, block, words)
+        (g_low, g_high), (t_low, t_high) = (((x := y.reshape(halves))[:, 0], x[:, 1]) for y in (g, t))
+        into = [g_low[:, None, -1:]] if 2 * block == size else [g_low[:, None, -1:], t_low[:, None, -1:]]
+        new = await both(suite, t_high[:, None], joined(*into, axis=1))
+        g = joined(g_low, g_high + new[:, 0], axis=1).reshape((size, words))
+        if 2 * block < size:
+            t = joined(t_low, new[:, 1], axis=1).reshape((size, words))
+        block *= 2
+    return p + joined(zero_planes(p, 1), g[:n - 1])
+
+
+async def bits_of(suite: Suite, x: Share) -> Share:
+    """All bits of x, a plane each, lowest first."""
+    return await sum_bits(suite, *await two_terms(suite, x))
 
 
 def network(places: Iterable[int]) -> list[tuple[int, NDArray]]:
@@ -149,7 +178,7 @@ async def carries_at(suite: Suite, g: Share, p: Share, places: list[int]) -> Sha
             g = _replaced(g, at, g[at] + await outer)
             continue
         pair = cast(Share, lift(lambda u, v, i=below[inner]: np.stack([u[i], v[i]]), g, p))
-        joined, joined_pair = await gather(outer, both(suite, p[at[inner]][None], pair))    # p is masked once for both
-        g = _replaced(_replaced(g, at[~inner], g[at[~inner]] + joined), at[inner], g[at[inner]] + joined_pair[0])
-        p = _replaced(p, at[inner], joined_pair[1])
+        new, new_pair = await gather(outer, both(suite, p[at[inner]][None], pair))  # p is masked once for both
+        g = _replaced(_replaced(g, at[~inner], g[at[~inner]] + new), at[inner], g[at[inner]] + new_pair[0])
+        p = _replaced(p, at[inner], new_pair[1])
     return g[np.array(places) - 1]

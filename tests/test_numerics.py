@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 
 import mpc
 from mpc.ring import RINGS, Z64, RingArray
+from protocols.carries import bits_of
 from protocols.ops import exponential
-from protocols.ops.normalisation import any_bit, bits_of, numbers, power_of_two, top_bit
+from protocols.ops.normalisation import any_bit, numbers, power_of_two, top_bit
 from protocols.suite import CHUNK, Suite
 from protocols.suites import SUITES
 

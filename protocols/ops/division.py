@@ -35,8 +35,9 @@ import numpy as np
 from mpc.encoding import Fixed
 from mpc.rounds import gather
 from protocols.array import Secret, call, constant, find_session, rescaled
+from protocols.carries import bits_of, joined, zero_planes
 from protocols.ops import products
-from protocols.ops.normalisation import bits_of, joined, numbers, power_of_two, product, scaled, top_bit, zeros
+from protocols.ops.normalisation import numbers, power_of_two, product, scaled, top_bit
 from protocols.suite import Share, Suite, elementwise
 
 #: The divisor keeps this many bits of the ring free, so that remainders of 8 times its size fit.
@@ -60,9 +61,8 @@ async def inverse(suite: Suite, v: Share, rough: Share, *, fewer: int = 0, quick
     square = await product(suite, m, m)
     room = k - 8 - 3 * a                            # bits left for the constant 32/577
     j = room + 4
-    guess = await product(suite, -m + ring(3 << a), (square + ring(8 << 2 * a)) * ring(round(32 / 577 * 2**j)))
-    r = await suite.truncate(guess, 3 * a + j - b)
-    e = await suite.truncate(-(await product(suite, v, r)) + ring(1 << p + b), b)
+    r = await scaled(suite, -m + ring(3 << a), (square + ring(8 << 2 * a)) * ring(round(32 / 577 * 2**j)), 3 * a + j - b)
+    e = -(await scaled(suite, v, r, b)) + ring(1 << p)
     if quick:
         return await scaled(suite, r, e + ring(1 << p), b + fewer)
     e2 = await scaled(suite, e, e, p)
@@ -78,7 +78,7 @@ async def normalised(suite: Suite, y: Share) -> tuple[Share, Share, Share, Share
     k = ring.bits
     bits = await bits_of(suite, y)
     sign = bits[k - 1:]
-    magnitude = joined(zeros(bits, SPARE), sign, bits[:k - 1 - SPARE] + joined(*[sign] * (k - 1 - SPARE)))   # 2^SPARE·(2|y| − [y < 0])
+    magnitude = joined(zero_planes(bits, SPARE), sign, bits[:k - 1 - SPARE] + joined(*[sign] * (k - 1 - SPARE)))   # 2^SPARE·(2|y| − [y < 0])
     some, place = await top_bit(suite, magnitude)
     found = await numbers(suite, joined(place, sign, some.reshape((1, some.size))), ring, n)
     *digits, negative, nonzero = found
@@ -111,16 +111,16 @@ async def _divided(suite: Suite, x: Share, y: Share, f: int) -> Share:
 
     r, (z, t) = await gather(reciprocal(), shifted())
     first = await scaled(suite, t, r, p + 2)
-    rest = await product(suite, z - await product(suite, first, divisor), scale)
     w = p - 2
-    second = await scaled(suite, await suite.truncate(rest, top - w), r, w + p - f)
+    rest = await scaled(suite, z - await product(suite, first, divisor), scale, top - w)
+    second = await scaled(suite, rest, r, w + p - f)
     return first * ring(1 << f) + second
 
 
 def divide(x: Any, y: Any) -> Secret:
     """x / y in fixed point, where either or both are secret: see the module for range and accuracy; x/0 is 0.
 
-    49 rounds and 383 bytes a party and element with ``replicated``, 38 and 551 between two parties; a public divisor takes 1 or 2.
+    41 rounds and 362 bytes a party and element with ``replicated``, 38 and 515 between two parties; a public divisor takes 1 or 2.
     """
     if not isinstance(y, Secret):
         return products.divide(x, y)

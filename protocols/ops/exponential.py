@@ -28,7 +28,7 @@ Result   log 0 is log 2^−f; log x is log |x| for x < 0.  x^a is that of |x|^a,
 Accuracy exp: 1 unit in the last place, or a 2^−25-th part of larger results (over Z_2^32 a 2^−10-th; one bit less for each
          party from the third on, with ``additive``).  log: 1 unit.  sigmoid: 1.5, tanh: 3, softmax: 4 for rows of 10.  x^a: 1 unit, or
          a 2^−22-th part, less for |a| > 1.  Measured over the whole range, with rounds and bytes, in ``docs/accuracy.md``.
-Cost     20 rounds and 227 bytes a party for an exp of two parties, 26 and 160 with ``replicated``: 7 bits that go to the ring,
+Cost     20 rounds and 219 bytes a party for an exp of two parties, 24 and 153 with ``replicated``: 7 bits that go to the ring,
          8 products, 2 truncations, a comparison.
 Source   the terms' powers as factors: the idea of Kelkar, Le, Raykova, Seth, Secure Poisson regression, USENIX Security 2022,
          for two parties, here for the terms of any suite; 2^j from bits: Aly, Smart, ePrint 2019/354.
@@ -46,21 +46,11 @@ from mpc.encoding import Kind, numeric
 from mpc.ring import RingArray
 from mpc.rounds import gather
 from protocols.array import Secret, call
-from protocols.carries import two_terms
+from protocols.carries import bits_of, joined, sum_bits, two_terms
 from protocols.ops import comparison, linear, products
 from protocols.ops.comparison import negative
 from protocols.ops.division import SPARE, inverse, normalised, precision, reciprocal
-from protocols.ops.normalisation import (
-    any_bit,
-    bits_of,
-    joined,
-    numbers,
-    polynomial,
-    power_of_two,
-    product,
-    scaled,
-    sum_bits,
-)
+from protocols.ops.normalisation import any_bit, numbers, polynomial, power_of_two, product, scaled
 from protocols.ops.roots import rsqrt, sqrt
 from protocols.suite import Share, Suite, elementwise
 

@@ -28,50 +28,17 @@ import numpy as np
 from mpc.ring import BITS, Ring
 from mpc.rounds import gather
 from protocols.bilinear import MULTIPLY
-from protocols.carries import both, two_terms
+from protocols.carries import both, joined, zero_planes
 from protocols.ops.comparison import to_ring
 from protocols.suite import Share, Suite, lift
 
 # -- planes of bits ------------------------------------------------------------------------------------
 
 
-def joined(*xs: Share, axis: int = 0) -> Share:
-    return cast(Share, lift(lambda *arrays: np.concatenate(arrays, axis=axis), *xs))
-
-
-def zeros(like: Share, planes: int) -> Share:
-    """Planes of public zeros, as wide as those of ``like``."""
-    return like.suite.constant(BITS.zeros((planes, like.shape[-1])))
-
-
-async def sum_bits(suite: Suite, a: Share, b: Share, both_set: Share) -> Share:
-    """The planes of a + b modulo 2^planes, from those of a, b and a AND b: every carry, ⌈log2⌉ rounds."""
-    n, words = a.shape
-    size = 1 << (n - 1).bit_length()
-    p = a + b
-    g, t = (joined(x, zeros(x, size - n)) for x in (both_set, p))
-    block = 1
-    while block < size:
-        halves = (size // (2 * block), 2, block, words)
-        (g_low, g_high), (t_low, t_high) = (((x := y.reshape(halves))[:, 0], x[:, 1]) for y in (g, t))
-        into = [g_low[:, None, -1:]] if 2 * block == size else [g_low[:, None, -1:], t_low[:, None, -1:]]
-        new = await both(suite, t_high[:, None], joined(*into, axis=1))
-        g = joined(g_low, g_high + new[:, 0], axis=1).reshape((size, words))
-        if 2 * block < size:
-            t = joined(t_low, new[:, 1], axis=1).reshape((size, words))
-        block *= 2
-    return p + joined(zeros(p, 1), g[:n - 1])
-
-
-async def bits_of(suite: Suite, x: Share) -> Share:
-    """All bits of x, a plane each, lowest first."""
-    return await sum_bits(suite, *await two_terms(suite, x))
-
-
 async def top_bit(suite: Suite, planes: Share) -> tuple[Share, Share]:
     """Whether any plane has a bit set, and the index of the highest that has, in binary, lowest digit first (0 if none has)."""
     n, words = planes.shape
-    found, place = joined(planes, zeros(planes, (1 << (n - 1).bit_length()) - n)), suite.constant(BITS.zeros((0, words)))
+    found, place = joined(planes, zero_planes(planes, (1 << (n - 1).bit_length()) - n)), suite.constant(BITS.zeros((0, words)))
     place = cast(Share, lift(lambda x: np.zeros((found.shape[0], 0, words), x.dtype), place))
     while found.shape[0] > 1:
         low, high = found[0::2], found[1::2]
@@ -103,7 +70,7 @@ async def product(suite: Suite, x: Share, y: Share) -> Share:
 
 async def scaled(suite: Suite, x: Share, y: Share, bits: int) -> Share:
     """x·y / 2^bits, up to one unit in the last place."""
-    return await suite.truncate(await product(suite, x, y), bits)
+    return await suite.bilinear(MULTIPLY, x, y, bits)
 
 
 async def power_of_two(suite: Suite, digits: Sequence[Share], down: bool = False) -> Share:

@@ -11,7 +11,7 @@ Range    0 < x < 2^(k−2−f) (an odd f: half of that).
 Result   √x and 1/√x are 0 for x = 0 and for every x < 0.
 Accuracy 1.2 units in the last place, or a 2^−26-th part (2^−9 over Z_2^32) of larger results: ``docs/accuracy.md``.
 Cost     as in ``division``: ~500 ANDs, 6 bits that go to the ring, and 14 products and 9 truncations (√x: 19 and 10).
-         47 rounds and 343 bytes a party and element with ``replicated``, 37 and 508 between two parties; 1/√x less.
+         40 rounds and 325 bytes a party and element with ``replicated``, 37 and 484 between two parties; 1/√x less.
 Source   e from pairs of bits: as in Aly, Smart, ePrint 2019/354, section 3, without the float; the cubic is the minimax polynomial
          of relative error (2^−7.1), factored; higher-order steps: Householder 1970.
 """
@@ -21,10 +21,10 @@ from typing import Any
 
 from mpc.rounds import gather
 from protocols.array import Secret
-from protocols.carries import both
+from protocols.carries import bits_of, both, joined, zero_planes
 from protocols.ops import products, statistics
 from protocols.ops.division import precision
-from protocols.ops.normalisation import bits_of, joined, numbers, power_of_two, product, scaled, top_bit, zeros
+from protocols.ops.normalisation import numbers, power_of_two, product, scaled, top_bit
 from protocols.suite import Share, Suite, elementwise
 
 
@@ -37,8 +37,8 @@ async def inverse_root(suite: Suite, v: Share, rough: Share) -> Share:
     quadratic = square - rough * ring(round(1.04584904 * 2**a)) + ring(round(0.84583533 * 2**(2 * a)))
     linear = -rough + ring(round(1.50902598 * 2**a))
     j = ring.bits - 7 - 3 * a                       # as many bits of the constant as there is room for
-    w = await suite.truncate(await product(suite, linear * ring(round(2.4384528 * 2**j)), quadratic), 3 * a + j - b)
-    h = await suite.truncate(-(await product(suite, v, await product(suite, w, w))) + ring(1 << 2 * b + p), 2 * b)
+    w = await scaled(suite, linear * ring(round(2.4384528 * 2**j)), quadratic, 3 * a + j - b)
+    h = -(await scaled(suite, v, await product(suite, w, w), 2 * b)) + ring(1 << p)
     h2 = await scaled(suite, h, h, p)
     rest = await scaled(suite, h2, h * ring(40) + h2 * ring(35) + ring(48 << p), p + 6)
     return await scaled(suite, w, h + rest + ring(2 << p), b + 1)
@@ -48,7 +48,7 @@ async def _root(suite: Suite, x: Share, f: int, inverse: bool) -> Share:
     ring, n, odd = x.ring, x.size, f % 2
     k, p, half = ring.bits, precision(ring.bits), ring.bits // 2
     bits = await bits_of(suite, x)
-    padded = joined(zeros(bits, 2 + odd), bits[:k - 2 - odd])          # its top bit has index c + 1 for 2^odd·x of c bits
+    padded = joined(zero_planes(bits, 2 + odd), bits[:k - 2 - odd])          # its top bit has index c + 1 for 2^odd·x of c bits
     pairs = padded[0::2] + padded[1::2] + await both(suite, padded[0::2], padded[1::2])
     some, place = await top_bit(suite, pairs)                           # e = ⌈c/2⌉
     positive = await both(suite, some, some + bits[k - 1])

@@ -12,8 +12,8 @@ Threat   the suite's.  Shapes, the domain, and the lengths of all results are pu
 Cost     over Z_2^64, bytes a party sends for each x with n values in the domain, and rounds:
 
                                           additive, 2 parties         replicated
-             one_hot, unique_counts       88 +  8.4 n   14 rounds     55 +  8.2 n   16 rounds
-             isin                         99 +  0.3 n   14            65 +  0.1 n   16
+             one_hot, unique_counts       67 +  8.4 n   14 rounds     61 +  8.2 n   16 rounds
+             isin                         79 +  0.3 n   14            72 +  0.1 n   16
              take of a public x           as one_hot                  as one_hot
              take of a secret x           and 8 n, 1 round more       and 8, 1 round more
              searchsorted, histogram      a comparison with every border
@@ -34,9 +34,8 @@ from mpc.encoding import BOOL, INT, Kind, numeric
 from mpc.ring import NDArray
 from mpc.rounds import gather
 from protocols.array import Secret, call, retyped, structural
-from protocols.carries import both, complement
+from protocols.carries import bits_of, both, complement
 from protocols.ops import linear, products
-from protocols.ops.bitwise import bits_of
 from protocols.ops.comparison import less, logical_not, to_ring
 from protocols.suite import Share, Suite, elementwise, lift
 
