@@ -60,9 +60,8 @@ async def inverse(suite: Suite, v: Share, rough: Share, *, fewer: int = 0, quick
     square = await product(suite, m, m)
     room = k - 8 - 3 * a                            # bits left for the constant 32/577
     j = room + 4
-    guess = await product(suite, -m + ring(3 << a), (square + ring(8 << 2 * a)) * ring(round(32 / 577 * 2**j)))
-    r = await suite.truncate(guess, 3 * a + j - b)
-    e = await suite.truncate(-(await product(suite, v, r)) + ring(1 << p + b), b)
+    r = await scaled(suite, -m + ring(3 << a), (square + ring(8 << 2 * a)) * ring(round(32 / 577 * 2**j)), 3 * a + j - b)
+    e = -(await scaled(suite, v, r, b)) + ring(1 << p)
     if quick:
         return await scaled(suite, r, e + ring(1 << p), b + fewer)
     e2 = await scaled(suite, e, e, p)
@@ -111,9 +110,9 @@ async def _divided(suite: Suite, x: Share, y: Share, f: int) -> Share:
 
     r, (z, t) = await gather(reciprocal(), shifted())
     first = await scaled(suite, t, r, p + 2)
-    rest = await product(suite, z - await product(suite, first, divisor), scale)
     w = p - 2
-    second = await scaled(suite, await suite.truncate(rest, top - w), r, w + p - f)
+    rest = await scaled(suite, z - await product(suite, first, divisor), scale, top - w)
+    second = await scaled(suite, rest, r, w + p - f)
     return first * ring(1 << f) + second
 
 

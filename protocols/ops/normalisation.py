@@ -103,7 +103,7 @@ async def product(suite: Suite, x: Share, y: Share) -> Share:
 
 async def scaled(suite: Suite, x: Share, y: Share, bits: int) -> Share:
     """x·y / 2^bits, up to one unit in the last place."""
-    return await suite.truncate(await product(suite, x, y), bits)
+    return await suite.bilinear(MULTIPLY, x, y, bits)
 
 
 async def power_of_two(suite: Suite, digits: Sequence[Share], down: bool = False) -> Share:

@@ -37,8 +37,8 @@ async def inverse_root(suite: Suite, v: Share, rough: Share) -> Share:
     quadratic = square - rough * ring(round(1.04584904 * 2**a)) + ring(round(0.84583533 * 2**(2 * a)))
     linear = -rough + ring(round(1.50902598 * 2**a))
     j = ring.bits - 7 - 3 * a                       # as many bits of the constant as there is room for
-    w = await suite.truncate(await product(suite, linear * ring(round(2.4384528 * 2**j)), quadratic), 3 * a + j - b)
-    h = await suite.truncate(-(await product(suite, v, await product(suite, w, w))) + ring(1 << 2 * b + p), 2 * b)
+    w = await scaled(suite, linear * ring(round(2.4384528 * 2**j)), quadratic, 3 * a + j - b)
+    h = -(await scaled(suite, v, await product(suite, w, w), 2 * b)) + ring(1 << p)
     h2 = await scaled(suite, h, h, p)
     rest = await scaled(suite, h2, h * ring(40) + h2 * ring(35) + ring(48 << p), p + 6)
     return await scaled(suite, w, h + rest + ring(2 << p), b + 1)
