@@ -16,8 +16,8 @@ log₂ x = c + log₂ v for x = v·2^c (``normalisation``), and log₂ v on [1/2
 
 Candidates for exp at 64 bits, in products and truncations (1.5 to 2.5 products each) a number, the clamp's comparison aside:
 
-    (1 + x/256)^256 (CrypTen; SPU's default: wrong by 9 % at −8)          8 products     8 truncations
-    bits of z, polynomial of the fraction (Catrina 2018; MP-SPDZ)        25             8             ~350 ANDs
+    (1 + x/256)^256 (CrypTen; SPU's default, wrong by up to 9 %)          8 products     8 truncations
+    bits of z, polynomial of the fraction (MP-SPDZ)                      25             8             ~350 ANDs
     powers of known terms (this)                                         18             2              ~30 ANDs
 
 A bit that goes to the ring counts as 1.5 products here.
@@ -28,7 +28,7 @@ Result   log 0 is log 2^−f; log x is log |x| for x < 0.  x^a is that of |x|^a,
 Accuracy exp: 1 unit in the last place, or a 2^−25-th part of larger results (over Z_2^32 a 2^−10-th; one bit less for each
          party from the third on, with ``additive``).  log: 1 unit.  sigmoid: 1.5, tanh: 3, softmax: 4 for rows of 10.  x^a: 1 unit, or
          a 2^−22-th part, less for |a| > 1.  Measured over the whole range, with rounds and bytes, in ``docs/accuracy.md``.
-Cost     20 rounds and 227 bytes a party for an exp of two parties, 26 and 160 with ``replicated``: 7 bits that go to the ring,
+Cost     12 rounds and 219 bytes a party for an exp of two parties, 16 and 153 with ``replicated``: 7 bits that go to the ring,
          8 products, 2 truncations, a comparison.
 Source   the terms' powers as factors: the idea of Kelkar, Le, Raykova, Seth, Secure Poisson regression, USENIX Security 2022,
          for two parties, here for the terms of any suite; 2^j from bits: Aly, Smart, ePrint 2019/354.
@@ -145,7 +145,7 @@ def _exponential(x: Secret, factor: float, most: int | None = None) -> Secret:
     async def protocol(suite: Suite, x: Share) -> Share:
         ring = x.ring
         power, below = await gather(two_to(suite, x * ring(round(factor * 2**s)), g, f, most=most), negative(suite, x - ring(lowest)))
-        return power - await product(suite, power, below)
+        return cast(Share, power - await product(suite, power, below))
     return _elementwise("exp", protocol, x)
 
 
@@ -261,7 +261,7 @@ def _real_power(x: Secret, a: Any) -> Secret:
         z = await _log(suite, flat, f, 1)
         under = z * ring(coarse) + ring((f + 1) << (p + k // 8))        # a bit early: coarse is off by less
         result, below = await gather(two_to(suite, z * ring(fine), g, f), negative(suite, under))
-        return (result - await product(suite, result, below)).reshape(x.shape)
+        return cast(Share, result - await product(suite, result, below)).reshape(x.shape)
     return x.session.spawn("power", protocol, (x,), shape, x.kind, a)
 
 
