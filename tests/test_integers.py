@@ -223,7 +223,7 @@ def test_many_indices_go_in_pieces(suite: str) -> None:
     assert (counts == np.bincount(i, minlength=300)).all() and (read == i ** 2).all()
 
 
-@pytest.mark.parametrize(("suite", "parties", "each", "value", "rounds"), [("additive", 2, 90, 8.5, 14), ("replicated", 3, 56, 8.3, 16)])
+@pytest.mark.parametrize(("suite", "parties", "each", "value", "rounds"), [("additive", 2, 70, 8.5, 14), ("replicated", 3, 63, 8.3, 16)])
 def test_costs_of_one_hot(suite: str, parties: int, each: float, value: float, rounds: int) -> None:
     s = mpc.local(parties, suite)
     s.sync(x := s.secret(np.arange(64 * 60)))

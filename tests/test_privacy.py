@@ -54,7 +54,7 @@ OPERATIONS: dict[str, Operation] = {
     "indicators": lambda suite, x, y: indicators(suite, BITS_OF_THREE, x[:1024]),
     "divide": lambda suite, x, y: _divided(suite, x, y, 8),
     "inverse square root": lambda suite, x, y: _root(suite, x, 8, inverse=True),
-    "power of two": lambda suite, x, y: two_to(suite, x, 16, 8, y),
+    "power of two": lambda suite, x, y: two_to(suite, x, 16, 8),
     "chain": chain,
 }
 

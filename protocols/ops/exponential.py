@@ -16,8 +16,8 @@ log₂ x = c + log₂ v for x = v·2^c (``normalisation``), and log₂ v on [1/2
 
 Candidates for exp at 64 bits, in products and truncations (1.5 to 2.5 products each) a number, the clamp's comparison aside:
 
-    (1 + x/256)^256 (CrypTen; SPU's default: wrong by 9 % at −8)          8 products     8 truncations
-    bits of z, polynomial of the fraction (Catrina 2018; MP-SPDZ)        25             8             ~350 ANDs
+    (1 + x/256)^256 (CrypTen; SPU's default, wrong by up to 9 %)          8 products     8 truncations
+    bits of z, polynomial of the fraction (MP-SPDZ)                      25             8             ~350 ANDs
     powers of known terms (this)                                         18             2              ~30 ANDs
 
 A bit that goes to the ring counts as 1.5 products here.
@@ -28,7 +28,7 @@ Result   log 0 is log 2^−f; log x is log |x| for x < 0.  x^a is that of |x|^a,
 Accuracy exp: 1 unit in the last place, or a 2^−25-th part of larger results (over Z_2^32 a 2^−10-th; one bit less for each
          party from the third on, with ``additive``).  log: 1 unit.  sigmoid: 1.5, tanh: 3, softmax: 4 for rows of 10.  x^a: 1 unit, or
          a 2^−22-th part, less for |a| > 1.  Measured over the whole range, with rounds and bytes, in ``docs/accuracy.md``.
-Cost     20 rounds and 219 bytes a party for an exp of two parties, 24 and 153 with ``replicated``: 7 bits that go to the ring,
+Cost     12 rounds and 219 bytes a party for an exp of two parties, 16 and 153 with ``replicated``: 7 bits that go to the ring,
          8 products, 2 truncations, a comparison.
 Source   the terms' powers as factors: the idea of Kelkar, Le, Raykova, Seth, Secure Poisson regression, USENIX Security 2022,
          for two parties, here for the terms of any suite; 2^j from bits: Aly, Smart, ePrint 2019/354.
@@ -82,10 +82,10 @@ def mantissa(term: RingArray, g: int) -> RingArray:
     return ring(power.astype(np.int64))
 
 
-async def two_to(suite: Suite, z: Share, g: int, f: int, below: Share, least: int | None = None, most: int | None = None) -> Share:
+async def two_to(suite: Suite, z: Share, g: int, f: int, least: int | None = None, most: int | None = None) -> Share:
     """2^z with f fractional bits, for z with g, of which only those below 2^(g + log2 k) are looked at.
 
-    0 where ``below`` is 1, which it must be for z < −least; that is f + 2, or more.  z ≤ ``most``, if said, which saves some work.
+    Right for z ≥ −least, which is f + 2 or more; what is below is to be replaced by the caller.  z ≤ ``most``, if said, saves work.
     """
     ring = z.ring
     k, half = ring.bits, ring.bits // 2
@@ -110,13 +110,13 @@ async def two_to(suite: Suite, z: Share, g: int, f: int, below: Share, least: in
         return await power_of_two(suite, digits[:places - 1]), None if narrow else digits[-1]
 
     m, (power, high) = await gather(mantissas(), exponent())
-    large = await product(suite, m, power)
     drop = least - f - 2
-    result = await suite.truncate(large, half + drop if high is None else half)
-    if high is not None:
-        result = result + await product(suite, high, large - result)
-        result = await suite.truncate(result, drop) if drop else result
-    return result - await product(suite, result, below)
+    if high is None:
+        return await scaled(suite, m, power, half + drop)
+    large = await product(suite, m, power)
+    small = await suite.truncate(large, half)
+    result = small + await product(suite, high, large - small)
+    return await suite.truncate(result, drop) if drop else result
 
 
 def fraction_of_exponent(k: int, f: int) -> tuple[int, int]:
@@ -134,8 +134,8 @@ def _exponential(x: Secret, factor: float, most: int | None = None) -> Secret:
 
     async def protocol(suite: Suite, x: Share) -> Share:
         ring = x.ring
-        below = await negative(suite, x - ring(lowest))
-        return await two_to(suite, x * ring(round(factor * 2**s)), g, f, below, most)
+        power, below = await gather(two_to(suite, x * ring(round(factor * 2**s)), g, f, most=most), negative(suite, x - ring(lowest)))
+        return cast(Share, power - await product(suite, power, below))
     return _elementwise("exp", protocol, x)
 
 
@@ -169,8 +169,7 @@ async def _log(suite: Suite, x: Share, f: int, base: float) -> Share:
     ring = x.ring
     k, p, half = ring.bits, precision(ring.bits), ring.bits // 2
     _, positive, low, high, (*digits, _, nonzero) = await normalised(suite, x)
-    v = await product(suite, positive, low * ring(1 << half) + high)
-    v = await suite.truncate(v, k - 1 - SPARE - p)
+    v = await scaled(suite, positive, low * ring(1 << half) + high, k - 1 - SPARE - p)
     zero = -nonzero + ring(1)
     series = await polynomial(suite, v * ring(4) + zero * ring(4 << p) - ring(3 << p), _LOG2 * base, p)
     c = zero * ring(SPARE) - ring(SPARE + f)
@@ -250,8 +249,9 @@ def _real_power(x: Secret, a: Any) -> Secret:
         ring = x.ring
         flat = x.reshape((x.size,))
         z = await _log(suite, flat, f, 1)
-        below = await negative(suite, z * ring(coarse) + ring((f + 1) << (p + k // 8)))   # one early: coarse is off by less
-        return (await two_to(suite, z * ring(fine), g, f, below)).reshape(x.shape)
+        under = z * ring(coarse) + ring((f + 1) << (p + k // 8))        # a bit early: coarse is off by less
+        result, below = await gather(two_to(suite, z * ring(fine), g, f), negative(suite, under))
+        return cast(Share, result - await product(suite, result, below)).reshape(x.shape)
     return x.session.spawn("power", protocol, (x,), shape, x.kind, a)
 
 
@@ -274,7 +274,8 @@ def sigmoid(x: Secret) -> Secret:
         far = await any_bit(suite, bits[f + reach:k - 1] + joined(*[sign] * (k - 1 - f - reach)))
         left, below = await numbers(suite, joined(sign, far), ring, x.size)
         down = await product(suite, x, left + left - ring(1))      # −|x|
-        t = await two_to(suite, down * ring(round(LOG2E * 2**s)), g, more, below, math.ceil(2**reach * LOG2E), 0)
+        t = await two_to(suite, down * ring(round(LOG2E * 2**s)), g, more, math.ceil(2**reach * LOG2E), 0)
+        t = t - await product(suite, t, below)
         v = (t + ring(1 << more)) * ring(1 << p - 1 - more)
         r = await inverse(suite, v, await suite.truncate(v, p - (p // 2 - 1)), quick=f <= k // 4)
         centred = await suite.truncate(r - ring(1 << p), p + 1 - f)           # 1/(1 + t) − 1/2

@@ -12,8 +12,8 @@ Result   √x and 1/√x are 0 for x = 0 and for every x < 0.
 Accuracy 1.2 units in the last place, or a 2^−26-th part (2^−9 over Z_2^32) of larger results: ``docs/accuracy.md``.
 Cost     as in ``division``: ~500 ANDs, 6 bits that go to the ring, and 14 products and 9 truncations (√x: 19 and 10).
          40 rounds and 325 bytes a party and element with ``replicated``, 37 and 484 between two parties; 1/√x less.
-Source   e from pairs of bits: as in Aly, Smart, ePrint 2019/354, section 3, without the float; the cubic is the minimax polynomial
-         of relative error (2^−7.1), factored; higher-order steps: Householder 1970.
+Source   normalisation to an even exponent: Aly, Smart, ePrint 2019/354; the cubic is the minimax polynomial
+         of relative error (2^−7.1), factored; steps of higher order: Householder 1970.
 """
 from __future__ import annotations
 
