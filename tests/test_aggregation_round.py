@@ -1,6 +1,7 @@
 """Rounds with one server: the sum is right whoever drops out and when, or there is none; bad clients are left out."""
 from __future__ import annotations
 
+import json
 from itertools import pairwise
 
 import numpy as np
@@ -371,9 +372,15 @@ def test_inputs_of_another_form_are_refused() -> None:
         client.answer(b"hello")
 
 
-def test_the_benchmark_checks_its_sums() -> None:
+def test_the_benchmark_checks_its_sums(monkeypatch, capsys) -> None:
     from protocols.aggregation import bench
+    monkeypatch.setattr(bench, "measure_servers", lambda *args, real=bench.measure_servers: real(2, 4, 10))
+    monkeypatch.setattr(bench, "CASES", (bench.Case(6, 20, (5, 4)),))
+    bench.run()
+    first, second = capsys.readouterr().out.splitlines()
+    assert "2 servers: client 0.0" in first and "5 neighbours, threshold 4, 0 drop out" in second and first.endswith("verified")
     line = bench.measure(bench.Case(30, 64, None, 0.1))
     assert line["verified"] and line["dropped"] == 3 and line["bytes_up"] < 4 * 64 + 250 * line["neighbours"] and line["server_peak_bytes"] > 0
     assert bench.measure(bench.Case(8, 5, (7, 5)))["verified"]
-    assert bench.measure_servers(3, 5, 64)["verified"]
+    bench.run(as_json=True)
+    assert all(json.loads(line)["verified"] for line in capsys.readouterr().out.splitlines())
