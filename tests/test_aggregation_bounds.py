@@ -32,6 +32,15 @@ def test_security_counts_every_placement_of_the_colluding() -> None:
     assert bounds.security(60, 20, 15, 0.1) == pytest.approx(-math.log2(2 * 60 * _exact(60, 20, 15, 6)), rel=1e-9)
 
 
+def test_security_against_a_server_that_follows_the_protocol() -> None:
+    """Bell et al.'s two events: a client with t colluding neighbours, two runs of the ring without an honest survivor."""
+    n, degree, threshold, bad, dropped = 300, 14, 9, 30, 60
+    shares = n * stats.hypergeom.sf(threshold - 1, n - 1, bad, degree)
+    cut = n * (n - 1) / 2 * stats.hypergeom.pmf(degree, n, bad + dropped, degree)
+    assert bounds.security(n, degree, threshold, 0.1, 0.2) == pytest.approx(-math.log2(shares + cut), rel=1e-6)
+    assert cut > 1e-4 * shares > 0
+
+
 def _exact(n: int, degree: int, threshold: int, bad: int) -> float:
     half, rest = degree // 2, n - 1 - degree
     ways = sum(math.comb(half, a) * math.comb(half, b) * math.comb(rest, bad - a - b)

@@ -259,6 +259,19 @@ def test_survivors_that_have_not_dealt() -> None:
         net.clients["c000"].answer(message)
 
 
+def test_shares_from_a_neighbour_whose_keys_were_held_back() -> None:
+    t = terms(6)
+    net = net_of(t)
+    net.ask = at(Phase.SHARE, ["c000"], lambda m: m[:HEADER.size] + wire.pack_items(t.graph.neighbours(0), {
+        i: a for i, a in wire.unpack_items(t.graph.neighbours(0), memoryview(m)[HEADER.size:], wire.ADVERT_BYTES).items() if i != 3}))
+    up_to(net, Phase.SHARE)
+    request = dict(net.server.requests())["c000"]
+    net.clients["c000"].answer(net.ask("c000", Phase.SHARE, request))
+    sealed = wire.header(wire.TO_CLIENT, Phase.MASK, 0, t.digest) + wire.pack_items(t.graph.neighbours(0), dict.fromkeys(range(1, 6), bytes(wire.SEALED_BYTES)))
+    with pytest.raises(AggregationRefused, match="shares came from a neighbour whose keys did not"):
+        net.clients["c000"].answer(sealed)
+
+
 def test_forged_tags_convince_nobody() -> None:
     """The server makes up tags, or passes on those of others, or those that were about another list."""
     t = terms(6, threshold=4)

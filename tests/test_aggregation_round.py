@@ -1,6 +1,7 @@
 """Rounds with one server: the sum is right whoever drops out and when, or there is none; bad clients are left out."""
 from __future__ import annotations
 
+import json
 from itertools import pairwise
 
 import numpy as np
@@ -73,15 +74,31 @@ def test_more_drop_outs_than_the_threshold_fail_and_reveal_nothing(phase: Phase)
     t = terms(10, threshold=7, least=4)
     given, gone = inputs(t), [f"c{i:03}" for i in range(4)]
     net = Net(Server(t), clients(t, given), tell=at(phase, gone, lambda message: None))
-    with pytest.raises(AggregationFailed, match=r"4 of 10 clients are missing|10 of 10 clients are missing") as error:
+    left_over = 10 if phase <= Phase.SHARE else 4                       # before anything is dealt, those with too few neighbours are left out as well
+    with pytest.raises(AggregationFailed, match=f"{left_over} of 10 clients are missing") as error:
         net.run()
-    assert error.value.missing in (4, 10)
-    asked = {p for _, p in net.said}
-    assert Phase.UNMASK not in asked or phase is Phase.UNMASK           # no share is ever asked for
+    assert error.value.missing == left_over and not net.refused
+    assert max(p for _, p in net.said) is phase                         # nobody is asked for anything after that
     with pytest.raises(MpcError, match="no sum"):
         _ = net.server.result
     with pytest.raises(MpcError, match="over"):
         net.server.advance()
+
+
+@pytest.mark.parametrize("phase", [Phase.ADVERTISE, Phase.SHARE])
+def test_who_has_too_few_neighbours_is_left_out_before_it_harms(phase: Phase) -> None:
+    """Three of the six neighbours of a client on a ring do not come in time: it could not be unmasked, so it is not masked.
+
+    Above k/2, a ring with such a hole unravels: its neighbours have too few then, and so on.  All are told why.
+    """
+    t = terms(14, degree=6, threshold=4)
+    gone = [t.directory.names[j] for j in t.graph.neighbours(5)[:3]]
+    net = Net(Server(t), clients(t, inputs(t)), tell=at(phase, gone, lambda message: None))
+    with pytest.raises(AggregationFailed, match=f"after the phase {phase.name}: 14 of 14"):
+        net.run()
+    assert net.server.faults["c005"] == "has fewer than 4 neighbours that are there"
+    assert {name for name, why in net.server.faults.items() if why == f"did not answer in the phase {phase.name}"} == set(gone)
+    assert max(p for _, p in net.said) is phase and not net.refused
 
 
 def test_it_can_be_told_to_go_on_and_hears_late_answers_without_harm() -> None:
@@ -290,6 +307,18 @@ def test_masks_are_the_streams() -> None:
     assert (side == expected_side).all() and (vector == expected).all()
 
 
+def test_masks_name_the_round_and_both_clients() -> None:
+    """The same keys would give other masks under other terms, for other clients; the two ends have the same, with opposite signs."""
+    a, b = (X25519PrivateKey.from_private_bytes(stream(i, "pair").bytes(32)) for i in (1, 2))
+    pa, pb = (key.public_key().public_bytes_raw() for key in (a, b))
+    here, there = masks.pair_mask(a, pb, bytes(32), 3, 9), masks.pair_mask(b, pa, bytes(32), 9, 3)
+    assert (here[0], there[0]) == (1, -1) and (first := here[1].bytes(32)) == there[1].bytes(32)
+    others = [masks.pair_mask(a, pb, b"\1" * 32, 3, 9), masks.pair_mask(a, pb, bytes(32), 3, 8), masks.pair_mask(a, pb, bytes(32), 4, 9)]
+    assert len({first, *(mask.bytes(32) for _, mask in others)}) == 4
+    self_masks = [masks.self_mask(bytes(32), digest, i).bytes(32) for digest in (bytes(32), b"\1" * 32) for i in (3, 4)]
+    assert len(set(self_masks)) == 4
+
+
 def test_points_of_small_order_are_refused() -> None:
     """The known ones on Curve25519 and its twist."""
     p = 2**255 - 19
@@ -343,9 +372,15 @@ def test_inputs_of_another_form_are_refused() -> None:
         client.answer(b"hello")
 
 
-def test_the_benchmark_checks_its_sums() -> None:
+def test_the_benchmark_checks_its_sums(monkeypatch, capsys) -> None:
     from protocols.aggregation import bench
+    monkeypatch.setattr(bench, "measure_servers", lambda *args, real=bench.measure_servers: real(2, 4, 10))
+    monkeypatch.setattr(bench, "CASES", (bench.Case(6, 20, (5, 4)),))
+    bench.run()
+    first, second = capsys.readouterr().out.splitlines()
+    assert "2 servers: client 0.0" in first and "5 neighbours, threshold 4, 0 drop out" in second and first.endswith("verified")
     line = bench.measure(bench.Case(30, 64, None, 0.1))
     assert line["verified"] and line["dropped"] == 3 and line["bytes_up"] < 4 * 64 + 250 * line["neighbours"] and line["server_peak_bytes"] > 0
     assert bench.measure(bench.Case(8, 5, (7, 5)))["verified"]
-    assert bench.measure_servers(3, 5, 64)["verified"]
+    bench.run(as_json=True)
+    assert all(json.loads(line)["verified"] for line in capsys.readouterr().out.splitlines())

@@ -10,8 +10,9 @@ import hashlib
 import json
 import statistics
 import tracemalloc
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from time import perf_counter, process_time
 from typing import Any
 
@@ -165,17 +166,17 @@ def measure_servers(servers: int, clients: int, length: int) -> dict[str, Any]:
 
 def run(as_json: bool = False) -> None:
     """Measure all cases and print a line for each.  The last takes minutes."""
-    line = measure_servers(2, 1_000, 10**6)
-    print(json.dumps(line) if as_json else
-          f"{line['clients']:>6} clients × {line['length']:>9,}  {line['servers']:>4} servers: client {line['client_seconds']:.3f} s, servers "
-          f"{line['seed_server_seconds']:.2f} and {line['vector_server_seconds']:.2f} s, up {line['bytes_up']:,} bytes, "
-          f"{'verified' if line['verified'] else 'WRONG'}", flush=True)
-    for case in CASES:
-        line = measure(case)
-        if as_json:
-            print(json.dumps(line), flush=True)
-        else:
-            print(f"{line['clients']:>6} clients × {line['length']:>9,}  {line['neighbours']:>4} neighbours, threshold {line['threshold']:>3}, "
-                  f"{line['dropped']:>3} drop: client {line['client_seconds']:.3f} s, server {line['server_seconds']:.2f} s, whole {line['whole_seconds']:.1f} s ({line['whole_cpu_seconds']:.1f} of the processor), "
-                  f"up {line['bytes_up']:,} bytes, server's peak {(line['server_peak_bytes'] or 0) / 2**20:.0f} MiB, "
-                  f"{'verified' if line['verified'] else 'WRONG'}", flush=True)
+    for measured in (partial(measure_servers, 2, 1_000, 10**6), *(partial(measure, case) for case in CASES)):
+        line = measured()
+        print(json.dumps(line) if as_json else _sentence(line), flush=True)
+
+
+def _sentence(line: Mapping[str, Any]) -> str:
+    where = f"{line['clients']:>6} clients × {line['length']:>9,}, "
+    ending = f"{line['bytes_up']:,} bytes up, {'verified' if line['verified'] else 'WRONG'}"
+    if "servers" in line:
+        return (f"{where}{line['servers']:>3} servers: client {line['client_seconds']:.3f} s, "
+                f"servers {line['seed_server_seconds']:.2f} and {line['vector_server_seconds']:.2f} s, {ending}")
+    memory = f"server's peak {line['server_peak_bytes'] / 2**20:.0f} MiB, " if line["server_peak_bytes"] else ""
+    return (f"{where}{line['neighbours']:>3} neighbours, threshold {line['threshold']}, {line['dropped']} drop out: client {line['client_seconds']:.3f} s, "
+            f"server {line['server_seconds']:.2f} s, all {line['whole_seconds']:.1f} s ({line['whole_cpu_seconds']:.1f} of the processor), {memory}{ending}")

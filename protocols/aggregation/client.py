@@ -43,8 +43,9 @@ class Client:
     2^64.  ``key`` is the signing key whose public part the directory has under ``name``.
 
     ``own`` is the client's randomness.  A client whose process does not live through the round can keep a
-    seed and all the server's messages, and be made again from them: it then says what it has said.  Such a
-    record must only ever grow; who can turn it back can have both shares of a neighbour.
+    seed, its vector and all the server's messages, and be made again from them: it then says what it has said.
+    Such a record must only ever grow: who can turn it back can have both shares of a neighbour, or two vectors
+    under one mask.
     """
 
     def __init__(self, terms: Terms, name: str, key: Ed25519PrivateKey, vector: Any, side: Sequence[int] | NDArray = (),

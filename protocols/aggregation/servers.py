@@ -121,7 +121,8 @@ def contribute(terms: Servers, name: str, key: Ed25519PrivateKey, vector: Any, s
     """What a client sends, by rank of the server.  The last message is the long one, to be sent when asked for it.
 
     ``vector`` is uint32 below 2^bits, or uint64 where there are checks.  A client contributes once to a round;
-    with a stream of its ``own`` from a seed it has kept, it can make the same messages again.
+    with a stream of its ``own`` from a seed it has kept, it can make the same messages again, of the same vector:
+    two vectors under the same seed show their difference.
     """
     place = terms.directory.place(name)
     words, values = np.array(vector), np.array(side, np.uint64)
