@@ -46,6 +46,18 @@ def _matmul(a: Any, b: Any, c: Any) -> None:
 
 
 @njit(cache=True, boundscheck=False, nogil=True)
+def _muladd(a: Any, b: Any, c: Any, d: Any, e: Any, out: Any) -> None:
+    for i in range(len(out)):
+        out[i] = a[i] * b[i] + c[i] * d[i] + e[i]
+
+
+@njit(cache=True, boundscheck=False, nogil=True)
+def _andxor(a: Any, b: Any, c: Any, d: Any, e: Any, out: Any) -> None:
+    for i in range(len(out)):
+        out[i] = (a[i] & b[i]) ^ (c[i] & d[i]) ^ e[i]
+
+
+@njit(cache=True, boundscheck=False, nogil=True)
 def _swap(x: Any, y: Any, shift: Any, mask: Any) -> None:
     for i in range(len(x)):
         difference = ((x[i] >> shift) ^ y[i]) & mask
@@ -79,6 +91,14 @@ def to_planes(x: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """Plane j of 64·w words: bit j of each, packed; shape (64, w)."""
     out = np.empty((64, len(x) // 64), np.uint64)
     _to_planes(x, out)
+    return out
+
+
+def muladd(a: npt.NDArray[Any], b: npt.NDArray[Any], c: npt.NDArray[Any], d: npt.NDArray[Any], e: npt.NDArray[Any],
+           bits: bool) -> npt.NDArray[Any]:
+    """a·b + c·d + e of contiguous arrays of one shape in one pass; of words modulo 2**32 or 2**64, or of packed bits."""
+    out = np.empty(a.shape, a.dtype)
+    (_andxor if bits else _muladd)(*(x.reshape(-1) for x in (a, b, c, d, e, out)))
     return out
 
 

@@ -21,6 +21,9 @@ from mpc.errors import WireError
 NDArray = npt.NDArray[Any]
 Shape = tuple[int, ...]
 
+#: Sums of products with fewer elements than this are left to NumPy, until the compiler is awake, and then.
+_SMALL_MULADD, _SMALL_MULADD_ONCE_AWAKE = 1 << 16, 1 << 11
+
 #: Matrix products with fewer word products than this are left to NumPy: the compiler is not worth waking, or calling.
 _SMALL_MATMUL, _SMALL_ONCE_AWAKE = 1 << 22, 1 << 14
 
@@ -197,3 +200,13 @@ class RingArray:
 
     def __repr__(self) -> str:
         return f"<array {self.shape} over {self.ring}>"
+
+
+def muladd(a: RingArray, b: RingArray, c: RingArray, d: RingArray, e: RingArray) -> RingArray:
+    """a·b + c·d + e, elementwise: in one pass over memory where the arrays are large and alike."""
+    operands = (a, b, c, d, e)
+    small = _SMALL_MULADD_ONCE_AWAKE if "mpc.kernels" in sys.modules else _SMALL_MULADD
+    if a.size < small or any(x.shape != a.shape or x.ring is not a.ring or not x.data.flags.c_contiguous for x in operands):
+        return a * b + c * d + e
+    from mpc import kernels
+    return RingArray(a.ring, kernels.muladd(a.data, b.data, c.data, d.data, e.data, a.ring is BITS))

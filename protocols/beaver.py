@@ -14,7 +14,8 @@ Source   Donald Beaver, Efficient multiparty protocols using circuit randomizati
 """
 from __future__ import annotations
 
-from protocols.bilinear import Bilinear
+from mpc.ring import muladd
+from protocols.bilinear import MULTIPLY, Bilinear
 from protocols.prep import Prep, Triple
 from protocols.suite import Share, Suite
 
@@ -25,5 +26,6 @@ async def multiply(suite: Suite, prep: Prep, f: Bilinear, x: Share, y: Share) ->
     a, b = Share(suite, (a_part,)), Share(suite, (b_part,))
     d, e = await suite.open(x - a, y - b, tag=f.name)
     (c_part,) = await dependent                      # the dealer's word comes with the same round
-    c = Share(suite, (c_part,))
-    return c + b.apply(lambda part: f(d, part)) + x.apply(lambda part: f(part, e))
+    if f == MULTIPLY:
+        return Share(suite, (muladd(d, b_part, x.parts[0], e, c_part),))
+    return Share(suite, (c_part + f(d, b_part) + f(x.parts[0], e),))

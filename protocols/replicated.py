@@ -22,10 +22,10 @@ from typing import ClassVar
 import numpy as np
 
 from mpc.prg import Stream
-from mpc.ring import RingArray, Spec
+from mpc.ring import RingArray, Spec, muladd
 from mpc.rounds import exchange
 from protocols import blocks, truncation
-from protocols.bilinear import Bilinear
+from protocols.bilinear import MULTIPLY, Bilinear
 from protocols.prep import permuted
 from protocols.suite import Share, Suite, elementwise
 from protocols.threat import Cost, Threat
@@ -68,6 +68,11 @@ class Replicated(Suite):
         """This party's term of a fresh sharing of zero.  Local."""
         return self.seat.pair[self._next].draw(spec) - self.seat.pair[self._previous].draw(spec)
 
+    def _apart(self, spec: Spec) -> RingArray:
+        """This party's term of a sharing of zero of which party 0 knows all.  Local."""
+        pair = self.seat.pair
+        return pair[0].draw(spec) if self.seat.rank else -(pair[1].draw(spec) + pair[2].draw(spec))
+
     def _public(self, value: RingArray, part: int) -> Share:
         """A share whose part ``part`` is ``value``, which its two holders know, and whose other parts are zero."""
         zero = value.map(lambda v: np.broadcast_to(v.dtype.type(0), v.shape))
@@ -109,7 +114,9 @@ class Replicated(Suite):
         """With ``bits``, not one round for the product and two for the quotient, but two for both: see ``_quotient``."""
         async def product(x: Share, y: Share) -> Share:
             (x0, x1), (y0, y1) = x.parts, y.parts
-            term = f(x0, y0 + y1) + f(x1, y0)
+            spec = f.spec(x.spec, y.spec)
+            mask = self._apart(spec) if bits else self._zero(spec)
+            term = muladd(x0, y0 + y1, x1, y0, mask) if f == MULTIPLY else f(x0, y0 + y1) + f(x1, y0) + mask
             return await (self._quotient(term, bits, apart=True) if bits else self._replicated(term, f.name))
 
         if f.name == "multiply" and x.shape == y.shape:
@@ -117,8 +124,7 @@ class Replicated(Suite):
         return await product(x, y)
 
     async def _replicated(self, term: RingArray, tag: str) -> Share:
-        """Three terms, one per party, to a share of their sum: mask, then pass on to the party before."""
-        term = term + self._zero(term.spec)
+        """Three masked terms, one per party, to a share of their sum: each is passed on to the party before."""
         inbox = await exchange({self._previous: (term,)}, {self._next: (term.spec,)}, tag)
         return Share(self, (term, inbox[self._next][0]))
 
@@ -194,8 +200,8 @@ class Replicated(Suite):
     async def _quotient(self, term: RingArray, bits: int, *, apart: bool) -> Share:
         """x / 2^bits by ``truncation``'s two terms: a, which party 0 knows, and b, which the others know.
 
-        With ``apart`` x is the sum of three terms, one per party.  Then parties 1 and 2 mask theirs with what they
-        share with party 0 and exchange them, so that all know a or b, while party 0 is sending α already.
+        With ``apart`` x is the sum of three terms, one per party, masked by ``_apart``.  Then parties 1 and 2
+        exchange theirs, so that all know a or b, while party 0 is sending α already.
 
         Party 0 shares a >> m, and α modulo 2^32 (for m ≤ 32); parties 1 and 2 multiply it by β and exchange.
 
@@ -209,8 +215,6 @@ class Replicated(Suite):
         full, half = term.spec, Spec(small, term.shape)
 
         if rank == 0:
-            if apart:
-                term = term + key[1].draw(full) + key[2].draw(full)
             term = term + truncation.offset(ring)
             x1, e1, s1, s2 = key[1].draw(full), key[1].draw(half), key[1].draw(half), key[2].draw(half)
             x0 = truncation.quotient(term, bits) - x1
@@ -219,8 +223,6 @@ class Replicated(Suite):
             return Share(self, (x0 + truncation.wraps(s2, bits, ring), x1 + truncation.wraps(s1, bits, ring)))
 
         other = 3 - rank
-        if apart:
-            term = term - key[0].draw(full)
         if rank == 1:
             mine, e = key[0].draw(full), key[0].draw(half)
         s = key[0].draw(half)

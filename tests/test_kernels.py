@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from mpc import kernels
+from mpc.ring import BITS, Z32, Z64, Ring, RingArray, muladd
 
 WORDS = [np.uint64, np.uint32]
 SIZES = [(0, 0, 0), (0, 3, 2), (3, 0, 2), (3, 2, 0), (1, 1, 1), (1, 7, 5), (3, 4, 4), (4, 4, 4), (5, 3, 1), (6, 1, 9), (7, 2, 3),
@@ -48,3 +49,16 @@ def test_matmul_leaves_its_operands_alone(word: type) -> None:
 def test_matmul_wraps_around() -> None:
     top = np.full((5, 5), 2**64 - 1, np.uint64)
     assert (kernels.matmul(top, top) == 5).all()
+
+
+@pytest.mark.parametrize("ring", [Z32, Z64, BITS], ids=str)
+@pytest.mark.parametrize("shape", [(0,), (1,), (7, 300), (4096,)])
+def test_sums_of_products_in_one_pass_equal_their_twin(ring: Ring, shape: tuple[int, ...]) -> None:
+    rng = np.random.default_rng(len(shape))
+    a, b, c, d, e = (RingArray(ring, rng.integers(0, 2**64, shape, dtype=np.uint64).astype(ring.dtype)) for _ in range(5))
+    expected = a * b + c * d + e
+    out = kernels.muladd(a.data, b.data, c.data, d.data, e.data, ring is BITS)
+    assert out.dtype == ring.dtype and (out == expected.data).all()
+    assert (muladd(a, b, c, d, e).data == expected.data).all()
+    turned = [x.map(np.transpose) for x in (a, b, c, d, e)]
+    assert (muladd(*turned).data == expected.data.T).all()
