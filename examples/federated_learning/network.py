@@ -1,8 +1,11 @@
-"""A small neural network in PyTorch, behind the same three functions as ``softmax.py``.  Needs ``pip install 'mpc-engine[torch]'``."""
+"""A small neural network in PyTorch, behind the same names as ``softmax.py``.  Needs ``pip install 'mpc-engine[torch]'``."""
 import torch
 from torch.nn.functional import cross_entropy
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
+METHODS = {"fedavg": (5, 0.5, 1.0), "fedsgd": (1, 1.0, 0.7)}
+
+torch.set_num_threads(1)                         # a few dozen examples: threads would only wait for each other
 torch.manual_seed(7)                             # all begin with the same network, which is public
 net = torch.nn.Sequential(torch.nn.Linear(64, 32), torch.nn.ReLU(), torch.nn.Linear(32, 10))
 size = sum(p.numel() for p in net.parameters())

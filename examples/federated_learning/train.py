@@ -27,8 +27,6 @@ from protocols.aggregation.federation import Federation
 from protocols.aggregation.messages import Phase
 from protocols.privacy import DistributedDiscreteGaussian, Encoding
 
-#: Local steps, their rate, and the rate of the server's step along the mean.  One local step is a gradient: FedSGD.
-METHODS = {"fedavg": (5, 0.5, 2.0), "fedsgd": (1, 1.0, 2.0)}
 CLIP, DELTA, DROPOUT, CORRUPT = 1.0, 1e-3, 0.1, 0.05
 PATIENCE, GAIN = 5, 0.005                        # converged: this many rounds have not brought this much accuracy
 
@@ -107,7 +105,7 @@ def plot(runs, file):
 
 
 @click.command(help=__doc__.splitlines()[0])
-@click.option("--method", type=click.Choice(list(METHODS)), default="fedavg", show_default=True)
+@click.option("--method", type=click.Choice(["fedavg", "fedsgd"]), default="fedavg", show_default=True)
 @click.option("--model", "model_name", type=click.Choice(["softmax", "network"]), default="softmax", show_default=True,
               help="softmax regression in NumPy, or a small network in PyTorch")
 @click.option("--clients", "count", default=100, show_default=True)
@@ -131,7 +129,7 @@ def main(method, model_name, count, rounds, epsilon, paid, file):
             speaks = drop_outs(rng, list(clients))
             for run in runs:
                 if not run.end:
-                    run.round(model, METHODS[method], clients, held_out, speaks)
+                    run.round(model, model.METHODS[method], clients, held_out, speaks)
                     live.update(table(runs))
     console.print(table(runs))
     for run in runs:
