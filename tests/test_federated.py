@@ -70,6 +70,7 @@ def test_too_many_drop_outs_end_a_round_and_the_next_one_is_right() -> None:
     with pytest.raises(AggregationFailed, match="6 of 10 clients are missing"):
         federation.mean(vectors, speaks=silent_from(dict.fromkeys(NAMES[:6], Phase.MASK)))
     np.testing.assert_allclose(federation.mean(vectors).vector, np.mean(list(vectors.values()), axis=0), atol=1e-6)
+    assert federation.terms.round == 2                                  # a number serves one round, whatever came of it
 
 
 # -- privacy --------------------------------------------------------------------------------------------

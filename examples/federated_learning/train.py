@@ -13,6 +13,7 @@ The steps, rates and the clip were found by trying, on these data; on data that 
 import importlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 
 import click
 import digits
@@ -80,7 +81,7 @@ def trainings(model, clients, epsilon, rounds):
     secure, private = (Federation(clients, codec, dropout=DROPOUT, corrupt=CORRUPT) for codec in (encoding, noise))
     return [Training("plain", plain_mean(sizes), model.start()),
             Training("secure", lambda updates, speaks: secure.mean(updates, sizes, speaks).vector, model.start()),
-            Training("secure, private", lambda updates, speaks: private.mean(updates, speaks=speaks).vector, model.start())], private
+            Training(f"secure, ε = {epsilon:g}", lambda updates, speaks: private.mean(updates, speaks=speaks).vector, model.start())], private
 
 
 def table(runs):
@@ -91,10 +92,7 @@ def table(runs):
 
 
 def plot(runs, file):
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise click.ClickException("--plot needs matplotlib: pip install matplotlib") from None
+    from matplotlib.figure import Figure
     figure = Figure(figsize=(7, 4.5))
     axes = figure.subplots()
     for run, style in zip(runs, ("-", "--", "-"), strict=True):
@@ -114,6 +112,8 @@ def plot(runs, file):
 @click.option("--paid", default=25, show_default=True, help="the rounds that the budget is for: fewer have less noise")
 @click.option("--plot", "file", help="a file for a plot of the table")
 def main(method, model_name, count, rounds, epsilon, paid, file):
+    if file and find_spec("matplotlib") is None:
+        raise click.ClickException("--plot needs matplotlib: pip install matplotlib")
     try:
         model = importlib.import_module(model_name)
     except ImportError as error:
