@@ -234,7 +234,7 @@ def test_the_script_prints_a_table_and_plots_it(tmp_path) -> None:
     rows = re.findall(r"│ \d+ +│ ([\d.]+)% +│ ([\d.]+)% +│ (.+?) +│", done.stdout)
     assert len(rows) == 3 and rows[2][2] == "budget spent" and float(rows[2][0]) > 50
     assert re.search(r"largest difference \d\.\de-(09|08)", done.stdout)
-    assert re.search(r"ε = (7\.9\d|8\.00) at δ = 0.001", done.stdout)
+    assert re.search(r"ε = 8: (7\.9\d|8\.00) of it used, at δ = 0.001", done.stdout)
     assert not plot or (tmp_path / "accuracy.png").read_bytes().startswith(b"\x89PNG")
 
 

@@ -7,6 +7,7 @@ Three trainings side by side, from one start and with the same drop-outs: with a
 aggregation, weights included; and with noise that the clients add, each counting alike.  In a round the server sends
 its model to all, each client takes some steps on its own digits and gives the way its model went, some are lost at any
 phase, and the mean of who was there moves the model.  A training ends when it has converged or its budget is spent.
+Strictly, the budget is what holds for one that chooses its own end, not what it had used by then.
 
 The steps, rates and the clip were found by trying, on these data; on data that are to be protected, trying costs ε too.
 """
@@ -136,7 +137,7 @@ def main(method, model_name, count, rounds, epsilon, paid, file):
         console.print(f"{run.name}: {run.accuracy[-1]:.1%} after {len(run.accuracy)} rounds, {run.end or 'the last allowed'}")
     plain, secure = runs[0].theta, runs[1].theta
     console.print(f"plain and secure: parameters up to {np.abs(plain).max():.2f}, largest difference {np.abs(plain - secure).max():.1e}")
-    console.print(f"private: ε = {private.budget.spent:.2f} at δ = {DELTA} for all the digits of a client; "
+    console.print(f"{runs[2].name}: {private.budget.spent:.2f} of it used, at δ = {DELTA}, for all the digits of a client; "
                   f"noise of {private.codec.error(count):.1e} in each coordinate of a mean")
     if file:
         plot(runs, file)
