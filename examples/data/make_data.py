@@ -16,13 +16,18 @@ The 6-mercaptopurine trial: weeks from remission to relapse (or to the last visi
 who got the drug.  The split into wards is ours.  Source: E. J. Freireich et al., Blood 21, 1963, pages 699-716, the 42
 patients of Gehan, Biometrika 52, 1965; facts in the public domain, also R's MASS::gehan.
 
+    digits.csv.gz                                      1,797 handwritten digits: 64 pixels from 0 to 16, and which digit it is
+
+scikit-learn's copy.  Source: E. Alpaydin, C. Kaynak, Optical Recognition of Handwritten Digits, UCI Machine Learning
+Repository, 1998, the test set (CC BY 4.0).
+
 Run in this folder with scikit-learn installed; the files it writes are under version control.
 """
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
-from sklearn.datasets import load_breast_cancer, load_iris
+from sklearn.datasets import load_breast_cancer, load_digits, load_iris
 
 HERE = Path(__file__).parent
 HOSPITALS = (0, 210, 355, 569)                   # unequal numbers of patients
@@ -49,3 +54,6 @@ if __name__ == "__main__":
     pairs = np.array([[(p, 1, 0), (abs(d), d > 0, 1)] for p, d in zip(PLACEBO, DRUG, strict=True)])
     for i in range(3):
         write(f"ward_{i}.csv", ["weeks", "relapsed", "drug"], pairs[7 * i:7 * (i + 1)].reshape(-1, 3))
+    digits = load_digits()
+    pixels = [f"pixel_{row}_{column}" for row in range(8) for column in range(8)]
+    write("digits.csv.gz", [*pixels, "digit"], np.hstack([digits.data, digits.target[:, None]]))

@@ -13,6 +13,7 @@ Nothing here does input or output: bytes in, bytes out, and somebody else carrie
     a server                    ``server.Server``: asks, takes     ``servers.Aggregator`` takes; ``servers.total``
                                 answers, advances at a deadline    among the servers, over a ``Session``
     all in one process          ``local.aggregate``                ``servers.total`` in ``mpc.local(...)``
+    means of real vectors       ``federation.Federation``          an ``Encoding`` before and after
     drop-outs                   at any time, up to the threshold   at any time
     bad vectors                 cannot be seen                     range and norm are checked on the shares
     ==========================  =================================  ==========================================
