@@ -1,10 +1,10 @@
 """An ordinary Flower client; ``secure_mod`` is the one line."""
 from __future__ import annotations
 
-from digits import task
 from flwr.app import Array, ArrayRecord, Context, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
 
+from digits import task
 from mpc.integrations.flower import secure_mod
 
 app = ClientApp(mods=[secure_mod])
