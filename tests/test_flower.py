@@ -378,6 +378,20 @@ def test_files_that_are_wrong(tmp_path: Path) -> None:
         inner.ask(100, Message(RecordDict(), dst_node_id=100, message_type="train"))
 
 
+def test_the_page_is_true(tmp_path: Path) -> None:
+    """The files in docs/flower.md are read; its two lines are the example's."""
+    page = (APP.parents[1] / "docs" / "flower.md").read_text()
+    agreement, client = re.findall(r"```toml\n(.*?)```", page, re.S)
+    (_enrolled(tmp_path) / "agreement.toml").write_text(agreement)
+    (tmp_path / "client.toml").write_text(client)
+    member = flower.Member.read(tmp_path / "client.toml")
+    assert member.name == "client-0" and member.agreement.weight == 1500 and member.agreement.metrics["evaluate"] == ("loss", "accuracy")
+    (lines,) = re.findall(r"```text\n(.*?)```", page, re.S)
+    apps = "".join((APP / "digits" / f"{side}_app.py").read_text() for side in ("client", "server"))
+    for line in filter(None, lines.splitlines()):
+        assert re.sub(r', "/.*', "", line).removeprefix("strategy.start(") in apps
+
+
 def test_the_door_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "flwr.app", None)
     with pytest.raises(ConfigError, match="pip install"):
