@@ -12,6 +12,7 @@ import statistics
 import tracemalloc
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from time import perf_counter, process_time
 from typing import Any
 
@@ -163,8 +164,16 @@ def measure_servers(servers: int, clients: int, length: int) -> dict[str, Any]:
             "verified": bool(np.array_equal(opened, public * np.uint32(clients)))}
 
 
+def flower(case: Case) -> dict[str, Any] | None:
+    """Flower's own SecAgg+ at the same work, where it is installed and the case says how many neighbours."""
+    if case.neighbours is None or find_spec("flwr") is None:
+        return None
+    from mpc.integrations import flower_secagg
+    return {"flower": flower_secagg.measure(case.clients, case.length, *case.neighbours, case.drop)}
+
+
 def run(as_json: bool = False) -> None:
-    """Measure all cases and print a line for each.  The last takes minutes."""
+    """Measure all cases and print a line for each.  The last takes minutes; so does Flower where it is installed."""
     line = measure_servers(2, 1_000, 10**6)
     print(json.dumps(line) if as_json else
           f"{line['clients']:>6} clients × {line['length']:>9,}  {line['servers']:>4} servers: client {line['client_seconds']:.3f} s, servers "
@@ -179,3 +188,11 @@ def run(as_json: bool = False) -> None:
                   f"{line['dropped']:>3} drop: client {line['client_seconds']:.3f} s, server {line['server_seconds']:.2f} s, whole {line['whole_seconds']:.1f} s ({line['whole_cpu_seconds']:.1f} of the processor), "
                   f"up {line['bytes_up']:,} bytes, server's peak {(line['server_peak_bytes'] or 0) / 2**20:.0f} MiB, "
                   f"{'verified' if line['verified'] else 'WRONG'}", flush=True)
+        if (theirs := flower(case)) is None:
+            continue
+        if as_json:
+            print(json.dumps(theirs), flush=True)
+        else:
+            line = theirs["flower"]
+            print(f"{'Flower SecAgg+ at the same':>34}: client {line['client_seconds']:.3f} s, server {line['server_seconds']:.2f} s, "
+                  + ("it gave the round up" if line["error"] is None else f"the mean within {line['error']:.0e} of plaintext"), flush=True)
