@@ -36,7 +36,7 @@ import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -162,10 +162,11 @@ def secure_mod(message: Message, context: Context, call_next: Callable[[Message,
         raise AggregationRefused("a message came without the bytes of secure aggregation")
     member.ledger.enter(f"{member.agreement.session}|{context.run_id}", task.number, phase)
     terms = task.terms(member.agreement, context.run_id)
+    heard: list[bytes] = []
     if phase is Phase.ADVERTISE:
-        half, heard = Stream.fresh("flower client").bytes(SEED_BYTES), []
+        half = Stream.fresh("flower client").bytes(SEED_BYTES)
     elif isinstance(kept, ConfigRecord) and kept["task"] == task.name:
-        half, heard = kept["half"], list(kept["heard"])
+        half, heard = cast(bytes, kept["half"]), cast(list[bytes], kept["heard"])
     else:
         raise AggregationRefused("this client keeps nothing of that round: its node was started anew, or the round is another one")
     given = _trained(member, task, message, context, call_next) if phase is Phase.MASK else \
@@ -253,7 +254,7 @@ class _Task:
 
 def _phase(said: ConfigRecord) -> Phase:
     try:
-        return Phase(said.get("phase"))
+        return Phase(cast(int, said.get("phase")))
     except ValueError:
         raise AggregationRefused("a message came of a phase that this version does not know") from None
 

@@ -23,7 +23,7 @@ from flwr.server.workflow import SecAggPlusWorkflow
 from flwr.supercore.task_identity import TaskIdentity
 
 from mpc.prg import Stream
-from mpc.ring import Z32, Spec
+from mpc.ring import Z32, NDArray, Spec
 
 _ROUND, _STEPS = 1, 4
 
@@ -65,7 +65,7 @@ class _Grid:
     def ask(self, message: Message) -> Message:
         node = message.metadata.dst_node_id
         copied = Message(RecordDict(dict(message.content)), dst_node_id=node, message_type=message.metadata.message_type)
-        copied.content[RECORD_KEY_CONFIGS] = ConfigRecord(dict(message.content[RECORD_KEY_CONFIGS]))       # the mod takes things out
+        copied.content[RECORD_KEY_CONFIGS] = ConfigRecord(dict(message.content.config_records[RECORD_KEY_CONFIGS]))       # the mod takes things out
         trained = compat.fitres_to_recorddict(self.result, True)
         start = time.perf_counter()
         reply = secaggplus_mod(copied, self.contexts[node], lambda m, _: Message(trained, reply_to=m))
@@ -77,7 +77,8 @@ class _Strategy:
     """What the workflow asks of a strategy and of a client manager."""
 
     def __init__(self, nodes: list[int], parameters: Any) -> None:
-        self.nodes, self.parameters, self.mean = nodes, parameters, None
+        self.nodes, self.parameters = nodes, parameters
+        self.mean: NDArray | None = None
 
     def num_available(self) -> int:
         return len(self.nodes)
