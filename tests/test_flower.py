@@ -294,15 +294,19 @@ def test_a_context_turned_back_answers_nothing_twice(tmp_path: Path, phase: Phas
 def test_what_a_context_keeps(tmp_path: Path) -> None:
     """Half of the randomness and what the server said; after the round nothing."""
     kept: dict[int, dict] = {}
+    halves = set()
 
     def bend(node: int, message: Message) -> Message:
-        if node == 103 and RECORD in inner.contexts[103].state:
-            kept[phase_of(message)] = dict(inner.contexts[103].state[RECORD])
+        if RECORD in inner.contexts[node].state:
+            halves.add(inner.contexts[node].state[RECORD]["half"])
+            if node == 103:
+                kept[phase_of(message)] = dict(inner.contexts[103].state[RECORD])
         return message
 
     inner, grid = setting(tmp_path, bend=bend)
     start(FedAvg(fraction_evaluate=0.0), grid, 2)
     assert set(kept) == {2, 3, 4, 5} and all(RECORD not in context.state for context in inner.contexts.values())
+    assert len(halves) == 2 * 5                     # one for each client and round
     for phase, record in kept.items():
         assert set(record) == {"task", "half", "heard"} and len(record["half"]) == 32 and len(record["heard"]) == phase - 1
 
@@ -334,11 +338,24 @@ def test_a_node_must_prove_its_name(tmp_path: Path) -> None:
     def thief(message: Message, context: Context) -> Message:
         if context.node_id == 101 and phase_of(message) == 0:
             return Message(copy.deepcopy(proof.content), reply_to=message)
-        return honest(message, context)
+        reply = honest(message, context)
+        if context.node_id == 102 and phase_of(message) == -1 and "name" in reply.content[RECORD]:
+            reply.content[RECORD]["name"] = "client-3"
+        return reply
 
     inner.app = thief                               # type: ignore[assignment]
+    messages = [Message(RecordDict({"arrays": model()}), dst_node_id=node, message_type="train") for node in inner.contexts]
+    assert not grid.send_and_receive(messages, timeout=0.2)         # 3 of 5 are too few
+    assert grid._names == {100: "client-0", 103: "client-3", 104: "client-4"}
+
+
+def test_a_node_that_starts_anew_takes_its_name_along(tmp_path: Path) -> None:
+    inner, grid = setting(tmp_path)
     start(FedAvg(fraction_evaluate=0.0), grid, 1)
-    assert grid.last is not None and grid.last.clients == ("client-0", "client-2", "client-3", "client-4")
+    inner.contexts[110] = Context(RUN, 110, dict(inner.contexts[103].node_config), RecordDict(), {})
+    silent, inner.bend = 103, lambda node, message: None if node == silent else message
+    start(FedAvg(fraction_evaluate=0.0), grid, 1)
+    assert grid.last is not None and len(grid.last.clients) == 5 and not grid.last.faults
 
 
 def test_the_app_s_errors_stay_at_home(tmp_path: Path) -> None:

@@ -349,7 +349,7 @@ class SecureGrid:
                 self._names[node] = name
             else:
                 log.warning("secure aggregation: node %d does not prove that it is a client of the directory", node)
-        return {self._names[node]: node for node in nodes if node in self._names}
+        return {name: node for node, name in self._names.items() if node in nodes}      # of a client that was started anew, the later
 
     def _asked(self, kind: str, requests: Iterable[tuple[int, RecordDict]], limit: float | None) -> Iterator[tuple[int, ConfigRecord]]:
         """Send, and give the answers as they come, until all are there or the time is over."""
