@@ -1,12 +1,13 @@
 # make demo    the main job: three parties with mutual TLS on this machine
 # make test    everything CI runs
+# make flower  the tests inside Flower, which is large and not among the others' packages
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test lint clean
+.PHONY: demo test flower lint clean
 
 demo: $(VENV)/installed
 	@$(BIN)/mpc run examples/joint_statistics.py -n 3
@@ -16,6 +17,10 @@ test: $(VENV)/installed-for-tests lint
 	$(BIN)/python -m coverage run -m pytest
 	$(BIN)/python -m coverage combine --quiet
 	$(BIN)/python -m coverage report --skip-covered
+
+flower: $(VENV)/installed-for-tests
+	$(PIP) --editable '.[flower]'
+	$(BIN)/python -m pytest tests/test_flower.py
 
 lint: $(VENV)/installed-for-tests
 	$(BIN)/ruff check .

@@ -12,7 +12,7 @@ FILES = sorted(p for package in ("mpc", "protocols") for p in (ROOT / package).r
 MODULES = {".".join(p.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): p for p in FILES}
 TREES = {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in MODULES.items()}
 
-UPWARDS = {"mpc", "mpc.__main__"}                      # the front door and the command line
+UPWARDS = {"mpc", "mpc.__main__", "mpc.integrations.flower"}       # the front doors: the package, the command line, Flower
 BANNED = {"pickle", "cPickle", "dill", "cloudpickle", "marshal", "shelve", "random", "secrets", "asyncio", "multiprocessing", "numpy.random"}
 LICENSED: dict[str, set[str]] = {
     "numpy.random": {"protocols.bench"},                # public test data

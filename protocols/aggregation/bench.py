@@ -13,6 +13,7 @@ import tracemalloc
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from importlib.util import find_spec
 from time import perf_counter, process_time
 from typing import Any
 
@@ -164,14 +165,29 @@ def measure_servers(servers: int, clients: int, length: int) -> dict[str, Any]:
             "verified": bool(np.array_equal(opened, public * np.uint32(clients)))}
 
 
+def flower(case: Case) -> dict[str, Any] | None:
+    """Flower's own SecAgg+ at the same work, where it is installed and the case says how many neighbours."""
+    if case.neighbours is None or find_spec("flwr") is None:
+        return None
+    from mpc.integrations import flower_secagg
+    return {"flower": flower_secagg.measure(case.clients, case.length, *case.neighbours, case.drop)}
+
+
 def run(as_json: bool = False) -> None:
-    """Measure all cases and print a line for each.  The last takes minutes."""
-    for measured in (partial(measure_servers, 2, 1_000, 10**6), *(partial(measure, case) for case in CASES)):
-        line = measured()
-        print(json.dumps(line) if as_json else _sentence(line), flush=True)
+    """Measure all cases and print a line for each.  The last takes minutes; so does Flower where it is installed."""
+    works = [partial(measure_servers, 2, 1_000, 10**6)]
+    for case in CASES:
+        works += [partial(measure, case), partial(flower, case)]
+    for measured in works:
+        if (line := measured()) is not None:
+            print(json.dumps(line) if as_json else _sentence(line), flush=True)
 
 
 def _sentence(line: Mapping[str, Any]) -> str:
+    if "flower" in line:
+        line = line["flower"]
+        return (f"{'Flower SecAgg+ at the same':>34}: client {line['client_seconds']:.3f} s, server {line['server_seconds']:.2f} s, "
+                + ("it gave the round up" if line["error"] is None else f"the mean within {line['error']:.0e} of plaintext"))
     where = f"{line['clients']:>6} clients × {line['length']:>9,}, "
     ending = f"{line['bytes_up']:,} bytes up, {'verified' if line['verified'] else 'WRONG'}"
     if "servers" in line:

@@ -1,0 +1,1 @@
+"""A Flower app whose server sees means and no client's model, weight or loss."""
