@@ -175,7 +175,7 @@ def flower(case: Case) -> dict[str, Any] | None:
 
 def run(as_json: bool = False) -> None:
     """Measure all cases and print a line for each.  The last takes minutes; so does Flower where it is installed."""
-    works = [partial(measure_servers, 2, 1_000, 10**6)]
+    works: list[Callable[[], dict[str, Any] | None]] = [partial(measure_servers, 2, 1_000, 10**6)]
     for case in CASES:
         works += [partial(measure, case), partial(flower, case)]
     for measured in works:
