@@ -208,8 +208,6 @@ class Hub:
         self._all.discard(link)
         with suppress(KeyError):
             self._selector.unregister(link.socket)
-        if link.steps is not None and not link.steps.gi_running:
-            link.steps.close()
         with suppress(OSError):
             link.socket.shutdown(socket.SHUT_WR)
         link.socket.close()

@@ -202,7 +202,7 @@ class Service:
 
     def _tell(self, name: str) -> None:
         assert self._result is not None
-        number, came, facts, body = self._result
+        number, _, facts, body = self._result
         head = json.dumps({"count": facts["count"], "included": name in facts["clients"]}).encode()
         self._within[name] = None
         self._hub.send(name, Kind.RESULT, number.to_bytes(NUMBER, "little"), len(head).to_bytes(4, "little"), head, body)
