@@ -104,9 +104,10 @@ class Service:
         try:
             while (phase := server.phase) is not None:
                 self._phase(server, number, phase, silent)
-                came = came or {name for name in server.terms.directory.names if name not in server.waiting and name not in server.faults}
-                self._note("phase", round=number, phase=phase.name, answered=self.plan.first.clients - len(server.waiting) if phase is Phase.ADVERTISE else None,
-                           missing=sorted(server.waiting) if phase > Phase.ADVERTISE else None)
+                self._note("phase", round=number, phase=phase.name, missing=sorted(server.waiting) if phase > Phase.ADVERTISE else None)
+                if phase is Phase.ADVERTISE:
+                    came.update(set(server.terms.directory.names) - server.waiting - server.faults.keys())
+                    self._require(came)
                 server.advance()
             total = server.result
             faults = {**total.faults, **silent}
@@ -122,6 +123,12 @@ class Service:
             self._tell(name)
         self._note("round ends", round=number, clients=list(total.clients), left_out=faults, weight=weight, file=str(path), seconds=round(monotonic() - began, 3))
         return Outcome(number, mean, total.clients, faults, weight, path)
+
+    def _require(self, came: set[str]) -> None:
+        clients, least = self.plan.first.clients, self.plan.first.least
+        if len(came) < least:
+            raise AggregationFailed(f"{len(came)} of {clients} clients came with a vector within {self.plan.deadlines[Phase.ADVERTISE]:g} s, "
+                                    f"and {least} must be in the sum", clients - len(came))
 
     def _mean(self, number: int, vector: NDArray, count: int) -> NDArray:
         try:
