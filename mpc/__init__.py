@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from mpc.rounds import exchange as exchange
     from mpc.rounds import gather as gather
     from mpc.rounds import simulate as simulate
+    from protocols.aggregation.member import aggregation_client as aggregation_client
     from protocols.array import Secret as Secret
     from protocols.ops.exponential import sigmoid as sigmoid
     from protocols.ops.exponential import softmax as softmax
@@ -46,7 +47,7 @@ _HOME = {
     **dict.fromkeys(("BOOL", "INT", "Fixed"), "mpc.encoding"),
     **dict.fromkeys(("Message", "Recorder", "exchange", "gather", "simulate"), "mpc.rounds"),
     **dict.fromkeys(("one_hot", "take", "unique_counts"), "protocols.ops.selection"),
-    "shuffle": "protocols.ops.sorting",
+    "aggregation_client": "protocols.aggregation.member", "shuffle": "protocols.ops.sorting",
     "rsqrt": "protocols.ops.roots", "sigmoid": "protocols.ops.exponential", "softmax": "protocols.ops.exponential",
     "Secret": "protocols.array", "Session": "protocols.session", "local": "protocols.run",
 }

@@ -1,4 +1,4 @@
-"""The command line: ``mpc run``, ``party``, ``dealer``, ``certs``, ``suites``, ``bench``.
+"""The command line: ``mpc run``, ``party``, ``dealer``, ``certs``, ``aggregate``, ``suites``, ``bench``.
 
 With ``mpc/__init__.py`` the one place in ``mpc`` that knows ``protocols``: this is the front door.
 """
@@ -211,6 +211,89 @@ def certs(names: tuple[str, ...], out: Path, days: int, debug: bool) -> None:
     from mpc.certs import make_authority_and_certificates
     make_authority_and_certificates(names, out, days)
     click.echo(f"{out}: ca.pem and, for each party, NAME.pem and NAME.key; valid for {days} days")
+
+
+@main.group()
+def aggregate() -> None:
+    """Secure aggregation: many clients, one server, and only the mean of their vectors is seen.
+
+    Certificates come from 'mpc certs SERVER CLIENTS...', signing keys from 'mpc aggregate keys'; README.md has
+    the two files that each participant writes.
+    """
+
+
+@aggregate.command("keys")
+@click.argument("names", nargs=-1, required=True)
+@click.option("--out", default=Path("keys"), show_default=True, type=click.Path(path_type=Path, file_okay=False), help="Folder to write to.")
+@_reporting_errors
+def aggregate_keys(names: tuple[str, ...], out: Path, debug: bool) -> None:
+    """Make a signing key for each of NAMES: NAME.signing, which its owner keeps, and NAME.pub.
+
+    A client does this for itself and hands NAME.pub to whoever makes the directory.
+    """
+    from protocols.aggregation import plan
+    plan.make_keys(names, out)
+    click.echo(f"{out}: for each client NAME.signing, for its eyes only, and NAME.pub for the directory")
+
+
+@aggregate.command("directory")
+@click.argument("publics", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--out", default=Path("clients.directory"), show_default=True, type=click.Path(path_type=Path, dir_okay=False), help="File to write.")
+@_reporting_errors
+def aggregate_directory(publics: tuple[Path, ...], out: Path, debug: bool) -> None:
+    """Close the list of clients: write a directory of the NAME.pub files PUBLICS, for everybody.
+
+    Whoever does this must be trusted with it by all, and must not be the server.
+    """
+    from protocols.aggregation import plan
+    directory = plan.close_directory(publics, out)
+    click.echo(f"{out}: {len(directory)} clients, digest {directory.digest.hex()[:16]}")
+
+
+@aggregate.command("serve")
+@click.option("--config", "config_file", required=True, type=click.Path(path_type=Path), help="The server's TOML file.")
+@click.option("--log", type=click.Path(path_type=Path, dir_okay=False), help="Append a JSON line for each event.  [default: standard output, unless that is a terminal]")
+@_reporting_errors
+def aggregate_serve(config_file: Path, log: Path | None, debug: bool) -> None:
+    """Run the plan's rounds; continue with what is left of them after a restart.
+
+    The mean of each round is written as round-N.npy into the folder 'state'.  Ends with 1 after 'attempts'
+    rounds in a row that gave no mean.
+    """
+    from protocols.aggregation import plan
+    from protocols.aggregation.journal import Journal
+    from protocols.aggregation.service import Service
+    keep_freed_memory()
+    own = plan.load(config_file)
+    with Journal(log) as journal, Service(own, journal) as service:
+        for _ in service.rounds():
+            pass
+
+
+@aggregate.command("join")
+@click.option("--config", "config_file", required=True, type=click.Path(path_type=Path), help="This client's TOML file.")
+@click.option("--vector", required=True, help="A .npy file of real numbers; {round} in its name counts from 1.")
+@click.option("--weight", default=1, show_default=True, type=click.IntRange(1), help="How much this vector counts, as a number of examples.")
+@click.option("--rounds", default=1, show_default=True, type=click.IntRange(1), help="Rounds to take part in; the vector is read anew for each.")
+@click.option("--out", default=None, help="Write the mean to this .npy file; {round} as above.")
+@_reporting_errors
+def aggregate_join(config_file: Path, vector: str, weight: int, rounds: int, out: str | None, debug: bool) -> None:
+    """Take part with a vector, and get the mean of all clients' vectors back.
+
+    The server sees the mean and nothing else of the vector.
+    """
+    from protocols.aggregation import member, plan
+    from protocols.aggregation.service import write_array
+    own = plan.load(config_file)
+    member.read_array(Path(vector.replace("{round}", "1")))     # better to fail before anybody waits for us
+    with member.Member(own, lambda text: click.echo(text, err=True)) as client:
+        for turn in range(1, rounds + 1):
+            mean = client.round(member.read_array(Path(vector.replace("{round}", str(turn)))), weight)
+            facts = client.last
+            assert facts is not None
+            if out is not None:
+                write_array(Path(out.replace("{round}", str(turn))), mean)
+            click.echo(f"round {facts.number}: the mean of {facts.count} clients' vectors" + ("" if facts.included else ", without this client's, which came too late"))
 
 
 @main.command()

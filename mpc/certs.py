@@ -153,11 +153,11 @@ def _write(folder: Path, name: str, certificate: x509.Certificate, key: ec.Ellip
     secret = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-    _create(key_path, secret, 0o600)
-    _create(certificate_path, certificate.public_bytes(serialization.Encoding.PEM), 0o644)
+    write_new(key_path, secret, 0o600)
+    write_new(certificate_path, certificate.public_bytes(serialization.Encoding.PEM), 0o644)
 
 
-def _create(path: Path, content: bytes, mode: int) -> None:
+def write_new(path: Path, content: bytes, mode: int) -> None:
     """Write a new file that has its mode from its first moment: there is no instant when others may open it."""
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)

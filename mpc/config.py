@@ -7,13 +7,13 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from mpc.certs import is_name
 from mpc.errors import ConfigError
 from mpc.transport.tls import Tls
 
-_WORDS: dict[type, str] = {str: "a text in quotes", int: "a whole number", float: "a number", bool: "true or false", list: "a list of tables"}
+_WORDS: dict[type, str] = {str: "a text in quotes", int: "a whole number", float: "a number", bool: "true or false", list: "a list of tables", dict: "a table"}
 _TLS = ("authority", "certificate", "key")
 _FIELDS: dict[str, type] = {
     "me": str, "suite": str, "ring": int, "fraction_bits": int, "timeout": float, "authority": str,
@@ -57,18 +57,23 @@ class Config:
 
 def load(path: Path) -> Config:
     """Read and check ``path``; a ``ConfigError`` names the field and what it should be."""
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be read ({error.strerror}): give the path of a configuration file") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not a TOML file: {error}") from None
-    return _Reader(path).config(table)
+    reader = Reader(path)
+    return reader.config(reader.table())
 
 
 @dataclass(frozen=True, slots=True)
-class _Reader:
+class Reader:
+    """Reads one file; whatever is wrong with a field is a ``ConfigError`` that names file and field."""
+
     path: Path
+
+    def table(self) -> dict[str, Any]:
+        try:
+            return tomllib.loads(self.path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise ConfigError(f"{self.path} cannot be read ({error.strerror}): give the path of a configuration file") from None
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{self.path} is not a TOML file: {error}") from None
 
     def fail(self, field: str, message: str) -> NoReturn:
         raise ConfigError(f"{self.path}: {field!r} {message}")
@@ -116,12 +121,19 @@ class _Reader:
                 if field in table:
                     self.fail(field, "contradicts 'insecure_no_tls': remove one of them")
             return None
-        self.check(table, _FIELDS, _TLS)
-        paths = {field: self.path.parent / str(table[field]) for field in _TLS}
-        for field, path in paths.items():
-            if not path.is_file():
-                self.fail(field, f"names a file that is not there, {path}: expected a PEM file")
-        return Tls(**paths)
+        return self.certified(table)
+
+    def certified(self, table: Mapping[str, object]) -> Tls:
+        """The three files of one side of TLS."""
+        return Tls(**{field: self.file(table, field, "a PEM file") for field in _TLS})
+
+    def file(self, table: Mapping[str, object], field: str, what: str) -> Path:
+        """The file that a field names, relative to the configuration; it must be there."""
+        self.check({field: table[field]} if field in table else {}, {field: str}, [field])
+        path = self.path.parent / str(table[field])
+        if not path.is_file():
+            self.fail(field, f"names a file that is not there, {path}: expected {what}")
+        return path
 
     def parties(self, tables: object) -> tuple[Peer, ...]:
         assert isinstance(tables, list)

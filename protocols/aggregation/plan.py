@@ -1,0 +1,194 @@
+"""What a deployment agrees on, in two files: the *plan*, the same for everybody, and each participant's *own* file.
+
+The plan is public: session, directory of clients, vector, encoding, deadlines, the server's address.  A client
+makes the terms of every round from its own copy, so that a server with another plan finds no client.
+"""
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy.typing as npt
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+from mpc.certs import is_name, write_new
+from mpc.config import Peer, Reader
+from mpc.errors import ConfigError, EncodingError
+from mpc.prg import Stream
+from mpc.ring import NDArray
+from mpc.transport.tls import Tls
+from protocols.aggregation import bounds
+from protocols.aggregation.directory import Directory
+from protocols.aggregation.messages import Phase
+from protocols.aggregation.terms import Terms
+from protocols.privacy.vectors import Encoding
+
+_PLAN: dict[str, type] = {
+    "session": str, "address": str, "server": str, "directory": str, "dimension": int, "clip": float, "peak": float, "step": float,
+    "weight": int, "rotate": bool, "rounds": int, "least": int, "enough": int, "attempts": int, "dropout": float, "corrupt": float,
+    "degree": int, "threshold": int, "deadlines": dict,
+}  # fmt: skip
+_OWN: dict[str, type] = {
+    "plan": str, "me": str, "authority": str, "certificate": str, "key": str, "signing_key": str, "state": str, "timeout": float,
+}  # fmt: skip
+DEADLINES = {"advertise": 60.0, "share": 10.0, "mask": 30.0, "confirm": 10.0, "unmask": 10.0}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The plan as it was read; ``terms`` and ``encoding`` of a round follow from it."""
+
+    first: Terms
+    encoding: Encoding
+    peer: Peer                          # the server: the name in its certificate, and where it listens
+    rotate: bool
+    rounds: int                         # with a result; then the server ends
+    enough: int                         # clients with which a round goes on at once
+    attempts: int                       # rounds in a row without a result, after which the server gives up
+    deadlines: Mapping[Phase, float]
+
+    def terms(self, number: int) -> Terms:
+        return replace(self.first, round=number)
+
+    def encoder(self, number: int) -> Encoding:
+        """The encoding of one round: with a rotation, each round has its own."""
+        if not self.rotate:
+            return self.encoding
+        seed = hashlib.sha256(b"mpc/1 rotation" + self.terms(number).digest).digest()
+        return replace(self.encoding, rotation=seed, step=self.encoding.step, peak=self.encoding.peak)
+
+    def encode(self, number: int, vector: npt.ArrayLike, weight: int = 1) -> NDArray:
+        return self.encoder(number).encode(vector, Stream.fresh("rounding"), weight)
+
+    @cached_property
+    def silence(self) -> float:
+        """Seconds after which a server that says nothing must be gone."""
+        return 2 * sum(self.deadlines.values()) + 60
+
+
+@dataclass(frozen=True)
+class Own:
+    """One participant's own file, and the plan that it names."""
+
+    plan: Plan
+    me: str
+    tls: Tls
+    state: Path                         # a server's folder, a client's file
+    timeout: float                      # seconds to reach the server
+    key: Ed25519PrivateKey | None       # a client's
+
+
+def load(path: Path) -> Own:
+    """Read a participant's file and the plan it names; ``ConfigError`` says which field of which file is wrong."""
+    reader = Reader(path)
+    table = reader.table()
+    reader.check(table, _OWN, ("plan", "me", "authority", "certificate", "key"))
+    plan = _plan(reader.file(table, "plan", "the plan's TOML file"))
+    me = table["me"]
+    client = me != plan.peer.name
+    if client and me not in plan.first.directory.names:
+        reader.fail("me", f"is {me!r}, which is neither the plan's server nor a client in its directory")
+    state = path.parent / table.get("state", f"{me}.rounds" if client else f"{me}-state")
+    timeout = float(table.get("timeout", 60))
+    if not 0 < timeout < math.inf:
+        reader.fail("timeout", f"must be a positive number of seconds, not {timeout!r}")
+    key = read_signing_key(reader.file(table, "signing_key", "a key that 'mpc aggregate keys' made")) if client else None
+    if key is not None and key.public_key().public_bytes_raw() != plan.first.directory.key(plan.first.directory.place(me)):
+        reader.fail("signing_key", f"is not the key that the directory has for {me!r}: use the one whose .pub went into the directory")
+    return Own(plan, me, reader.certified(table), state, timeout, key)
+
+
+def _plan(path: Path) -> Plan:
+    reader = Reader(path)
+    table = reader.table()
+    reader.check(table, _PLAN, ("session", "address", "server", "directory", "dimension"))
+    directory = _directory(reader.file(table, "directory", "one that 'mpc aggregate directory' made"))
+    n = len(directory)
+    for field in ("session", "server"):
+        if not is_name(table[field]):
+            reader.fail(field, f"must be letters, digits and '-', joined by '.', not {table[field]!r}")
+    if table["server"] in directory.names:
+        reader.fail("server", f"is {table['server']!r}, which is a client in the directory: give the server a name of its own")
+    given: dict[str, Any] = {field: table[field] for field in ("clip", "peak", "step", "weight") if field in table}
+    rotate = table.get("rotate", False)
+    try:
+        encoding = Encoding(table["dimension"], n, rotation=bytes(32) if rotate else None, **given)
+    except EncodingError as error:
+        raise ConfigError(f"{path}: {error}") from None
+    dropout, corrupt = table.get("dropout", 0.1), table.get("corrupt", 0.05)
+    try:
+        if ("degree" in table) != ("threshold" in table):
+            reader.fail("degree", "and 'threshold' come together: give both or neither")
+        degree, threshold = (table["degree"], table["threshold"]) if "degree" in table else bounds.choose(n, dropout, corrupt)
+        terms = Terms(directory, table["session"], 0, encoding.length, degree, threshold, table.get("least", max(3, n // 2 + 1)),
+                      bits=encoding.bits, corrupt=corrupt)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}" if str(path) not in str(error) else str(error)) from None
+    counts = {field: table.get(field, default) for field, default in (("rounds", 1), ("enough", n), ("attempts", 3))}
+    for field, value in counts.items():
+        if value < 1:
+            reader.fail(field, f"must be at least 1, not {value}")
+    if not terms.least <= counts["enough"] <= n:
+        reader.fail("enough", f"must be {terms.least} (the fewest clients of a sum) to {n} (all), not {counts['enough']}")
+    deadlines = table.get("deadlines", {})
+    reader.check(deadlines, dict.fromkeys(DEADLINES, float), (), "deadlines.")
+    for phase, seconds in deadlines.items():
+        if not 0 < seconds < math.inf:
+            reader.fail(f"deadlines.{phase}", f"must be a positive number of seconds, not {seconds!r}")
+    times = {Phase[phase.upper()]: float(seconds) for phase, seconds in {**DEADLINES, **deadlines}.items()}
+    peer = Peer(table["server"], *reader.address("address", table["address"]))
+    return Plan(terms, encoding, peer, rotate, deadlines=times, **counts)
+
+
+def _directory(path: Path) -> Directory:
+    try:
+        return Directory.decode(path.read_bytes())
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from None
+
+
+def make_keys(names: list[str] | tuple[str, ...], folder: Path) -> None:
+    """For each name an Ed25519 key: ``NAME.signing``, which its owner keeps, and ``NAME.pub`` for the directory."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        if not is_name(name):
+            raise ConfigError(f"{name!r} cannot be a client's name: use letters, digits and '-', joined by '.'")
+        if len(set(names)) != len(names) or (folder / f"{name}.pub").exists() or (folder / f"{name}.signing").exists():
+            raise ConfigError(f"{name!r} is given twice or has keys in {folder} already: keys are not overwritten")
+    for name in names:
+        key = Ed25519PrivateKey.generate()
+        write_new(folder / f"{name}.signing", key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()), 0o600)
+        write_new(folder / f"{name}.pub", key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo), 0o644)
+
+
+def close_directory(publics: list[Path] | tuple[Path, ...], out: Path) -> Directory:
+    """The directory of the clients whose ``NAME.pub`` files these are, with a fresh seed, in a new file."""
+    keys: dict[str, bytes] = {}
+    for path in publics:
+        name = path.name.removesuffix(".pub")
+        try:
+            key = serialization.load_pem_public_key(path.read_bytes())
+        except (OSError, ValueError):
+            key = None
+        if not isinstance(key, Ed25519PublicKey) or not is_name(name) or name in keys:
+            raise ConfigError(f"{path} is not a client's public key NAME.pub as 'mpc aggregate keys' makes them, or comes twice")
+        keys[name] = key.public_bytes_raw()
+    directory = Directory.close(keys)
+    write_new(out, directory.encode(), 0o644)
+    return directory
+
+
+def read_signing_key(path: Path) -> Ed25519PrivateKey:
+    try:
+        key = serialization.load_pem_private_key(path.read_bytes(), None)
+    except (OSError, ValueError, TypeError):
+        key = None
+    if not isinstance(key, Ed25519PrivateKey):
+        raise ConfigError(f"{path} is not a signing key: 'mpc aggregate keys' makes them, unencrypted and readable by you alone")
+    return key
