@@ -58,6 +58,9 @@ class Sent:
     first: int
     hash: Hash
 
+    def __getitem__(self, part: slice) -> Sent:
+        return Sent(self.rows[part], self.delta, self.first + part.start, self.hash)
+
     def pads(self, blocks: int = 1) -> tuple[NDArray, NDArray]:
         """Both keys of each transfer, (n, 2·blocks) words."""
         return self.hash.pads(self.rows, self.first, blocks), self.hash.pads(self.rows ^ self.delta, self.first, blocks)
@@ -71,6 +74,10 @@ class Received:
     rows: NDArray
     first: int
     hash: Hash
+
+    def __getitem__(self, part: slice) -> Received:
+        """Part of them, from a multiple of 64 on."""
+        return Received(self.choices[part.start // 64:-(-part.stop // 64)], self.rows[part], self.first + part.start, self.hash)
 
     def pads(self, blocks: int = 1) -> NDArray:
         """The chosen key of each transfer, (n, 2·blocks) words."""
