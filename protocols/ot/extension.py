@@ -63,7 +63,7 @@ class Sent:
 
     def pads(self, blocks: int = 1) -> tuple[NDArray, NDArray]:
         """Both keys of each transfer, (n, 2·blocks) words."""
-        return self.hash.pads(self.rows, self.first, blocks), self.hash.pads(self.rows ^ self.delta, self.first, blocks)
+        return self.hash.pads(self.rows, self.first, blocks), self.hash.pads(self.rows, self.first, blocks, self.delta)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -96,20 +96,21 @@ class _Streams:
         from protocols.ot import kernels
         sums, columns = np.empty((len(self._trees), words), np.uint64), np.empty((WIDTH, words), np.uint64)
         leaves = np.zeros((1 << self._k, words), np.uint64)
+        views = [_with_zeros(leaf.view(np.uint8).data) for leaf in leaves]
         for g, tree in enumerate(self._trees):
-            for leaf, cipher in zip(leaves, tree, strict=True):
+            for cipher, pieces in zip(tree, views, strict=True):
                 if cipher is not None:
-                    _fill(cipher, leaf)
+                    for zeros, piece in pieces:
+                        cipher.update_into(zeros, piece)
             kernels.fold(leaves, columns[g * self._k:(g + 1) * self._k])
             sums[g] = leaves[0]
         return sums, columns
 
 
-def _fill(cipher: CipherContext, out: NDArray) -> None:
-    view = out.view(np.uint8).data
-    for lo in range(0, len(view), len(_ZEROS)):
-        piece = view[lo:lo + len(_ZEROS)]
-        cipher.update_into(_ZEROS[:len(piece)], piece)
+def _with_zeros(out: memoryview) -> list[tuple[memoryview, memoryview]]:
+    """What a cipher in counter mode is to encrypt, and where to."""
+    step = len(_ZEROS)
+    return [(_ZEROS[:len(out) - lo], out[lo:lo + step]) for lo in range(0, len(out), step)]
 
 
 class Sender:

@@ -26,8 +26,8 @@ class Hash:
         key = blake2b(context, digest_size=16, person=b"mpc/1 OT hash").digest()
         self._cipher = Cipher(algorithms.AES(key), modes.ECB()).encryptor()
 
-    def pads(self, rows: NDArray, first: int, blocks: int = 1) -> NDArray:
-        """Rows (n, 2) with numbers from ``first`` on, as pads (n, 2·blocks)."""
+    def pads(self, rows: NDArray, first: int, blocks: int = 1, plus: NDArray | None = None) -> NDArray:
+        """Rows (n, 2), each plus ``plus``, with numbers from ``first`` on, as pads (n, 2·blocks)."""
         from protocols.ot import kernels
         n = len(rows)
         out = np.empty((n * blocks + 1, 2), np.uint64)
@@ -36,7 +36,7 @@ class Hash:
         for lo in range(0, n, step):
             hi = min(n, lo + step)
             p, q = once[:hi - lo], twice[:(hi - lo) * blocks]
-            self._permute(rows[lo:hi], once)
+            self._permute(rows[lo:hi] if plus is None else rows[lo:hi] ^ plus, once)
             kernels.tweaked(p, np.uint64(first + lo), blocks, q)
             self._permute(q, out[lo * blocks:hi * blocks + 1])
             kernels.unmasked(out[lo * blocks:hi * blocks], p, blocks)

@@ -39,23 +39,26 @@ def _swap(x: Any, y: Any, shift: Any, mask: Any) -> None:
 
 @njit(cache=True, boundscheck=False, nogil=True)
 def _rows(columns: Any, out: Any) -> None:
+    """As ``mpc.kernels.to_planes`` the other way, for both words of a row at once."""
     words = columns.shape[1]
-    block = np.empty((64, _LANES), np.uint64)
+    block = np.zeros((64, 2 * _LANES), np.uint64)
     for first in range(0, words, _LANES):
         lanes = min(_LANES, words - first)
-        for side in range(2):
-            for i in range(64):
-                for g in range(lanes):
-                    block[i, g] = columns[64 * side + i, first + g]
-            width, mask = 32, np.uint64(0x00000000FFFFFFFF)
-            while width:
-                for i in range(0, 64, 2 * width):
-                    _swap(block[i:i + width].reshape(-1), block[i + width:i + 2 * width].reshape(-1), np.uint64(width), mask)
-                width >>= 1
-                mask ^= mask << np.uint64(width)
+        for i in range(64):
             for g in range(lanes):
-                for i in range(64):
-                    out[64 * (first + g) + i, side] = block[i, g]
+                block[i, g] = columns[i, first + g]
+                block[i, _LANES + g] = columns[64 + i, first + g]
+        width, mask = 32, np.uint64(0x00000000FFFFFFFF)
+        while width:
+            for i in range(0, 64, 2 * width):
+                _swap(block[i:i + width].reshape(-1), block[i + width:i + 2 * width].reshape(-1), np.uint64(width), mask)
+            width >>= 1
+            mask ^= mask << np.uint64(width)
+        for g in range(lanes):
+            part = out[64 * (first + g):64 * (first + g) + 64]
+            for i in range(64):
+                part[i, 0] = block[i, g]
+                part[i, 1] = block[i, _LANES + g]
 
 
 def rows(columns: NDArray) -> NDArray:
@@ -178,3 +181,36 @@ def receive_ands(h: Any, choices: Any, packed: Any, share: Any) -> None:
         for i in range(64):
             mine |= (h[64 * e + i, 0] & one) << np.uint64(i)
         share[e] ^= mine ^ (packed[e] & choices[e])
+
+
+@njit(cache=True, boundscheck=False, nogil=True)
+def set_switches(order: Any, bits: Any) -> None:
+    """The bits (layers, n/2) of a Beneš network that gives out[i] = in[order[i]]; uses up ``order``."""
+    n = len(order)
+    layers = len(bits)
+    inverse, lower, halves = np.empty(n, np.int64), np.empty(n, np.uint8), np.empty(n, np.int64)
+    size, layer = n, 0
+    while size > 2:
+        half = size // 2
+        for start in range(0, n, size):
+            p, back, side = order[start:start + size], inverse[start:start + size], lower[start:start + size]
+            for i in range(size):
+                back[p[i]] = i
+                side[i] = 2                         # not known yet
+            for first in range(size):
+                out = first
+                while side[out] == 2:               # around a loop: this output from above, its input's neighbour below
+                    side[out] = 0
+                    out = back[p[out] ^ 1]
+                    side[out] = 1
+                    out ^= 1
+            for j in range(half):
+                swapped = side[2 * j]
+                bits[layers - 1 - layer, start // 2 + j] = swapped
+                above, below = p[2 * j + swapped], p[2 * j + 1 - swapped]
+                bits[layer, start // 2 + above // 2] = above & 1
+                halves[start + j], halves[start + half + j] = above // 2, below // 2
+        order[:] = halves
+        size, layer = half, layer + 1
+    for start in range(0, n, 2):
+        bits[layer, start // 2] = order[start]

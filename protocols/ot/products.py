@@ -54,10 +54,10 @@ class Layout:
         return 1 if self.bits == 1 or self.ring is BITS else self.bits // 2 + 1
 
 
-def elementwise(ring: Ring, n: int, *, bits: int = 0) -> Layout:
-    """n products of ring elements, or of n ring elements and n bits."""
+def elementwise(ring: Ring, n: int, *, bits: int = 0, length: int = 1) -> Layout:
+    """n products of ring elements; with ``bits=1``, of n bits and rows of that length."""
     every = np.arange(n)
-    return Layout(ring, bits or (64 if ring is BITS else ring.bits), 1, n, every, every)
+    return Layout(ring, bits or (64 if ring is BITS else ring.bits), length, n, every, every)
 
 
 def matrices(x: Spec, y: Spec) -> Layout:
