@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from mpc.encoding import BOOL as BOOL
     from mpc.encoding import INT as INT
     from mpc.encoding import Fixed as Fixed
+    from mpc.errors import AggregationFailed as AggregationFailed
+    from mpc.errors import AggregationRefused as AggregationRefused
+    from mpc.errors import BudgetSpent as BudgetSpent
     from mpc.errors import ConfigError as ConfigError
     from mpc.errors import DesyncError as DesyncError
     from mpc.errors import EncodingError as EncodingError
@@ -27,16 +30,25 @@ if TYPE_CHECKING:
     from mpc.rounds import gather as gather
     from mpc.rounds import simulate as simulate
     from protocols.array import Secret as Secret
+    from protocols.ops.exponential import sigmoid as sigmoid
+    from protocols.ops.exponential import softmax as softmax
+    from protocols.ops.roots import rsqrt as rsqrt
+    from protocols.ops.selection import one_hot as one_hot
+    from protocols.ops.selection import take as take
+    from protocols.ops.selection import unique_counts as unique_counts
     from protocols.ops.sorting import shuffle as shuffle
     from protocols.run import local as local
     from protocols.session import Session as Session
 
 _HOME = {
-    **dict.fromkeys(("ConfigError", "DesyncError", "EncodingError", "HandshakeError", "MpcError", "PartyLost",
-                     "RangeError", "TransportError", "WireError"), "mpc.errors"),
+    **dict.fromkeys(("AggregationFailed", "AggregationRefused", "BudgetSpent", "ConfigError", "DesyncError", "EncodingError", "HandshakeError",
+                     "MpcError", "PartyLost", "RangeError", "TransportError", "WireError"), "mpc.errors"),
     **dict.fromkeys(("BOOL", "INT", "Fixed"), "mpc.encoding"),
     **dict.fromkeys(("Message", "Recorder", "exchange", "gather", "simulate"), "mpc.rounds"),
-    "Secret": "protocols.array", "shuffle": "protocols.ops.sorting", "Session": "protocols.session", "local": "protocols.run",
+    **dict.fromkeys(("one_hot", "take", "unique_counts"), "protocols.ops.selection"),
+    "shuffle": "protocols.ops.sorting",
+    "rsqrt": "protocols.ops.roots", "sigmoid": "protocols.ops.exponential", "softmax": "protocols.ops.exponential",
+    "Secret": "protocols.array", "Session": "protocols.session", "local": "protocols.run",
 }
 __all__ = sorted(_HOME)  # noqa: PLE0605
 

@@ -247,8 +247,16 @@ def suites(debug: bool) -> None:
 def bench(names: tuple[str, ...], suite: str | None, parties: int, sizes: str, runs: int, tls: bool, as_json: bool, debug: bool) -> None:
     """Measure operations with all parties as processes on this machine.
 
-    NAMES are among mul fxmul matmul chain share lt eq where sort mlp open; all by default.
+    NAMES are among mul fxmul matmul chain share lt eq where sort div exp sigmoid rsqrt mlp
+    open; all by default.  'aggregation' is
+    secure aggregation with clients and servers in one process; it takes no options but --json, and minutes.
     """
+    if "aggregation" in names:
+        from protocols.aggregation import bench as aggregation
+        aggregation.run(as_json)
+        names = tuple(name for name in names if name != "aggregation")
+        if not names:
+            return
     from protocols import bench as benchmarks
     benchmarks.run(names, suite=suite, parties=parties, sizes=sizes, runs=runs, tls=tls, as_json=as_json, debug=debug)
 

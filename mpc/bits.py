@@ -29,10 +29,18 @@ def planes_spec(x: Spec) -> Spec:
     return Spec(BITS, (x.ring.bits, words_for(x.size)))
 
 
+def numbers(x: RingArray, ring: Ring, n: int) -> RingArray:
+    """n numbers from their planes: ``planes`` undone, by transposing the same blocks of bits again."""
+    words = x.shape[1]
+    blocks = np.zeros((words, 64), np.uint64)
+    blocks[:, :x.shape[0]] = x.data.T
+    return ring(_to_planes(blocks.reshape(-1)).T.reshape(-1)[:n])
+
+
 def unpacked(bits: RingArray, ring: Ring, n: int) -> RingArray:
-    """One plane of n bits as n numbers, 0 or 1."""
-    flat = np.unpackbits(bits.data.reshape(-1).view(np.uint8), count=n, bitorder="little")
-    return ring(flat)
+    """One plane of n bits as n numbers, 0 or 1; of several planes, one row each."""
+    data = np.ascontiguousarray(bits.data)
+    return ring(np.unpackbits(data.view(np.uint8), axis=-1, count=n, bitorder="little"))
 
 
 def _to_planes(x: NDArray) -> NDArray:

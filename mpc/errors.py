@@ -4,6 +4,9 @@ MpcError
 ├── EncodingError       a value, dtype or shape that cannot be shared (also a ValueError)
 ├── RangeError          a value left its range in a session that checks (also an ArithmeticError)
 ├── ConfigError         a configuration file, certificate or command-line value is wrong
+├── BudgetSpent         a round would cost more privacy than is left; nothing was released
+├── AggregationFailed   a round of secure aggregation ends without a sum
+├── AggregationRefused  a client does not go on: no honest server asks for this
 ├── TransportError      bytes do not get through
 │   ├── PartyLost       a peer is gone, silent, or gave up
 │   └── HandshakeError  a peer is not who, or does not run what, was agreed
@@ -29,6 +32,22 @@ class RangeError(MpcError, ArithmeticError):
 
 class ConfigError(MpcError):
     """A configuration file, a certificate or an option is wrong."""
+
+
+class BudgetSpent(MpcError):
+    """A round would spend more of the privacy budget than is left.  Raised before the round, not after."""
+
+
+class AggregationFailed(MpcError):
+    """A round of secure aggregation ends without a sum: too few clients are left.  No vector and no sum is revealed."""
+
+    def __init__(self, message: str, missing: int) -> None:
+        super().__init__(message)
+        self.missing = missing          # how many clients were not there
+
+
+class AggregationRefused(MpcError):
+    """A client does not go on with a round: an honest server with the same terms would not have asked this."""
 
 
 class TransportError(MpcError):

@@ -70,6 +70,11 @@ class Stream:
             if (ranked[1:] != ranked[:-1]).all():
                 return order
 
+    def fill(self, out: NDArray) -> None:
+        """The next bytes as the elements of ``out``, contiguous memory that is used again and again."""
+        self.position += out.nbytes
+        self._fill(out.reshape(-1).view(np.uint8).data)
+
     def _fill(self, out: memoryview) -> None:
         for lo in range(0, len(out), len(_ZEROS)):
             piece = out[lo:lo + len(_ZEROS)]

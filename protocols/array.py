@@ -71,8 +71,14 @@ class Secret(np.lib.mixins.NDArrayOperatorsMixin):
     def var(self, axis: Any = None, ddof: float = 0, keepdims: bool = False) -> Secret:
         return call(np.var, self, axis=axis, ddof=ddof, keepdims=keepdims)
 
+    def std(self, axis: Any = None, ddof: float = 0, keepdims: bool = False) -> Secret:
+        return call(np.std, self, axis=axis, ddof=ddof, keepdims=keepdims)
+
     def cumsum(self, axis: Any = None) -> Secret:
         return call(np.cumsum, self, axis=axis)
+
+    def cumprod(self, axis: Any = None) -> Secret:
+        return call(np.cumprod, self, axis=axis)
 
     def prod(self, axis: Any = None, keepdims: bool = False) -> Secret:
         return call(np.prod, self, axis=axis, keepdims=keepdims)
@@ -130,12 +136,18 @@ class Secret(np.lib.mixins.NDArrayOperatorsMixin):
     def clip(self, a_min: Any = None, a_max: Any = None) -> Secret:
         return call(np.clip, self, a_min, a_max)
 
+    def searchsorted(self, v: Any, side: str = "left") -> Secret:
+        return call(np.searchsorted, self, v, side)
+
+    def round(self, decimals: int = 0) -> Secret:
+        return call(np.round, self, decimals)
+
     def copy(self) -> Secret:
         return self                                 # immutable: there is nothing to protect it from
 
     def __getitem__(self, index: Any) -> Secret:
         if _secrets(index):
-            raise TypeError("a secret cannot be an index: which element is read would show")
+            raise TypeError("a secret cannot be an index: which element is read would show; np.take(x, index) reads them all")
         index = deepcopy(index)                     # it is looked at when this secret is computed
         return cast(Secret, structural("index", lambda a: np.asarray(a[index]), self, public=index))
 
@@ -168,7 +180,8 @@ class Secret(np.lib.mixins.NDArrayOperatorsMixin):
     __float__ = __complex__ = __index__ = __int__
 
     def __array__(self, *args: Any, **kwargs: Any) -> NDArray:
-        raise TypeError("a secret does not become an ndarray by itself; call .reveal(), or np.stack for several secrets")
+        raise TypeError("a secret does not become an ndarray by itself; call .reveal(), np.stack for several secrets, "
+                        "or mpc.take to read a public array at secret positions")
 
     def __iadd__(self, other: Any) -> Secret:       # x += y gives the name x to a new secret
         return call(np.add, self, other)
@@ -188,6 +201,27 @@ class Secret(np.lib.mixins.NDArrayOperatorsMixin):
     def __ipow__(self, other: Any) -> Secret:
         return call(np.power, self, other)
 
+    def __ifloordiv__(self, other: Any) -> Secret:
+        return call(np.floor_divide, self, other)
+
+    def __imod__(self, other: Any) -> Secret:
+        return call(np.remainder, self, other)
+
+    def __iand__(self, other: Any) -> Secret:
+        return call(np.bitwise_and, self, other)
+
+    def __ior__(self, other: Any) -> Secret:
+        return call(np.bitwise_or, self, other)
+
+    def __ixor__(self, other: Any) -> Secret:
+        return call(np.bitwise_xor, self, other)
+
+    def __ilshift__(self, other: Any) -> Secret:
+        return call(np.left_shift, self, other)
+
+    def __irshift__(self, other: Any) -> Secret:
+        return call(np.right_shift, self, other)
+
     def __setitem__(self, index: Any, value: Any) -> None:
         raise TypeError("secrets are immutable; build a new one with np.where, np.concatenate or np.stack")
 
@@ -200,13 +234,15 @@ class Secret(np.lib.mixins.NDArrayOperatorsMixin):
     # -- dispatch ----------------------------------------------------------------------------------
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
-        from protocols.tables import REDUCTIONS, UFUNCS
+        from protocols.tables import ACCUMULATIONS, REDUCTIONS, UFUNCS
         name = f"np.{ufunc.__name__}"
         if kwargs.get("out") is not None:
             raise TypeError(f"{name}: secrets are immutable; there is no out= (and no in-place operator on an ndarray)")
         if method == "reduce" and ufunc in REDUCTIONS:
             kwargs.setdefault("axis", 0)
             return self._witnessed(f"{name}.reduce", ufunc.reduce, REDUCTIONS[ufunc](*inputs, **kwargs), inputs, kwargs)
+        if method == "accumulate" and ufunc in ACCUMULATIONS:
+            return self._witnessed(f"{name}.accumulate", ufunc.accumulate, ACCUMULATIONS[ufunc](*inputs, **kwargs), inputs, kwargs)
         if method == "outer" and ufunc is np.multiply:
             return np.outer(*inputs).reshape(np.shape(inputs[0]) + np.shape(inputs[1]))
         make = UFUNCS.get(ufunc) if method == "__call__" else None

@@ -3,7 +3,8 @@
 The parties are processes on this machine over TCP.  For suites with correlated randomness each line is
 measured twice: with the dealer's material ``received`` before the clock starts (seeds are expanded inside
 it), and with the dealer ``in_loop``.  Seconds are the median at party 0 from a barrier to the result; peak
-memory is the process's, with inputs, plaintext and result, less what it had before.
+memory is the process's, with inputs, plaintext and result, less what it had before.  The error is the
+largest difference from plaintext, as a part of it where it is above one.
 
 This file is also the program that the parties run.
 """
@@ -26,13 +27,14 @@ from mpc import launch
 from mpc.errors import ConfigError
 from mpc.ring import NDArray
 from protocols.array import Secret
+from protocols.ops import exponential, roots
 from protocols.prep import Correlation
 from protocols.prep.dealer import Dealt
 from protocols.session import Session
 
 _OPTIONS = "MPC_BENCH_OPTIONS"
 _FIELDS = ("name", "suite", "parties", "size", "tls", "seconds", "per_second", "bytes_sent_per_party", "rounds", "verified",
-           "preprocessing", "spread", "peak_bytes")
+           "error", "preprocessing", "spread", "peak_bytes")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,17 @@ def _integers(size: int) -> tuple[NDArray, ...]:
 def _reals(size: int) -> tuple[NDArray, ...]:
     x, y = _integers(size)
     return x % 100_003 / 100.0 - 500.0, y / 1000.0
+
+
+def _quotients(size: int) -> tuple[NDArray, ...]:
+    """Multiples of 2^-16, and divisors from 1/64 up to 2^20."""
+    x, _ = _integers(size)
+    y = np.rint(np.exp2(np.arange(size) % 1000 / 1000 * 26 - 6) * 2.0**16) / 2.0**16
+    return x % 100_003 / 2.0**10 - 50.0, y
+
+
+def _small(size: int) -> tuple[NDArray, ...]:
+    return (_integers(size)[0] % (20 << 16) / 2.0**16 - 15.0,)
 
 
 def _matrices(size: int) -> tuple[NDArray, ...]:
@@ -100,6 +113,10 @@ CASES: dict[str, Case] = {
     "where": Case((1_000_000,), _integers, lambda x, y: np.where(x < y, x, y), np.minimum),
     "sort": Case((10_000, 1_000_000), lambda size: (_integers(size)[1],), np.sort, np.sort),
     "mlp": Case((1, 128), _mlp_inputs, _mlp, _mlp, tolerance=0.005),
+    "div": Case((100_000,), _quotients, lambda x, y: x / y, lambda x, y: x / y, tolerance=1e-4),
+    "exp": Case((100_000,), _small, np.exp, np.exp, tolerance=1e-4),
+    "sigmoid": Case((100_000,), _small, exponential.sigmoid, lambda x: 1 / (1 + np.exp(-x)), tolerance=1e-4),
+    "rsqrt": Case((100_000,), lambda size: _quotients(size)[1:], roots.rsqrt, lambda y: 1 / np.sqrt(y), tolerance=1e-4),
     "open": Case((1_000_000, 10_000_000), _integers, lambda x, y: x.reveal(), lambda x, y: x),
 }
 
@@ -199,11 +216,13 @@ def _measure(party: Session, name: str, case: Case, size: int, runs: int) -> Ite
             took, result, *rest = once(before)
             measured.append((took, *rest))
         value = result.reveal() if isinstance(result, Secret) else result
+        difference = np.abs(value * 1 - expected * 1)
         seconds = [m[0] for m in measured]
         median = statistics.median(seconds)
         return {"name": name, "size": size, "seconds": median, "per_second": case.count(size) / median,
                 "bytes_sent_per_party": measured[-1][2], "rounds": measured[-1][1],
-                "verified": bool(np.all(np.abs(value * 1 - expected * 1) <= case.tolerance)), "preprocessing": kind,
+                "verified": bool(np.all(difference <= case.tolerance)), "preprocessing": kind,
+                "error": float(np.max(difference / np.maximum(1.0, np.abs(expected * 1.0)))),
                 "spread": [min(seconds), max(seconds)], "peak_bytes": max(m[3] for m in measured)}
 
     if not isinstance(prep, Dealt):

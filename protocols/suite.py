@@ -136,7 +136,8 @@ class Suite(ABC):
     async def summands(self, x: Share, convert: Callable[[RingArray], RingArray], into: Spec) -> tuple[Share, ...]:
         """Sharings of ``convert(term)`` for terms that add up to x in x's ring, each known to some party.
 
-        ``convert`` is local and may change the ring: arithmetic to boolean and back both follow from it.
+        ``convert`` is local and may change the ring: arithmetic to boolean and back both follow from it.  The terms
+        of one x are always the same, so that what is converted in several ways belongs together.
         """
 
     async def product_of_terms(self, x: Share, y: Share) -> Share:
@@ -186,27 +187,28 @@ async def broadcast(seat: Seat, *xs: RingArray, tag: str) -> list[tuple[RingArra
     return [xs if p == seat.rank else inbox[p] for p in range(seat.size)]
 
 
-async def elementwise(protocol: Callable[..., Flow[Share]], *xs: Share, parts: int | None = None) -> Share:
+async def elementwise(protocol: Callable[..., Flow[Share]], *xs: Share, parts: int | None = None, width: int | None = None) -> Share:
     """``protocol(*xs)`` for operands of one shape, in pieces that stay in the cache when they are big.
 
-    The protocol must act element by element and return ``parts`` parts (as many as it gets, unless said);
-    rounds and bytes are the same but for a header per piece.
+    The protocol must act element by element and return ``parts`` parts (as many as it gets, unless said), for
+    each element one or, along a last axis, ``width`` of them; rounds and bytes are the same but for a header per piece.
     """
-    size, shape = xs[0].size, xs[0].shape
-    if size <= CHUNK:
+    size, shape, wide = xs[0].size, xs[0].shape, () if width is None else (width,)
+    step = CHUNK if width is None else max(64, CHUNK // width // 64 * 64)
+    if size <= step:
         return await protocol(*xs)
     flat = [x.reshape((size,)) for x in xs]
     suite, ring = xs[0].suite, xs[0].ring
-    out = Share(suite, tuple(ring.empty((size,)) for _ in range(parts or len(xs[0].parts))))
+    out = Share(suite, tuple(ring.empty((size, *wide)) for _ in range(parts or len(xs[0].parts))))
 
     async def piece(lo: int, hi: int) -> None:
         result = await protocol(*(x[lo:hi] for x in flat))
         for target, part in zip(out.parts, result.parts, strict=True):
             target.data[lo:hi] = part.data
 
-    await pipeline((piece(lo, hi) for lo, hi in chunks(size)), -(-size // CHUNK))
-    return out.reshape(shape)
+    await pipeline((piece(lo, hi) for lo, hi in chunks(size, step)), -(-size // step))
+    return out.reshape((*shape, *wide))
 
 
-def chunks(size: int) -> Iterator[tuple[int, int]]:
-    return ((lo, min(size, lo + CHUNK)) for lo in range(0, size, CHUNK))
+def chunks(size: int, step: int = CHUNK) -> Iterator[tuple[int, int]]:
+    return ((lo, min(size, lo + step)) for lo in range(0, size, step))

@@ -8,7 +8,20 @@ from typing import Any
 import numpy as np
 
 from protocols.array import Secret, call, structural, unified
-from protocols.ops import comparison, linear, products, sorting, statistics
+from protocols.ops import (
+    bitwise,
+    comparison,
+    division,
+    exponential,
+    linalg,
+    linear,
+    products,
+    roots,
+    scans,
+    selection,
+    sorting,
+    statistics,
+)
 
 
 def _moves(func: Callable[..., Any]) -> Callable[..., Any]:
@@ -30,20 +43,39 @@ def _joins(func: Callable[..., Any]) -> Callable[..., Any]:
 
 MOVES = (np.reshape, np.ravel, np.transpose, np.swapaxes, np.moveaxis, np.rollaxis, np.squeeze, np.expand_dims,
          np.broadcast_to, np.split, np.array_split, np.hsplit, np.vsplit, np.dsplit, np.repeat, np.tile, np.flip,
-         np.fliplr, np.flipud, np.roll, np.rot90, np.take, np.delete, np.diagonal, np.atleast_1d, np.atleast_2d,
+         np.fliplr, np.flipud, np.roll, np.rot90, np.delete, np.diagonal, np.atleast_1d, np.atleast_2d,
          np.atleast_3d, np.copy, np.resize, np.matrix_transpose)
 JOINS = (np.concatenate, np.stack, np.hstack, np.vstack, np.dstack, np.column_stack)
 
-UFUNCS: dict[np.ufunc, Callable[..., Secret]] = {
+
+
+def _shows(name: str, what: str, instead: str) -> Callable[..., Any]:
+    """A NumPy function whose result has a shape that depends on secret values."""
+    def refuse(*args: Any, **kwargs: Any) -> Any:
+        raise TypeError(f"np.{name} of secrets would show {what} by the shape of its result; use {instead}")
+    return refuse
+
+
+UFUNCS: dict[np.ufunc, Callable[..., Any]] = {
     np.add: linear.add,
     np.subtract: linear.subtract,
     np.negative: linear.negative,
     np.positive: lambda x: x,
     np.multiply: products.multiply,
     np.matmul: products.matmul,
-    np.true_divide: products.divide,
-    np.power: products.power,
-    np.float_power: products.power,
+    np.true_divide: division.divide,
+    np.reciprocal: division.reciprocal,
+    np.power: exponential.power,
+    np.float_power: exponential.power,
+    np.sqrt: roots.sqrt,
+    np.exp: exponential.exp,
+    np.exp2: exponential.exp2,
+    np.expm1: exponential.expm1,
+    np.log: exponential.log,
+    np.log2: exponential.log2,
+    np.log10: exponential.log10,
+    np.log1p: exponential.log1p,
+    np.tanh: exponential.tanh,
     np.square: lambda x: x * x,
     np.less: comparison.less,
     np.less_equal: comparison.less_equal,
@@ -55,13 +87,23 @@ UFUNCS: dict[np.ufunc, Callable[..., Secret]] = {
     np.logical_or: comparison.logical_or,
     np.logical_xor: comparison.logical_xor,
     np.logical_not: comparison.logical_not,
-    np.bitwise_and: comparison.bitwise("bitwise_and", comparison.logical_and),
-    np.bitwise_or: comparison.bitwise("bitwise_or", comparison.logical_or),
-    np.bitwise_xor: comparison.bitwise("bitwise_xor", comparison.logical_xor),
-    np.invert: comparison.bitwise("invert", comparison.logical_not),
+    np.bitwise_and: bitwise.and_,
+    np.bitwise_or: bitwise.or_,
+    np.bitwise_xor: bitwise.xor,
+    np.invert: bitwise.invert,
+    np.left_shift: bitwise.left_shift,
+    np.right_shift: bitwise.right_shift,
+    np.remainder: bitwise.remainder,
+    np.floor_divide: bitwise.floor_divide,
+    np.divmod: bitwise.divmod_,
+    np.floor: bitwise.floor,
+    np.ceil: bitwise.ceil,
+    np.trunc: bitwise.trunc,
+    np.rint: bitwise.rint,
     np.minimum: comparison.minimum,
     np.maximum: comparison.maximum,
     np.absolute: comparison.absolute,
+    np.fabs: lambda x: products.real(comparison.absolute(x)),
     np.sign: comparison.sign,
 }
 
@@ -72,6 +114,13 @@ REDUCTIONS: dict[np.ufunc, Callable[..., Secret]] = {
     np.maximum: comparison.max_,
     np.logical_and: comparison.all_,
     np.logical_or: comparison.any_,
+}
+
+ACCUMULATIONS: dict[np.ufunc, Callable[..., Secret]] = {
+    np.add: lambda x, axis=0: linear.cumsum(x, axis),
+    np.multiply: lambda x, axis=0: scans.cumprod(x, axis),
+    np.minimum: scans.minimum,
+    np.maximum: scans.maximum,
 }
 
 FUNCTIONS: dict[Callable[..., Any], Callable[..., Any]] = {
@@ -86,6 +135,7 @@ FUNCTIONS: dict[Callable[..., Any], Callable[..., Any]] = {
     np.triu: linear.triu,
     np.sum: linear.sum_,
     np.cumsum: linear.cumsum,
+    np.cumprod: scans.cumprod,
     np.diff: linear.diff,
     np.zeros_like: lambda x: x * 0,
     np.ones_like: lambda x: x * 0 + 1,
@@ -98,14 +148,27 @@ FUNCTIONS: dict[Callable[..., Any], Callable[..., Any]] = {
     np.any: comparison.any_,
     np.all: comparison.all_,
     np.count_nonzero: comparison.count_nonzero,
+    np.round: bitwise.round_,
+    np.around: bitwise.round_,
     np.sort: sorting.sort,
     np.argsort: sorting.argsort,
     np.lexsort: sorting.lexsort,
     np.median: sorting.median,
     np.quantile: sorting.quantile,
     np.percentile: sorting.percentile,
+    np.take: selection.take,
+    np.take_along_axis: selection.take_along_axis,
+    np.searchsorted: selection.searchsorted,
+    np.digitize: selection.digitize,
+    np.bincount: selection.bincount,
+    np.histogram: selection.histogram,
+    np.isin: selection.isin,
+    np.linalg.norm: linalg.norm,
+    np.linalg.inv: linalg.inv,
+    np.linalg.solve: linalg.solve,
     np.mean: statistics.mean,
     np.var: statistics.var,
+    np.std: roots.std,
     np.average: statistics.average,
     np.prod: products.prod,
     np.dot: products.dot,
@@ -113,6 +176,10 @@ FUNCTIONS: dict[Callable[..., Any], Callable[..., Any]] = {
     np.inner: lambda x, y: products.dot(x, np.transpose(y)),
     np.outer: products.outer,
     np.einsum: products.einsum,
+    **{func: _shows(func.__name__, "which values occur", "mpc.unique_counts(x, domain)")
+       for func in (np.unique, np.unique_values, np.unique_counts, np.unique_inverse, np.unique_all)},
+    **{func: _shows(func.__name__, "where a condition holds", "np.where(condition, a, b), or np.count_nonzero")
+       for func in (np.nonzero, np.flatnonzero, np.argwhere, np.extract, np.compress)},
     np.shape: lambda x: x.shape,
     np.ndim: lambda x: x.ndim,
     np.size: lambda x, axis=None: x.size if axis is None else x.shape[axis],

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +28,13 @@ def examine(name: str, func: Callable[..., Any], made: Any, args: Any, kwargs: A
     results = made if isinstance(made, list | tuple) else [made]
     if not all(isinstance(r, Secret) for r in results):
         return
-    with np.errstate(all="ignore"):
-        try:
-            plain = func(*_opened(args, float), **_opened(kwargs, float))
-        except TypeError:                            # an operation on integers alone
-            plain = func(*_opened(args, int), **_opened(kwargs, int))
+    plain: Any = None
+    for numbers in (float, int):                     # some operations are on integers alone
+        with np.errstate(all="ignore"), suppress(TypeError, IndexError):
+            plain = func(*_opened(args, numbers), **_opened(kwargs, numbers))
+            break
+    else:
+        return                                       # and a few are not NumPy's: it does not subtract truth values
     for result, expected in zip(results, plain if isinstance(plain, list | tuple) else [plain], strict=True):
         if result.kind != BOOL:
             _compare(name, result, np.asarray(expected, np.float64))
@@ -58,7 +61,7 @@ def _limit(kind: Kind, ring: Ring) -> int:
 def _opened(x: Any, as_type: type) -> Any:
     if isinstance(x, Secret):
         value = np.asarray(x.reveal())
-        return value if value.dtype == bool else value.astype(as_type)
+        return value if x.kind.fraction else value.astype(as_type)      # truth values count as 0 and 1
     if isinstance(x, dict):
         return {key: _opened(value, as_type) for key, value in x.items()}
     if isinstance(x, list | tuple):

@@ -87,6 +87,8 @@ def ended(process: subprocess.Popen[str], within: float = 20) -> tuple[int, str,
     ("millionaires.py", 3, "the richest is party 1"),
     ("millionaires.py", 2, "the richest is party 1"),
     ("sealed_bid_auction.py", 5, "bidder 1 wins and pays 402.25"),
+    ("kmeans.py", 3, "sum of squares within the clusters: 78.85"),       # of all clusterings in three, the least
+    ("survival_curve.py", 3, "chi-square 16.79 with 1 degree of freedom, p = 4.2e-05"),      # survdiff's, in R
     ("salary_percentiles.py", 3, "quartiles [40.55 47.1  57.1 ] thousand; group A earns 17.44 thousand more"),
 ])
 def test_examples_run_as_processes_over_tls(program, parties, expected):
@@ -128,6 +130,17 @@ def test_the_data_are_scikit_learns():
     table = load_breast_cancer()
     np.testing.assert_allclose(np.concatenate(parts), table.data, rtol=1e-9)
     np.testing.assert_allclose(np.hstack(labs), np.hstack([table.data, (table.target == 0)[:, None]]), rtol=1e-9)
+
+
+def test_the_irises_and_the_trial_are_the_published_ones():
+    import numpy as np
+    from sklearn.datasets import load_iris
+    parts = [np.loadtxt(ROOT / f"examples/data/herbarium_{i}.csv", delimiter=",", skiprows=1) for i in range(3)]
+    for i, part in enumerate(parts):
+        np.testing.assert_allclose(part, load_iris().data[i::3])
+    weeks, relapsed, drug = np.concatenate([np.loadtxt(ROOT / f"examples/data/ward_{i}.csv", delimiter=",", skiprows=1, dtype=int) for i in range(3)]).T
+    totals = [(len(weeks[drug == arm]), relapsed[drug == arm].sum(), weeks[drug == arm].sum()) for arm in (0, 1)]
+    assert totals == [(21, 21, 182), (21, 9, 359)]              # the sums of Freireich et al.'s table
 
 
 def test_a_deployment_with_config_files(tmp_path, processes):

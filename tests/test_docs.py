@@ -15,10 +15,21 @@ def blocks(page: Path) -> list[str]:
     return re.findall(r"```python\n(.*?)```", page.read_text(), re.S)
 
 
-def test_the_journey_runs():
+@pytest.mark.parametrize("page", ["journey", "aggregation"])
+def test_the_page_runs(page):
     scope: dict[str, object] = {}
-    for block in blocks(ROOT / "docs/journey.md"):
+    for block in blocks(ROOT / f"docs/{page}.md"):
         exec(block, scope)
+
+
+def test_the_table_of_neighbours_is_computed():
+    from protocols.aggregation import bounds
+    rows = re.findall(r"^\| ([\d,]+) \| (\d+ \(.*?)\|$", (ROOT / "docs/aggregation.md").read_text(), re.M)
+    assert len(rows) == 6
+    for clients, cells in rows:
+        for cell, (dropout, corrupt) in zip(cells.split("|"), ((0.05, 0.05), (0.1, 0.05), (0.1, 0.1), (0.2, 0.1)), strict=True):
+            degree, threshold = bounds.choose(int(clients.replace(",", "")), dropout, corrupt)
+            assert cell.strip() == f"{degree} ({threshold})"
 
 
 def test_the_readmes_first_program_runs(tmp_path, monkeypatch):

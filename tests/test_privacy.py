@@ -16,7 +16,12 @@ from mpc.ring import RINGS, Z64, RingArray, Spec
 from mpc.rounds import Message, Recorder, exchange, gather
 from protocols.additive import Additive
 from protocols.bilinear import MATMUL, MULTIPLY
+from protocols.ops.bitwise import conjunction, nearest, shifted
 from protocols.ops.comparison import is_zero, negative
+from protocols.ops.division import _divided
+from protocols.ops.exponential import two_to
+from protocols.ops.roots import _root
+from protocols.ops.selection import indicators
 from protocols.prep import Triple
 from protocols.replicated import Replicated
 from protocols.suite import CHUNK, Share, Suite
@@ -33,6 +38,7 @@ async def chain(suite: Suite, x: Share, y: Share) -> Share:
     return await suite.truncate(await suite.bilinear(MULTIPLY, z, w), 9)
 
 
+BITS_OF_THREE = np.array([0, 1, 2**62 + 5], np.uint64)[:, None] >> np.arange(64, dtype=np.uint64) & np.uint64(1) == 1
 OPERATIONS: dict[str, Operation] = {
     "multiply": lambda suite, x, y: suite.bilinear(MULTIPLY, x, y),
     "multiply single": lambda suite, x, y: suite.bilinear(MULTIPLY, x[0], y[0]),
@@ -42,6 +48,13 @@ OPERATIONS: dict[str, Operation] = {
     "less than zero": lambda suite, x, y: negative(suite, x),
     "equal to zero": lambda suite, x, y: is_zero(suite, y),
     "shuffle": lambda suite, x, y: suite.shuffle(x.reshape((2, SIZE // 4, 2))),
+    "and": conjunction,
+    "quotient": lambda suite, x, y: shifted(suite, 5, x),
+    "nearest": lambda suite, x, y: nearest(suite, 9, y),
+    "indicators": lambda suite, x, y: indicators(suite, BITS_OF_THREE, x[:1024]),
+    "divide": lambda suite, x, y: _divided(suite, x, y, 8),
+    "inverse square root": lambda suite, x, y: _root(suite, x, 8, inverse=True),
+    "power of two": lambda suite, x, y: two_to(suite, x, 16, 8, y),
     "chain": chain,
 }
 

@@ -35,9 +35,13 @@ from protocols.suite import Share, Suite, elementwise
 
 
 async def to_ring(suite: Suite, bits: Share, ring: Ring, shape: Shape) -> Share:
-    """One plane of bits as numbers 0 and 1: one product for every term but the first."""
-    n = int(np.prod(shape))
-    first, *rest = terms = await suite.summands(bits, lambda t: unpacked(t, ring, n), Spec(ring, (n,)))
+    """Planes of bits (one, or any number of them along leading axes of ``shape``) as numbers 0 and 1.
+
+    One product for every term but the first.
+    """
+    rows = bits.shape[:-1]
+    n = int(np.prod(shape[len(rows):]))
+    first, *rest = terms = await suite.summands(bits, lambda t: unpacked(t, ring, n), Spec(ring, (*rows, n)))
     for term in rest:
         common = await (suite.product_of_terms(first, term) if len(terms) == 2 else both(suite, first, term))
         first = first + term - common - common
@@ -118,15 +122,6 @@ def logical_or(x: Any, y: Any) -> Secret:
 def logical_xor(x: Any, y: Any) -> Secret:
     x, y = truth(x), truth(y)
     return retyped(linear.subtract(linear.add(x, y), products.multiply(2, products.multiply(x, y))), BOOL)
-
-
-def bitwise(name: str, f: Any) -> Any:
-    """& | ^ ~ on truth values."""
-    def make(*xs: Any) -> Secret:
-        if any(x.kind != BOOL if isinstance(x, Secret) else np.asarray(x).dtype.kind != "b" for x in xs):
-            raise NotImplementedError(f"np.{name} on secrets other than truth values is not available yet")
-        return cast(Secret, f(*xs))
-    return make
 
 
 def count_nonzero(x: Secret, axis: Any = None, keepdims: bool = False) -> Secret:

@@ -17,7 +17,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from mpc.encoding import INT, Fixed, Kind, numeric
+from mpc.encoding import BOOL, INT, Fixed, Kind, numeric
 from mpc.errors import EncodingError
 from mpc.ring import NDArray, RingArray
 from mpc.rounds import gather
@@ -67,7 +67,7 @@ def _with_public(f: Bilinear, x: Secret, public: Any, apply: Any) -> Secret:
 
         async def scaled(suite: Suite, x: Share) -> Share:
             return x.apply(lambda part: apply(part, m))
-        return x.session.spawn(f.name, scaled, (x,), shape, x.kind, m)
+        return x.session.spawn(f.name, scaled, (x,), shape, INT if x.kind == BOOL else x.kind, m)
     x = real(x)
     first, terms = _limbs(array.astype(np.float64), x.kind.fraction, x.session.ring.bits)
     limbs = [(x.session.public(m, INT), shift) for m, shift in terms]
@@ -126,22 +126,15 @@ def matmul(x: Any, y: Any) -> Secret:
 
 def divide(x: Any, y: Any) -> Secret:
     """x / y for a public y: x times 1/y.  The result is fixed point."""
-    if isinstance(y, Secret):
-        raise NotImplementedError("division by a secret is not available yet; reveal the divisor, or multiply by a public inverse")
     divisor = numeric(y, "a divisor").astype(np.float64)
     if not divisor.all():
         raise ZeroDivisionError("division of a secret by a public zero")
     return multiply(x, 1.0 / divisor)
 
 
-def power(x: Secret, exponent: Any) -> Secret:
+def power(x: Secret, n: int) -> Secret:
     """x ** n for one public integer n ≥ 0, by squaring: about log2(n) products in sequence."""
-    if isinstance(exponent, Secret) or not isinstance(x, Secret):
-        raise NotImplementedError("powers with a secret exponent")
-    n = numeric(exponent, "an exponent")
-    if n.ndim or not np.isfinite(n) or n != int(n) or n < 0:
-        raise NotImplementedError("powers of secrets with other than one public integer exponent ≥ 0")
-    left, base = int(n), x
+    left, base = n, x
     result: Secret | None = None
     if left == 0:
         return cast(Secret, x * 0 + 1)

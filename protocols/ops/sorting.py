@@ -35,7 +35,7 @@ from mpc.encoding import INT
 from mpc.ring import Z32, NDArray
 from mpc.rounds import gather, pipeline
 from protocols.array import Secret, call, retyped, unified
-from protocols.carries import carry, complement
+from protocols.carries import carry, complement, joined
 from protocols.ops import linear, products
 from protocols.suite import CHUNK, Share, Suite, chunks, lift
 
@@ -94,7 +94,7 @@ async def _before(suite: Suite, keys: Share, left: NDArray, right: NDArray) -> N
         one = keys.ring(1)
         (g, p), *more = await gather(suite.signs(last.apply(lambda part: Z32(part.data))), *(suite.signs(d - one) for d in reversed(higher)))
         for upper_g, upper_p in more:
-            g, p = (cast(Share, lift(lambda u, v: np.concatenate([u, v]), *both)) for both in ((negated(g), upper_g), (p, upper_p)))
+            g, p = joined(negated(g), upper_g), joined(p, upper_p)
         (opened,) = await suite.open(await carry(suite, g, p), tag="order")
         out[lo:hi] = unpacked(opened, keys.ring, hi - lo).data
 
@@ -107,7 +107,7 @@ async def _before(suite: Suite, keys: Share, left: NDArray, right: NDArray) -> N
 
 def negated(g: Share) -> Share:
     """Planes that carry what ``g`` does not: the last one is what is carried out of them."""
-    return cast(Share, lift(lambda u, v: np.concatenate([u[:-1], v]), g, complement(g[-1:])))
+    return joined(g[:-1], complement(g[-1:]))
 
 
 # -- NumPy's functions -------------------------------------------------------------------------------

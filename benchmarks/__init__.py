@@ -1,0 +1,1 @@
+"""The comparison with other systems: ``python -m benchmarks.compare`` (see ``docs/benchmarks.md``)."""

@@ -1,0 +1,200 @@
+"""Writes docs/accuracy.md: what operations on reals promise, and what they do, measured over their whole range.
+
+    python docs/accuracy.py           measure and write
+    python docs/accuracy.py --check   measure less, and fail where a promise or the page is wrong
+
+Errors are in units in the last place, 2^-f; where a result is so large that a relative error is promised, the
+largest one is given too.  Rounds and bytes are read off the meters of a session, headers aside.
+"""
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import mpc
+from mpc.frames import HEADER
+
+PAGE = Path(__file__).with_name("accuracy.md")
+RINGS = ((64, 16), (32, 8))
+SUITES = (("replicated", 3), ("additive", 2))
+Arrays = tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class Case:
+    """An operation, the same in plaintext, inputs in units of the last place, and what is promised for each ring."""
+
+    name: str
+    secret: Callable[..., Any]
+    plain: Callable[..., Any]
+    inputs: Callable[[int, int, int, Any], Arrays]      # size, bits of the ring, fraction, generator
+    range: str
+    ulps: tuple[float, float]
+    relative: tuple[int, int] | None = None             # results that are larger: a 2^-relative-th part
+
+    def allowed(self, ring: int, true: Any, ulp: float) -> Any:
+        tolerance = np.full(np.shape(true), self.ulps[ring] * ulp)
+        return tolerance if self.relative is None else np.maximum(tolerance, 2.0 ** -self.relative[ring] * np.abs(true))
+
+
+def spread(size: int, most: float, rng: Any, signs: bool = True, least: int = 1) -> Any:
+    """Integers of every magnitude from ``least`` up to 2^most, powers of two and their neighbours first."""
+    near = np.array(sorted({v for i in range(int(most)) for v in ((1 << i) - 1, 1 << i, (1 << i) + 1) if least <= v < 2**most}))
+    x = np.maximum(np.floor(2.0 ** rng.uniform(0, most, size)), least)
+    x[:min(size, len(near))] = near[:size]
+    return x * rng.choice([-1, 1], size) if signs else x
+
+
+def fraction_of(size: int, bits: int, f: int, rng: Any) -> Arrays:
+    """Divisors of every size, and quotients of every size that is in range."""
+    y = np.minimum(spread(size, bits - 5, rng), 2.0 ** (bits - 5) - 2.0 ** (bits - 5 - 50))
+    quotient = 2.0 ** rng.uniform(-f, min(bits // 2 - 3, bits - 3 - f), size) * rng.choice([-1, 1], size)
+    most = 2.0 ** (bits - 2) - 2.0 ** max(0, bits - 55)
+    return np.rint(np.clip(y * quotient, -most, most)), y
+
+
+def between(low: float, high: float) -> Callable[[int, int, int, Any], Arrays]:
+    def inputs(size: int, bits: int, f: int, rng: Any) -> Arrays:
+        x = np.rint(rng.uniform(low, high, size) * 2.0**f)
+        edges = np.array([0, 1, -1, 2.0**f, -(2.0**f), np.ceil(low * 2.0**f), np.floor(high * 2.0**f)])
+        x[:7] = np.where((edges < low * 2.0**f) | (edges > high * 2.0**f), 0, edges)[:size]
+        return (x,)
+    return inputs
+
+
+def exponents(unit: float) -> Callable[[int, int, int, Any], Arrays]:
+    """From far below the smallest result to the largest one."""
+    def inputs(size: int, bits: int, f: int, rng: Any) -> Arrays:
+        x = np.concatenate([rng.uniform(-(f + 4), bits - 5 - f, size - size // 8), -2.0 ** rng.uniform(0, bits - 4 - f, size // 8)])
+        return (np.trunc(x * unit * 2.0**f),)
+    return inputs
+
+
+def magnitudes(most: Callable[[int, int], float], signs: bool = True, least: int = 1) -> Callable[[int, int, int, Any], Arrays]:
+    return lambda size, bits, f, rng: (np.minimum(spread(size, most(bits, f), rng, signs, least), 2.0 ** most(bits, f) - 2.0 ** (most(bits, f) - 50)),)
+
+
+def rows(size: int, bits: int, f: int, rng: Any) -> Arrays:
+    return (np.rint(rng.uniform(-20, 20, (max(1, size // 10), 10)) * 2.0**f),)
+
+
+def plain_softmax(x: Any) -> Any:
+    e = np.exp(x - x.max(axis=-1, keepdims=True))
+    return e / e.sum(axis=-1, keepdims=True)
+
+
+CASES = [
+    Case("x / y", lambda x, y: x / y, lambda x, y: x / y, fraction_of, "x < 2^(k-2-f), y < 2^(k-5-f), x/y < 2^min(k/2-3, k-3-f)", (1.2, 1.3)),
+    Case("reciprocal", np.reciprocal, lambda x: 1 / x, magnitudes(lambda k, f: k - 5), "x < 2^(k-5-f)", (1.3, 1.4), (26, 10)),
+    Case("sqrt", np.sqrt, np.sqrt, magnitudes(lambda k, f: k - 2 - f % 2, False), "0 to 2^(k-2-f)", (1.2, 1.3), (26, 9)),
+    Case("mpc.rsqrt", mpc.rsqrt, lambda x: 1 / np.sqrt(x), magnitudes(lambda k, f: k - 2 - f % 2, False), "0 to 2^(k-2-f)", (1.2, 1.3), (26, 9)),
+    Case("exp", np.exp, np.exp, exponents(np.log(2)), "below (k-5-f) ln 2", (1.2, 1.3), (25, 10)),
+    Case("exp2", np.exp2, np.exp2, exponents(1.0), "below k-5-f", (1.2, 1.3), (25, 10)),
+    Case("log", np.log, np.log, magnitudes(lambda k, f: k - 5, False), "0 to 2^(k-5-f)", (1.2, 1.3)),
+    Case("log2", np.log2, np.log2, magnitudes(lambda k, f: k - 5, False), "0 to 2^(k-5-f)", (1.2, 1.3)),
+    Case("mpc.sigmoid", mpc.sigmoid, lambda x: 1 / (1 + np.exp(-x)), magnitudes(lambda k, f: k - 4), "all", (1.5, 1.5)),
+    Case("tanh", np.tanh, np.tanh, magnitudes(lambda k, f: k - 4), "all", (3, 3)),
+    Case("mpc.softmax", mpc.softmax, plain_softmax, rows, "all; rows of 10", (4, 4)),
+    Case("x ** 0.3", lambda x: x ** 0.3, lambda x: x ** 0.3, magnitudes(lambda k, f: k - 5, False), "0 to 2^(k-5-f)", (1.3, 1.4), (22, 8)),
+    Case("x ** -1.7", lambda x: x ** -1.7, lambda x: x ** -1.7, magnitudes(lambda k, f: k - 5, False, least=64), "2^(6-f) to 2^(k-5-f)", (1.3, 1.4), (21, 7)),
+]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Units in the last place where they are promised; 2^relative is the largest relative error elsewhere."""
+
+    most: float
+    mean: float
+    relative: float
+    kept: bool
+
+
+def measure(case: Case, ring: int, suite: str, parties: int, size: int, seed: int) -> Measured:
+    bits, f = RINGS[ring]
+    ulp = 2.0**-f
+    arrays = [a * ulp for a in case.inputs(size, bits, f, np.random.default_rng(seed))]
+    session = mpc.local(parties, suite, ring=bits, fraction_bits=f)
+    secrets = [session.secret(a, owner=i % parties, shape=a.shape, kind=session.fixed) for i, a in enumerate(arrays)]
+    with np.errstate(over="ignore"):
+        true = case.plain(*(a.astype(np.longdouble) for a in arrays))
+    error = np.abs(case.secret(*secrets).reveal() - true)
+    large = np.zeros(true.shape, bool) if case.relative is None else 2.0 ** -case.relative[ring] * np.abs(true) > case.ulps[ring] * ulp
+    relative = float(np.log2(np.max(error[large] / np.abs(true[large]), initial=1e-30))) if large.any() else -np.inf
+    return Measured(float((error[~large] / ulp).max()), float((error[~large] / ulp).mean()), relative, bool((error <= case.allowed(ring, true, ulp)).all()))
+
+
+def cost(case: Case, suite: str, parties: int) -> str:
+    """Rounds, and bytes that a party sends per element, on average over the parties."""
+    size = 6400
+    bits, f = RINGS[0]
+    session = mpc.local(parties, suite)
+    secrets = [session.secret(a * 2.0**-f, owner=0, shape=a.shape, kind=session.fixed) for a in case.inputs(size, bits, f, np.random.default_rng(0))]
+    session.sync(*secrets)
+
+    def sent() -> int:
+        return sum(p.meter.sent - HEADER.size * p.meter.frames for p in session.parties)
+
+    rounds, before = session.parties[0].meter.rounds, sent()
+    session.sync(case.secret(*secrets))
+    return f"{session.parties[0].meter.rounds - rounds}, {(sent() - before) / size / parties:.0f}"
+
+
+def promise(case: Case, ring: int) -> str:
+    return f"{case.ulps[ring]:g}" + ("" if case.relative is None else f" or 2^-{case.relative[ring]}")
+
+
+def row(case: Case, size: int) -> str:
+    cells = [f"`{case.name}`", case.range]
+    for ring in range(len(RINGS)):
+        runs = [measure(case, ring, *suite, size, seed) for seed, suite in enumerate(SUITES)]
+        most, mean, relative = max(r.most for r in runs), max(r.mean for r in runs), max(r.relative for r in runs)
+        cells += [promise(case, ring), f"{most:.2f}, {mean:.2f}" + ("" if relative == -np.inf else f"; 2^{relative:.1f}")]
+    return "| " + " | ".join([*cells, *(cost(case, *suite) for suite in SUITES)]) + " |"
+
+
+HEAD = """# Accuracy of real operations
+
+Written by [`docs/accuracy.py`](accuracy.py), which measures all of this; a test checks that it holds.
+
+Units are of the last place, 2^-f. A promise such as *1.2 or 2^-26* is the larger of the two: 1.2 units, or that part of
+the result. *Measured* are the largest and the mean error in units, over the whole range, with its ends, powers of two and
+their neighbours, on both suites; and, where a part of the result is promised, the largest such part. Results are rounded at
+random to one of the two neighbours, so that the error of most is below one unit and a third of one on average. Ranges
+are of magnitudes. Costs are rounds, and bytes that a party sends for an element, over Z_2^64.
+
+| | range | promised, 64 bits, f = 16 | measured | promised, 32 bits, f = 8 | measured | cost, replicated | cost, additive, 2 parties |
+|---|---|---|---|---|---|---|---|
+"""
+
+TAIL = """
+`log10`, `log1p`, `expm1`, `std`, `x ** n` follow from these. What is not in range: `x / 0` is 0, `sqrt` and `rsqrt` of what is
+not above 0 are 0, `log 0` is `log 2^-f` and the logarithm of x < 0 is that of its magnitude; all else wraps, as a product does.
+More fractional bits than a quarter of the ring's: up to 4 units, a division 12, as 2^-f comes near to the precision inside.
+With more than two parties, `additive`'s powers lose a bit of the relative precision of large results for each.
+"""
+
+
+def check(size: int = 3000) -> list[str]:
+    """What is wrong with the promises or with the page."""
+    wrong = [f"{case.name}, {RINGS[ring]}, {suite[0]}: {m}" for case in CASES for ring in range(len(RINGS)) for seed, suite in enumerate(SUITES)
+             if not (m := measure(case, ring, *suite, size, 100 + seed)).kept]
+    page = PAGE.read_text()
+    for case in CASES:
+        line = next((line for line in page.splitlines() if line.startswith(f"| `{case.name}` |")), "")
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        expected = [f"`{case.name}`", case.range, promise(case, 0), promise(case, 1), *(cost(case, *suite) for suite in SUITES)]
+        if [cells[i] for i in (0, 1, 2, 4, 6, 7) if i < len(cells)] != expected:
+            wrong.append(f"{PAGE.name}: {case.name} is now {expected}")
+    return wrong
+
+
+if __name__ == "__main__":
+    if "--check" in sys.argv:
+        sys.exit("\n".join(check()) or 0)
+    PAGE.write_text(HEAD + "\n".join(row(case, 100_000) for case in CASES) + "\n" + TAIL)

@@ -1,0 +1,177 @@
+"""How many neighbours, and how many of them to take: security and lost rounds, computed exactly.
+
+Of n clients, C collude with the server and D drop out, in random places of the ring (``graph.py``); each
+client has k neighbours, t of which can open its masks.
+
+*Lost rounds*   A round is lost if more than k − t neighbours of some client drop out:
+                n · P[Hyp(n − 1, D, k) > k − t].
+
+*Security*      The server may lie about who dropped out and send different clients different messages.  For
+                an honest client, let l and r be the numbers of colluding neighbours on its two sides.  If
+                l + 2r < 2t − k and 2l + r < 2t − k for every honest client, then the server learns one sum of
+                honest inputs and nothing else, and that sum holds at least ``fewest`` of them:
+
+  1. both kinds    t holders open a client's self mask b and t its mask key s only if 2t ≤ k + l + r, since an
+                   honest holder opens one of them.
+  2. the dropped   A client v whose s is opened does not open anything: v goes on only if t of its neighbours vouch
+                   that v is alive, and t others have it dropped; again 2t ≤ k + l + r.
+  3. no cut        Let X be honest clients whose sum is opened.  Who has opened b of v ∈ X, honest, is by 2 not dropped,
+                   has a common mask with v (v vouches for that), and so is in X: a mask that is neither cancelled
+                   nor opened hides the sum.  So v has t − l − r neighbours in X, and one on each side unless
+                   t ≤ k/2 + max(l, r): X goes all round the ring.
+  4. no weaving    Let X and X' be two such sets, v ∈ X and w ∈ X' next to each other but for a gap that has c_g
+                   colluding clients.  The t − c(v) and t − c(w) honest openers are different clients among the k places
+                   around v and w outside the gap, so 2t ≤ k + c(N(v) ∩ N(w)) + c_g ≤ k + l + 2r (or 2l + r).
+
+                The probability is a sum over the joint law of l and r, times 2n for all clients and sides.  Where all
+                are neighbours of all, l + r = C always and 2t > k + C does: two sets would need 2(t − C + 1) ≤ n − C.
+
+*Against a server that follows the protocol* (Bell et al.), c(v) < t for all honest v and no two
+                runs of k/2 places of the ring without an honest client that stays:
+                n · P[Hyp(n − 1, C, k) ≥ t]  +  n(n−1)/2 · P[k given places are all among C + D].
+
+Source   Bell et al., ePrint 2020/704, section 3 (the events, the graph, lost rounds) and Algorithm 3 (what clients
+         vouch for).  The argument for the ring against a lying server is ours, after theirs for graphs in which
+         clients draw their neighbours: it asks for about a third of the neighbours.  ``tests/test_aggregation_bounds.py``
+         tries all lies of one kind on small rings.
+"""
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from mpc.errors import ConfigError
+from mpc.ring import NDArray
+
+SECURITY, LOST = 40, 2.0**-20
+
+#: No client is given more neighbours than this: if it took more, too many drop out or collude.
+_MOST_DEGREE = 1 << 12
+
+
+def tail(marked: int, of: int, drawn: int, least: int) -> float:
+    """P[at least ``least`` marked among ``drawn`` of ``of``, of which ``marked`` are]: hypergeometric."""
+    return float(_pmf(marked, of, drawn)[max(0, least):].sum())
+
+
+def count(fraction: float, clients: int) -> int:
+    """A fraction of the clients as a number of them, rounded up: of five, a tenth is one."""
+    return math.ceil(fraction * clients - 1e-9)
+
+
+def lost(clients: int, degree: int, threshold: int, dropout: float) -> float:
+    """The most that the probability of a lost round can be when a fraction ``dropout`` of the clients drops out."""
+    return min(1.0, clients * tail(count(dropout, clients), clients - 1, degree, degree - threshold + 1))
+
+
+def security(clients: int, degree: int, threshold: int, corrupt: float, honest_dropout: float | None = None) -> float:
+    """Bits of statistical security when a fraction ``corrupt`` of the clients colludes with the server.
+
+    Against a server that does anything; with ``honest_dropout``, against one that follows the protocol while
+    that fraction of the clients drops out.  ``inf`` where no set of that many clients can break it.
+    """
+    bad = count(corrupt, clients)
+    if honest_dropout is not None:
+        return _bits(_curious(clients, degree, threshold, bad, count(honest_dropout, clients)))
+    if degree == clients - 1:
+        return math.inf if 2 * threshold > degree + bad else 0.0
+    return _bits(2 * clients * float(_weighted(clients, degree, bad)[max(0, 2 * threshold - degree):].sum()))
+
+
+def fewest(clients: int, degree: int, threshold: int, corrupt: float, bits: float = SECURITY) -> int:
+    """How many honest inputs there are at least in what is opened, but for 2^-bits.
+
+    By step 3 a client in it has t − l − r neighbours in it; and a next one that lies beyond its neighbours can
+    be found within three halves of k places, all round the ring.
+    """
+    bad = count(corrupt, clients)
+    if degree == clients - 1:
+        return max(0, threshold - bad + 1)
+    around = next(c for c in range(degree + 1) if clients * tail(bad, clients - 1, degree, c + 1) <= 2.0**-bits)
+    return max(1, clients // (degree + degree // 2 + 1)) * max(0, threshold - around + 1)
+
+
+def choose(clients: int, dropout: float, corrupt: float, *, bits: float = SECURITY, most_lost: float = LOST) -> tuple[int, int]:
+    """The smallest degree, and a threshold, with this security against any server and this rate of lost rounds.
+
+    Raises ``ConfigError`` where no threshold does: too many clients collude or drop out.
+    """
+    for fraction, what in ((dropout, "drop out"), (corrupt, "collude")):
+        if not 0 <= fraction < 1:
+            raise ConfigError(f"a fraction of {fraction} clients cannot {what}; give a number from 0 to below 1")
+    if clients < 3:
+        raise ConfigError("secure aggregation takes three clients at least: of two, each knows the other's input from the sum")
+
+    def threshold(degree: int) -> int | None:
+        t = _threshold(clients, degree, corrupt, bits)
+        return t if t is not None and lost(clients, degree, t, dropout) <= most_lost else None
+
+    most = min(_MOST_DEGREE, clients - 2) // 2
+    high = next((2**i for i in range(most.bit_length()) if threshold(2 * 2**i)), most)
+    low = high // 2
+    while high - low > 1:                           # half the degree, by bisection: security grows with it
+        middle = (low + high) // 2
+        low, high = (low, middle) if threshold(2 * middle) else (middle, high)
+    for degree in (2 * high, clients - 1):
+        t = threshold(degree) if 0 < degree <= _MOST_DEGREE else None
+        if t is not None:
+            return degree, t
+    raise ConfigError(f"with {clients} clients of which {dropout:.0%} drop out and {corrupt:.0%} collude with the server no threshold is safe "
+                      f"to {bits:g} bits and loses fewer than one round in {1 / most_lost:.0f}: assume less, or ask for less by name")
+
+
+def _threshold(clients: int, degree: int, corrupt: float, bits: float) -> int | None:
+    """The smallest threshold with this security, by the distribution of l + 2r."""
+    if degree == clients - 1:
+        t = (degree + count(corrupt, clients)) // 2 + 1
+        return t if t <= degree else None
+    law = _weighted(clients, degree, count(corrupt, clients))
+    above = 2 * clients * np.cumsum(law[::-1])[::-1]                    # above[s] bounds P[some l + 2r ≥ s]
+    margin = max(1, int(np.argmax(np.append(above, 0.0) <= 2.0**-bits)))   # 2t − degree
+    t = (degree + margin + 1) // 2
+    return t if t <= degree else None
+
+
+def _curious(clients: int, degree: int, threshold: int, bad: int, dropped: int) -> float:
+    shares = clients * tail(bad, clients - 1, degree, threshold)
+    if degree == clients - 1:
+        return shares
+    cut = clients * (clients - 1) / 2 * float(_pmf(min(clients, bad + dropped), clients, degree)[degree])
+    return shares + cut
+
+
+@lru_cache(maxsize=256)
+def _pmf(marked: int, of: int, drawn: int) -> NDArray:
+    """The hypergeometric law: index j is P[j marked among those drawn]."""
+    j = np.arange(drawn + 1)
+    return np.asarray(np.exp(_choose(marked, j) + _choose(of - marked, drawn - j) - _choose(of, np.array([drawn]))))
+
+
+@lru_cache(maxsize=256)
+def _weighted(clients: int, degree: int, bad: int) -> NDArray:
+    """The law of l + 2r for k/2 places on either side of an honest client."""
+    half = degree // 2
+    out = np.zeros(3 * half + 1)
+    few = min(half, bad) + 1
+    left, right = np.arange(few)[:, None], np.arange(few)[None, :]
+    elsewhere = _choose(clients - 1 - degree, bad - np.arange(2 * few - 1))[left + right]
+    joint = np.exp(_choose(half, left) + _choose(half, right) + elsewhere - _choose(clients - 1, np.array([bad])))
+    np.add.at(out, left + 2 * right, joint)
+    return out
+
+
+def _choose(n: int, k: NDArray) -> NDArray:
+    """log of n choose k; −∞ where there is no way."""
+    inside = np.clip(k, 0, max(n, 0))
+    return np.where(inside == k, _log_factorial(max(n, 0)) - _log_factorial(inside) - _log_factorial(max(n, 0) - inside), -np.inf)
+
+
+def _log_factorial(k: Any) -> NDArray:
+    return np.array([math.lgamma(x + 1) for x in np.ravel(k).tolist()]).reshape(np.shape(k))
+
+
+def _bits(probability: float) -> float:
+    return math.inf if probability <= 0 else max(0.0, -math.log2(probability))

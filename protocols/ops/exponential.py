@@ -1,0 +1,293 @@
+"""Powers of e and 2 of secrets, logarithms, and what is made of them: powers with real exponents, sigmoid, tanh, softmax.
+
+The terms that add up to z, each known to somebody (``summands``), turn 2^z into a product.  With the integer and fractional part
+of each term in units of 2^−g, taken locally and in the clear,
+
+    2^z = Π 2^(fraction of term i) · 2^J · 2^−o,      J = Σ ⌊term i⌋ mod k,
+
+where o is an offset added to z that makes J ≥ 0.  The fractions' powers are mantissas in [1, 2), computed by whoever
+knows the term; the product of n of them is below 2^n.  Only the 6 bits of J are added up bit by bit.  Nothing is
+approximated by the parties together, there is no polynomial and no carry through the fraction's planes.
+
+J = k/2·h + j:  with the mantissa m, m·2^j is the result for h = 1 and is truncated by k/2 for h = 0, so that results have
+the whole range of fixed point.
+
+log₂ x = c + log₂ v for x = v·2^c (``normalisation``), and log₂ v on [1/2, 1] is a polynomial of degree 11, right to 2^−32.
+
+Candidates for exp at 64 bits, in products and truncations (1.5 to 2.5 products each) a number, the clamp's comparison aside:
+
+    (1 + x/256)^256 (CrypTen; SPU's default: wrong by 9 % at −8)          8 products     8 truncations
+    bits of z, polynomial of the fraction (Catrina 2018; MP-SPDZ)        25             8             ~350 ANDs
+    powers of known terms (this)                                         18             2              ~30 ANDs
+
+A bit that goes to the ring counts as 1.5 products here.
+
+Range    exp: x < (k − 3 − f − n)·ln 2 for n = 2 terms, or as many as there are parties, if more; beyond, the result is
+         meaningless.  However small x is, the result is 0 below −(f + 2)·ln 2.  log: x > 0.  sigmoid, tanh, softmax: all x.
+Result   log 0 is log 2^−f; log x is log |x| for x < 0.  x^a is that of |x|^a, and 0^a is (2^−f)^a.
+Accuracy exp: 1 unit in the last place, or a 2^−25-th part of larger results (over Z_2^32 a 2^−10-th; one bit less for each
+         party from the third on, with ``additive``).  log: 1 unit.  sigmoid: 1.5, tanh: 3, softmax: 4 for rows of 10.  x^a: 1 unit, or
+         a 2^−22-th part, less for |a| > 1.  Measured over the whole range, with rounds and bytes, in ``docs/accuracy.md``.
+Cost     20 rounds and 219 bytes a party for an exp of two parties, 24 and 153 with ``replicated``: 7 bits that go to the ring,
+         8 products, 2 truncations, a comparison.
+Source   the terms' powers as factors: the idea of Kelkar, Le, Raykova, Seth, Secure Poisson regression, USENIX Security 2022,
+         for two parties, here for the terms of any suite; 2^j from bits: Aly, Smart, ePrint 2019/354.
+"""
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import partial
+from typing import Any, cast
+
+import numpy as np
+
+from mpc.encoding import Kind, numeric
+from mpc.ring import RingArray
+from mpc.rounds import gather
+from protocols.array import Secret, call
+from protocols.carries import bits_of, joined, sum_bits, two_terms
+from protocols.ops import comparison, linear, products
+from protocols.ops.comparison import negative
+from protocols.ops.division import SPARE, inverse, normalised, precision, reciprocal
+from protocols.ops.normalisation import any_bit, numbers, polynomial, power_of_two, product, scaled
+from protocols.ops.roots import rsqrt, sqrt
+from protocols.suite import Share, Suite, elementwise
+
+# Literals, for every party must have the same ones to the last bit, whatever its mathematical library.
+LN2, LOG2E = 0.6931471805599453, 1.4426950408889634
+#: log₂((m + 3)/4) for |m| ≤ 1: interpolation at Chebyshev's points.
+_LOG2 = np.array([-0.4150374991301, 0.4808983469171, -0.08014973519056, 0.01781105318958, -0.004452638535432, 0.001187365069401,
+                  -0.0003303555515431, 9.439924763477e-05, -2.650786588987e-05, 7.8421991437e-06, -3.263561931514e-06, 9.933263148317e-07])
+
+# -- powers of two -------------------------------------------------------------------------------------
+
+
+def mantissa(term: RingArray, g: int) -> RingArray:
+    """2^(t mod 1) in [1, 2) with p bits, for a term t with g fractional bits.  Local.
+
+    Additions and multiplications of doubles only, which are the same on every machine: two parties that know a
+    term must get the same.
+    """
+    ring, word = term.ring, term.ring.dtype.type
+    fraction = term.data & word((1 << g) - 1)
+    shift = max(0, g - 52)
+    t = (fraction >> word(shift)).astype(np.float64) * 2.0 ** (shift - g) - 0.5
+    t *= LN2
+    power = np.full(t.shape, 1.0 / math.factorial(12))
+    for i in range(11, -1, -1):                     # e^t, |t| < 0.35, by Taylor's series
+        power *= t
+        power += 1.0 / math.factorial(i)
+    power *= 1.4142135623730951 * 2.0 ** precision(ring.bits)
+    return ring(power.astype(np.int64))
+
+
+async def two_to(suite: Suite, z: Share, g: int, f: int, below: Share, least: int | None = None, most: int | None = None) -> Share:
+    """2^z with f fractional bits, for z with g, of which only those below 2^(g + log2 k) are looked at.
+
+    0 where ``below`` is 1, which it must be for z < −least; that is f + 2, or more.  z ≤ ``most``, if said, which saves some work.
+    """
+    ring = z.ring
+    k, half = ring.bits, ring.bits // 2
+    least = least or f + 2
+    terms = list(await suite.summands(z, partial(mantissa, g=g), z.spec))
+    n = len(terms)
+    places = (k - 1).bit_length()
+    offset = least + n - 1
+    narrow = most is not None and offset + most < half
+
+    async def mantissas() -> Share:
+        m = await (suite.product_of_terms(*terms) if n == 2 else product(suite, terms[0], terms[1]))
+        m = await suite.truncate(m, half - 1)       # below 2^(k/2−1) again: k/2 − 1 − i bits for a product of i
+        for term in terms[2:]:
+            m = await scaled(suite, m, term, half - 1)
+        return m
+
+    async def exponent() -> tuple[Share, Share | None]:
+        moved = z + ring((offset << g) % (1 << k))
+        j = await sum_bits(suite, *await two_terms(suite, moved, g, g + places))
+        digits = await numbers(suite, j[:places - 1] if narrow else j, ring, z.size)
+        return await power_of_two(suite, digits[:places - 1]), None if narrow else digits[-1]
+
+    m, (power, high) = await gather(mantissas(), exponent())
+    large = await product(suite, m, power)
+    drop = least - f - 2
+    result = await suite.truncate(large, half + drop if high is None else half)
+    if high is not None:
+        result = result + await product(suite, high, large - result)
+        result = await suite.truncate(result, drop) if drop else result
+    return result - await product(suite, result, below)
+
+
+def fraction_of_exponent(k: int, f: int) -> tuple[int, int]:
+    """Bits s of a public factor, and g = f + s of the exponent: as many as leave room for log2(k) integer bits."""
+    s = min(34, k - (k - 1).bit_length() - f)
+    return s, f + s
+
+
+def _exponential(x: Secret, factor: float, most: int | None = None) -> Secret:
+    """2^(factor·x); ``most`` bounds factor·x, if that is known."""
+    x = products.real(x)
+    f, k = x.kind.fraction, x.session.ring.bits
+    s, g = (0, f) if factor == 1 else fraction_of_exponent(k, f)
+    lowest = max(math.ceil(-(f + 1.5) / factor * 2**f), -1 << k - 2)   # below it, results round to 0; half a bit early, for factor is rounded
+
+    async def protocol(suite: Suite, x: Share) -> Share:
+        ring = x.ring
+        below = await negative(suite, x - ring(lowest))
+        return await two_to(suite, x * ring(round(factor * 2**s)), g, f, below, most)
+    return _elementwise("exp", protocol, x)
+
+
+def _elementwise(label: str, protocol: Callable[[Suite, Share], Any], x: Secret, kind: Kind | None = None, public: object = None) -> Secret:
+    """``protocol`` of vectors, on pieces of an array of any shape."""
+    def streamed(suite: Suite, x: Share) -> Any:
+        async def piece(x: Share) -> Share:
+            return cast(Share, await protocol(suite, x.reshape((x.size,)))).reshape(x.shape)
+        return elementwise(piece, x)
+    return x.session.spawn(label, streamed, (x,), x.shape, kind or x.kind, public)
+
+
+def exp(x: Secret) -> Secret:
+    return _exponential(x, LOG2E)
+
+
+def exp2(x: Secret) -> Secret:
+    return _exponential(x, 1)
+
+
+def expm1(x: Secret) -> Secret:
+    """exp(x) − 1: no more digits than that, since fixed point has none to lose."""
+    return linear.subtract(exp(x), 1)
+
+
+# -- logarithms ----------------------------------------------------------------------------------------
+
+
+async def _log(suite: Suite, x: Share, f: int, base: float) -> Share:
+    """log |x| / log 2 · base with p fractional bits; log of 2^−f for 0."""
+    ring = x.ring
+    k, p, half = ring.bits, precision(ring.bits), ring.bits // 2
+    _, positive, low, high, (*digits, _, nonzero) = await normalised(suite, x)
+    v = await product(suite, positive, low * ring(1 << half) + high)
+    v = await suite.truncate(v, k - 1 - SPARE - p)
+    zero = -nonzero + ring(1)
+    series = await polynomial(suite, v * ring(4) + zero * ring(4 << p) - ring(3 << p), _LOG2 * base, p)
+    c = zero * ring(SPARE) - ring(SPARE + f)
+    for i, digit in enumerate(digits):
+        c = c + digit * ring(1 << i)
+    return series + c * ring(round(base * 2**p))
+
+
+def _logarithm(x: Secret, base: float) -> Secret:
+    x = products.real(x)
+    f = x.kind.fraction
+    extra = precision(x.session.ring.bits) - f
+
+    async def protocol(suite: Suite, x: Share) -> Share:
+        result = await _log(suite, x, f, base)
+        return await suite.truncate(result, extra) if extra else result
+    return _elementwise("log", protocol, x)
+
+
+def log(x: Secret) -> Secret:
+    return _logarithm(x, LN2)
+
+
+def log2(x: Secret) -> Secret:
+    return _logarithm(x, 1)
+
+
+def log10(x: Secret) -> Secret:
+    return _logarithm(x, 0.30102999566398120)
+
+
+def log1p(x: Secret) -> Secret:
+    """log(1 + x): no more digits than that, since fixed point has none to lose."""
+    return log(linear.add(products.real(x), 1))
+
+
+# -- powers --------------------------------------------------------------------------------------------
+
+
+def power(x: Any, exponent: Any) -> Secret:
+    """x ** a: by squaring for one integer a, through 1/x for a < 0, as roots for a = ±1/2, and 2^(a·log2 x) for real a and x > 0.
+
+    A public base is 2^(x·log2 base).
+    """
+    if isinstance(exponent, Secret):
+        if isinstance(x, Secret):
+            raise NotImplementedError("powers with a secret base and a secret exponent; write np.exp2(y * np.log2(x)) for x > 0")
+        base = numeric(x, "a base").astype(np.float64)
+        if base.ndim or not np.isfinite(base) or base <= 0:
+            raise NotImplementedError("powers of a public base with a secret exponent for other than one number above 0")
+        if base == 1:
+            return cast(Secret, exponent * 0 + 1)
+        return _exponential(exponent, math.log2(base)) if base > 1 else _exponential(linear.negative(exponent), -math.log2(base))
+    a = numeric(exponent, "an exponent")
+    if not np.isfinite(a).all():
+        raise NotImplementedError("powers with an exponent that is NaN or infinite")
+    if a.ndim == 0 and a == np.rint(a):
+        n = int(a)
+        return products.power(x, n) if n >= 0 else reciprocal(products.power(x, -n))
+    if a.ndim == 0 and abs(a) == 0.5:
+        return sqrt(x) if a > 0 else rsqrt(x)
+    return _real_power(x, a.astype(np.float64))
+
+
+def _real_power(x: Secret, a: Any) -> Secret:
+    if np.abs(a).max(initial=0) > 64:
+        raise NotImplementedError("powers with real exponents outside ±64")
+    x = products.real(x)
+    shape = np.broadcast_shapes(x.shape, a.shape)
+    x = call(np.broadcast_to, x, shape) if x.shape != shape else x
+    f, k = x.kind.fraction, x.session.ring.bits
+    p = precision(k)
+    s, g = fraction_of_exponent(k, p)
+    fine, coarse = (np.rint(np.broadcast_to(a, shape).reshape(-1) * 2.0**bits).astype(np.int64) for bits in (s, k // 8))
+
+    async def protocol(suite: Suite, x: Share) -> Share:
+        ring = x.ring
+        flat = x.reshape((x.size,))
+        z = await _log(suite, flat, f, 1)
+        below = await negative(suite, z * ring(coarse) + ring((f + 1) << (p + k // 8)))   # one early: coarse is off by less
+        return (await two_to(suite, z * ring(fine), g, f, below)).reshape(x.shape)
+    return x.session.spawn("power", protocol, (x,), shape, x.kind, a)
+
+
+# -- what learning is made of --------------------------------------------------------------------------
+
+
+def sigmoid(x: Secret) -> Secret:
+    """1 / (1 + exp(−x)): for t = exp(−|x|), 1/(1 + t) or 1 less that, whichever side x is on; the divisor is in [1, 2]."""
+    x = products.real(x)
+    f, k = x.kind.fraction, x.session.ring.bits
+    p = precision(k)
+    more = min(p - 1, f + 2)                        # fractional bits of t
+    reach = math.ceil(math.log2((more + 2) * LN2))  # t is 0 from |x| = 2^reach on
+    s, g = fraction_of_exponent(k, f)
+
+    async def protocol(suite: Suite, x: Share) -> Share:
+        ring = x.ring
+        bits = await bits_of(suite, x)
+        sign = bits[k - 1:]
+        far = await any_bit(suite, bits[f + reach:k - 1] + joined(*[sign] * (k - 1 - f - reach)))
+        left, below = await numbers(suite, joined(sign, far), ring, x.size)
+        down = await product(suite, x, left + left - ring(1))      # −|x|
+        t = await two_to(suite, down * ring(round(LOG2E * 2**s)), g, more, below, math.ceil(2**reach * LOG2E), 0)
+        v = (t + ring(1 << more)) * ring(1 << p - 1 - more)
+        r = await inverse(suite, v, await suite.truncate(v, p - (p // 2 - 1)), quick=f <= k // 4)
+        centred = await suite.truncate(r - ring(1 << p), p + 1 - f)           # 1/(1 + t) − 1/2
+        return await product(suite, centred, -(left + left) + ring(1)) + ring(1 << f - 1)
+    return _elementwise("sigmoid", protocol, x)
+
+
+def tanh(x: Secret) -> Secret:
+    """2·sigmoid(2x) − 1."""
+    return linear.subtract(products.multiply(2, sigmoid(products.multiply(2, x))), 1)
+
+
+def softmax(x: Secret, axis: int = -1) -> Secret:
+    """exp(x) / Σ exp(x) along an axis, from which the maximum is subtracted first: for every x."""
+    raised = _exponential(linear.subtract(x, comparison.max_(x, axis, keepdims=True)), LOG2E, most=0)
+    return products.multiply(raised, reciprocal(linear.sum_(raised, axis, keepdims=True)))
