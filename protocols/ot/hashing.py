@@ -23,8 +23,8 @@ class Hash:
     """H for one session: its key is public, and another one in each session."""
 
     def __init__(self, context: bytes) -> None:
-        key = blake2b(context, digest_size=16, person=b"mpc/1 OT hash").digest()
-        self._cipher = Cipher(algorithms.AES(key), modes.ECB()).encryptor()
+        self.key = blake2b(context, digest_size=16, person=b"mpc/1 OT hash").digest()
+        self._cipher = Cipher(algorithms.AES(self.key), modes.ECB()).encryptor()
 
     def pads(self, rows: NDArray, first: int, blocks: int = 1, plus: NDArray | None = None) -> NDArray:
         """Rows (n, 2), each plus ``plus``, with numbers from ``first`` on, as pads (n, 2·blocks)."""

@@ -70,5 +70,5 @@ def switches(orders: NDArray) -> NDArray:
     bits = np.zeros((max(0, 2 * depth - 1), n // 2, m), np.uint8)
     for column in range(m):
         if depth:
-            kernels.set_switches(np.ascontiguousarray(orders[:, column]), bits[:, :, column])
+            kernels.set_switches(orders[:, column].astype(np.int64), bits[:, :, column])
     return bits

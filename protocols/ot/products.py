@@ -24,7 +24,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mpc.ring import BITS, NDArray, Ring, RingArray, Shape, Spec
+from mpc.ring import BITS, NDArray, Ring, RingArray, Spec
 from mpc.rounds import exchange, pipeline
 from protocols.bilinear import MULTIPLY, Bilinear
 from protocols.ot.extension import Links, Received, Sent, extend
@@ -99,13 +99,12 @@ async def products(links: Links, k: int, layout: Layout, *, rows: NDArray | None
 
 async def cross(links: Links, k: int, f: Bilinear, x: RingArray, y: RingArray) -> RingArray:
     """Shares of the sum of f(x_i, y_j) over all ordered pairs of different parties i and j."""
-    others = list(links)
+    others, shape = list(links), f.shape(x.shape, y.shape)
     if f == MULTIPLY:
-        shape = f.shape(x.shape, y.shape)
-        a, b = (np.broadcast_to(z.data, shape).reshape(-1) for z in (x, y))
-        share = await products(links, k, elementwise(x.ring, a.size), rows=a[:, None], to=others, choices=b, of=others)
+        flat, choices = (np.broadcast_to(z.data, shape).reshape(-1) for z in (x, y))
+        share = await products(links, k, elementwise(x.ring, flat.size), rows=flat[:, None], to=others, choices=choices, of=others)
         return RingArray(x.ring, share.reshape(shape))
-    a, b, shape = _stacks(x.data, y.data, f.shape(x.shape, y.shape))
+    a, b = _stacks(x.data, y.data)
     flip = a.shape[1] < b.shape[2]                   # rows as long as can be
     if flip:
         a, b = b.swapaxes(1, 2), a.swapaxes(1, 2)
@@ -116,11 +115,11 @@ async def cross(links: Links, k: int, f: Bilinear, x: RingArray, y: RingArray) -
     return RingArray(x.ring, np.ascontiguousarray(share if flip else share.swapaxes(1, 2)).reshape(shape))
 
 
-def _stacks(x: NDArray, y: NDArray, shape: Shape) -> tuple[NDArray, NDArray, Shape]:
+def _stacks(x: NDArray, y: NDArray) -> list[NDArray]:
     """The operands of a matrix product with three axes each."""
     x, y = x[None] if x.ndim == 1 else x, y[:, None] if y.ndim == 1 else y
     stack = np.broadcast_shapes(x.shape[:-2], y.shape[:-2])
-    return tuple(np.broadcast_to(z, stack + z.shape[-2:]).reshape(-1, *z.shape[-2:]) for z in (x, y)) + (shape,)  # type: ignore[return-value]
+    return [np.broadcast_to(z, stack + z.shape[-2:]).reshape(-1, *z.shape[-2:]) for z in (x, y)]
 
 
 def _as_words(choices: NDArray) -> NDArray:

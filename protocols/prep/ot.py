@@ -49,12 +49,12 @@ _POOLED, _FIRST, _MOST = 1 << 12, 1 << 8, 1 << 14
 class _Pool:
     """A batch of one kind, and how much of it is used."""
 
-    __slots__ = ("at", "batch", "dependent", "free")
+    __slots__ = ("at", "batch", "free", "rest")
 
     def __init__(self) -> None:
         self.batch = self.at = _FIRST // 2
         self.free: Parts = ()
-        self.dependent: Task[Parts] | None = None
+        self.rest: Task[Parts] | None = None
 
 
 class Oblivious:
@@ -70,21 +70,22 @@ class Oblivious:
         self._links: Links = await connect(seat, TREE)
 
     async def draw(self, kind: Correlation) -> tuple[Parts, Awaitable[Parts]]:
-        one = _of_size(kind, 1)
-        if one is None or kind.free[0].size > _POOLED:
-            return await self._live(kind)
-        n, shape = kind.free[0].size, kind.free[0].shape
+        n, one = kind.free[0].size, _of_size(kind, 1)
+        if one is None or not 0 < n <= _POOLED:
+            free, rest = await self._start(kind)
+            return (free, rest) if free else await _apart(kind, rest)
         pool = self._pools.setdefault(one, _Pool())
-        if pool.at + n > pool.batch:
+        if pool.rest is None or pool.at + n > pool.batch:
             pool.batch, pool.at = min(_MOST, max(2 * pool.batch, 2 * n)), 0
             whole = _of_size(kind, pool.batch)
             assert whole is not None
-            pool.free, pool.dependent = await self._live(whole)
-        assert pool.dependent is not None
+            pool.free, pool.rest = await self._start(whole)
         lo, pool.at = pool.at, pool.at + n
-        return tuple(_cut(p, lo, lo + n, shape) for p in pool.free), _Later(pool.dependent, lo, lo + n, shape)
+        later = _Later(pool.rest, lo, lo + n, kind.free[0].shape)
+        return (tuple(_cut(p, lo, lo + n, kind.free[0].shape) for p in pool.free), later) if pool.free else await _apart(kind, later)
 
-    async def _live(self, kind: Correlation) -> tuple[Parts, Task[Parts]]:
+    async def _start(self, kind: Correlation) -> tuple[Parts, Task[Parts]]:
+        """The free parts, and the others under way; or none of the free ones and all under way."""
         if isinstance(kind, Triple):
             free = tuple(self._own.draw(s) for s in kind.free)
             return free, await spawn(self._triple(kind, *free))
@@ -92,11 +93,10 @@ class Oblivious:
             free = tuple(self._own.draw(s) if i == self._seat.rank else s.ring.zeros(s.shape) for i, s in enumerate(kind.free))
             return free, await spawn(self._cross_triple(kind, *free))
         if isinstance(kind, TruncationMask):
-            r, *rest = await self._mask(kind)
-            return (r,), await spawn(_given(*rest))
+            return (), await spawn(self._mask(kind))
         if isinstance(kind, Permutation) and kind.ring is not BITS:
             return await self._permutation(kind)
-        raise NotImplementedError(f"there is no way yet to make by oblivious transfer: {kind.name}")
+        raise NotImplementedError(f"there is no way yet to make by oblivious transfer: {kind.name} over {kind.ring}")
 
     async def _triple(self, kind: Triple, a: RingArray, b: RingArray) -> Parts:
         return (kind.f(a, b) + await cross(self._links, TREE, kind.f, a, b),)
@@ -152,8 +152,10 @@ class Oblivious:
         return (RingArray(kind.ring, share),)
 
 
-async def _given(*parts: RingArray) -> Parts:
-    return parts
+async def _apart(kind: Correlation, everything: Awaitable[Parts]) -> tuple[Parts, Awaitable[Parts]]:
+    """The free parts and the others, all of which come together."""
+    parts, n = await everything, len(kind.free)
+    return parts[:n], _Here(parts[n:])
 
 
 def _of_size(kind: Correlation, n: int) -> Correlation | None:
@@ -188,3 +190,16 @@ class _Later:
     def __await__(self) -> Generator[Any, Any, Parts]:
         parts = yield from self._source.__await__()
         return tuple(_cut(p, self._lo, self._hi, self._shape) for p in parts)
+
+
+class _Here:
+    """Parts that are here already."""
+
+    __slots__ = ("_parts",)
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+
+    def __await__(self) -> Generator[Any, Any, Parts]:
+        return self._parts
+        yield
