@@ -53,9 +53,9 @@ def triple(ring: Ring, *shape: int) -> Triple:
 
 
 KINDS: dict[str, list[Correlation]] = {
-    "triples": [triple(ring, *shape) for ring in (Z64, Z32, BITS) for shape in ((), (3,), (5, 7), (5000,))],
+    "triples": [triple(ring, *shape) for ring in (Z64, Z32, BITS) for shape in ((), (3,), (5, 7), (5000,), (0, 2))],
     "broadcast": [Triple(MULTIPLY, Spec(Z64, (3, 1)), Spec(Z64, (4,)))],
-    "matrices": [Triple(MATMUL, Spec(ring, x), Spec(ring, y)) for ring in (Z64, Z32) for x, y in (((3, 4), (4, 2)), ((6,), (6,)), ((2, 1, 9), (9, 3)))],
+    "matrices": [Triple(MATMUL, Spec(ring, x), Spec(ring, y)) for ring in (Z64, Z32) for x, y in (((3, 4), (4, 2)), ((6,), (6,)), ((2, 1, 9), (9, 3)), ((3, 0), (0, 2)), ((0, 3), (3, 2)))],
     "masks": [TruncationMask(Spec(ring, (3, 2)), b) for ring in (Z64, Z32) for b in (1, 8, ring.bits - 2)] + [TruncationMask(Spec(Z64, (17000,)), 40)],
     "permutations": [Permutation(Spec(ring, (c, n, m)), owner) for ring in (Z64, Z32)
                      for c, n, m, owner in ((1, 1, 1, 0), (2, 2, 1, 1), (1, 5, 3, 0), (3, 100, 2, 1))],

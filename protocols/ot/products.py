@@ -100,6 +100,8 @@ async def products(links: Links, k: int, layout: Layout, *, rows: NDArray | None
 async def cross(links: Links, k: int, f: Bilinear, x: RingArray, y: RingArray) -> RingArray:
     """Shares of the sum of f(x_i, y_j) over all ordered pairs of different parties i and j."""
     others, shape = list(links), f.shape(x.shape, y.shape)
+    if not (x.size and y.size):
+        return x.ring.zeros(shape)
     if f == MULTIPLY:
         flat, choices = (np.broadcast_to(z.data, shape).reshape(-1) for z in (x, y))
         share = await products(links, k, elementwise(x.ring, flat.size), rows=flat[:, None], to=others, choices=choices, of=others)
