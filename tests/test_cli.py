@@ -101,7 +101,7 @@ def test_examples_run_as_processes_over_tls(program, parties, expected):
     assert "TLS 1.3 with certificates on both sides" in done.stderr
     said = " ".join(done.stderr.split())
     assert "semi-honest adversary that corrupts up to" in said
-    assert "dealer" not in said                                 # nobody asked for one
+    assert "given a trusted dealer" not in said                 # nobody asked for one
     assert "On wan (50 ms, 100 Mbit/s) this run would take" in done.stderr
     errors = [float(word) for line in done.stdout.splitlines() if "largest" in line
               for word in line.replace("largest", "").split() if "e-" in word]
