@@ -400,6 +400,7 @@ def test_hash() -> None:
     assert (h.pads(x, 7) == h.pads(x, 7, 3)[:, :2]).all() and not (h.pads(x, 8) == h.pads(x, 7)).any()
     assert (h.pads(x, 7, plus=x[0]) == h.pads(x ^ x[0], 7)).all()
     assert not (Hash(b"there").pads(x, 7) == h.pads(x, 7)).any()
+    assert (h.words(x) == (once ^ x)[:, 0]).all() and (h.words(x, x[0]) == h.words(x ^ x[0])).all()
 
 
 def test_random_sums() -> None:

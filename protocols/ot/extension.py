@@ -65,6 +65,10 @@ class Sent:
         """Both keys of each transfer, (n, 2·blocks) words."""
         return self.hash.pads(self.rows, self.first, blocks), self.hash.pads(self.rows, self.first, blocks, self.delta)
 
+    def words(self) -> tuple[NDArray, NDArray]:
+        """Both keys as a word, (n,); against semi-honest receivers."""
+        return self.hash.words(self.rows), self.hash.words(self.rows, self.delta)
+
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Received:
@@ -82,6 +86,10 @@ class Received:
     def pads(self, blocks: int = 1) -> NDArray:
         """The chosen key of each transfer, (n, 2·blocks) words."""
         return self.hash.pads(self.rows, self.first, blocks)
+
+    def words(self) -> NDArray:
+        """The chosen key as a word, (n,)."""
+        return self.hash.words(self.rows)
 
 
 class _Streams:

@@ -1,10 +1,12 @@
 """A hash from rows of 128 bits to pads: what makes a correlated oblivious transfer a random one.
 
     H(i, j; x) = π(π(x) ⊕ (i, j)) ⊕ π(x)          π = AES-128 with a fixed public key, j = 0, 1, … for longer pads
+    h(x)       = π(x) ⊕ x                         a word of it, where one is enough and nobody departs from the protocol
 
-Threat   tweakable circular correlation robust where π is an ideal permutation; no i is used twice in a session.
-Cost     1 + j calls of AES per row.
-Source   TMMO: Guo, Katz, Wang, Yu, IEEE S&P 2020, ePrint 2019/074, section 7.4.
+Threat   where π is an ideal permutation: H is tweakable circular correlation robust, and no i is used twice in a session; h is
+         correlation robust, which is enough against semi-honest parties, whose rows are all different but for 2^−128 chances.
+Cost     1 + j calls of AES per row; of h one.
+Source   TMMO and MMO: Guo, Katz, Wang, Yu, IEEE S&P 2020, ePrint 2019/074, sections 7.4 and 7.2.
 """
 from __future__ import annotations
 
@@ -32,15 +34,35 @@ class Hash:
         n = len(rows)
         out = np.empty((n * blocks + 1, 2), np.uint64)
         step = max(1, _PIECE // blocks)
-        once, twice = np.empty((step + 1, 2), np.uint64), np.empty((step * blocks, 2), np.uint64)
+        once, twice, buffer = (np.empty((size, 2), np.uint64) for size in (step + 1, step * blocks, step))
         for lo in range(0, n, step):
             hi = min(n, lo + step)
             p, q = once[:hi - lo], twice[:(hi - lo) * blocks]
-            self._permute(rows[lo:hi] if plus is None else rows[lo:hi] ^ plus, once)
+            self._permute(_plus(rows[lo:hi], plus, buffer), once)
             kernels.tweaked(p, np.uint64(first + lo), blocks, q)
             self._permute(q, out[lo * blocks:hi * blocks + 1])
             kernels.unmasked(out[lo * blocks:hi * blocks], p, blocks)
         return out[:-1].reshape(n, 2 * blocks)
 
+    def words(self, rows: NDArray, plus: NDArray | None = None) -> NDArray:
+        """The lower words (n,) of h of rows (n, 2), each plus ``plus``."""
+        from protocols.ot import kernels
+        out = np.empty(len(rows), np.uint64)
+        permuted, buffer = np.empty((_PIECE + 1, 2), np.uint64), np.empty((_PIECE, 2), np.uint64)
+        for lo in range(0, len(rows), _PIECE):
+            x = _plus(rows[lo:lo + _PIECE], plus, buffer)
+            self._permute(x, permuted)
+            kernels.low_words(permuted, x, out[lo:lo + _PIECE])
+        return out
+
     def _permute(self, x: NDArray, out: NDArray) -> None:
         self._cipher.update_into(np.ascontiguousarray(x).reshape(-1).view(np.uint8).data, out.reshape(-1).view(np.uint8).data)
+
+
+def _plus(rows: NDArray, plus: NDArray | None, buffer: NDArray) -> NDArray:
+    """rows ⊕ plus, in the buffer."""
+    from protocols.ot import kernels
+    if plus is None:
+        return rows
+    kernels.shifted(rows, plus, buffer[:len(rows)])
+    return buffer[:len(rows)]

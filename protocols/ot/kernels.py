@@ -69,6 +69,22 @@ def rows(columns: NDArray) -> NDArray:
 
 
 @njit(cache=True, boundscheck=False, nogil=True)
+def shifted(rows: Any, plus: Any, out: Any) -> None:
+    """out[i] = rows[i] ⊕ plus."""
+    low, high = plus[0], plus[1]
+    for i in range(len(rows)):
+        out[i, 0] = rows[i, 0] ^ low
+        out[i, 1] = rows[i, 1] ^ high
+
+
+@njit(cache=True, boundscheck=False, nogil=True)
+def low_words(p: Any, x: Any, out: Any) -> None:
+    """out[i] = the lower word of p[i] ⊕ x[i]."""
+    for i in range(len(out)):
+        out[i] = p[i, 0] ^ x[i, 0]
+
+
+@njit(cache=True, boundscheck=False, nogil=True)
 def tweaked(p: Any, first: Any, blocks: int, out: Any) -> None:
     """out[i·blocks + j] = p[i] ⊕ (first + i, j)."""
     for i in range(len(p)):
@@ -160,16 +176,49 @@ def receive_products(h: Any, choices: Any, target: Any, bits: int, width: int, p
 
 
 @njit(cache=True, boundscheck=False, nogil=True)
+def send_numbers(h0: Any, h1: Any, a: Any, bits: int, packed: Any, share: Any) -> None:
+    """``send_products`` for one number a[e] each, of ``bits`` bits, whose result is share[e]; keys are words."""
+    d = np.empty(bits, np.uint64)
+    for e in range(len(a)):
+        x, y, word = h0[e * bits:(e + 1) * bits], h1[e * bits:(e + 1) * bits], packed[e]
+        number, total = np.uint64(a[e]), np.uint64(0)
+        for i in range(bits):
+            d[i] = x[i] - y[i] + number
+            total += x[i] << np.uint64(i)
+        word[0] = d[0]
+        for i in range(1, bits // 2):
+            mask = np.uint64(0xFFFFFFFFFFFFFFFF) >> np.uint64(64 - bits + i)
+            word[i] = (d[i] & mask) | (d[bits - i] << np.uint64(bits - i))
+        word[bits // 2] = d[bits // 2] & (np.uint64(0xFFFFFFFFFFFFFFFF) >> np.uint64(64 - bits // 2))
+        share[e] -= total
+
+
+@njit(cache=True, boundscheck=False, nogil=True)
+def receive_numbers(h: Any, choices: Any, bits: int, packed: Any, share: Any) -> None:
+    """``receive_products`` for ``send_numbers``; choices are numbers."""
+    for e in range(len(choices)):
+        x, word = h[e * bits:(e + 1) * bits], packed[e]
+        number, total = np.uint64(choices[e]), np.uint64(0)
+        for i in range(bits):
+            total += x[i] << np.uint64(i)
+        for i in range(bits // 2 + 1):               # what d_i has too many of is shifted out
+            total += (np.uint64(word[i]) << np.uint64(i)) & (np.uint64(0) - ((number >> np.uint64(i)) & np.uint64(1)))
+        for i in range(bits // 2 + 1, bits):
+            d = np.uint64(word[bits - i]) >> np.uint64(i) << np.uint64(i)
+            total += d & (np.uint64(0) - ((number >> np.uint64(i)) & np.uint64(1)))
+        share[e] += total
+
+
+@njit(cache=True, boundscheck=False, nogil=True)
 def send_ands(h0: Any, h1: Any, a: Any, packed: Any, share: Any) -> None:
     """The same for one bit per transfer: 64 to a word."""
     one = np.uint64(1)
     for e in range(len(a)):
-        low, both = np.uint64(0), np.uint64(0)
+        low, other = np.uint64(0), np.uint64(0)
         for i in range(64):
-            x, y = h0[64 * e + i, 0] & one, h1[64 * e + i, 0] & one
-            low |= x << np.uint64(i)
-            both |= (x ^ y) << np.uint64(i)
-        packed[e] = both ^ a[e]
+            low |= (h0[64 * e + i] & one) << np.uint64(i)
+            other |= (h1[64 * e + i] & one) << np.uint64(i)
+        packed[e] = low ^ other ^ a[e]
         share[e] ^= low
 
 
@@ -179,7 +228,7 @@ def receive_ands(h: Any, choices: Any, packed: Any, share: Any) -> None:
     for e in range(len(choices)):
         mine = np.uint64(0)
         for i in range(64):
-            mine |= (h[64 * e + i, 0] & one) << np.uint64(i)
+            mine |= (h[64 * e + i] & one) << np.uint64(i)
         share[e] ^= mine ^ (packed[e] & choices[e])
 
 

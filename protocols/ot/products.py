@@ -30,7 +30,7 @@ from protocols.bilinear import MULTIPLY, Bilinear
 from protocols.ot.extension import Links, Received, Sent, extend
 
 #: Transfers of one piece, and words of keys made at a time.
-_TRANSFERS, _WORDS = 1 << 16, 1 << 16
+_TRANSFERS, _WORDS = 1 << 17, 1 << 16
 _LONGEST = 1 << 21                                   # words that a piece may send
 
 
@@ -47,6 +47,11 @@ class Layout:
     results: int                                     # rows
     source: NDArray
     target: NDArray
+
+    @property
+    def numbers(self) -> bool:
+        """Whether all is element by element, which is quicker."""
+        return self.source is self.target and self.length == 1 and self.bits > 1
 
     @property
     def words(self) -> int:
@@ -136,11 +141,16 @@ def _send(layout: Layout, sent: Sent, rows: NDArray, lo: int, hi: int, share: ND
     from protocols.ot import kernels
     packed = np.empty((hi - lo, layout.words, layout.length), layout.ring.dtype)
     for a, b, transfers in _chunks(layout, hi - lo):
-        h0, h1 = sent[transfers].pads(-(-layout.length // 2))
-        source, target = layout.source[lo + a:lo + b], layout.target[lo + a:lo + b]
-        if layout.ring is BITS:
-            kernels.send_ands(h0, h1, rows[lo + a:lo + b, 0], packed[a:b, 0, 0], share[lo + a:lo + b, 0])
+        if layout.numbers:
+            h0, h1 = sent[transfers].words()
+            number, out = rows[lo + a:lo + b, 0], share[lo + a:lo + b, 0]
+            if layout.ring is BITS:
+                kernels.send_ands(h0, h1, number, packed[a:b, 0, 0], out)
+            else:
+                kernels.send_numbers(h0, h1, number, layout.bits, packed[a:b, :, 0], out)
         else:
+            h0, h1 = sent[transfers].pads(-(-layout.length // 2))
+            source, target = layout.source[lo + a:lo + b], layout.target[lo + a:lo + b]
             kernels.send_products(h0, h1, rows, source, target, layout.bits, layout.ring.bits, packed[a:b], share)
     return RingArray(layout.ring, packed)
 
@@ -149,11 +159,15 @@ def _receive(layout: Layout, received: Received, packed: NDArray, lo: int, share
     from protocols.ot import kernels
     for a, b, transfers in _chunks(layout, len(packed)):
         part = received[transfers]
-        h = part.pads(-(-layout.length // 2))
-        if layout.ring is BITS:
-            kernels.receive_ands(h, part.choices[:b - a], packed[a:b, 0, 0], share[lo + a:lo + b, 0])
+        if layout.numbers:
+            number, out = part.choices.view(layout.ring.dtype)[:b - a], share[lo + a:lo + b, 0]
+            if layout.ring is BITS:
+                kernels.receive_ands(part.words(), number, packed[a:b, 0, 0], out)
+            else:
+                kernels.receive_numbers(part.words(), number, layout.bits, packed[a:b, :, 0], out)
         else:
-            kernels.receive_products(h, part.choices, layout.target[lo + a:lo + b], layout.bits, layout.ring.bits, packed[a:b], share)
+            h, target = part.pads(-(-layout.length // 2)), layout.target[lo + a:lo + b]
+            kernels.receive_products(h, part.choices, target, layout.bits, layout.ring.bits, packed[a:b], share)
 
 
 def _chunks(layout: Layout, n: int) -> list[tuple[int, int, slice]]:
