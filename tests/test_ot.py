@@ -20,7 +20,7 @@ from mpc.ring import BITS, Z32, Z64, Ring, RingArray, Spec
 from mpc.rounds import Message, Recorder, simulate
 from mpc.seat import take_seat
 from protocols.bilinear import MATMUL, MULTIPLY, Bilinear
-from protocols.ot import base, kernels, networks
+from protocols.ot import base, kernels, networks, products
 from protocols.ot.extension import WIDTH, Links, Received, Sent, connect, extend, receive_chosen, send_chosen
 from protocols.ot.hashing import Hash
 from protocols.ot.products import cross
@@ -319,6 +319,12 @@ def test_products_across(ring: Ring, n: int, parties: int, seed: int) -> None:
                                       ((5, 3, 4), (5, 4, 2)), ((40, 3), (3, 2)), ((1, 30), (30, 1)), ((2, 1, 3, 2), (4, 2, 3))])
 def test_matrix_products_across(ring: Ring, x: tuple[int, ...], y: tuple[int, ...]) -> None:
     crossed(2, MATMUL, Spec(ring, x), Spec(ring, y))
+
+
+def test_large_matrices_by_quadrants(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(products, "_STRASSEN", 4)
+    for x, y in (((8, 8), (8, 8)), ((2, 16, 8), (2, 8, 12)), ((4, 6), (6, 4))):
+        crossed(2, MATMUL, Spec(Z64, x), Spec(Z64, y))
 
 
 def test_products_broadcast() -> None:
