@@ -88,14 +88,15 @@ def main() -> None:
 @click.option("--fraction-bits", default=None, type=int, help="Fractional bits of shared floats.  [default: 16, or 8 with 32 bits]")
 @click.option("--timeout", default=60.0, show_default=True, type=click.FloatRange(0, 86400, min_open=True), help="Seconds any wait may last.")
 @click.option("--insecure-no-tls", is_flag=True, help="Send everything in the clear.")
+@click.option("--dealer", is_flag=True, help="Trust a dealer with the random numbers that the suite additive uses up.")
 @_trace
 @_network
 @_reporting_errors
-def run(program: Path, parties: int, suite: str | None, ring: int, fraction_bits: int | None, timeout: float, insecure_no_tls: bool,
+def run(program: Path, parties: int, suite: str | None, ring: int, fraction_bits: int | None, timeout: float, insecure_no_tls: bool, dealer: bool,
         trace: Path | None, networks: tuple[Network, ...], debug: bool) -> None:
     """Run PROGRAM with all parties as processes on this machine, over TCP with mutual TLS.
 
-    The dealer, where the suite needs one, is one more process.  Party 0's output is shown, and the
+    A dealer, if asked for, is one more process.  Party 0's output is shown, and the
     others' where it differs.
     """
     from mpc import launch, report
@@ -103,10 +104,12 @@ def run(program: Path, parties: int, suite: str | None, ring: int, fraction_bits
     from protocols.suites import find, ring_of
     kind = find(suite, parties)
     bits = fraction_bits_of(fraction_bits, ring_of(ring))
+    if dealer and not kind.needs_prep:
+        raise ConfigError(f"the suite '{kind.name}' needs no dealer: leave out --dealer")
     launch.check_program(program)
     if trace is not None:
         _write_trace(trace, [])                     # better to fail now than after the run
-    outcome = launch.run(launch.Plan(program, parties, kind.name, kind.needs_prep, ring, bits, not insecure_no_tls,
+    outcome = launch.run(launch.Plan(program, parties, kind.name, dealer, ring, bits, not insecure_no_tls,
                                      trace is not None, debug, timeout))
     if outcome.code:
         sys.exit(outcome.code)
@@ -303,14 +306,13 @@ def suites(debug: bool) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from protocols.prep.dealer import Dealt
-    from protocols.suites import SUITES
+    from protocols.suites import SUITES, setup_of
     for suite in SUITES.values():
         least, most = suite.parties
         table = Table(title=f"{suite.name}: {suite.summary}", title_justify="left", show_header=False, title_style="bold")
         table.add_row("parties", f"{least} or more" if most is None else f"{least} to {most}" if most > least else str(least))
         table.add_row("adversary", f"{suite.threat.adversary}, {suite.threat.corrupt} parties corrupt")
-        table.add_row("setup", Dealt.threat.setup if suite.needs_prep else suite.threat.setup)
+        table.add_row("setup", setup_of(suite))
         table.add_row("besides the result", f"the parties learn {suite.threat.leaks}")
         for operation, cost in suite.costs.items():
             table.add_row(f"cost of {operation}", str(cost))

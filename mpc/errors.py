@@ -10,6 +10,7 @@ MpcError
 ├── TransportError      bytes do not get through
 │   ├── PartyLost       a peer is gone, silent, or gave up
 │   └── HandshakeError  a peer is not who, or does not run what, was agreed
+├── CheatError          a peer departed from the protocol, and a check caught it
 └── WireError           what arrived is not a frame both sides could have agreed on
     └── DesyncError     the parties no longer run the same program
 
@@ -71,3 +72,7 @@ class WireError(MpcError):
 
 class DesyncError(WireError):
     """Peers are at different places of the program, or run different programs."""
+
+
+class CheatError(MpcError):
+    """A check that holds among parties that follow the protocol has failed."""

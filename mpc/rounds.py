@@ -116,7 +116,7 @@ class Scheduler:
     def __init__(self, on_step: Callable[[str, float, float], None] | None = None) -> None:
         self._ready: deque[tuple[Task[Any], Any, BaseException | None]] = deque()
         self._parked: list[tuple[Task[Any], Round]] = []
-        self._pipelines: deque[_Pipeline] = deque()
+        self._pipelines: list[_Pipeline] = []
         self._on_step = on_step
         self.depth = 0                              # rounds so far, along the longest path
         self.progress = ("", 0, 0)                  # of the pipeline last moved: operation, pieces done, pieces
@@ -131,7 +131,7 @@ class Scheduler:
     def collect(self) -> Batch | None:
         """The next batch to exchange: all that waits, or else the next piece of a pipeline, or nothing."""
         while not self._parked and self._pipelines:
-            self._start_piece(self._pipelines[0])
+            self._start_piece(self._pipelines[-1])  # the innermost: whoever waits for it comes after
         if not self._parked:
             return None
         tasks, rounds = zip(*self._parked, strict=True)
@@ -154,7 +154,7 @@ class Scheduler:
             flow, pipe.error = None, pipe.error or failure
         if flow is None:
             pipe.pieces = None
-            self._pipelines.popleft()
+            self._pipelines.remove(pipe)
             if not pipe.active:
                 self._end(pipe)
         else:

@@ -26,6 +26,7 @@ import numpy as np
 from mpc import launch
 from mpc.errors import ConfigError
 from mpc.ring import NDArray
+from protocols import bench_prep
 from protocols.array import Secret
 from protocols.ops import exponential, roots
 from protocols.prep import Correlation
@@ -124,9 +125,10 @@ CASES: dict[str, Case] = {
 def run(names: Sequence[str], *, suite: str | None, parties: int, sizes: str, runs: int, tls: bool, as_json: bool, debug: bool) -> None:
     """Start the parties, print what they measured."""
     from protocols.suites import find
-    unknown = [n for n in names if n not in CASES]
+    sizes_of = {name: case.sizes for name, case in CASES.items()} | {name: case[0] for name, case in bench_prep.CASES.items()}
+    unknown = [n for n in names if n not in sizes_of]
     if unknown:
-        raise ConfigError(f"there is no benchmark '{unknown[0]}'; there is: {' '.join(CASES)}")
+        raise ConfigError(f"there is no benchmark '{unknown[0]}'; there is: {' '.join(sizes_of)}")
     try:
         chosen = [int(s) for s in sizes.split(",") if s]
     except ValueError:
@@ -135,9 +137,10 @@ def run(names: Sequence[str], *, suite: str | None, parties: int, sizes: str, ru
         raise ConfigError(f"--size {sizes}: give whole numbers above 0 with commas between them")
     kind = find(suite, parties)
     lines = []
-    for name in names or CASES:
-        for size in chosen or CASES[name].sizes:        # fresh processes for each, so that none inherits another's memory
-            plan = launch.Plan(Path(__file__), parties, kind.name, kind.needs_prep, 64, 16, tls=tls, debug=debug, timeout=600, quiet=True)
+    for name in names or sizes_of:
+        for size in chosen or sizes_of[name]:           # fresh processes for each, so that none inherits another's memory
+            dealer = kind.needs_prep and name in CASES
+            plan = launch.Plan(Path(__file__), parties, kind.name, dealer, 64, 16, tls=tls, debug=debug, timeout=600, quiet=True)
             fresh = _launch(plan, {"name": name, "size": size, "runs": runs})
             lines += fresh
             if as_json:
@@ -182,8 +185,13 @@ def _show(lines: Sequence[dict[str, Any]]) -> None:
 
 def main(party: Session) -> None:
     options = json.loads(os.environ[_OPTIONS])
-    name = options["name"]
-    for line in _measure(party, name, CASES[name], options["size"], options["runs"]):
+    name, size, runs = options["name"], options["size"], options["runs"]
+    if name in CASES:
+        made = _measure(party, name, CASES[name], size, runs)
+    else:
+        bare = _status("VmRSS")
+        made = (bench_prep.measure(party, name, size, runs) | {"peak_bytes": _status("VmHWM") - bare} for _ in range(1))
+    for line in made:
         if party.id == 0:
             with Path(options["results"]).open("a") as results:
                 results.write(json.dumps(line) + "\n")

@@ -26,6 +26,7 @@ from mpc.transport import Transport, tcp
 from mpc.transport.memory import mesh
 from mpc.transport.tls import check_own
 from protocols.prep.dealer import Dealer, DealerFrames, Dealt
+from protocols.prep.ot import Oblivious
 from protocols.session import FUSE, Session, fraction_bits_of
 from protocols.suite import CHUNK, Suite
 from protocols.suites import find, ring_of
@@ -35,12 +36,12 @@ _WITH_DEALER = frozenset({"version", "ring", "parties"})
 VERSION = 1
 
 
-async def sit_down(party: Party, kind: type[Suite], own: Stream) -> Suite:
-    """Agree on keys with the other parties, and with the dealer where the suite needs one."""
+async def sit_down(party: Party, kind: type[Suite], own: Stream, *, dealer: bool) -> Suite:
+    """Agree on keys with the other parties and, where the suite needs correlated randomness, with the dealer or on transfers."""
     party.seat = seat = await take_seat(party.rank, party.size, own)
     if not kind.needs_prep:
         return kind(seat)
-    prep = Dealt(party.rank, party.size)
+    prep = Dealt(party.rank, party.size) if dealer else Oblivious()
     await prep.setup(seat)
     return kind(seat, prep)
 
@@ -51,13 +52,13 @@ async def sit_down(party: Party, kind: type[Suite], own: Stream) -> Suite:
 class Local(Session):
     """All parties of a session, in this process, moved in lockstep by one thread."""
 
-    def __init__(self, parties: int, suite: str | None, *, ring: int, fraction_bits: int | None, fuse: int, insecure_seed: int | None) -> None:
+    def __init__(self, parties: int, suite: str | None, *, ring: int, fraction_bits: int | None, fuse: int, insecure_seed: int | None, dealer: bool) -> None:
         if parties < 2:
             raise ConfigError(f"a session takes at least 2 parties, not {parties}")
-        self._kind, self._seed = find(suite, parties), insecure_seed
+        self._kind, self._seed, self._dealer = find(suite, parties), insecure_seed, dealer
         self._options: dict[str, Any] = {"ring": ring_of(ring), "fraction_bits": fraction_bits, "fuse": fuse}
         members = [Party(t) for t in self._mesh(parties, timeout=0)]
-        tasks = [p.start(sit_down(p, self._kind, self._own(p.rank))) for p in members]
+        tasks = [p.start(sit_down(p, self._kind, self._own(p.rank), dealer=self._dealer)) for p in members]
         self.parties, self._ended = tuple(members), False
         super().__init__(members, self._finish(tasks), **self._options)
 
@@ -73,7 +74,7 @@ class Local(Session):
             party = Party(transport)
             error: BaseException | None = None
             try:
-                suite = party.run(sit_down(party, self._kind, self._own(party.rank)))
+                suite = party.run(sit_down(party, self._kind, self._own(party.rank), dealer=self._dealer))
                 results[party.rank] = main(Session([party], [suite], **self._options))
             except BaseException as failure:
                 error = failure
@@ -91,7 +92,7 @@ class Local(Session):
         return results
 
     def _mesh(self, parties: int, timeout: float) -> list[Any]:
-        if not self._kind.needs_prep:
+        if not (self._kind.needs_prep and self._dealer):
             return list(mesh(parties, timeout=timeout))
         frames = DealerFrames(Dealer(parties, None if self._seed is None else self._stream("dealer")))
         return list(mesh(parties, service=frames.answer, timeout=timeout,
@@ -105,7 +106,7 @@ class Local(Session):
 
 
 def local(parties: int = 3, suite: str | None = None, *, ring: int = 64, fraction_bits: int | None = None, fuse: int = FUSE,
-          insecure_seed: int | None = None, check: bool = False) -> Local:
+          insecure_seed: int | None = None, check: bool = False, dealer: bool = True) -> Local:
     """A session of all parties in this process: for notebooks, tests and cost estimates.
 
     It protects nothing, since one process holds everything.  ``ring`` is 64 or 32 bits; floats are shared with
@@ -113,9 +114,11 @@ def local(parties: int = 3, suite: str | None = None, *, ring: int = 64, fractio
     before their round is sent (0: every operation on its own); with ``insecure_seed`` all is deterministic.  With
     ``check`` every operation is done once more in the clear, and a value that leaves its range raises ``RangeError``,
     which names the operation and the line; for debugging.
-    The suite is ``replicated`` for three parties and ``additive`` for any other number, unless named.
+    The suite is ``replicated`` for three parties and ``additive`` for any other number, unless named.  Where a suite
+    needs correlated randomness it is dealt, which is quick; with ``dealer=False`` the parties make it by oblivious
+    transfer, as those of a networked session do unless their configuration names a dealer.
     """
-    session = Local(parties, suite, ring=ring, fraction_bits=fraction_bits, fuse=fuse, insecure_seed=insecure_seed)
+    session = Local(parties, suite, ring=ring, fraction_bits=fraction_bits, fuse=fuse, insecure_seed=insecure_seed, dealer=dealer)
     session.check = check
     return session
 
@@ -151,8 +154,6 @@ def join(config: Config, program: bytes, *, listener: socket.socket | None = Non
     ring = ring_of(config.ring)
     if config.rank >= len(config.parties):
         raise ConfigError(f"'{config.me}' is the dealer of this session; run 'mpc dealer' with this file")
-    if kind.needs_prep and config.dealer is None:
-        raise ConfigError(f"the suite '{kind.name}' needs a dealer in this release: add dealer = \"NAME\" to the configuration")
     if config.tls is not None:
         check_own(config.tls, config.me)
     names = dict(enumerate(p.name for p in config.parties))
@@ -163,7 +164,7 @@ def join(config: Config, program: bytes, *, listener: socket.socket | None = Non
     try:
         peers = {p: n for p, n in names.items() if p != party.rank}
         agree(transport, peers, terms_of(config, program), _WITH_DEALER)
-        suite = party.run(sit_down(party, kind, Stream.fresh("own")))
+        suite = party.run(sit_down(party, kind, Stream.fresh("own"), dealer=config.dealer is not None))
         return Session([party], [suite], ring=ring, fraction_bits=config.fraction_bits)
     except BaseException as error:
         party.close(error)

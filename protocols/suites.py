@@ -4,6 +4,7 @@ from __future__ import annotations
 from mpc.errors import ConfigError
 from mpc.ring import RINGS, Ring
 from protocols.additive import Additive
+from protocols.prep.dealer import Dealt
 from protocols.replicated import Replicated
 from protocols.suite import Suite
 
@@ -22,6 +23,11 @@ def find(name: str | None, parties: int) -> type[Suite]:
     if parties < least or (most is not None and parties > most):
         raise ConfigError(f"the suite '{name}' takes {least}{' or more' if most is None else f' to {most}'} parties, not {parties}")
     return suite
+
+
+def setup_of(suite: type[Suite]) -> str:
+    """What a suite's sessions take for granted."""
+    return f"none, or {Dealt.threat.setup} for speed" if suite.needs_prep else suite.threat.setup
 
 
 def ring_of(bits: int) -> Ring:

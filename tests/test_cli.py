@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from conftest import GRID
 
+from protocols.suites import SUITES
+
 ROOT = Path(__file__).parent.parent
 MPC = [sys.executable, "-m", "mpc"]
 
@@ -99,7 +101,7 @@ def test_examples_run_as_processes_over_tls(program, parties, expected):
     assert "TLS 1.3 with certificates on both sides" in done.stderr
     said = " ".join(done.stderr.split())
     assert "semi-honest adversary that corrupts up to" in said
-    assert ("given a trusted dealer" in said) == (parties != 3)     # three parties do without
+    assert "given a trusted dealer" not in said                 # nobody asked for one
     assert "On wan (50 ms, 100 Mbit/s) this run would take" in done.stderr
     errors = [float(word) for line in done.stdout.splitlines() if "largest" in line
               for word in line.replace("largest", "").split() if "e-" in word]
@@ -115,11 +117,18 @@ def test_examples_run_in_one_process(program):
 @pytest.mark.parametrize("kind", ["int", "fixed"])
 @pytest.mark.parametrize(("suite", "parties"), GRID)
 def test_every_operation_between_processes_over_tls(suite, parties, kind, monkeypatch):
-    """The third kind of session of the conformance suite."""
+    """The third kind of session of the conformance suite; ``test_prep_ot`` has what is different without a dealer."""
     monkeypatch.setenv("MPC_CONFORMANCE", kind)
-    done = mpc("run", "tests/conformance_program.py", "-n", parties, "--suite", suite)
+    dealer = ["--dealer"] if SUITES[suite].needs_prep else []
+    done = mpc("run", "tests/conformance_program.py", "-n", parties, "--suite", suite, *dealer)
     assert done.returncode == 0, done.stderr
     assert "operations agree with NumPy" in done.stdout and "printed:" not in done.stdout
+
+
+def test_a_dealer_is_asked_for_by_name():
+    done = mpc("run", "examples/millionaires.py", "-n", 2, "--dealer")
+    assert done.returncode == 0 and "given a trusted dealer" in " ".join(done.stderr.split())
+    refused(mpc("run", "examples/millionaires.py", "-n", 3, "--dealer"), "needs no dealer")
 
 
 def test_the_data_are_scikit_learns():

@@ -4,8 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from protocols.prep.dealer import Dealt
-from protocols.suites import SUITES
+from protocols.suites import SUITES, setup_of
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -88,7 +87,6 @@ def test_the_readmes_table_of_suites_is_the_classes_data():
     for suite in SUITES.values():
         least, most = suite.parties
         parties = f"{least} or more" if most is None else str(least) if most == least else f"{least} to {most}"
-        setup = Dealt.threat.setup if suite.needs_prep else suite.threat.setup
-        row = (f"| {suite.name} | {parties} | {suite.threat.corrupt}, {suite.threat.adversary} | {setup} | "
+        row = (f"| {suite.name} | {parties} | {suite.threat.corrupt}, {suite.threat.adversary} | {setup_of(suite)} | "
                f"{suite.costs['multiply']} | {'; '.join(suite.cites)} |")
         assert row in text, row

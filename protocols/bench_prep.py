@@ -1,0 +1,128 @@
+"""``mpc bench``: what oblivious transfers and the correlated randomness made of them take, checked in the same run.
+
+Transfers go from party 0 to party 1 and are random; keys are hashed inside the clock, which stops when both have theirs.
+Triples are made by all parties.  What is checked is opened afterwards: of transfers the last piece, of triples all.
+"""
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+from mpc.bits import words_for
+from mpc.party import Party
+from mpc.ring import BITS, Z64, RingArray, Spec
+from mpc.rounds import Flow, exchange, pipeline
+from protocols.bilinear import MATMUL, MULTIPLY
+from protocols.ot.extension import Links, Received, Sent, connect, extend
+from protocols.prep import Triple
+from protocols.prep.ot import TREE, Oblivious
+from protocols.session import Session
+from protocols.suite import broadcast
+
+_PIECE = 1024                                        # words of transfers
+
+
+class _Clock:
+    """Runs what is measured from one barrier to the next, several times."""
+
+    def __init__(self, runs: int) -> None:
+        self.runs = runs
+        self.seconds: list[float] = []
+        self.sent = self.rounds = 0
+
+    async def time(self, party: Party, once: Callable[[], Flow[Any]]) -> Any:
+        result = await once()                        # compiles kernels and warms caches
+        for _ in range(self.runs):
+            await _barrier(party)
+            start, sent, rounds = perf_counter(), party.meter.sent, party.meter.rounds
+            result = await once()
+            self.sent, self.rounds = party.meter.sent - sent, party.meter.rounds - rounds
+            await _barrier(party)
+            self.seconds.append(perf_counter() - start)
+        return result
+
+
+async def _barrier(party: Party) -> None:
+    assert party.seat is not None
+    await broadcast(party.seat, Z64([0]), tag="barrier")
+
+
+async def _transfers(clock: _Clock, party: Party, size: int, k: int) -> bool:
+    assert party.seat is not None
+    links = await connect(party.seat, k)
+    ends: list[tuple[Sent | Received, Any]] = []
+
+    async def piece(links: Links) -> None:
+        received, sent = await extend(links, k, {0: _PIECE} if party.rank == 1 else {}, {1: _PIECE} if party.rank == 0 else {}, random=True)
+        ends.clear()
+        ends.extend((batch, batch.pads()) for batch in received.values())
+        ends.extend((batch, batch.pads()) for batch in sent.values())
+
+    async def once() -> None:
+        pieces = -(-words_for(size) // _PIECE)
+        await pipeline((piece(links) for _ in range(pieces)), pieces)
+
+    await clock.time(party, once)
+    if party.rank == 1:
+        (batch, keys), = ends
+        assert isinstance(batch, Received)
+        await exchange({0: (RingArray(BITS, batch.choices), RingArray(BITS, keys))}, tag="verify")
+    elif party.rank == 0:
+        keys = ends[0][1]
+        (choices, theirs) = (await exchange(recv={1: (Spec(BITS, (_PIECE,)), Spec(BITS, keys[0].shape))}, tag="verify"))[1]
+        u = np.unpackbits(choices.data.view(np.uint8), bitorder="little").astype(bool)[:, None]
+        return bool((np.where(u, keys[1], keys[0]) == theirs.data).all())
+    else:
+        await exchange(tag="verify")
+    return True
+
+
+async def _triples(clock: _Clock, party: Party, kind: Triple) -> bool:
+    assert party.seat is not None
+    prep = Oblivious()
+    await prep.setup(party.seat)
+
+    async def once() -> tuple[RingArray, ...]:
+        free, dependent = await prep.draw(kind)
+        return *free, *await dependent
+
+    mine = await clock.time(party, once)
+    a, b, c = (_total(parts) for parts in zip(*await broadcast(party.seat, *mine, tag="verify"), strict=True))
+    return bool((kind.f(a, b).data == c.data).all())
+
+
+def _total(parts: tuple[RingArray, ...]) -> RingArray:
+    out, *rest = parts
+    for part in rest:
+        out = out + part
+    return out
+
+
+def _words(ring: Any, size: int) -> Triple:
+    spec = Spec(ring, (size,))
+    return Triple(MULTIPLY, spec, spec)
+
+
+#: Sizes, what counts as one, and what sets up, makes and checks.
+CASES: dict[str, tuple[tuple[int, ...], Callable[[int], int], Callable[[_Clock, Party, int], Flow[bool]]]] = {
+    "ot-iknp": ((1 << 24,), lambda size: size, lambda clock, party, size: _transfers(clock, party, size, 1)),
+    "ot-softspoken": ((1 << 24,), lambda size: size, lambda clock, party, size: _transfers(clock, party, size, TREE)),
+    "triples": ((200_000,), lambda size: size, lambda clock, party, size: _triples(clock, party, _words(Z64, size))),
+    "and-triples": ((1 << 24,), lambda size: size, lambda clock, party, size: _triples(clock, party, _words(BITS, words_for(size)))),
+    "matmul-triple": ((256,), lambda size: 1, lambda clock, party, size: _triples(
+        clock, party, Triple(MATMUL, Spec(Z64, (size, size)), Spec(Z64, (size, size))))),
+}
+
+
+def measure(session: Session, name: str, size: int, runs: int) -> dict[str, Any]:
+    """One line of ``mpc bench``."""
+    _, count, work = CASES[name]
+    clock, (party,) = _Clock(runs), session.parties
+    verified = party.run(work(clock, party, size), name)
+    median = statistics.median(clock.seconds)
+    return {"name": name, "size": size, "seconds": median, "per_second": count(size) / median, "bytes_sent_per_party": clock.sent,
+            "rounds": clock.rounds, "verified": verified, "error": 0.0, "preprocessing": "none", "spread": [min(clock.seconds), max(clock.seconds)]}

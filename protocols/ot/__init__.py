@@ -1,0 +1,1 @@
+"""Oblivious transfer: a few by public-key cryptography (``base``), millions from those (``extension``)."""

@@ -1,0 +1,68 @@
+"""A hash from rows of 128 bits to pads: what makes a correlated oblivious transfer a random one.
+
+    H(i, j; x) = π(π(x) ⊕ (i, j)) ⊕ π(x)          π = AES-128 with a fixed public key, j = 0, 1, … for longer pads
+    h(x)       = π(x) ⊕ x                         a word of it, where one is enough and nobody departs from the protocol
+
+Threat   where π is an ideal permutation: H is tweakable circular correlation robust, and no i is used twice in a session; h is
+         correlation robust, which is enough against semi-honest parties, whose rows are all different but for 2^−128 chances.
+Cost     1 + j calls of AES per row; of h one.
+Source   TMMO and MMO: Guo, Katz, Wang, Yu, IEEE S&P 2020, ePrint 2019/074, sections 7.4 and 7.2.
+"""
+from __future__ import annotations
+
+from hashlib import blake2b
+
+import numpy as np
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+
+from mpc.ring import NDArray
+
+#: Rows of pads made at a time: they stay in the L2 cache.
+_PIECE = 1 << 13
+
+
+class Hash:
+    """H for one session: its key is public, and another one in each session."""
+
+    def __init__(self, context: bytes) -> None:
+        self.key = blake2b(context, digest_size=16, person=b"mpc/1 OT hash").digest()
+        self._cipher = Cipher(algorithms.AES(self.key), modes.ECB()).encryptor()
+
+    def pads(self, rows: NDArray, first: int, blocks: int = 1, plus: NDArray | None = None) -> NDArray:
+        """Rows (n, 2), each plus ``plus``, with numbers from ``first`` on, as pads (n, 2·blocks)."""
+        from protocols.ot import kernels
+        n = len(rows)
+        out = np.empty((n * blocks + 1, 2), np.uint64)
+        step = max(1, _PIECE // blocks)
+        once, twice, buffer = (np.empty((size, 2), np.uint64) for size in (step + 1, step * blocks, step))
+        for lo in range(0, n, step):
+            hi = min(n, lo + step)
+            p, q = once[:hi - lo], twice[:(hi - lo) * blocks]
+            self._permute(_plus(rows[lo:hi], plus, buffer), once)
+            kernels.tweaked(p, np.uint64(first + lo), blocks, q)
+            self._permute(q, out[lo * blocks:hi * blocks + 1])
+            kernels.unmasked(out[lo * blocks:hi * blocks], p, blocks)
+        return out[:-1].reshape(n, 2 * blocks)
+
+    def words(self, rows: NDArray, plus: NDArray | None = None) -> NDArray:
+        """The lower words (n,) of h of rows (n, 2), each plus ``plus``."""
+        from protocols.ot import kernels
+        out = np.empty(len(rows), np.uint64)
+        permuted, buffer = np.empty((_PIECE + 1, 2), np.uint64), np.empty((_PIECE, 2), np.uint64)
+        for lo in range(0, len(rows), _PIECE):
+            x = _plus(rows[lo:lo + _PIECE], plus, buffer)
+            self._permute(x, permuted)
+            kernels.low_words(permuted, x, out[lo:lo + _PIECE])
+        return out
+
+    def _permute(self, x: NDArray, out: NDArray) -> None:
+        self._cipher.update_into(np.ascontiguousarray(x).reshape(-1).view(np.uint8).data, out.reshape(-1).view(np.uint8).data)
+
+
+def _plus(rows: NDArray, plus: NDArray | None, buffer: NDArray) -> NDArray:
+    """rows ⊕ plus, in the buffer."""
+    from protocols.ot import kernels
+    if plus is None:
+        return rows
+    kernels.shifted(rows, plus, buffer[:len(rows)])
+    return buffer[:len(rows)]

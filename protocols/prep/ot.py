@@ -1,0 +1,205 @@
+"""Correlated randomness that the parties make themselves, by oblivious transfer.
+
+Every party draws its shares of the uniform arrays.  Products of sums are sums of products: each party computes its own, and
+every ordered pair of parties one across (``protocols/ot/products``).
+
+    triple           c = Σ f(a_i, b_i) + Σ_{i≠j} f(a_i, b_j)
+    cross triple     c = a·b, a of party 0 and b of party 1: the one product across
+    truncation mask  r = Σ_j 2^j·b_j with b_j = b_{0,j} ⊕ … ⊕ b_{n−1,j}: party after party joins its bits, b ⊕ b' = b + b' − 2bb',
+                     which is a product of the bit it knows with what the others share
+    permutation      the owner sets the switches of a network (``networks``), at each of which the two who hold its inputs
+                     exchange them or not: one transfer, of the difference
+
+Small requests are served from batches that grow with use.
+
+Threat   semi-honest, n−1 of n; see ``protocols/ot``.
+Cost     a party sends to each other one: per elementwise triple over Z_2^64 520 bytes, over Z_2^32 196, per word of AND triples
+         264; per matrix triple m×k×n 264·m·k·n bytes (m ≥ n) and 256·k·n, less from 128 × 128 × 128 on; per cross triple 264 or 256; per truncation
+         mask among n parties 384·(n−1) on average; per element that is permuted and switch 8, and 4 per switch.  Two rounds per batch; a
+         truncation mask takes 2(n−1).
+Source   Gilboa, CRYPTO 1999; Demmler, Schneider, Zohner, NDSS 2015 (ABY); Keller, Orsini, Scholl, CCS 2016 (MASCOT) for n
+         parties.  Bits: Rotaru, Wood, ePrint 2019/207.  Permutations: Mohassel, Sadeghian, EUROCRYPT 2013.
+"""
+from __future__ import annotations
+
+from collections.abc import Awaitable, Generator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from mpc.prg import SEED_BYTES, Stream
+from mpc.ring import BITS, NDArray, RingArray, Shape, Spec
+from mpc.rounds import Task, spawn
+from mpc.seat import Seat
+from protocols.bilinear import MULTIPLY
+from protocols.ot import networks
+from protocols.ot.extension import Links, connect
+from protocols.ot.products import cross, elementwise, products
+from protocols.prep import Correlation, CrossTriple, Parts, Permutation, Triple, TruncationMask
+from protocols.threat import Threat
+
+#: Bits of a piece of Δ: trees of 16 seeds, 4 bytes per transfer.
+TREE = 4
+
+#: Requests up to so many elements are cut out of batches, which double from the first size to the last.
+_POOLED, _FIRST, _MOST = 1 << 12, 1 << 8, 1 << 14
+
+
+class _Pool:
+    """A batch of one kind, and how much of it is used."""
+
+    __slots__ = ("at", "batch", "free", "rest")
+
+    def __init__(self) -> None:
+        self.batch = self.at = _FIRST // 2
+        self.free: Parts = ()
+        self.rest: Task[Parts] | None = None
+
+
+class Oblivious:
+    """What the parties make of oblivious transfers, as one of them gets it."""
+
+    threat = Threat("semi-honest", "n-1 of n")
+
+    def __init__(self) -> None:
+        self._pools: dict[Correlation, _Pool] = {}
+
+    async def setup(self, seat: Seat) -> None:
+        self._seat, self._own = seat, Stream(seat.own.bytes(SEED_BYTES), "oblivious")
+        self._links: Links = await connect(seat, TREE)
+
+    async def draw(self, kind: Correlation) -> tuple[Parts, Awaitable[Parts]]:
+        n, one = kind.free[0].size, _of_size(kind, 1)
+        if one is None or not 0 < n <= _POOLED:
+            free, rest = await self._start(kind)
+            return (free, rest) if free else await _apart(kind, rest)
+        pool = self._pools.setdefault(one, _Pool())
+        if pool.rest is None or pool.at + n > pool.batch:
+            pool.batch, pool.at = min(_MOST, max(2 * pool.batch, 2 * n)), 0
+            whole = _of_size(kind, pool.batch)
+            assert whole is not None
+            pool.free, pool.rest = await self._start(whole)
+        lo, pool.at = pool.at, pool.at + n
+        later = _Later(pool.rest, lo, lo + n, kind.free[0].shape)
+        return (tuple(_cut(p, lo, lo + n, kind.free[0].shape) for p in pool.free), later) if pool.free else await _apart(kind, later)
+
+    async def _start(self, kind: Correlation) -> tuple[Parts, Task[Parts]]:
+        """The free parts, and the others under way; or none of the free ones and all under way."""
+        if isinstance(kind, Triple):
+            free = tuple(self._own.draw(s) for s in kind.free)
+            return free, await spawn(self._triple(kind, *free))
+        if isinstance(kind, CrossTriple):
+            free = tuple(self._own.draw(s) if i == self._seat.rank else s.ring.zeros(s.shape) for i, s in enumerate(kind.free))
+            return free, await spawn(self._cross_triple(kind, *free))
+        if isinstance(kind, TruncationMask):
+            return (), await spawn(self._mask(kind))
+        if isinstance(kind, Permutation) and kind.ring is not BITS:
+            return await self._permutation(kind)
+        raise NotImplementedError(f"there is no way yet to make by oblivious transfer: {kind.name} over {kind.ring}")
+
+    async def _triple(self, kind: Triple, a: RingArray, b: RingArray) -> Parts:
+        return (kind.f(a, b) + await cross(self._links, TREE, kind.f, a, b),)
+
+    async def _cross_triple(self, kind: CrossTriple, a: RingArray, b: RingArray) -> Parts:
+        flat = elementwise(kind.ring, kind.spec.size)
+        if self._seat.rank == 0:
+            share = await products(self._links, TREE, flat, rows=a.data.reshape(-1, 1), to=(1,))
+        elif self._seat.rank == 1:
+            share = await products(self._links, TREE, flat, choices=b.data.reshape(-1), of=(0,))
+        else:
+            share = await products(self._links, TREE, flat)
+        return (RingArray(kind.ring, share.reshape(kind.spec.shape)),)
+
+    async def _mask(self, kind: TruncationMask) -> Parts:
+        """r, its high bits and its top bit."""
+        if kind.spec.size > _MOST:
+            shape, step = kind.spec.shape, _MOST
+            sizes = [min(step, kind.spec.size - lo) for lo in range(0, kind.spec.size, step)]
+            pieces = [await self._mask(replace(kind, spec=Spec(kind.ring, (n,)))) for n in sizes]
+            return tuple(RingArray(p[0].ring, np.concatenate([x.data for x in p]).reshape(shape)) for p in zip(*pieces, strict=True))
+        bits = await self._bits(kind.spec)
+        return _weighted(bits, 0, 0), _weighted(bits[..., :-1], kind.bits, kind.bits), kind.dependent[1].ring(bits.data[..., -1])
+
+    async def _bits(self, spec: Spec) -> RingArray:
+        """Shares of the bits of uniform numbers, each as a ring element: the spec's shape and the bits' axis."""
+        ring, k = spec.ring, spec.ring.bits
+        numbers = self._own.draw(Spec(ring, (spec.size,))).data
+        mine = (numbers[:, None] >> np.arange(k, dtype=ring.dtype)) & ring.dtype.type(1)
+        flat = elementwise(ring, spec.size * k, bits=1)
+        share = mine.reshape(-1, 1) if self._seat.rank == 0 else np.zeros((spec.size * k, 1), ring.dtype)
+        for joining in range(1, self._seat.size):
+            if self._seat.rank < joining:
+                both = await products(self._links, TREE, flat, rows=share, to=(joining,))
+            elif self._seat.rank == joining:
+                both = await products(self._links, TREE, flat, choices=numbers, of=range(joining))
+                share = share + mine.reshape(-1, 1)
+            else:
+                both = await products(self._links, TREE, flat)
+            share = share - (both << ring.dtype.type(1))
+        return RingArray(ring, share.reshape(*spec.shape, k))
+
+    async def _permutation(self, kind: Permutation) -> tuple[Parts, Task[Parts]]:
+        order, a = kind.free
+        if self._seat.rank == kind.owner:
+            orders = self._own.permutations(order.shape)
+            return (order.ring(orders), a.ring.zeros(a.shape)), await spawn(self._move(kind, orders, None))
+        mine = self._own.draw(a)
+        return (order.ring.zeros(order.shape), mine), await spawn(self._move(kind, None, mine))
+
+    async def _move(self, kind: Permutation, orders: NDArray | None, mine: RingArray | None) -> Parts:
+        share = await networks.move(self._links, TREE, self._seat, kind.owner, kind.spec, orders, None if mine is None else mine.data)
+        return (RingArray(kind.ring, share),)
+
+
+async def _apart(kind: Correlation, everything: Awaitable[Parts]) -> tuple[Parts, Awaitable[Parts]]:
+    """The free parts and the others, all of which come together."""
+    parts, n = await everything, len(kind.free)
+    return parts[:n], _Here(parts[n:])
+
+
+def _of_size(kind: Correlation, n: int) -> Correlation | None:
+    """The same kind for a vector of n; ``None`` where it is not elementwise."""
+    if isinstance(kind, Triple) and kind.f == MULTIPLY and kind.x == kind.y:
+        spec = Spec(kind.ring, (n,))
+        return Triple(MULTIPLY, spec, spec)
+    if isinstance(kind, CrossTriple | TruncationMask):
+        return replace(kind, spec=Spec(kind.ring, (n,)))
+    return None
+
+
+def _weighted(bits: RingArray, first: int, shift: int) -> RingArray:
+    """Σ_{j ≥ first} 2^(j − shift)·bit j, over the last axis."""
+    k, word = bits.shape[-1], bits.ring.dtype.type
+    weights = np.array([1 << (j - shift) for j in range(first, k)], bits.ring.dtype)
+    return RingArray(bits.ring, (bits.data[..., first:] * weights).sum(axis=-1, dtype=word))
+
+
+def _cut(x: RingArray, lo: int, hi: int, shape: Shape) -> RingArray:
+    return RingArray(x.ring, np.reshape(x.data[lo:hi], shape))
+
+
+class _Later:
+    """Parts that are cut out of a batch when awaited."""
+
+    __slots__ = ("_hi", "_lo", "_shape", "_source")
+
+    def __init__(self, source: Task[Parts], lo: int, hi: int, shape: Shape) -> None:
+        self._source, self._lo, self._hi, self._shape = source, lo, hi, shape
+
+    def __await__(self) -> Generator[Any, Any, Parts]:
+        parts = yield from self._source.__await__()
+        return tuple(_cut(p, self._lo, self._hi, self._shape) for p in parts)
+
+
+class _Here:
+    """Parts that are here already."""
+
+    __slots__ = ("_parts",)
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+
+    def __await__(self) -> Generator[Any, Any, Parts]:
+        return self._parts
+        yield
