@@ -1,6 +1,6 @@
 """``mpc bench``: what oblivious transfers and the correlated randomness made of them take, checked in the same run.
 
-Transfers go from party 0 to party 1 and are random; keys are hashed inside the clock, which stops when both have theirs.
+Transfers go from party 1 to party 0, whose bytes are shown, and are random; keys are hashed inside the clock, which stops when both have theirs.
 Triples are made by all parties.  What is checked is opened afterwards: of transfers the last piece, of triples all.
 """
 from __future__ import annotations
@@ -57,7 +57,7 @@ async def _transfers(clock: _Clock, party: Party, size: int, k: int) -> bool:
     ends: list[tuple[Sent | Received, Any]] = []
 
     async def piece(links: Links) -> None:
-        received, sent = await extend(links, k, {0: _PIECE} if party.rank == 1 else {}, {1: _PIECE} if party.rank == 0 else {}, random=True)
+        received, sent = await extend(links, k, {1: _PIECE} if party.rank == 0 else {}, {0: _PIECE} if party.rank == 1 else {}, random=True)
         ends.clear()
         ends.extend((batch, batch.pads()) for batch in received.values())
         ends.extend((batch, batch.pads()) for batch in sent.values())
@@ -68,14 +68,13 @@ async def _transfers(clock: _Clock, party: Party, size: int, k: int) -> bool:
 
     await clock.time(party, once)
     if party.rank == 1:
-        (batch, keys), = ends
-        assert isinstance(batch, Received)
-        await exchange({0: (RingArray(BITS, batch.choices), RingArray(BITS, keys))}, tag="verify")
+        await exchange({0: tuple(RingArray(BITS, keys) for keys in ends[0][1])}, tag="verify")
     elif party.rank == 0:
-        keys = ends[0][1]
-        (choices, theirs) = (await exchange(recv={1: (Spec(BITS, (_PIECE,)), Spec(BITS, keys[0].shape))}, tag="verify"))[1]
-        u = np.unpackbits(choices.data.view(np.uint8), bitorder="little").astype(bool)[:, None]
-        return bool((np.where(u, keys[1], keys[0]) == theirs.data).all())
+        batch, mine = ends[0]
+        assert isinstance(batch, Received)
+        h0, h1 = (await exchange(recv={1: (Spec(BITS, mine.shape),) * 2}, tag="verify"))[1]
+        u = np.unpackbits(batch.choices.view(np.uint8), bitorder="little").astype(bool)[:, None]
+        return bool((np.where(u, h1.data, h0.data) == mine).all())
     else:
         await exchange(tag="verify")
     return True

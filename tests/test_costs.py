@@ -56,7 +56,7 @@ def measured(name: str, parties: int, prepare: Callable[[Suite], Coroutine[Any, 
                     p.deliver()
         return [t.result() for t in tasks]
 
-    suites = run([sit_down(p, kind, Stream.fresh("own")) for p in members], "setup")
+    suites = run([sit_down(p, kind, Stream.fresh("own"), dealer=True) for p in members], "setup")
     prepared = run([prepare(s) for s in suites], "prepare")
     before = [(p.meter.rounds, p.meter.sent - HEADER.size * p.meter.frames) for p in members]
     sent: dict[tuple[int, int], int] = {}
