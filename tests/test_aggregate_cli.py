@@ -7,6 +7,7 @@ import ssl
 import struct
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -15,6 +16,10 @@ import pytest
 from test_cli import Processes, ended, mpc
 
 from mpc.certs import make_authority_and_certificates
+from mpc.config import Peer
+from mpc.errors import HandshakeError
+from mpc.transport.tls import Tls
+from protocols.aggregation import net
 from protocols.aggregation import plan as plans
 
 NAMES = [f"clinic-{i}" for i in range(6)]
@@ -207,6 +212,24 @@ def test_wrong_certificates_and_garbage_do_not_disturb(tmp_path, processes):
     for words in ("another authority", "not in the directory", "no frame of this protocol", "bytes where"):
         assert words in said
     idle.close()
+
+
+def test_a_refusal_is_read_though_a_write_has_failed_before(tmp_path):
+    """A client of TLS 1.3 has done its part of the handshake before the server turns its certificate down."""
+    make_authority_and_certificates(["server"], tmp_path / "own")
+    make_authority_and_certificates(["clinic-0"], tmp_path / "foreign")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        peer = Peer("server", *free.getsockname())
+    hub = net.Hub(peer, Tls(tmp_path / "own/ca.pem", tmp_path / "own/server.pem", tmp_path / "own/server.key"), ("clinic-0",), 1000)
+    refused = threading.Thread(target=hub.poll, args=(60,))
+    refused.start()
+    line = net.Line(peer, Tls(tmp_path / "own/ca.pem", tmp_path / "foreign/clinic-0.pem", tmp_path / "foreign/clinic-0.key"), 5, 5, 1000)
+    refused.join()
+    with pytest.raises(HandshakeError, match="refused our certificate: it trusts another authority"):
+        for _ in range(100):                        # the first may still find room in the kernel
+            line.send(net.Kind.HELLO, b"{}")
+    line.close()
+    hub.close(1)
 
 
 def test_the_server_restarts_between_rounds(tmp_path, processes):

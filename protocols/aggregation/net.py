@@ -322,7 +322,7 @@ class Line:
             for part in parts[1:] if parts and len(parts[0]) < SMALL else parts:
                 self._socket.sendall(part)
         except OSError as error:
-            raise self._lost(error) from None
+            raise self._lost(self._alert() or error) from None
 
     def receive(self) -> tuple[Kind, bytearray]:
         magic, kind, size = _HEAD.unpack(self._read(_HEAD.size))
@@ -341,6 +341,18 @@ class Line:
                 raise PartyLost(f"{self._name} closed the connection", "the server")
             data += piece
         return data
+
+    def _alert(self) -> ssl.SSLError | None:
+        """Why the server hung up, where a write has failed before its alert was read."""
+        try:
+            self._socket.settimeout(1.0)
+            while self._socket.recv(1 << 16):
+                pass
+        except ssl.SSLError as error:
+            return error
+        except OSError:
+            pass
+        return None
 
     def _lost(self, error: OSError) -> PartyLost | HandshakeError:
         if isinstance(error, ssl.SSLError) and (words := refusal(error)):
