@@ -74,7 +74,7 @@ def processes():
         process.communicate()
 
 
-def ended(process: subprocess.Popen[str], within: float = 20) -> tuple[int, str, str]:
+def ended(process: subprocess.Popen[str], within: float = 60) -> tuple[int, str, str]:
     out, err = process.communicate(timeout=within)
     return process.returncode, out, err
 
