@@ -92,6 +92,21 @@ def test_lost_rounds_happen_as_often_as_predicted() -> None:
     assert 0.2 * bound < lost / 4000 <= bound * 1.3 + 0.005
 
 
+def test_colluding_clients_lie_badly_as_seldom_as_predicted() -> None:
+    """At nine bits: rings with colluding clients in random places, by the condition itself."""
+    n, degree, threshold, bad, half, tries = 200, 24, 20, 20, 12, 12_000
+    rng, hits = np.random.default_rng(6), 0
+    for _ in range(tries // 1000):
+        places = np.zeros((1000, n), np.int64)
+        np.put_along_axis(places, np.argsort(rng.random((1000, n)), axis=1)[:, :bad], 1, axis=1)
+        sums = np.cumsum(np.concatenate([np.zeros((1000, 1), np.int64), places[:, -half:], places, places[:, :half]], axis=1), axis=1)
+        left, right = sums[:, half:half + n] - sums[:, :n], sums[:, 2 * half + 1:] - sums[:, half + 1:half + 1 + n]
+        worst = np.where(places == 1, 0, np.maximum(left + 2 * right, 2 * left + right)).max(axis=1)
+        hits += int((worst >= 2 * threshold - degree).sum())
+    bound = 2.0**-bounds.security(n, degree, threshold, bad / n)
+    assert 2.0**-10 < bound < 2.0**-8 and 0.2 * bound < hits / tries <= bound
+
+
 @pytest.mark.parametrize(("clients", "degree"), [(7, 6), (8, 7), (20, 6), (101, 100), (500, 64)])
 def test_the_graph_is_regular_symmetric_and_depends_on_the_seed(clients: int, degree: int) -> None:
     graph, other = Graph(clients, degree, bytes(32)), Graph(clients, degree, bytes(31) + b"\1")
@@ -172,3 +187,6 @@ def test_no_lies_about_who_dealt_split_the_clients() -> None:
     assert len(_views(12, 6, 3, set(), {0, 1, 2, 6, 7, 8}, set())) == 0
     assert len(_views(14, 4, 2, set(), {0, 1, 7, 8}, set())) == 2              # t = k/2: two runs cut the ring
     assert len(_views(12, 8, 4, set(), set(), {p for p in everyone if sum(p) % 2})) == 2    # odd and even, interleaved
+    arc = set(range(1, 8))                                                      # one colluding neighbour each, less than 2t − k: not enough
+    assert len(_views(16, 6, 4, {0, 8}, set(), {frozenset(p) for p in combinations(range(16), 2) if len(arc & set(p)) == 1})) == 2
+    assert not _safe(16, 6, 4, {0, 8}) and bounds.security(16, 6, 4, 2 / 16) == 0

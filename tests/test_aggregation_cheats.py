@@ -2,15 +2,19 @@
 from __future__ import annotations
 
 import copy
+import math
+import re
 from collections import Counter
 from dataclasses import replace
 
+import numpy as np
 import pytest
-from cohort import KEYS, Net, at, clients, directory, inputs, signing_key, terms
+from cohort import KEYS, Net, at, clients, directory, inputs, signing_key, terms, total
 from conftest import stream
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from mpc.errors import AggregationFailed, AggregationRefused
+from mpc.errors import AggregationFailed, AggregationRefused, ConfigError
+from protocols.aggregation import bounds
 from protocols.aggregation import messages as wire
 from protocols.aggregation.channel import TAG_BYTES, Channel, Kind
 from protocols.aggregation.messages import HEADER, Phase
@@ -299,6 +303,92 @@ def test_no_share_of_b_without_the_owners_word_that_the_mask_is_in() -> None:
     net.run()
     items = wire.unpack_items(t.graph.neighbours(0), memoryview(net.said["c000", Phase.UNMASK])[HEADER.size:], wire.SHARE_BYTES)
     assert items.keys() == {1, 2, 5, 6, 7}
+
+
+@pytest.mark.parametrize("phase", Phase)
+def test_messages_of_another_round_and_of_another_length(phase: Phase) -> None:
+    """What the server said in an earlier round, or to the same clients in another session; a byte less, and one more."""
+    t, old = terms(6, threshold=4), terms(6, threshold=4, number=0)
+    before = net_of(old)
+    before.run()
+    texts = {"replay": "terms differ in round: 0" if phase is Phase.ADVERTISE else "another round, session or under other terms",
+             "short": "form" if phase is Phase.ADVERTISE else "bytes arrived where|not encoded as it must be",
+             "long": "form" if phase is Phase.ADVERTISE else "bytes arrived where"}
+    bends = {"replay": lambda m: before.heard["c000", phase], "short": lambda m: m[:-1], "long": lambda m: m + b"\0"}
+    for what, bend in bends.items():
+        net = net_of(t)
+        net.ask = at(phase, ["c000"], bend)
+        net.run()
+        assert re.search(texts[what], net.refused["c000"]) and ("c000", phase) not in net.said
+
+
+def test_shares_that_were_sealed_for_another() -> None:
+    """The server gives c000 what c003 has sealed for c004, and what c000 itself has sealed for c003: c000 goes on, and
+    opens nothing of those it holds no share of."""
+    t = terms(8, threshold=5)
+    net = net_of(t)
+
+    def swap(m: bytes) -> bytes:
+        items = {i: wire.unpack_items(t.graph.neighbours(i), memoryview(net.said[t.directory.names[i], Phase.SHARE])[HEADER.size + 32:], wire.SEALED_BYTES)
+                 for i in range(8)}
+        own = wire.unpack_items(t.graph.neighbours(0), memoryview(m)[HEADER.size:], wire.SEALED_BYTES)
+        return m[:HEADER.size] + wire.pack_items(t.graph.neighbours(0), {**own, 3: items[3][4], 5: items[0][5]})
+    net.ask = at(Phase.MASK, ["c000"], swap)
+    net.run()
+    items = wire.unpack_items(t.graph.neighbours(0), memoryview(net.said["c000", Phase.UNMASK])[HEADER.size:], wire.SHARE_BYTES)
+    assert items.keys() == {1, 2, 4, 6, 7} and not net.refused
+
+
+def test_no_terms_with_all_others_colluding() -> None:
+    """Of n clients, n − 1 with the server: the sum would be the input of the last one."""
+    with pytest.raises(ConfigError, match="bits of security"):
+        replace(terms(10, threshold=9), corrupt=0.9, security=40)
+
+
+# -- the fewest clients, when the server lies --------------------------------------------------------------
+
+
+def halves(t: Terms, at: tuple[int, int]) -> tuple[int, bool]:
+    """A server that leaves out two clients at these places of the ring, and tells each half of it that the one in the other half is there.
+
+    How many clients' sum it opens, and whether the sum is right; 0 if clients say no.
+    """
+    forged = copy.copy(t)
+    assert forged.digest == t.digest                                    # computed before the lie, so that headers are right
+    object.__setattr__(forged, "least", 3)
+    order, n = t.graph._order.tolist(), t.clients
+    gone = [order[place] for place in at]
+    half = {t.directory.names[who]: 2 * place // n for place, who in enumerate(order)}
+    given = inputs(t)
+    there = {name: pair for name, pair in given.items() if t.directory.place(name) not in gone}
+
+    def bend(name: str, phase: Phase, message: bytes) -> bytes:
+        if phase is Phase.ADVERTISE:
+            return message[:HEADER.size] + t.encode()
+        if phase is Phase.CONFIRM:
+            size = -(-n // 8)
+            data = memoryview(message)[HEADER.size:]
+            alive = np.flatnonzero(wire.unpack_bits(data[:size], n)).tolist()
+            return message[:HEADER.size] + wire.pack_bits([*alive, gone[1 - half[name]]], n) + bytes(data[size:])
+        return message
+    net = Net(Server(forged), clients(t, there), ask=bend)
+    try:
+        result = net.run()
+    except AggregationFailed:
+        return 0, False
+    return len(result.clients), result.vector.tolist() == total(t, given, result.clients)[0]
+
+
+def test_a_lie_about_who_is_far_away_takes_clients_out_of_the_sum() -> None:
+    """On a ring, clients see only their neighbours: two lists of survivors, each as long as it must be, open a sum of fewer
+    clients than ``least``, though nobody colludes (``bounds.py``, "one list").  Not with a threshold above two thirds of the
+    neighbours, and not where all are neighbours of all."""
+    middle, far = (6, 19), dict(least=25, corrupt=0.0)
+    ring = terms(26, degree=12, threshold=7, **far)
+    assert halves(ring, middle) == (24, True)
+    assert bounds.security(26, 12, 7, 0.0) == math.inf and bounds.fewest(26, 12, 7, 0.0) <= 24
+    assert halves(terms(26, degree=12, threshold=9, **far), middle) == (0, False)
+    assert halves(terms(26, threshold=14, **far), middle) == (0, False)
 
 
 def test_channels_bind_names_kind_and_terms() -> None:

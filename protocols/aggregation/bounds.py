@@ -26,14 +26,25 @@ client has k neighbours, t of which can open its masks.
                 The probability is a sum over the joint law of l and r, times 2n for all clients and sides.  Where all
                 are neighbours of all, l + r = C always and 2t > k + C does: two sets would need 2(t − C + 1) ≤ n − C.
 
+                l + r < 2t − k alone is not enough: with one colluding client in each of two places the server can part
+                the ring there (by 3) though nobody has two for a neighbour.  ``tests/test_aggregation_bounds.py`` does.
+
+*One list*      A client opens only for a list of at least ``Terms.least`` survivors, but sees its neighbours only.  Lists
+                that differ can get past that: each says of a far part of the ring that all are there.  They cannot if
+                l + 2r < 3t − 2k and 2l + r < 3t − 2k for every honest client: of two openers next to each other but for a
+                gap, with different lists, each has t who vouch for its own, and in the gap at most k − t honest clients,
+                who do not open; as in 4, 2t ≤ k + (k − t) + l + 2r.  With one list, all honest clients on it are in the
+                sum.  Without, which is what ``choose`` settles for, the sum has ``fewest`` of them and no more for sure.
+                Where all are neighbours of all, there always is one list.
+
 *Against a server that follows the protocol* (Bell et al.), c(v) < t for all honest v and no two
                 runs of k/2 places of the ring without an honest client that stays:
                 n · P[Hyp(n − 1, C, k) ≥ t]  +  n(n−1)/2 · P[k given places are all among C + D].
 
-Source   Bell et al., ePrint 2020/704, section 3 (the events, the graph, lost rounds) and Algorithm 3 (what clients
-         vouch for).  The argument for the ring against a lying server is ours, after theirs for graphs in which
-         clients draw their neighbours: it asks for about a third of the neighbours.  ``tests/test_aggregation_bounds.py``
-         tries all lies of one kind on small rings.
+Source   Bell et al., ePrint 2020/704 (the events, the graph, lost rounds; what clients vouch for).  The argument for the
+         ring against a lying server is ours: it asks for about a third of the neighbours that theirs does, in whose graph
+         clients draw them and need no directory, and for half as many again as Google's federated-compute does for this
+         ring, whose condition is l + r < 2t − k.  ``tests/test_aggregation_bounds.py`` tries all lies of one kind on small rings.
 """
 from __future__ import annotations
 
