@@ -7,16 +7,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import counts, input_of, play, split, stream
+from conftest import coalitions, counts, input_of, play, replay, split, stream
 from scipy import stats
 
 import mpc
 from mpc.bits import planes
 from mpc.errors import MpcError
-from mpc.prg import SEED_BYTES, Stream
 from mpc.ring import RINGS, Z64, RingArray, Spec
-from mpc.rounds import Message, Recorder, exchange, gather, simulate
-from mpc.seat import Seat
+from mpc.rounds import Message, Recorder, exchange, gather
 from protocols.additive import Additive
 from protocols.bilinear import MATMUL, MULTIPLY
 from protocols.carries import bits_of
@@ -29,7 +27,6 @@ from protocols.ops.roots import _root
 from protocols.ops.selection import indicators, member
 from protocols.ops.sorting import arranged
 from protocols.prep import Triple
-from protocols.prep.dealer import Dealer, Dealt
 from protocols.replicated import Replicated
 from protocols.suite import CHUNK, Share, Suite, lift
 from protocols.suites import SUITES
@@ -139,51 +136,29 @@ def seen(messages: list[Message], party: int | None = None) -> np.ndarray:
     return np.concatenate([a.data.reshape(-1).view(np.uint8) for m in messages if party in (None, m.receiver) for a in m.arrays])
 
 
-class Seeds(Stream):
-    """What it is made with, one after the other."""
-
-    def __init__(self, *given: bytes) -> None:
-        self._given = iter(given)
-
-    def bytes(self, n: int) -> bytes:
-        return next(self._given)
-
-
-def rekeyed(kind: type[Suite], parties: int, held: list[tuple[Any, Any]], operation: Operation, party: int | None) -> list[Message]:
-    """All messages of an operation on fixed shares, under keys of which those that ``party`` does not have are other ones."""
-    def key(label: str, *owners: int) -> Stream:
-        return stream(party is not None and party not in owners, f"{label} {sorted(owners)}")
-
-    dealer = Dealer(parties, Seeds(*(key("dealt", p).bytes(SEED_BYTES) for p in range(parties)), bytes(16)))
-    recorder = Recorder()
-
-    async def side(rank: int) -> None:
-        pair = {p: key("pair", rank, p) for p in range(parties) if p != rank}
-        seat = Seat(rank, parties, key("own", rank), pair, stream(0, "common"))
-        prep = Dealt(rank, parties) if kind.needs_prep else None
-        if prep:
-            await prep.setup(seat)
-        suite = kind(seat, prep)
-        await operation(suite, *(Share(suite, parts) for parts in held[rank]))
-
-    simulate(*(side(rank) for rank in range(parties)), services={parties: dealer.service}, record=recorder)
-    return [m for m in recorder.messages if m.tag != "seed"]
-
-
 def stale(kind: type[Suite], parties: int, operation: Operation, bits: int = 64) -> list[str]:
-    """The messages that their receiver can tell from what it has: that stay the same when all other keys change.
+    """The messages to a coalition, from outside of it, that stay the same when all keys that it does not have change.
 
     That bytes are fresh would not do: under a key that the receiver has, too, they are, and hide nothing.
     """
     rng = np.random.default_rng(5)
     x, y = (RINGS[bits](rng.integers(1, 1 << 20, 256)) for _ in range(2))
     held = parts_of(kind, parties, x, y)
-    first = rekeyed(kind, parties, held, operation, None)
-    found = []
-    for party in range(parties):
-        second = rekeyed(kind, parties, held, operation, party)
+
+    def messages(coalition: set[int], others: int) -> list[Message]:
+        recorder = Recorder()
+
+        async def main(suite: Suite) -> None:
+            await operation(suite, *(Share(suite, parts) for parts in held[suite.seat.rank]))
+
+        replay(parties, main, kind=kind, coalition=coalition, others=others, record=recorder)
+        return [m for m in recorder.messages if m.tag != "seed"]
+
+    first, found = messages(set(), 0), []
+    for coalition in coalitions(kind, parties):
+        second = messages(coalition, 1)
         assert [(m.sender, m.receiver, m.tag) for m in first] == [(m.sender, m.receiver, m.tag) for m in second] and first
-        found += [f"{a.tag}, array {i}" for a, b in zip(first, second, strict=True) if a.receiver == party
+        found += [f"{a.tag}, array {i}" for a, b in zip(first, second, strict=True) if a.receiver in coalition and a.sender not in coalition
                   for i, (u, v) in enumerate(zip(a.arrays, b.arrays, strict=True)) if (u.data == v.data).mean() > 0.01]
     return found
 
@@ -191,7 +166,7 @@ def stale(kind: type[Suite], parties: int, operation: Operation, bits: int = 64)
 @pytest.mark.parametrize(("operation", "bits"), [(o, bits) for o in OPERATIONS for bits in RINGS] + [(o, 64) for o in MORE])
 @pytest.mark.parametrize(("suite", "parties"), GRID)
 def test_freshness(suite: str, parties: int, operation: str, bits: int) -> None:
-    """Everything a party has is fixed, its shares and its keys; the keys it does not have are new: all that arrives differs."""
+    """Everything that those who may collude have is fixed, their shares and keys; all other keys are new: all that arrives differs."""
     assert stale(SUITES[suite], parties, (OPERATIONS | MORE)[operation], bits) == []
 
 
