@@ -94,6 +94,8 @@ def test_truncation_of_all_pairs_of_terms(suite: str, parties: int, knower: int)
         assert set(more[within]) <= {0, 1}
         for x in range(-63, 64):
             assert more[x == X].sum() == x % (1 << m) * 256 >> m
+        for t in (A + np.uint8(63), B):                                 # what one side sees, and the other
+            assert (more == (X % (1 << m) > t % (1 << m)))[within].all()
 
 
 class Every(Prep):
