@@ -24,6 +24,8 @@ Threat   that of the suite and of its source of randomness: what is sent is mask
          whatever x is.  But the parties' terms, or c, decide with x which way the result is rounded: a party that is later
          shown the result learns, besides it, something of what was cut off (never more than the 2^m values of x around
          it that agree).  ``Threat.leaks`` says so.  Programs that must not tell reveal fewer digits than they compute with.
+         To be exact: each party sees a uniform t < 2^m of its own (the low bits of its term, or of c), and ⌊x / 2^m⌋ is
+         raised by one where x mod 2^m > t.  So a result that depends on a rounding, as a comparison may, depends on t.
 Cost     two terms between two parties: one round, 4 bytes each for m ≤ 32, else 8; in ``replicated``, see there.
          A mask: one round; each party sends one ring element per element to every other party.
 Source   two terms: the wrap of a sum whose top bit is known, as in ePrint 2025/200.  A mask: Escudero, Ghosh, Keller,

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from hypothesis import settings
 
-from mpc.prg import Stream
+from mpc.prg import SEED_BYTES, Stream
 from mpc.ring import Ring, RingArray, Spec
 from mpc.rounds import simulate
-from mpc.seat import take_seat
+from mpc.seat import Seat, take_seat
 from protocols.additive import Additive
 from protocols.prep.dealer import Dealer, Dealt
 from protocols.suite import Share, Suite
@@ -52,6 +52,43 @@ def play(size: int, main: Main, *, kind: type[Suite] = Additive, seed: int | Non
     dealer = Dealer(size, None if seed is None else stream(seed, "dealer"))
     return simulate(*(sit(rank, size, main, kind, seed) for rank in range(size)),
                     services={size: dealer.service}, **options)
+
+
+class Seeds(Stream):
+    """What it is made with, one after the other."""
+
+    def __init__(self, *given: bytes) -> None:
+        self._given = iter(given)
+
+    def bytes(self, n: int) -> bytes:
+        return next(self._given)
+
+
+def coalitions(suite: type[Suite], parties: int) -> list[set[int]]:
+    """The largest sets of parties that may pool what they have."""
+    if suite.threat.corrupt == "1 of 3":
+        return [{p} for p in range(parties)]
+    assert suite.threat.corrupt == "n-1 of n"
+    return [set(range(parties)) - {p} for p in range(parties)]
+
+
+def replay(size: int, main: Main, *, kind: type[Suite], coalition: set[int], others: int, **options: Any) -> list[Any]:
+    """``play`` with keys of which those that a coalition has are always the same, and what it does not have the ``others``-th."""
+    def key(label: str, *owners: int) -> Stream:
+        return stream(0 if coalition & {*owners} else others, f"{label} {sorted(owners)}")
+
+    dealer = Dealer(size, Seeds(*(key("dealt", p).bytes(SEED_BYTES) for p in range(size)), bytes(16)))
+
+    async def side(rank: int) -> Any:
+        pair = {p: key("pair", rank, p) for p in range(size) if p != rank}
+        seat = Seat(rank, size, key("own", rank), pair, stream(0, "common"))
+        if not kind.needs_prep:
+            return await main(kind(seat))
+        prep = Dealt(rank, size)
+        await prep.setup(seat)
+        return await main(kind(seat, prep))
+
+    return simulate(*(side(rank) for rank in range(size)), services={size: dealer.service}, **options)
 
 
 def words(ring: Ring, shape: Any, seed: int) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""What a party sees tells it nothing: fresh, uniform, the same for all inputs; and nothing secret is ever printed."""
+"""What a party sees tells it nothing: masked by what it does not have, uniform, the same for all inputs; and nothing secret is ever printed."""
 from __future__ import annotations
 
 import traceback
@@ -7,24 +7,28 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import counts, input_of, play, split, stream
+from conftest import coalitions, counts, input_of, play, replay, split, stream
 from scipy import stats
 
 import mpc
+from mpc.bits import planes
 from mpc.errors import MpcError
 from mpc.ring import RINGS, Z64, RingArray, Spec
 from mpc.rounds import Message, Recorder, exchange, gather
 from protocols.additive import Additive
 from protocols.bilinear import MATMUL, MULTIPLY
-from protocols.ops.bitwise import conjunction, nearest, shifted
-from protocols.ops.comparison import is_zero, negative
-from protocols.ops.division import _divided
-from protocols.ops.exponential import two_to
+from protocols.carries import bits_of
+from protocols.ops.bitwise import conjunction, is_multiple, masked, modulo, nearest, number_of, shifted
+from protocols.ops.comparison import is_zero, negative, to_ring
+from protocols.ops.division import _divided, _reciprocal
+from protocols.ops.exponential import _LOG2, _log, two_to
+from protocols.ops.normalisation import any_bit, polynomial, top_bit
 from protocols.ops.roots import _root
-from protocols.ops.selection import indicators
+from protocols.ops.selection import indicators, member
+from protocols.ops.sorting import arranged
 from protocols.prep import Triple
 from protocols.replicated import Replicated
-from protocols.suite import CHUNK, Share, Suite
+from protocols.suite import CHUNK, Share, Suite, lift
 from protocols.suites import SUITES
 
 GRID = [(name, n) for name, suite in SUITES.items() for n in counts(suite)[:2]]
@@ -38,24 +42,70 @@ async def chain(suite: Suite, x: Share, y: Share) -> Share:
     return await suite.truncate(await suite.bilinear(MULTIPLY, z, w), 9)
 
 
-BITS_OF_THREE = np.array([0, 1, 2**62 + 5], np.uint64)[:, None] >> np.arange(64, dtype=np.uint64) & np.uint64(1) == 1
+def square(x: Share) -> Share:
+    """The elements as a square matrix."""
+    side = round(x.size ** 0.5)
+    return x.reshape((side, side))
+
+
+async def sort(suite: Suite, x: Share, y: Share) -> Share:
+    """By two keys and the place, of so few that their order says nothing of how many comparisons there are."""
+    place = suite.constant(x.ring(np.broadcast_to(np.arange(12)[:, None], (12, 16))))
+    return await arranged(suite, lift(lambda *rows: np.stack(rows), *(z[:192].reshape((12, 16)) for z in (x, y)), place), 3)
+
+
+async def numbers(suite: Suite, x: Share, y: Share) -> Any:
+    """Bits, and numbers of them, both ways."""
+    bits = await bits_of(suite, x[:256])
+    return await gather(number_of(suite, bits, x.ring, (256,)), to_ring(suite, bits, x.ring, (x.ring.bits, 256)))
+
+
+async def top(suite: Suite, x: Share, y: Share) -> Any:
+    bits = await bits_of(suite, x[:256])
+    return await gather(top_bit(suite, bits), any_bit(suite, bits))
+
+
+def few(x: Share) -> np.ndarray:
+    """Three numbers as the bits of their ring."""
+    return np.array([0, 1, 2**30 + 5], np.uint64)[:, None] >> np.arange(x.ring.bits, dtype=np.uint64) & np.uint64(1) == 1
+
+
 OPERATIONS: dict[str, Operation] = {
     "multiply": lambda suite, x, y: suite.bilinear(MULTIPLY, x, y),
     "multiply single": lambda suite, x, y: suite.bilinear(MULTIPLY, x[0], y[0]),
     "square": lambda suite, x, y: suite.bilinear(MULTIPLY, x, x),
-    "matmul": lambda suite, x, y: suite.bilinear(MATMUL, x.reshape((64, 64)), y.reshape((64, 64))),
+    "matmul": lambda suite, x, y: suite.bilinear(MATMUL, square(x), square(y)),
     "truncate": lambda suite, x, y: suite.truncate(x, 16),
     "less than zero": lambda suite, x, y: negative(suite, x),
     "equal to zero": lambda suite, x, y: is_zero(suite, y),
-    "shuffle": lambda suite, x, y: suite.shuffle(x.reshape((2, SIZE // 4, 2))),
+    "shuffle": lambda suite, x, y: suite.shuffle(x.reshape((2, x.size // 4, 2))),
+    "sort": sort,
     "and": conjunction,
     "quotient": lambda suite, x, y: shifted(suite, 5, x),
     "nearest": lambda suite, x, y: nearest(suite, 9, y),
-    "indicators": lambda suite, x, y: indicators(suite, BITS_OF_THREE, x[:1024]),
+    "indicators": lambda suite, x, y: indicators(suite, few(x), x[:1024]),
     "divide": lambda suite, x, y: _divided(suite, x, y, 8),
     "inverse square root": lambda suite, x, y: _root(suite, x, 8, inverse=True),
     "power of two": lambda suite, x, y: two_to(suite, x, 16, 8),
     "chain": chain,
+}
+#: What else sends messages; it is made of the same parts.
+MORE: dict[str, Operation] = {
+    "multiply, broadcast": lambda suite, x, y: suite.bilinear(MULTIPLY, x.reshape((x.size, 1)), y[:3].reshape((1, 3))),
+    "multiply and truncate": lambda suite, x, y: suite.bilinear(MULTIPLY, x, y, 8),
+    "matmul and truncate": lambda suite, x, y: suite.bilinear(MATMUL, square(x), square(y), 8),
+    "truncate by many bits": lambda suite, x, y: suite.truncate(x, x.ring.bits - 2),
+    "and, public": lambda suite, x, y: masked(suite, planes(x.ring(np.full(x.size, 0b1011))), x),
+    "remainder": lambda suite, x, y: modulo(suite, 5, x),
+    "multiple": lambda suite, x, y: is_multiple(suite, 5, x),
+    "numbers": numbers,
+    "top bit": top,
+    "member": lambda suite, x, y: member(suite, few(x), x),
+    "reciprocal": lambda suite, x, y: _reciprocal(suite, x, 8),
+    "square root": lambda suite, x, y: _root(suite, x, 8, inverse=False),
+    "logarithm": lambda suite, x, y: _log(suite, x, 8, 1.0),
+    "polynomial": lambda suite, x, y: polynomial(suite, x, _LOG2, 12),
+    "small power of two": lambda suite, x, y: two_to(suite, x, 16, 8, 12, 0),
 }
 
 
@@ -87,22 +137,37 @@ def seen(messages: list[Message], party: int | None = None) -> np.ndarray:
 
 
 def stale(kind: type[Suite], parties: int, operation: Operation, bits: int = 64) -> list[str]:
-    """The messages that are the same in two runs on the same shares with other keys: none may be."""
+    """The messages to a coalition, from outside of it, that stay the same when all keys that it does not have change.
+
+    That bytes are fresh would not do: under a key that the receiver has, too, they are, and hide nothing.
+    """
     rng = np.random.default_rng(5)
-    x, y = (RINGS[bits](rng.integers(1, 1 << 20, SIZE)) for _ in range(2))
+    x, y = (RINGS[bits](rng.integers(1, 1 << 20, 256)) for _ in range(2))
     held = parts_of(kind, parties, x, y)
-    first, second = (record(kind, parties, held, operation) for _ in range(2))
-    assert [(m.sender, m.receiver, m.tag) for m in first] == [(m.sender, m.receiver, m.tag) for m in second] and first
-    return [f"{a.tag}, array {i}" for a, b in zip(first, second, strict=True) for i, (u, v) in enumerate(zip(a.arrays, b.arrays, strict=True))
-            if (u.data == v.data).mean() > 0.01]
+
+    def messages(coalition: set[int], others: int) -> list[Message]:
+        recorder = Recorder()
+
+        async def main(suite: Suite) -> None:
+            await operation(suite, *(Share(suite, parts) for parts in held[suite.seat.rank]))
+
+        replay(parties, main, kind=kind, coalition=coalition, others=others, record=recorder)
+        return [m for m in recorder.messages if m.tag != "seed"]
+
+    first, found = messages(set(), 0), []
+    for coalition in coalitions(kind, parties):
+        second = messages(coalition, 1)
+        assert [(m.sender, m.receiver, m.tag) for m in first] == [(m.sender, m.receiver, m.tag) for m in second] and first
+        found += [f"{a.tag}, array {i}" for a, b in zip(first, second, strict=True) if a.receiver in coalition and a.sender not in coalition
+                  for i, (u, v) in enumerate(zip(a.arrays, b.arrays, strict=True)) if (u.data == v.data).mean() > 0.01]
+    return found
 
 
-@pytest.mark.parametrize("bits", RINGS)
-@pytest.mark.parametrize("operation", OPERATIONS)
+@pytest.mark.parametrize(("operation", "bits"), [(o, bits) for o in OPERATIONS for bits in RINGS] + [(o, 64) for o in MORE])
 @pytest.mark.parametrize(("suite", "parties"), GRID)
 def test_freshness(suite: str, parties: int, operation: str, bits: int) -> None:
-    """All shares fixed, new keys: every message that is not an opening of a result differs."""
-    assert stale(SUITES[suite], parties, OPERATIONS[operation], bits) == []
+    """Everything that those who may collude have is fixed, their shares and keys; all other keys are new: all that arrives differs."""
+    assert stale(SUITES[suite], parties, (OPERATIONS | MORE)[operation], bits) == []
 
 
 async def unmasked(suite: Suite, f: Any, x: Share, y: Share) -> Share:
@@ -136,6 +201,17 @@ class Bare(Replicated):
 def test_freshness_catches_replicated_sharing_without_zero_shares() -> None:
     assert stale(Bare, 3, OPERATIONS["multiply"]) == ["multiply, array 0"] * 3
     assert stale(Replicated, 3, OPERATIONS["multiply"]) == []
+
+
+class Shared(Replicated):
+    """``replicated`` with masks that the party to which a term is passed on has, too: its bytes are fresh all the same."""
+
+    def _zero(self, spec: Spec) -> RingArray:
+        return super()._zero(spec) * spec.ring(0) + self.seat.pair[self._previous].draw(spec)
+
+
+def test_freshness_catches_masks_that_the_receiver_has() -> None:
+    assert stale(Shared, 3, OPERATIONS["multiply"]) == ["multiply, array 0"] * 3
 
 
 @pytest.mark.parametrize(("kind", "readable"), [(Bare, True), (Replicated, False)])
@@ -379,7 +455,7 @@ def test_keys_are_shared_by_whom_they_should_be_and_nobody_else() -> None:
 @pytest.mark.parametrize(("suite", "parties"), [g for g in GRID if g[1] <= 3])
 def test_all_that_arrives_is_uniform_and_nothing_arrives_twice(suite: str, parties: int, operation: str, value: int) -> None:
     """For every suite and operation, at every party, whatever the inputs are; the same in every run."""
-    x = RINGS[64](np.full(SIZE, value, np.uint64))
+    x = RINGS[64](np.full(SIZE // 4, value, np.uint64))
     messages = record(SUITES[suite], parties, parts_of(SUITES[suite], parties, x, x), OPERATIONS[operation], seed=11)
     for party in range(parties):
         words = [a.data.reshape(-1).astype(np.uint64) for m in messages if m.receiver == party for a in m.arrays if a.ring.itemsize == 8]
