@@ -18,7 +18,7 @@ class Threat:
     adversary: Literal["semi-honest", "malicious"]
     corrupt: str                        # "1 of 3", "n-1 of n"
     setup: str = "none"                 # "trusted dealer", …
-    leaks: str = "the program, the shapes of its arrays, and, of rounded numbers that are revealed, which way they were rounded"
+    leaks: str = "the program, the shapes of its arrays, and, of rounded numbers on which a result depends, which way they were rounded"
 
     def among(self, parties: int) -> str:
         """The same as a sentence about a run of so many parties."""

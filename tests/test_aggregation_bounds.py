@@ -57,6 +57,8 @@ def test_what_is_chosen_is_safe_and_hardly_ever_lost(clients: int, dropout: floa
     assert bounds.lost(clients, degree, threshold, dropout) <= 2**-20
     assert degree / 2 < threshold <= degree and (degree % 2 == 0 or degree == clients - 1)
     assert bounds.fewest(clients, degree, threshold, corrupt) >= min(clients // 4, 3)
+    more, higher = bounds.choose(clients, dropout, corrupt, one_list=True)
+    assert more >= degree and bounds.security(clients, more, higher, corrupt, one_list=True) >= 40 and bounds.lost(clients, more, higher, dropout) <= 2**-20
 
 
 def test_the_degree_grows_like_a_logarithm() -> None:

@@ -387,7 +387,8 @@ def test_a_lie_about_who_is_far_away_takes_clients_out_of_the_sum() -> None:
     ring = terms(26, degree=12, threshold=7, **far)
     assert halves(ring, middle) == (24, True)
     assert bounds.security(26, 12, 7, 0.0) == math.inf and bounds.fewest(26, 12, 7, 0.0) <= 24
-    assert halves(terms(26, degree=12, threshold=9, **far), middle) == (0, False)
+    assert halves(terms(26, degree=12, threshold=9, one_list=True, **far), middle) == (0, False)
+    assert bounds.security(26, 12, 7, 0.0, one_list=True) == 0.0 and bounds.security(26, 12, 9, 0.0, one_list=True) == math.inf
     assert halves(terms(26, threshold=14, **far), middle) == (0, False)
 
 

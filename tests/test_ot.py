@@ -92,6 +92,7 @@ BAD = {
     "of twice the group's order": sodium.crypto_core_ed25519_add(ONE, ORDER_2),
     "not on the curve": (2).to_bytes(32, "little"),
     "not in its one encoding": (2**255 - 19 + 1).to_bytes(32, "little"),
+    "minus zero": (2**255 + 1).to_bytes(32, "little"),
     "random bytes off the curve": (7).to_bytes(32, "little"),
 }
 

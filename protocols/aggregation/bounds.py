@@ -34,7 +34,8 @@ client has k neighbours, t of which can open its masks.
                 l + 2r < 3t − 2k and 2l + r < 3t − 2k for every honest client: of two openers next to each other but for a
                 gap, with different lists, each has t who vouch for its own, and in the gap at most k − t honest clients,
                 who do not open; as in 4, 2t ≤ k + (k − t) + l + 2r.  With one list, all honest clients on it are in the
-                sum.  Without, which is what ``choose`` settles for, the sum has ``fewest`` of them and no more for sure.
+                sum.  Without, which is what ``choose`` settles for unless ``one_list`` is asked for, the sum has ``fewest``
+                of them and no more for sure.  Noise that clients share is counted in clients, and needs one list.
                 Where all are neighbours of all, there always is one list.
 
 *Against a server that follows the protocol* (Bell et al.), c(v) < t for all honest v and no two
@@ -78,18 +79,21 @@ def lost(clients: int, degree: int, threshold: int, dropout: float) -> float:
     return min(1.0, clients * tail(count(dropout, clients), clients - 1, degree, degree - threshold + 1))
 
 
-def security(clients: int, degree: int, threshold: int, corrupt: float, honest_dropout: float | None = None) -> float:
+def security(clients: int, degree: int, threshold: int, corrupt: float, honest_dropout: float | None = None, *,
+             one_list: bool = False) -> float:
     """Bits of statistical security when a fraction ``corrupt`` of the clients colludes with the server.
 
-    Against a server that does anything; with ``honest_dropout``, against one that follows the protocol while
-    that fraction of the clients drops out.  ``inf`` where no set of that many clients can break it.
+    Against a server that does anything, with ``one_list`` so that lists of survivors cannot differ either; with
+    ``honest_dropout``, against one that follows the protocol while that fraction of the clients drops out.  ``inf``
+    where no set of that many clients can break it.
     """
     bad = count(corrupt, clients)
     if honest_dropout is not None:
         return _bits(_curious(clients, degree, threshold, bad, count(honest_dropout, clients)))
     if degree == clients - 1:
         return math.inf if 2 * threshold > degree + bad else 0.0
-    return _bits(2 * clients * float(_weighted(clients, degree, bad)[max(0, 2 * threshold - degree):].sum()))
+    margin = min(2 * threshold - degree, 3 * threshold - 2 * degree) if one_list else 2 * threshold - degree
+    return _bits(2 * clients * float(_weighted(clients, degree, bad)[max(0, margin):].sum()))
 
 
 def fewest(clients: int, degree: int, threshold: int, corrupt: float, bits: float = SECURITY) -> int:
@@ -105,7 +109,8 @@ def fewest(clients: int, degree: int, threshold: int, corrupt: float, bits: floa
     return max(1, clients // (degree + degree // 2 + 1)) * max(0, threshold - around + 1)
 
 
-def choose(clients: int, dropout: float, corrupt: float, *, bits: float = SECURITY, most_lost: float = LOST) -> tuple[int, int]:
+def choose(clients: int, dropout: float, corrupt: float, *, bits: float = SECURITY, most_lost: float = LOST,
+           one_list: bool = False) -> tuple[int, int]:
     """The smallest degree, and a threshold, with this security against any server and this rate of lost rounds.
 
     Raises ``ConfigError`` where no threshold does: too many clients collude or drop out.
@@ -117,7 +122,7 @@ def choose(clients: int, dropout: float, corrupt: float, *, bits: float = SECURI
         raise ConfigError("secure aggregation takes three clients at least: of two, each knows the other's input from the sum")
 
     def threshold(degree: int) -> int | None:
-        t = _threshold(clients, degree, corrupt, bits)
+        t = _threshold(clients, degree, corrupt, bits, one_list)
         return t if t is not None and lost(clients, degree, t, dropout) <= most_lost else None
 
     most = min(_MOST_DEGREE, clients - 2) // 2
@@ -134,15 +139,15 @@ def choose(clients: int, dropout: float, corrupt: float, *, bits: float = SECURI
                       f"to {bits:g} bits and loses fewer than one round in {1 / most_lost:.0f}: assume less, or ask for less by name")
 
 
-def _threshold(clients: int, degree: int, corrupt: float, bits: float) -> int | None:
+def _threshold(clients: int, degree: int, corrupt: float, bits: float, one_list: bool) -> int | None:
     """The smallest threshold with this security, by the distribution of l + 2r."""
     if degree == clients - 1:
         t = (degree + count(corrupt, clients)) // 2 + 1
         return t if t <= degree else None
     law = _weighted(clients, degree, count(corrupt, clients))
     above = 2 * clients * np.cumsum(law[::-1])[::-1]                    # above[s] bounds P[some l + 2r ≥ s]
-    margin = max(1, int(np.argmax(np.append(above, 0.0) <= 2.0**-bits)))   # 2t − degree
-    t = (degree + margin + 1) // 2
+    margin = max(1, int(np.argmax(np.append(above, 0.0) <= 2.0**-bits)))   # 2t − degree, or 3t − 2·degree
+    t = -(-(2 * degree + margin) // 3) if one_list else (degree + margin + 1) // 2
     return t if t <= degree else None
 
 

@@ -74,7 +74,8 @@ class Federation:
             raise ConfigError(f"a codec for {codec.clients} clients cannot hold the sum of {len(self._keys)}; make it for that many")
         encoding = codec if isinstance(codec, Encoding) else codec.encoding
         directory = Directory.close({name: key.public_key().public_bytes_raw() for name, key in self._keys.items()})
-        self.terms = Terms.choose(directory, "federation", 0, encoding.length, bits=encoding.bits, dropout=dropout, corrupt=corrupt)
+        self.terms = Terms.choose(directory, "federation", 0, encoding.length, bits=encoding.bits, dropout=dropout, corrupt=corrupt,
+                                  one_list=isinstance(codec, Distributed))
         if isinstance(codec, Distributed):
             self.budget = budget or Budget(codec.epsilon, codec.delta)
             self.terms = replace(self.terms, least=self._least(codec, dropout, corrupt))

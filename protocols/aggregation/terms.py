@@ -33,7 +33,9 @@ class Terms:
     side        values modulo 2^64 that travel beside it, under the same masks: weights, metrics
     degree      neighbours of a client: even, or all others
     threshold   how many of them open its masks; more than half, or this is refused
-    least       fewest clients whose sum a client helps to open
+    least       fewest clients whose sum a client helps to open; a server that lies can get past it on a sparse graph
+                (down to ``bounds.fewest`` honest ones) unless there is
+    one_list    thresholds under which lists of survivors cannot differ: what noise that clients share asks for
     corrupt     the fraction of clients that may collude with the server, as this side assumes it
     security    bits of statistical security that these terms must have then; see ``protocols/aggregation/bounds.py``
 
@@ -51,15 +53,16 @@ class Terms:
     bits: int = 32
     corrupt: float = 0.05
     security: float = bounds.SECURITY
+    one_list: bool = False
 
     @classmethod
     def choose(cls, directory: Directory, session: str, number: int, length: int, *, side: int = 0, bits: int = 32,
-               dropout: float = 0.1, corrupt: float = 0.05) -> Terms:
+               dropout: float = 0.1, corrupt: float = 0.05, one_list: bool = False) -> Terms:
         """Terms that are secure to 40 bits against any server with that many colluding clients, and lose hardly a
         round when that many drop out.  ``ConfigError`` where there are none."""
         n = len(directory)
-        degree, threshold = bounds.choose(n, dropout, corrupt)
-        return cls(directory, session, number, length, degree, threshold, max(3, n // 2 + 1), side, bits, corrupt)
+        degree, threshold = bounds.choose(n, dropout, corrupt, one_list=one_list)
+        return cls(directory, session, number, length, degree, threshold, max(3, n // 2 + 1), side, bits, corrupt, one_list=one_list)
 
     def __post_init__(self) -> None:
         n = self.clients
@@ -73,7 +76,7 @@ class Terms:
         if not (1 <= self.bits <= 32 and 1 <= self.length < _LONGEST and 0 <= self.side < 1 << 16 and 0 <= self.round < 1 << 63):
             raise ConfigError(f"{self.length} coordinates of {self.bits} bits with {self.side} side values in round {self.round}: lengths are 1 to "
                               f"{_LONGEST - 1}, bits 1 to 32, side values up to 65535, rounds not negative")
-        have = bounds.security(n, self.degree, self.threshold, self.corrupt)
+        have = bounds.security(n, self.degree, self.threshold, self.corrupt, one_list=self.one_list)
         if have < self.security:
             raise ConfigError(f"{self.degree} neighbours and threshold {self.threshold} give {have:.1f} bits of security with {n} clients of which "
                               f"{self.corrupt:.0%} collude with the server, less than {self.security:g}; choose more, or ask for less by name")

@@ -33,6 +33,7 @@ from mpc.ring import Z64, NDArray, RingArray, Spec
 KEY_WORDS = 2                                        # words of a key: 128 bits
 _POINT = 4                                           # words of a point
 _FIELD, _COORDINATE = 2**255 - 19, 2**255 - 1        # a point is its y below 2^255 − 19, and the sign of its x
+_MINUS_ZERO = 2**255 + 1                             # the neutral point with a sign, which is a second encoding of it
 
 
 def sender_spec(n: int) -> Spec:
@@ -123,6 +124,7 @@ def _unpacked(message: RingArray, spec: Spec) -> list[list[bytes]]:
         raise WireError(f"base oblivious transfers: {message.spec} arrived instead of {spec}")
     flat = np.ascontiguousarray(message.data).reshape(len(message.data), -1, _POINT)
     points = [[p.tobytes() for p in transfer] for transfer in flat]
-    if any(int.from_bytes(p, "little") & _COORDINATE >= _FIELD for transfer in points for p in transfer):
+    numbers = [int.from_bytes(p, "little") for transfer in points for p in transfer]
+    if any(y & _COORDINATE >= _FIELD or y == _MINUS_ZERO for y in numbers):
         raise WireError("base oblivious transfers: what arrived is no point of the group (not in its one encoding)")
     return points

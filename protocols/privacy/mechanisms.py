@@ -8,7 +8,7 @@ The rounding is repeated until ‖⌊x/step⌉‖² ≤ Δ² (``vectors.rounded_
 whatever floating point did before.  z comes from the accountant, for all rounds together.
 
 Threat   who sees the sums, the server included, if aggregation is secure and at least m clients' vectors are in each
-         sum: an aggregation must fail below ``survivors``.  Clients that collude with the server know their own shares
+         sum: an aggregation must fail below ``survivors`` (with one server that may lie: ``Terms.one_list``).  Clients that collude with the server know their own shares
          of the noise: count them among those who drop out.  Clients add their share honestly.
 Cost     local; ``encoding.nbytes`` go up, 8 to 16 bytes of stream for a coordinate.
 Source   Kairouz, Liu, Steinke, arXiv 2102.06387 (discrete Gaussian); Agarwal, Kairouz, Liu, arXiv 2110.04995 (Skellam).
