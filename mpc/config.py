@@ -13,7 +13,7 @@ from mpc.certs import is_name
 from mpc.errors import ConfigError
 from mpc.transport.tls import Tls
 
-_WORDS: dict[type, str] = {str: "a text in quotes", int: "a whole number", float: "a number", bool: "true or false", list: "a list of tables", dict: "a table"}
+_WORDS: dict[type, str] = {str: "a text in quotes", int: "a whole number", float: "a number", bool: "true or false", list: "a list", dict: "a table"}
 _TLS = ("authority", "certificate", "key")
 _FIELDS: dict[str, type] = {
     "me": str, "suite": str, "ring": int, "fraction_bits": int, "timeout": float, "authority": str,

@@ -15,8 +15,10 @@ from protocols.aggregation.client import Client
 from protocols.aggregation.ledger import Ledger
 from protocols.aggregation.local import aggregate
 from protocols.aggregation.messages import Phase
+from protocols.aggregation.metrics import METRIC
+from protocols.aggregation.noise import Noise
 from protocols.aggregation.server import Sum
-from protocols.aggregation.updates import METRIC, Agreement
+from protocols.aggregation.updates import Agreement
 
 
 def test_each_phase_once_and_in_order(tmp_path: Path) -> None:
@@ -96,7 +98,7 @@ def test_weighted_means(kind: str, dimension: int, weight: int) -> None:
         assert abs(mean.metrics[name] - sum(weights[n] * metrics[n][name] for n in there) / mean.weight) < 1e-3
     assert list(mean.metrics) == list(a.metrics[kind])
     expected = sum((weights[n] * updates[n] for n in there), np.zeros(dimension)) / mean.weight
-    bound = a.encoding(dimension).error(5, mean.weight if weight > 1 else None) * 6 if dimension else 0.0
+    bound = a.codec(dimension).error(5, mean.weight if weight > 1 else None) * 6 if dimension else 0.0
     assert mean.update.shape == (dimension,) and np.abs(mean.update - expected).max(initial=0) <= bound < 1e-5
 
 
@@ -118,7 +120,8 @@ def test_what_cannot_be_encoded(weight: int, metrics: dict, what: str) -> None:
 
 
 def test_agreements_that_cannot_be() -> None:
-    for wrong in ({"clip": 0.0}, {"clip": float("inf")}, {"weight": 0}, {"weight": 1 << 40}):
+    noise = Noise(5.0, 1e-3, 2)
+    for wrong in ({"clip": 0.0}, {"clip": float("inf")}, {"weight": 0}, {"weight": 1 << 40}, {"noise": noise}, {"noise": noise, "weight": 1}):
         with pytest.raises(ConfigError):
             agreement(**wrong)
     with pytest.raises(ConfigError, match="says nothing of tasks of the kind 'query'"):
@@ -130,6 +133,19 @@ def test_everything_agreed_is_in_the_terms() -> None:
              for more in ({}, {"clip": 2.0}, {"weight": 499}, {"metrics": {"train": ("loss",), "evaluate": ("size", "loss")}})
              for kind in ("train", "evaluate") for about in ("x", "y") for number in (1, 2) for dimension in (3, 4)}
     assert len(terms) == 4 * 2 * 2 * 2 * 2
+    noisy = [agreement(weight=1, metrics={"train": ()}, noise=noise).terms("train", "x", 1, 3) for noise in (None, Noise(5.0, 1e-3, 2), Noise(6.0, 1e-3, 2))]
+    assert len({t.digest for t in noisy}) == 3
+
+
+def test_an_update_with_noise() -> None:
+    """Of the stated size, with as many clients in a sum as that takes."""
+    a = agreement(10, weight=1, metrics={"train": (), "evaluate": ()}, noise=Noise(5.0, 1e-3, 2), dropout=0.1, corrupt=0.1)
+    terms, codec = a.terms("train", "x", 1, 3000), a.mechanism(3000)
+    assert codec is not None and (codec.survivors, terms.least) == (8, 9) and a.mechanism(0) is None
+    x = np.full(3000, 0.01)
+    clients = {name: Client(terms, name, KEYS[name], *a.encode("train", x, 1, {}, stream(i, "updates"))) for i, name in enumerate(a.directory.names)}
+    mean = a.decode("train", 3000, aggregate(terms, clients))
+    assert abs((mean.update - x).std() / codec.error(10) - 1) < 0.1
 
 
 def test_an_impossible_weight_is_seen() -> None:

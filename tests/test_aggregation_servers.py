@@ -3,6 +3,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ import mpc
 from mpc.errors import AggregationFailed, ConfigError, EncodingError, MpcError
 from protocols.aggregation.messages import HEADER
 from protocols.aggregation.servers import Aggregator, Servers, contribute, total
+from protocols.privacy import JointDiscreteGaussian
 
 SERVER_KEYS = [X25519PrivateKey.from_private_bytes(stream(i, "server").bytes(32)) for i in range(4)]
 
@@ -143,6 +145,50 @@ def test_each_client_is_added_once_and_a_sum_opened_once() -> None:
         held[0].open()
 
 
+@pytest.mark.parametrize("bits", [1, 9, 31])
+def test_what_is_opened_above_the_modulus_is_uniform(bits: int) -> None:
+    """The last server's words sum up vectors that were cut to ``bits``: how often that carried would tell who is above a mask."""
+    t = terms(5, 2, 4000, bits=bits)
+    given, held = vectors(t), aggregators(t)
+    for name, x in given.items():
+        for rank, message in enumerate(contribute(t, name, KEYS[name], x)):
+            held[rank].receive(name, message)
+    for one in held.values():
+        one.settle(range(5), [True] * 5)
+        words = one.open()[1]
+        above = np.concatenate([(words >> np.uint32(j)) & np.uint32(1) for j in range(bits, 32)])
+        assert abs(above.mean() - 0.5) < 3 / np.sqrt(above.size)
+
+
+@pytest.mark.parametrize(("servers", "suite"), [(2, "additive"), (3, "replicated"), (3, "additive")])
+@pytest.mark.parametrize("checked", [False, True])
+def test_servers_add_noise_of_the_variance_that_is_stated(servers: int, suite: str, checked: bool) -> None:
+    """Whoever drops out, to what has passed its check; and only that: the sum beneath is right."""
+    more = dict(bound=5, norm=25 * 3000) if checked else dict(bits=20)
+    t = terms(5, servers, 3000, noise=Fraction(90_001, 4), **more)
+    given = vectors(t)
+    if checked:
+        given["c002"][7] = 6
+    result = run(t, given, bend=lambda name, rank, m: None if name == "c004" else m, suite=suite)
+    assert result.clients == ("c000", "c001", *(() if checked else ("c002",)), "c003")
+    half = 2**63 if checked else 2**19
+    noise = np.array([(int(v) - e + half) % (2 * half) - half for v, e in zip(result.vector, plain(t, given, result.clients), strict=True)])
+    assert stats.kstest(noise / 150.0, "norm").pvalue > 1e-4 and abs(noise.std() / 150 - 1) < 0.08
+
+
+def test_a_mean_with_noise_from_the_servers() -> None:
+    """A mechanism's clients, checks of its limit, its decoding: within the error it states, and its clients send no noise."""
+    codec = JointDiscreteGaussian(epsilon=6.0, delta=1e-4, clip=1.0, clients=6, dimension=2000, rounds=3)
+    t = terms(6, 2, codec.encoding.length, bits=codec.encoding.bits, noise=codec.variance)
+    given = {name: np.random.default_rng(i).normal(size=2000) / 60 for i, name in enumerate(t.directory.names)}
+    words = {name: codec.encode(x, stream(i, "client")) for i, (name, x) in enumerate(given.items())}
+    result = run(t, words, bend=lambda name, rank, m: None if name == "c001" else m)
+    clipped = np.mean([x / max(1, np.linalg.norm(x)) for name, x in given.items() if name != "c001"], axis=0)
+    off = codec.decode(result.vector, len(result.clients)) - clipped
+    assert len(result.clients) == 5 and abs(off.std() / codec.error(5) - 1) < 0.1
+    assert np.abs(codec.encoding.decode(words["c000"], 1) - given["c000"] / max(1, np.linalg.norm(given["c000"]))).max() < 1.01 * codec.step
+
+
 def test_what_each_server_gets_is_uniform() -> None:
     t = terms(3, 3, 20_000)
     x = np.zeros(t.length, np.uint32)
@@ -189,6 +235,7 @@ def test_checks_go_in_batches_and_too_few_fail(monkeypatch) -> None:
 
 
 @pytest.mark.parametrize("change", [dict(bound=5), dict(norm=5), dict(bound=2**31, norm=9), dict(bound=2**29, norm=2**62, length=64), dict(bits=0), dict(least=2),
+                                    dict(noise=Fraction(3), side=1),
                                     dict(length=0), dict(servers=1)])
 def test_terms_that_cannot_be_are_refused(change) -> None:
     with pytest.raises(ConfigError):
@@ -201,9 +248,10 @@ def test_disagreements_are_found() -> None:
         Aggregator(t, 0, SERVER_KEYS[1])
     with pytest.raises(ConfigError):
         replace(t, keys=(t.keys[0], bytes(32)))
-    held = {0: Aggregator(t, 0, SERVER_KEYS[0]), 1: Aggregator(replace(t, round=9), 1, SERVER_KEYS[1])}
-    with pytest.raises(MpcError, match="same terms"):
-        total(mpc.local(2), held, lambda roster: [])
+    held = {0: Aggregator(t, 0, SERVER_KEYS[0])}
+    for other in (replace(t, round=9), replace(t, noise=Fraction(9))):
+        with pytest.raises(MpcError, match="same terms"):
+            total(mpc.local(2), held | {1: Aggregator(other, 1, SERVER_KEYS[1])}, lambda roster: [])
     with pytest.raises(MpcError, match="session of 2 parties"):
         total(mpc.local(3), aggregators(t), lambda roster: [])
     for vector in (np.zeros(30, np.int32), np.zeros(29, np.uint32)):

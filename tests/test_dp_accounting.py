@@ -61,6 +61,21 @@ def test_a_sampled_gaussian_by_integration(order: float) -> None:
     assert mine == pytest.approx(true, rel=1e-6) if order == int(order) else true < mine < 1.7 * true
 
 
+@pytest.mark.parametrize("distance", [1e-9, 1e-7, 4e-6])
+def test_noise_that_is_not_quite_its_law(distance: float) -> None:
+    """δ − (1 + e^ε)·distance is what is left of δ; in a budget it adds up; and where nothing is left there is no ε."""
+    exact, near = (DiscreteGaussians(100.0, 1, 4.0, 10, d) for d in (0.0, distance))
+    cost = epsilon(near, delta=1e-3, rounds=5)
+    assert cost == pytest.approx(epsilon(exact, delta=1e-3 - (1 + math.exp(cost)) * 5 * distance, rounds=5), rel=1e-9)
+    assert cost > epsilon(exact, delta=1e-3, rounds=5)
+    budget = Budget(9.0, 1e-3)
+    for _ in range(5):
+        budget = Budget(9.0, 1e-3, budget.state)
+        budget.charge(near)
+    assert budget.spent == pytest.approx(cost)
+    assert epsilon(DiscreteGaussians(100.0, 1, 4.0, 10, 1e-4), delta=1e-3, rounds=5) == math.inf
+
+
 # -- divergences of our own curves ----------------------------------------------------------------------
 
 

@@ -90,3 +90,13 @@ def test_unpack_refuses_what_pack_does_not_make() -> None:
         altered = (int.from_bytes(data, "little") | 1 << bit).to_bytes(4, "little")
         with pytest.raises(WireError, match="canonical"):
             encoding.unpack(altered)
+
+
+@pytest.mark.parametrize("shape", [(0,), (1,), (2, 3), (64,), (65,), (3, 50)])
+@pytest.mark.parametrize("cells", [2, 256])
+def test_lookup(shape: tuple[int, ...], cells: int) -> None:
+    rng = np.random.default_rng(cells)
+    rows, words = rng.integers(0, 2, (7, cells), np.uint8), rng.integers(0, 2**64 - 1, (cells, *shape), np.uint64, endpoint=True)
+    twin = np.stack([np.bitwise_xor.reduce(words[row == 1], axis=0, initial=0) for row in rows])
+    assert (kernels.lookup(rows, words) == twin).all()
+    assert (kernels.lookup(rows, words[::-1]) == np.stack([np.bitwise_xor.reduce(words[::-1][row == 1], axis=0, initial=0) for row in rows])).all()

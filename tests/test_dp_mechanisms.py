@@ -12,7 +12,7 @@ from scipy import stats
 
 from mpc.errors import BudgetSpent, ConfigError, EncodingError
 from mpc.prg import Stream
-from protocols.privacy import Budget, DistributedDiscreteGaussian, DistributedSkellam, samplers
+from protocols.privacy import Budget, DistributedDiscreteGaussian, DistributedSkellam, JointDiscreteGaussian, samplers
 from protocols.privacy.mechanisms import Distributed
 
 KINDS = [DistributedDiscreteGaussian, DistributedSkellam]
@@ -121,6 +121,20 @@ def test_a_budget_is_charged_by_mechanism(kind: type[Distributed]) -> None:
     assert budget.spent == pytest.approx(mechanism.cost()) and mechanism.cost(1) < mechanism.cost(5)
     with pytest.raises(BudgetSpent):
         budget.charge(mechanism.mechanism, sampling=mechanism.sampling)
+
+
+def test_noise_of_servers_is_one_share_however_many_take_part() -> None:
+    """As much as all the clients' shares at the least, and no more with more of them; ε as of a Gaussian, and a little for the distance."""
+    arguments = dict(epsilon=2.0, delta=1e-5, clip=1.0, clients=40, dimension=200, rounds=10)
+    joint, shared = JointDiscreteGaussian(**arguments), DistributedDiscreteGaussian(**arguments, dropout=0.25)      # type: ignore[arg-type]
+    assert float(joint.variance) == pytest.approx(float(30 * shared.variance), rel=1e-3) and joint.encoding.noise < shared.encoding.noise
+    assert (joint.error(40) / shared.error(40)) ** 2 == pytest.approx(30 / 40, rel=0.01)
+    accountant = RdpAccountant()
+    accountant.compose(GaussianDpEvent(math.sqrt(float(joint.variance) / joint.limit)), 10)
+    assert accountant.get_epsilon(1e-5) <= joint.cost() <= 2.0 and joint.cost() == pytest.approx(accountant.get_epsilon(1e-5), rel=1e-3)
+    assert joint.decode(np.zeros(200, np.uint32), 1).shape == (200,)
+    with pytest.raises(EncodingError, match="too wide to draw together"):
+        JointDiscreteGaussian(**arguments | {"step": 1e-6})             # type: ignore[arg-type]
 
 
 def test_parameters() -> None:

@@ -56,6 +56,23 @@ def test_the_mean_is_that_of_who_was_there(phase: Phase | None, weighted: bool) 
         assert np.std(result.vector - exact) > result.error / 3         # and the error that is stated is not far off
 
 
+@pytest.mark.parametrize("weighted", [False, True])
+def test_metrics_travel_in_the_same_sum(weighted: bool) -> None:
+    """Their means, weighted like the vectors, over who is in them."""
+    weights = {name: 1 + 7 * i for i, name in enumerate(NAMES)} if weighted else None
+    said = {name: {"loss": 0.3 * i, "accuracy": 1 / (1 + i)} for i, name in enumerate(NAMES)}
+    federation = Federation(NAMES, Encoding(DIMENSION, len(NAMES), clip=1.0, weight=64 if weighted else 1), metrics=["loss", "accuracy"])
+    result = federation.mean(updates(), weights, silent_from({"client-3": Phase.MASK}), said)
+    there = [name for name in NAMES if name != "client-3"]
+    for metric in ("loss", "accuracy"):
+        exact = np.average([said[name][metric] for name in there], weights=[weights[name] for name in there] if weights else None)
+        assert abs(result.metrics[metric] - exact) < 1e-9
+    with pytest.raises(EncodingError, match="client 'client-0': the metric 'loss' is agreed on"):
+        federation.mean(updates(), weights)
+    with pytest.raises(ConfigError, match="shown without noise"):
+        Federation(NAMES, private(), metrics=["loss"])
+
+
 def test_who_has_no_vector_does_not_come() -> None:
     vectors = updates()
     del vectors["client-5"]

@@ -38,7 +38,7 @@ from flwr.supercore.inflatable.inflatable_object import get_all_nested_objects
 from flwr.supercore.inflatable.inflatable_utils import inflate_object_from_contents
 from flwr.supercore.task_identity import TaskIdentity
 
-from mpc.errors import AggregationRefused, ConfigError, MpcError
+from mpc.errors import AggregationRefused, BudgetSpent, ConfigError, MpcError
 from mpc.integrations import flower
 from mpc.integrations.flower import RECORD, SecureGrid, read_agreement, secure_mod
 from protocols.aggregation.messages import Phase
@@ -199,6 +199,42 @@ def test_a_client_may_be_lost_at_any_time(tmp_path: Path, phase: int) -> None:
     np.testing.assert_allclose(result.arrays["a"].numpy(), mean, atol=1e-6)
     assert grid.last is not None and grid.last.weight == 10 * sum(there) and grid.last.clients == tuple(f"client-{n - 100}" for n in there)
     assert grid.last.faults == {"client-2": f"did not answer in the phase {Phase(max(phase, 1)).name}"}
+
+
+def test_noise_and_a_budget_that_outlives_the_server(tmp_path: Path) -> None:
+    """A table in the agreement: clients add noise, two rounds are paid for, the third is begun neither by this server nor by the next one's clients."""
+    inner, grid = setting(tmp_path)
+    agreement = tmp_path / "agreement.toml"
+    text = agreement.read_text().replace("weight = 1500", "").replace("clip = 20.0", "clip = 1.0").replace('["loss"]', "[]").replace('["loss", "accuracy"]', "[]")
+    agreement.write_text(text + "[privacy]\nepsilon = 20.0\ndelta = 1e-3\nrounds = 2\n")
+    grid = SecureGrid(inner, agreement, patience=0.2)
+    out = start(FedAvg(fraction_evaluate=0.5), grid, 2)
+    codec = grid._agreement.mechanism(17)
+    assert not inner.errors and codec is not None and codec.survivors == 3
+    x = np.concatenate([array.numpy().ravel() for array in out.arrays.values()])
+    start_at = np.concatenate([MODEL["a"].ravel(), MODEL["b"]])
+    plain = [start_at]
+    for _ in range(2):
+        updates = [np.concatenate([y.ravel() for y in update(n, {"a": plain[-1][:12].reshape(3, 4), "b": plain[-1][12:]}).values()]) - plain[-1] for n in range(100, 105)]
+        plain.append(plain[-1] + np.mean([u / max(1, np.linalg.norm(u)) for u in updates], axis=0))
+    off = np.abs(x - plain[-1])
+    assert 0.1 * codec.error(5) < off.mean() < 3 * codec.error(5)
+    sent = inner.sent
+    with pytest.raises(BudgetSpent):
+        start(FedAvg(fraction_evaluate=0.0), grid, 1)
+    assert inner.sent == sent
+    again = SecureGrid(inner, agreement, patience=0.2)
+    start(FedAvg(fraction_evaluate=0.0), again, 1)
+    assert again.last is None and len(inner.errors) == 5 and all(isinstance(e, BudgetSpent) for e in inner.errors.values())
+
+
+@pytest.mark.parametrize(("old", "new", "words"), [("epsilon = 20.0", "", "must be given"), ("rounds = 2", "rounds = true", "'rounds'"), ('["loss"]', '["loss"]', "shown without it")])
+def test_agreements_with_noise_that_cannot_be(tmp_path: Path, old: str, new: str, words: str) -> None:
+    agreement = _enrolled(tmp_path) / "agreement.toml"
+    text = agreement.read_text().replace("weight = 1500", "") + "[privacy]\nepsilon = 20.0\ndelta = 1e-3\nrounds = 2\n"
+    agreement.write_text(text.replace(old, new))
+    with pytest.raises(ConfigError, match=words):
+        read_agreement(agreement)
 
 
 def test_a_lost_round_keeps_the_model(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -17,6 +17,9 @@ server's messages, of which ``Client`` is made anew.  Its randomness is HKDF(tho
 context has half of it, who finds the signing key later has the other half; the context's half goes with the round.
 No vector is kept: after MASK none is needed.  What must not be turned back stands in a ledger on the client's disk.
 
+With a table ``privacy`` in the agreement, each client adds its share of the noise to its update, keeps an account of its
+budget beside its ledger, and answers no round of training that the budget does not hold; nor does the server begin one.
+
 All clients train on the same thing: the digest of the strategy's message is part of the session's name, so those who
 were promised another model share no masks, and a client that is then sent another one refuses.  (With a model
 of its own for one client, a server learns that client's update from the sum: Pasquini et al., CCS 2022.)
@@ -51,9 +54,11 @@ from protocols.aggregation.client import Client
 from protocols.aggregation.directory import Directory
 from protocols.aggregation.ledger import Ledger
 from protocols.aggregation.messages import Phase
+from protocols.aggregation.noise import Account, Noise
 from protocols.aggregation.server import Server
 from protocols.aggregation.terms import Terms
 from protocols.aggregation.updates import Agreement, Mean
+from protocols.privacy.accounting import Budget
 
 try:
     from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, MetricRecord, RecordDict
@@ -71,7 +76,8 @@ log = logging.getLogger("flwr")
 
 _NUMBER: tuple[type, ...] = (int, float)
 _AGREEMENT: dict[str, tuple[type, ...]] = {"directory": (str,), "session": (str,), "clip": _NUMBER, "metrics": (dict,), "weight": (int,),
-                                           "dropout": _NUMBER, "corrupt": _NUMBER}
+                                           "dropout": _NUMBER, "corrupt": _NUMBER, "privacy": (dict,)}
+_PRIVACY: dict[str, tuple[type, ...]] = {"epsilon": _NUMBER, "delta": _NUMBER, "rounds": (int,), "law": (str,)}
 _MEMBER: dict[str, tuple[type, ...]] = {"agreement": (str,), "name": (str,), "key": (str,), "ledger": (str,)}
 
 
@@ -81,13 +87,14 @@ _MEMBER: dict[str, tuple[type, ...]] = {"agreement": (str,), "name": (str,), "ke
 def read_agreement(path: str | Path) -> Agreement:
     """The agreement in a TOML file: directory (a file beside it), session, clip, metrics, and what else ``Agreement`` has."""
     path = Path(path)
-    table = _table(path, _AGREEMENT, ("directory", "session", "clip", "metrics"))
-    metrics = table.pop("metrics")
+    table = _checked(path, _read(path), _AGREEMENT, ("directory", "session", "clip", "metrics"))
+    metrics, said = table.pop("metrics"), table.pop("privacy", None)
     for kind, names in metrics.items():
         if kind not in KINDS or not isinstance(names, list) or not all(isinstance(name, str) for name in names):
             raise ConfigError(f"{path}: 'metrics' has a list of names for 'train' and one for 'evaluate', not {kind!r} = {names!r}")
     directory = Directory.decode(_bytes(path.parent / table.pop("directory")))
-    return Agreement(directory, metrics={kind: tuple(names) for kind, names in metrics.items()}, **table)
+    noise = None if said is None else Noise(**_checked(path, said, _PRIVACY, ("epsilon", "delta", "rounds")))
+    return Agreement(directory, metrics={kind: tuple(names) for kind, names in metrics.items()}, noise=noise, **table)
 
 
 @dataclass(frozen=True)
@@ -103,7 +110,7 @@ class Member:
     def read(cls, path: str | Path) -> Member:
         """From a TOML file that names the agreement, the client, its key (PEM, Ed25519) and the folder of its ledger."""
         path = Path(path)
-        table = _table(path, _MEMBER, tuple(_MEMBER))
+        table = _checked(path, _read(path), _MEMBER, tuple(_MEMBER))
         try:
             key = load_pem_private_key(_bytes(path.parent / table["key"]), None)
         except (ValueError, TypeError):
@@ -112,15 +119,24 @@ class Member:
             raise ConfigError(f"{path.parent / table['key']} is no Ed25519 private key in PEM without a password")
         return cls(read_agreement(path.parent / table["agreement"]), table["name"], key, Ledger(path.parent / table["ledger"]))
 
+    @property
+    def account(self) -> Account | None:
+        """What is spent of the agreement's budget, in the folder of the ledger."""
+        noise = self.agreement.noise
+        return None if noise is None else Account(self.ledger.folder / "budget.json", self.agreement.session, noise.epsilon, noise.delta)
+
     def __repr__(self) -> str:
         return f"<member {self.name!r}>"
 
 
-def _table(path: Path, fields: Mapping[str, tuple[type, ...]], required: Sequence[str]) -> dict[str, Any]:
+def _read(path: Path) -> dict[str, Any]:
     try:
-        table = tomllib.loads(_bytes(path).decode())
+        return tomllib.loads(_bytes(path).decode())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is not a TOML file: {error}") from None
+
+
+def _checked(path: Path, table: dict[str, Any], fields: Mapping[str, tuple[type, ...]], required: Sequence[str]) -> dict[str, Any]:
     for name, value in table.items():
         if name not in fields or not isinstance(value, fields[name]) or isinstance(value, bool):
             raise ConfigError(f"{path}: {name!r} is {value!r}, expected are {', '.join(fields)}, each of its type")
@@ -160,7 +176,12 @@ def secure_mod(message: Message, context: Context, call_next: Callable[[Message,
     task, phase, request = _Task.read(said, kind), _phase(said), said.get("message")
     if not isinstance(request, bytes):
         raise AggregationRefused("a message came without the bytes of secure aggregation")
+    account, cost = member.account, member.agreement.mechanism(task.dimension)
+    if account is not None and cost is not None and phase is Phase.ADVERTISE:
+        account.check(cost)
     member.ledger.enter(f"{member.agreement.session}|{context.run_id}", task.number, phase)
+    if account is not None and cost is not None and phase is Phase.MASK:
+        account.charge(cost)
     terms = task.terms(member.agreement, context.run_id)
     heard: list[bytes] = []
     if phase is Phase.ADVERTISE:
@@ -286,6 +307,7 @@ class SecureGrid:
     ``agreement`` is the server's own copy of what was agreed; ``patience`` is how many seconds a phase without training
     waits for those who do not answer, while training waits for the strategy's own ``timeout``.  Both must leave time for Flower
     to start a process.  A round that is lost has no replies, for which Flower's strategies keep the model they have.
+    Raises ``BudgetSpent`` before a round of training that the agreement's budget does not hold.
     """
 
     def __init__(self, grid: Any, agreement: Agreement | str | Path, patience: float = 60.0) -> None:
@@ -294,6 +316,8 @@ class SecureGrid:
         self._patience = patience
         self._names: dict[int, str] = {}            # of nodes that have proved theirs
         self._number = 0
+        noise = self._agreement.noise
+        self._budget = None if noise is None else Budget(noise.epsilon, noise.delta)    # of this run; clients keep theirs over all runs
         self.last: Mean | None = None               # of the last round that was not lost: who is in it, who is not and why
 
     def __getattr__(self, name: str) -> Any:
@@ -312,6 +336,8 @@ class SecureGrid:
         before = _arrays(content) if kind == "train" else ArrayRecord()
         self._number += 1
         task = _Task(kind, self._number, sum(x.numpy().size for x in before.values()), digest)
+        if (cost := self._agreement.mechanism(task.dimension)) is not None and self._budget is not None:
+            self._budget.charge(cost.mechanism)
         nodes = self._meet([m.metadata.dst_node_id for m in messages], kind)
         try:
             self.last = mean = self._round(task, nodes, content, timeout)

@@ -55,6 +55,6 @@ class Journal:
         elif kind == "round ends":
             left = "".join(f"\n  {name}: {why}" for name, why in event["left_out"].items())
             bar.console.print(escape(f"round {event['round']}: mean of {len(event['clients'])} clients in {event['seconds']:.1f} s, {event['file']}{left}"))
-        elif kind in ("round failed", "refused", "fault", "refusal"):
+        elif kind in ("round failed", "refused", "fault", "refusal", "budget spent"):
             who = f"{event['who']}: " if "who" in event else ""
             bar.console.print(escape(f"{kind}: {who}{event['reason']}"))

@@ -7,37 +7,51 @@ A client takes each round's number once, and writes it down before it says anyth
 (``protocols/aggregation/client.py`` says why).  A connection that breaks is made anew and the round goes on; until the
 vector is masked, a round that fails is followed by the next one.  After that it is not: a server that could
 say "failed" and ask again, for the same vector among other clients, would learn differences.
+
+With privacy in the plan, the client adds its share of the noise, and keeps its own account of what is spent beside
+its record: it takes no round that its budget does not hold.
 """
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 
 import numpy as np
 import numpy.typing as npt
 
-from mpc.errors import AggregationFailed, AggregationRefused, ConfigError, EncodingError, PartyLost, WireError
+from mpc.errors import (
+    AggregationFailed,
+    AggregationRefused,
+    BudgetSpent,
+    ConfigError,
+    EncodingError,
+    PartyLost,
+    WireError,
+)
 from mpc.ring import NDArray
 from protocols.aggregation import plan as plans
 from protocols.aggregation.client import Client
+from protocols.aggregation.files import replace_file
 from protocols.aggregation.messages import Phase
 from protocols.aggregation.net import SMALL, Kind, Line, as_json, printable
 from protocols.aggregation.packing import packed_bytes, unpack
-from protocols.aggregation.service import NUMBER, most_down, replace_file
+from protocols.aggregation.service import NUMBER, most_down
 
 _PHASE_AT = 4                                       # of a message's header
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """Of the last round: its number, how many clients' vectors are in the mean, and whether this client's is."""
+    """Of the last round: its number, how many clients' vectors are in the mean, whether this client's is, and the metrics' means."""
 
     number: int
     count: int
     included: bool
+    metrics: Mapping[str, float]
 
 
 class Member:
@@ -53,6 +67,7 @@ class Member:
         self._masked = False
         self._said: tuple[bytes, bytes] | None = None
         self._begun = self._read()
+        self._account = own.plan.account(own.state.with_name(own.state.name + ".budget"))
         self._line: Line | None = self._connect()
 
     def __enter__(self) -> Member:
@@ -66,24 +81,28 @@ class Member:
             self._line.close()
             self._line = None
 
-    def round(self, vector: npt.ArrayLike, weight: int = 1) -> NDArray:
+    def round(self, vector: npt.ArrayLike, weight: int = 1, metrics: Mapping[str, float] = MappingProxyType({})) -> NDArray:
         """Take part in the next round.
 
         vector   real, shape (dimension,) of the plan
         weight   a whole number from 1 to the plan's ``weight``
+        metrics  a number for each of the plan's ``metrics``
         returns  the (weighted) mean of all clients whose vectors came in time, float64 of shape (dimension,)
 
-        Raises ``EncodingError`` for a vector or weight that does not fit the plan, ``AggregationFailed`` if the round
+        Raises ``BudgetSpent`` if the plan's budget holds no further round, ``EncodingError`` for a vector, weight or
+        metrics that do not fit the plan, ``AggregationFailed`` if the round
         gives no sum after this vector has been masked, ``AggregationRefused`` if the server does not keep to the
         protocol or has another plan, ``PartyLost`` if it is gone or has done all its rounds.
         """
         self._leave()
+        if self._account is not None and self._own.plan.noise is not None:
+            self._account.check(self._own.plan.noise)
         while True:
             if self._line is None:
                 self._line = self._connect()
             try:
                 kind, body = self._line.receive()
-                mean = self._hear(kind, body, vector, weight)
+                mean = self._hear(kind, body, partial(self._own.plan.encode, vector=vector, weight=weight, metrics=metrics))
             except PartyLost as error:
                 if error.who == "all done":
                     raise
@@ -95,7 +114,7 @@ class Member:
 
     # -- what the server says ---------------------------------------------------------------------
 
-    def _hear(self, kind: Kind, body: bytearray, vector: npt.ArrayLike, weight: int) -> NDArray | None:
+    def _hear(self, kind: Kind, body: bytearray, encode: Callable[[int], tuple[NDArray, list[int]]]) -> NDArray | None:
         assert self._line is not None
         if kind is Kind.WELCOME:
             return None
@@ -106,7 +125,7 @@ class Member:
             raise PartyLost("the server has done all its rounds", "all done")
         number, body = int.from_bytes(body[:NUMBER], "little"), body[NUMBER:]
         if kind is Kind.ASK:
-            self._asked(number, bytes(body), vector, weight)
+            self._asked(number, bytes(body), encode)
         elif kind is Kind.RESULT and number == self._number:
             return self._result(number, body)
         elif kind is Kind.FAILED and number == self._number:
@@ -117,7 +136,7 @@ class Member:
             self._note(f"round {number} gave no sum ({printable(body)}): waiting for the next")
         return None
 
-    def _asked(self, number: int, message: bytes, vector: npt.ArrayLike, weight: int) -> None:
+    def _asked(self, number: int, message: bytes, encode: Callable[[int], tuple[NDArray, list[int]]]) -> None:
         assert self._line is not None
         if self._said is not None and message == self._said[0]:         # after a connection broke
             self._line.send(Kind.ANSWER, self._said[1])
@@ -131,14 +150,15 @@ class Member:
                 if not first or number <= self._begun:
                     raise AggregationRefused(f"the server asks for round {number}, and this client has begun round {self._begun} already; each is taken once")
                 self._leave()
-                words = self._own.plan.encode(number, vector, weight)
+                words, side = encode(number)
                 self._record(number)
                 assert self._own.key is not None
-                self._client = Client(self._own.plan.terms(number), self._own.me, self._own.key, words)
+                self._client = Client(self._own.plan.terms(number), self._own.me, self._own.key, words, side)
                 self._number = number
             assert self._client is not None
+            self._pay(message)
             answer = self._client.answer(message)
-        except (AggregationRefused, AggregationFailed, EncodingError) as error:
+        except (AggregationRefused, AggregationFailed, EncodingError, BudgetSpent) as error:
             words_ = str(error) if isinstance(error, AggregationRefused) else "it has no vector for this round"
             self._line.send(Kind.REFUSED, words_.encode()[:SMALL])
             self._leave()
@@ -147,15 +167,21 @@ class Member:
         self._said = message, answer
         self._line.send(Kind.ANSWER, answer)
 
+    def _pay(self, message: bytes) -> None:
+        """For the round, before the vector is masked."""
+        if self._account is not None and self._own.plan.noise is not None and not self._masked and message[_PHASE_AT] == Phase.MASK:
+            self._account.charge(self._own.plan.noise)
+
     def _result(self, number: int, body: bytearray) -> NDArray:
-        terms, encoder = self._own.plan.terms(number), self._own.plan.encoder(number)
+        terms = self._own.plan.terms(number)
         cut = 4 + int.from_bytes(body[:4], "little")
         facts, packed = as_json(body[4:cut]), memoryview(body)[cut:]
-        count = facts.get("count")
-        if len(packed) != packed_bytes(terms.length, terms.bits) or type(count) is not int or count < terms.least:
-            raise WireError("the server's result has not the form, or not the number of clients, that the plan says")
-        mean = encoder.decode(unpack(np.frombuffer(packed, np.uint32), terms.length, terms.bits), count)
-        self.last = Facts(number, count, bool(facts.get("included")))
+        count, metrics, names = facts.get("count"), facts.get("metrics"), self._own.plan.metrics.names
+        if len(packed) != packed_bytes(terms.length, terms.bits) or type(count) is not int or count < terms.least \
+                or not isinstance(metrics, dict) or tuple(metrics) != names or not all(isinstance(x, float) for x in metrics.values()):
+            raise WireError("the server's result has not the form, the metrics, or the number of clients, that the plan says")
+        mean = self._own.plan.rotated(number).decode(unpack(np.frombuffer(packed, np.uint32), terms.length, terms.bits), count)
+        self.last = Facts(number, count, bool(facts.get("included")), metrics)
         self._leave()
         return mean
 
@@ -172,7 +198,7 @@ class Member:
 
     def _read(self) -> int:
         """The last round begun in this session."""
-        path, session = self._own.state, self._own.plan.first.session
+        path, session = self._own.state, self._own.plan.session
         try:
             rounds = json.loads(path.read_text()) if path.exists() else {}
             number = rounds.get(session, 0)
@@ -183,7 +209,7 @@ class Member:
         return number
 
     def _record(self, number: int) -> None:
-        path, session = self._own.state, self._own.plan.first.session
+        path, session = self._own.state, self._own.plan.session
         if self._read() >= number:
             raise AggregationRefused(f"another process of this client has taken round {number}: run one at a time")
         rounds = json.loads(path.read_text()) if path.exists() else {}
@@ -194,13 +220,3 @@ class Member:
 def aggregation_client(config: str | Path) -> Member:
     """Connect to the server of secure aggregation that a client's configuration file names."""
     return Member(plans.load(Path(config)))
-
-
-def read_array(path: Path) -> NDArray:
-    """The array in a .npy file; never anything that would run."""
-    try:
-        with path.open("rb") as file:
-            array: NDArray = np.lib.format.read_array(file, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise ConfigError(f"{path} cannot be read as a .npy file of numbers ({getattr(error, 'strerror', None) or error})") from None
-    return array

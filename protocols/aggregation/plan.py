@@ -1,7 +1,8 @@
 """What a deployment agrees on, in two files: the *plan*, the same for everybody, and each participant's *own* file.
 
-The plan is public: session, directory of clients, vector, encoding, deadlines, the server's address.  A client
-makes the terms of every round from its own copy, so that a server with another plan finds no client.
+The plan is public: session, directory of clients, vector, encoding, privacy, deadlines, the server's address.  A client
+makes the terms of every round from its own copy, and what they do not name (clip, noise, metrics) is part of the session's
+name in them, so that a server with another plan finds no client.
 """
 from __future__ import annotations
 
@@ -11,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy.typing as npt
@@ -26,14 +28,18 @@ from mpc.transport.tls import Tls
 from protocols.aggregation import bounds
 from protocols.aggregation.directory import Directory
 from protocols.aggregation.messages import Phase
+from protocols.aggregation.metrics import Metrics
+from protocols.aggregation.noise import Account, Noise, fewest
 from protocols.aggregation.terms import Terms
+from protocols.privacy.mechanisms import Distributed
 from protocols.privacy.vectors import Encoding
 
 _PLAN: dict[str, type] = {
     "session": str, "address": str, "server": str, "directory": str, "dimension": int, "clip": float, "peak": float, "step": float,
     "weight": int, "rotate": bool, "rounds": int, "least": int, "enough": int, "attempts": int, "dropout": float, "corrupt": float,
-    "degree": int, "threshold": int, "deadlines": dict,
+    "degree": int, "threshold": int, "metrics": list, "privacy": dict, "deadlines": dict,
 }  # fmt: skip
+_PRIVACY: dict[str, type] = {"epsilon": float, "delta": float, "rounds": int, "law": str}
 _OWN: dict[str, type] = {
     "plan": str, "me": str, "authority": str, "certificate": str, "key": str, "signing_key": str, "state": str, "timeout": float,
 }  # fmt: skip
@@ -42,10 +48,12 @@ DEADLINES = {"advertise": 60.0, "share": 10.0, "mask": 30.0, "confirm": 10.0, "u
 
 @dataclass(frozen=True)
 class Plan:
-    """The plan as it was read; ``terms`` and ``encoding`` of a round follow from it."""
+    """The plan as it was read; terms and codec of a round follow from it."""
 
+    session: str
     first: Terms
-    encoding: Encoding
+    codec: Encoding | Distributed
+    metrics: Metrics
     peer: Peer                          # the server: the name in its certificate, and where it listens
     rotate: bool
     rounds: int                         # with a result; then the server ends
@@ -56,15 +64,38 @@ class Plan:
     def terms(self, number: int) -> Terms:
         return replace(self.first, round=number)
 
-    def encoder(self, number: int) -> Encoding:
-        """The encoding of one round: with a rotation, each round has its own."""
-        if not self.rotate:
-            return self.encoding
-        seed = hashlib.sha256(b"mpc/1 rotation" + self.terms(number).digest).digest()
-        return replace(self.encoding, rotation=seed, step=self.encoding.step, peak=self.encoding.peak)
+    @property
+    def noise(self) -> Distributed | None:
+        return self.codec if isinstance(self.codec, Distributed) else None
 
-    def encode(self, number: int, vector: npt.ArrayLike, weight: int = 1) -> NDArray:
-        return self.encoder(number).encode(vector, Stream.fresh("rounding"), weight)
+    def account(self, path: Path) -> Account | None:
+        """What is spent of the plan's budget, in this file."""
+        return None if self.noise is None else Account(path, self.session, self.noise.epsilon, self.noise.delta)
+
+    def rotated(self, number: int) -> Encoding | Distributed:
+        """The codec of one round: with a rotation, each round has its own."""
+        if not self.rotate:
+            return self.codec
+        seed = hashlib.sha256(b"mpc/1 rotation" + self.terms(number).digest).digest()
+        if isinstance(self.codec, Distributed):
+            return replace(self.codec, rotation=seed)
+        return replace(self.codec, rotation=seed, step=self.codec.step, peak=self.codec.peak)
+
+    def encode(self, number: int, vector: npt.ArrayLike, weight: int = 1, metrics: Mapping[str, float] = MappingProxyType({})) -> tuple[NDArray, list[int]]:
+        """What a client gives: vector and side values."""
+        codec, stream = self.rotated(number), Stream.fresh("encoding")
+        if isinstance(codec, Encoding):
+            return codec.encode(vector, stream, weight), self.metrics.encode(metrics, weight)
+        if weight != 1:
+            raise EncodingError("with privacy all clients count alike: leave the weight out")
+        return codec.encode(vector, stream), []
+
+    def decode(self, number: int, vector: NDArray, side: NDArray, count: int) -> tuple[NDArray, dict[str, float], int | None]:
+        """Mean, means of the metrics, and the sum of the weights where there are some."""
+        codec = self.rotated(number)
+        mean = codec.decode(vector, count)
+        weight = codec.total_weight(vector) if isinstance(codec, Encoding) and codec.weight > 1 else None
+        return mean, self.metrics.decode(side, weight or count), weight
 
     @cached_property
     def silence(self) -> float:
@@ -116,21 +147,30 @@ def _plan(path: Path) -> Plan:
     if table["server"] in directory.names:
         reader.fail("server", f"is {table['server']!r}, which is a client in the directory: give the server a name of its own")
     given: dict[str, Any] = {field: table[field] for field in ("clip", "peak", "step", "weight") if field in table}
-    rotate = table.get("rotate", False)
+    rotate, dropout, corrupt = table.get("rotate", False), table.get("dropout", 0.1), table.get("corrupt", 0.05)
+    counts = {field: table.get(field, default) for field, default in (("rounds", 1), ("enough", n), ("attempts", 3))}
+    noise = _noise(reader, table, counts["rounds"])
+    least = table.get("least", max(3, n // 2 + 1))
+    codec: Encoding | Distributed
     try:
-        encoding = Encoding(table["dimension"], n, rotation=bytes(32) if rotate else None, **given)
-    except EncodingError as error:
+        metrics = Metrics(tuple(table.get("metrics", ())), n, table.get("weight", 1))
+        rotation = bytes(32) if rotate else None
+        if noise is None:
+            codec = encoding = Encoding(table["dimension"], n, rotation=rotation, **given)
+        else:
+            codec = noise.codec(table["clip"], n, table["dimension"], dropout=dropout, corrupt=corrupt, rotation=rotation, step=table.get("step", 0.0))
+            encoding, least = codec.encoding, max(least, fewest(codec, n, dropout, corrupt))
+    except (ConfigError, EncodingError) as error:
         raise ConfigError(f"{path}: {error}") from None
-    dropout, corrupt = table.get("dropout", 0.1), table.get("corrupt", 0.05)
+    agreed = f"{float(encoding.clip)!r}|{float(table.get('peak', math.inf))!r}|{float(table.get('step', 0.0))!r}|{encoding.weight}|{rotate}|{metrics.names}|{noise}"
     try:
         if ("degree" in table) != ("threshold" in table):
             reader.fail("degree", "and 'threshold' come together: give both or neither")
-        degree, threshold = (table["degree"], table["threshold"]) if "degree" in table else bounds.choose(n, dropout, corrupt)
-        terms = Terms(directory, table["session"], 0, encoding.length, degree, threshold, table.get("least", max(3, n // 2 + 1)),
-                      bits=encoding.bits, corrupt=corrupt)
+        degree, threshold = (table["degree"], table["threshold"]) if "degree" in table else bounds.choose(n, dropout, corrupt, one_list=noise is not None)
+        terms = Terms(directory, f"{table['session']}|{agreed}", 0, encoding.length, degree, threshold, least, side=len(metrics.names),
+                      bits=encoding.bits, corrupt=corrupt, one_list=noise is not None)
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}" if str(path) not in str(error) else str(error)) from None
-    counts = {field: table.get(field, default) for field, default in (("rounds", 1), ("enough", n), ("attempts", 3))}
     for field, value in counts.items():
         if value < 1:
             reader.fail(field, f"must be at least 1, not {value}")
@@ -143,7 +183,25 @@ def _plan(path: Path) -> Plan:
             reader.fail(f"deadlines.{phase}", f"must be a positive number of seconds, not {seconds!r}")
     times = {Phase[phase.upper()]: float(seconds) for phase, seconds in {**DEADLINES, **deadlines}.items()}
     peer = Peer(table["server"], *reader.address("address", table["address"]))
-    return Plan(terms, encoding, peer, rotate, deadlines=times, **counts)
+    return Plan(table["session"], terms, codec, metrics, peer, rotate, deadlines=times, **counts)
+
+
+def _noise(reader: Reader, table: Mapping[str, Any], rounds: int) -> Noise | None:
+    """What the plan says of privacy, which fits with the rest."""
+    if "privacy" not in table:
+        return None
+    said = table["privacy"]
+    reader.check(said, _PRIVACY, ("epsilon", "delta"), "privacy.")
+    for field, why in (("peak", "does not bound what noise hides: give 'clip'"), ("weight", "would take more noise to hide: with 'privacy' all clients count alike"),
+                       ("metrics", "would be shown without noise: leave them out, or leave out 'privacy'")):
+        if field in table:
+            reader.fail(field, why)
+    if "clip" not in table:
+        reader.fail("clip", "is missing: it bounds what the noise of 'privacy' must hide")
+    try:
+        return Noise(**{"rounds": rounds, **said})
+    except ConfigError as error:
+        reader.fail("privacy.law", str(error))
 
 
 def _directory(path: Path) -> Directory:

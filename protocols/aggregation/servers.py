@@ -12,13 +12,20 @@ are opened together, once.
 signed 64-bit words, so that with length · bound² < 2^63 the sum of squares cannot wrap once the range is
 right; both tests are opened as one bit, so a vector out of range gains nothing by a norm that has wrapped.
 
+*Noise* (``noise``): before the sum is opened, the servers draw a discrete Gaussian of this variance for each coordinate on
+shares (``protocols/privacy/joint.py``) and add it.  Nobody knows the noise or the sum without it, there is one of it however
+many drop out, and no client has to be trusted with it.
+
+What a server gives to be opened is uniform above the modulus: sums of words that were cut to 2^bits would else tell by their
+carries how many vectors lie above a mask.
+
 Threat   without checks, the sum of at least ``least`` clients and nothing else is learnt as long as one server is
          honest, which opens one sum a round, whatever the others do; that it is right depends on all servers.
          Checks are as safe as the session's suite, semi-honest: 2 servers or more need a dealer, 3 may do with
-         an honest majority (``mpc suites``).
+         an honest majority (``mpc suites``).  So is noise.
 Cost     a client: m − 1 masks; 80 bytes and a signature to each server but one, the vector and a signature to that.
          A server: a mask per client (the last one: an addition); memory O(length).  Checks: two comparisons per
-         coordinate (``mpc bench lt``) and one product, a few vectors at a time.
+         coordinate (``mpc bench lt``) and one product, a few vectors at a time.  Noise: see its module.
 Source   Corrigan-Gibbs, Boneh, NSDI 2017 (Prio): the scheme, and shares from seeds.  Where Prio's clients prove
          that their input is in range, the servers here compute it: no work for clients, more for servers.
 """
@@ -28,6 +35,7 @@ import hashlib
 import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import cached_property
 from itertools import islice
 from typing import Any
@@ -39,7 +47,8 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from mpc.encoding import INT
 from mpc.errors import AggregationFailed, ConfigError, EncodingError, MpcError, WireError
 from mpc.prg import SEED_BYTES, Stream
-from mpc.ring import NDArray
+from mpc.ring import Z32, Z64, NDArray, Ring, RingArray, Spec
+from mpc.rounds import gather
 from protocols.aggregation import masks
 from protocols.aggregation import messages as wire
 from protocols.aggregation.channel import TAG_BYTES, Channel, Kind
@@ -47,7 +56,9 @@ from protocols.aggregation.directory import SIGNATURE_BYTES, Directory
 from protocols.aggregation.packing import pack, packed_bytes, unpack
 from protocols.aggregation.server import Sum
 from protocols.array import Secret, call
+from protocols.privacy.joint import prepared
 from protocols.session import Session
+from protocols.suite import Share, Suite
 
 _TO_SERVERS = b"ag1s"
 _SERVER = 1 << 31                                   # added to a server's rank where a channel wants a number
@@ -66,6 +77,7 @@ class Servers:
     side     values modulo 2^64 beside the vector, which are not checked
     least    fewest clients whose sum is opened
     bound, norm   the largest |x_j|, and the largest Σ x_j², of a vector; 0 for no checks
+    noise    the variance of the noise in each coordinate of the sum; 0 for none
     """
 
     directory: Directory
@@ -78,6 +90,7 @@ class Servers:
     bits: int = 32
     bound: int = 0
     norm: int = 0
+    noise: Fraction = Fraction(0)
 
     def __post_init__(self) -> None:
         if len(self.keys) < 2 or any(len(k) != wire.PUBLIC_BYTES or not masks.is_sound(k) for k in self.keys) or len(set(self.keys)) < len(self.keys):
@@ -89,14 +102,23 @@ class Servers:
         if (self.bound or self.norm) and not (self.bound > 0 and self.norm > 0 and self.length * self.bound**2 < 1 << 63 and self.norm < 1 << 63):
             raise ConfigError(f"checks with bound {self.bound} and norm {self.norm}: give both, with length · bound² below 2^63, "
                               "so that the sum of squares cannot wrap")
+        if self.noise and self.side:
+            raise ConfigError(f"{self.side} side values would be opened without noise: put what they say into the vector, or leave them out")
+        if self.noise:
+            prepared(self.noise)
 
     @property
     def size(self) -> int:
         return len(self.keys)
 
     @property
+    def ring(self) -> Ring:
+        """What vectors are shared over."""
+        return Z64 if self.bound else Z32
+
+    @property
     def dtype(self) -> np.dtype[Any]:
-        return np.dtype("<u8" if self.bound else "<u4")
+        return self.ring.dtype
 
     @property
     def vector_bytes(self) -> int:
@@ -105,8 +127,9 @@ class Servers:
     @cached_property
     def digest(self) -> bytes:
         numbers = struct.pack("<QQIIBQQI", self.round, self.length, self.least, self.side, self.bits, self.bound, self.norm, self.size)
+        noise = hashlib.sha256(str(self.noise).encode()).digest()
         return hashlib.sha256(b"".join([b"mpc/1 aggregation servers", self.directory.digest, hashlib.sha256(self.session.encode()).digest(),
-                                        numbers, *self.keys])).digest()
+                                        numbers, noise, *self.keys])).digest()
 
     def mask(self, seed: bytes, client: int, server: int) -> Stream:
         """F(r) of a client at a server."""
@@ -254,13 +277,16 @@ class Aggregator:
         for p in set(places) - set(good):
             self.faults[self.terms.directory.names[p]] = f"its vector is out of range: a coordinate beyond ±{self.terms.bound}, or Σ x² above {self.terms.norm}"
 
-    def open(self) -> NDArray:
-        """This server's share of the sum, as 64-bit words: side values, then the vector.  It gives it once."""
+    def open(self) -> tuple[NDArray, NDArray]:
+        """This server's share of the sum: side values and vector.  It gives it once."""
         _enough(self.terms, self.summed, "have given a vector that may be added")
         if self._opened:
             raise MpcError("this server has opened its share of the sum; what came then would be the difference of two sums")
         self._opened = True
-        return np.concatenate([self._side, self._vector.astype(np.uint64)])
+        if self.terms.bound or self.terms.bits == 32:
+            return self._side, self._vector
+        above = Stream.fresh("aggregation server").draw(Spec(Z32, self._vector.shape)).data << np.uint32(self.terms.bits)
+        return self._side, self._vector & np.uint32((1 << self.terms.bits) - 1) | above
 
 
 def total(session: Session, held: Mapping[int, Aggregator], collect: Callable[[frozenset[str]], Iterable[tuple[str, bytes]]]) -> Sum:
@@ -295,14 +321,12 @@ def total(session: Session, held: Mapping[int, Aggregator], collect: Callable[[f
         for a in held.values():
             a.settle(places, passed)
     mine = next(iter(held.values()))
-    opened = _sum([session.secret(held[j].open().view(np.int64) if j in held else None, owner=j, shape=(terms.side + terms.length,), kind=INT)
-                   for j in range(terms.size)]).reveal().view(np.uint64)
+    side, vector = _opened(session, terms, {j: a.open() for j, a in held.items()})
     for p in roster - mine.summed:
         mine.faults.setdefault(terms.directory.names[p], "gave no vector")
     for p in set(range(n)) - roster:
         mine.faults.setdefault(terms.directory.names[p], "gave no sound seed to some server")
-    vector = opened[terms.side:] if terms.bound else opened[terms.side:].astype(np.uint32) & np.uint32((1 << terms.bits) - 1)
-    return Sum(vector, opened[:terms.side], tuple(terms.directory.names[p] for p in sorted(mine.summed)), dict(mine.faults))
+    return Sum(vector, side, tuple(terms.directory.names[p] for p in sorted(mine.summed)), dict(mine.faults))
 
 
 def check(session: Session, shares: Mapping[int, NDArray], shape: tuple[int, int], bound: int, norm: int) -> NDArray:
@@ -315,6 +339,25 @@ def check(session: Session, shares: Mapping[int, NDArray], shape: tuple[int, int
     outside = call(np.sum, x > bound, axis=1) + call(np.sum, x < -bound, axis=1)
     good = (outside == 0) & (call(np.sum, x * x, axis=1) <= norm)
     return np.asarray(good.reveal(), bool)
+
+
+def _opened(session: Session, terms: Servers, parts: Mapping[int, tuple[NDArray, NDArray]]) -> tuple[NDArray, NDArray]:
+    """Side values and vector from the servers' shares, with the noise if there is some."""
+    async def added(suite: Suite) -> Share:
+        spec, me = Spec(terms.ring, (terms.length,)), suite.seat.rank
+        first, *rest = await gather(*(suite.input(j, RingArray(terms.ring, parts[j][1]) if j == me else None, spec) for j in range(terms.size)))
+        for share in rest:
+            first = first + share
+        return await prepared(terms.noise).add(suite, first) if terms.noise else first
+
+    vector = session.spawn("sum of vectors", added, (), (terms.length,), INT, public=terms.digest)
+    if not terms.side:
+        side, opened = np.zeros(0, np.uint64), session.reveal(vector)
+    else:
+        sides = [session.secret(parts[j][0].view(np.int64) if j in parts else None, owner=j, shape=(terms.side,), kind=INT) for j in range(terms.size)]
+        side, opened = session.reveal(_sum(sides), vector)
+    words = opened.view(terms.dtype)
+    return side.view(np.uint64), words if terms.bound else words & np.uint32((1 << terms.bits) - 1)
 
 
 def _arrivals(aggregator: Aggregator, roster: set[int], collect: Callable[[frozenset[str]], Iterable[tuple[str, bytes]]]) -> Iterator[int]:

@@ -3,19 +3,20 @@
     with Service(own) as service:
         for outcome in service.rounds(): ...         # one for each round that gives a mean
 
+With privacy in the plan, a round that the budget does not hold is not begun (``BudgetSpent``), and one that comes to masking
+is paid for, whatever becomes of it.
+
 A round begins when the last one ends.  Who is connected is asked, and who connects while keys are advertised; a
 phase ends when all have answered, when nobody is left who could (a broken connection has ``GRACE`` seconds to come
 back), or at its deadline.  A round without a sum is tried again under the next number.
 
 On disk    ``state.json``: session, directory, the number of the next round (written *before* the round begins, so that no
-           number is used twice) and the rounds that gave a mean; ``round-N.npy``.  Nothing in them is secret.
+           number is used twice) and the rounds that gave a mean; ``round-N.npy``; ``budget.json``.  Nothing in them is secret.
 Threat     as ``protocols/aggregation/client.py``; who a client is, its certificate says.
 """
 from __future__ import annotations
 
-import io
 import json
-import os
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -23,17 +24,16 @@ from pathlib import Path
 from time import monotonic, time
 from typing import Any
 
-import numpy as np
-
-from mpc.errors import AggregationFailed, ConfigError, EncodingError
+from mpc.errors import AggregationFailed, BudgetSpent, ConfigError, EncodingError
 from mpc.ring import NDArray
 from protocols.aggregation import messages as wire
 from protocols.aggregation.channel import TAG_BYTES
+from protocols.aggregation.files import replace_file, write_array
 from protocols.aggregation.messages import Phase
 from protocols.aggregation.net import SMALL, Event, Hub, Kind, as_json, printable
 from protocols.aggregation.packing import pack, packed_bytes
 from protocols.aggregation.plan import Own, Plan
-from protocols.aggregation.server import Server
+from protocols.aggregation.server import Server, Sum
 from protocols.aggregation.shamir import SHARE_BYTES
 from protocols.aggregation.terms import Terms
 
@@ -51,6 +51,7 @@ class Outcome:
     clients: tuple[str, ...]
     faults: dict[str, str]
     weight: int | None
+    metrics: dict[str, float]
     path: Path
 
 
@@ -63,11 +64,12 @@ class Service:
         self.plan, self._note_to = own.plan, note
         self._hub = Hub(own.plan.peer, own.tls, own.plan.first.directory.names, most_up(own.plan.first))
         self._state = _State(own.state, own.plan)
+        self._account = own.plan.account(own.state / "budget.json")
         self._last: dict[str, int] = {}             # the round that a client has begun last, as it says
         self._within: dict[str, int | None] = {}    # and the one that it is in
         self._owed: dict[str, deque[tuple[int, Phase]]] = {}
         self._left: dict[str, float] = {}
-        self._result: tuple[int, frozenset[str], dict[str, Any], bytes] | None = None
+        self._result: tuple[int, frozenset[str], frozenset[str], dict[str, float], bytes] | None = None
 
     def __enter__(self) -> Service:
         return self
@@ -76,10 +78,12 @@ class Service:
         self._hub.close(10.0)
 
     def rounds(self) -> Iterator[Outcome]:
-        """Run what is left of the plan's rounds.  ``AggregationFailed`` after ``attempts`` in a row without a sum."""
+        """Run what is left of the plan's rounds.  ``AggregationFailed`` after ``attempts`` in a row without a sum,
+        ``BudgetSpent`` before a round that would cost more than is left."""
         failed = 0
         self._note("listening", address=self.plan.peer.address, done=self._state.done, rounds=self.plan.rounds)
         while self._state.done < self.plan.rounds:
+            self._afford()
             number = self._state.begin()
             try:
                 outcome = self._round(number)
@@ -95,6 +99,17 @@ class Service:
             self._hub.send(name, Kind.BYE)
         self._note("done", rounds=self._state.done)
 
+    def _afford(self) -> None:
+        if self._account is None or self.plan.noise is None:
+            return
+        try:
+            self._account.check(self.plan.noise)
+        except BudgetSpent as error:
+            self._note("budget spent", reason=str(error), spent=self._account.spent)
+            for name in list(self._hub.links):
+                self._hub.expel(name, str(error))
+            raise
+
     # -- one round --------------------------------------------------------------------------------
 
     def _round(self, number: int) -> Outcome:
@@ -103,6 +118,8 @@ class Service:
         self._note("round begins", round=number)
         try:
             while (phase := server.phase) is not None:
+                if phase is Phase.MASK and self._account is not None and self.plan.noise is not None:
+                    self._account.charge(self.plan.noise)
                 self._phase(server, number, phase, silent)
                 self._note("phase", round=number, phase=phase.name, missing=sorted(server.waiting) if phase > Phase.ADVERTISE else None)
                 if phase is Phase.ADVERTISE:
@@ -111,18 +128,18 @@ class Service:
                 server.advance()
             total = server.result
             faults = {**total.faults, **silent}
-            mean = self._mean(number, total.vector, len(total.clients))
+            mean, metrics, weight = self._mean(number, total)
         except AggregationFailed as error:
             for name in came:
                 self._hub.send(name, Kind.FAILED, number.to_bytes(NUMBER, "little"), str(error).encode()[:SMALL - NUMBER])
             raise
-        weight = self.plan.encoding.total_weight(total.vector) if self.plan.encoding.weight > 1 else None
-        path = self._state.finish(number, mean, {"clients": list(total.clients), "faults": faults, "weight": weight})
-        self._result = number, frozenset(came), {"count": len(total.clients), "clients": set(total.clients)}, bytes(pack(total.vector, self.plan.first.bits).data)
+        facts = {"weight": weight, "metrics": metrics, "spent": None if self._account is None else self._account.spent}
+        path = self._state.finish(number, mean, {"clients": list(total.clients), "faults": faults, **facts})
+        self._result = number, frozenset(total.clients), frozenset(came), metrics, bytes(pack(total.vector, self.plan.first.bits).data)
         for name in came:
             self._tell(name)
-        self._note("round ends", round=number, clients=list(total.clients), left_out=faults, weight=weight, file=str(path), seconds=round(monotonic() - began, 3))
-        return Outcome(number, mean, total.clients, faults, weight, path)
+        self._note("round ends", round=number, clients=list(total.clients), left_out=faults, **facts, file=str(path), seconds=round(monotonic() - began, 3))
+        return Outcome(number, mean, total.clients, faults, weight, metrics, path)
 
     def _require(self, came: set[str]) -> None:
         clients, least = self.plan.first.clients, self.plan.first.least
@@ -130,9 +147,9 @@ class Service:
             raise AggregationFailed(f"{len(came)} of {clients} clients came with a vector within {self.plan.deadlines[Phase.ADVERTISE]:g} s, "
                                     f"and {least} must be in the sum", clients - len(came))
 
-    def _mean(self, number: int, vector: NDArray, count: int) -> NDArray:
+    def _mean(self, number: int, total: Sum) -> tuple[NDArray, dict[str, float], int | None]:
         try:
-            return self.plan.encoder(number).decode(vector, count)
+            return self.plan.decode(number, total.vector, total.side, len(total.clients))
         except EncodingError as error:
             raise AggregationFailed(f"the sum makes no sense: {error}", 0) from None
 
@@ -209,8 +226,8 @@ class Service:
 
     def _tell(self, name: str) -> None:
         assert self._result is not None
-        number, _, facts, body = self._result
-        head = json.dumps({"count": facts["count"], "included": name in facts["clients"]}).encode()
+        number, clients, _, metrics, body = self._result
+        head = json.dumps({"count": len(clients), "included": name in clients, "metrics": metrics}).encode()
         self._within[name] = None
         self._hub.send(name, Kind.RESULT, number.to_bytes(NUMBER, "little"), len(head).to_bytes(4, "little"), head, body)
 
@@ -237,7 +254,7 @@ class _State:
 
     def __init__(self, folder: Path, plan: Plan) -> None:
         self._folder, self._path = folder, folder / "state.json"
-        own = {"session": plan.first.session, "directory": plan.first.directory.digest.hex()}
+        own = {"session": plan.session, "directory": plan.first.directory.digest.hex()}
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self._data: dict[str, Any] = json.loads(self._path.read_text()) if self._path.exists() else {**own, "next": 1, "done": []}
@@ -270,27 +287,3 @@ class _State:
 
     def _write(self) -> None:
         replace_file(self._path, json.dumps(self._data, indent=1).encode())
-
-
-def replace_file(path: Path, content: bytes | memoryview) -> None:
-    """A file that is the old one or the new one whatever happens, and the new one once this returns."""
-    new = path.with_name(path.name + ".new")
-    try:
-        with new.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        new.replace(path)
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be written ({error.strerror})") from None
-
-
-def write_array(path: Path, array: NDArray) -> None:
-    file = io.BytesIO()
-    np.lib.format.write_array(file, np.asarray(array), allow_pickle=False)
-    replace_file(path, file.getbuffer())

@@ -1,21 +1,25 @@
 """Model updates for secure aggregation: a vector of real numbers, its weight, and metrics, all under one mask.
 
     vector   w·Δ/W, clipped, rounded at random, and w              modulo 2^bits    (``protocols/privacy/vectors.py``)
-    side     w, ⌊w·m·2^f⌉ for each metric m                        modulo 2^64
+    side     w, and the metrics                                    modulo 2^64      (``metrics.py``)
     mean     Σ w·Δ / Σ w,  Σ w·m / Σ w                             what the server learns, with Σ w and who is in it
 
 An agreement is what all clients and the server have written down before: everything that a client's privacy
 depends on and no message may change.  A kind of task ("train", "evaluate") has its own metrics; one without a
 vector has dimension 0 and sends metrics only.
 
+With ``noise``, clients add their share of it to their updates, all count alike, and there are no metrics, which would be
+shown as they are.
+
 Threat   as ``protocols/aggregation/client.py``.  Clip and weight are kept by each client for itself: a client that lies
-         about them can spoil the mean.  The mean itself is shown as it is, without noise.
+         about them can spoil the mean.  Without ``noise`` the mean itself is shown as it is.
 """
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -24,12 +28,12 @@ from mpc.errors import ConfigError, EncodingError
 from mpc.prg import Stream
 from mpc.ring import NDArray
 from protocols.aggregation.directory import Directory
+from protocols.aggregation.metrics import Metrics
+from protocols.aggregation.noise import Noise, fewest
 from protocols.aggregation.server import Sum
 from protocols.aggregation.terms import Terms
+from protocols.privacy.mechanisms import Distributed
 from protocols.privacy.vectors import Encoding
-
-#: Bound on the size of a metric, and the fewest bits for its fraction.
-METRIC, _FRACTION = 1 << 20, 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +50,7 @@ class Mean:
 @dataclass(frozen=True)
 class Agreement:
     """``clip`` bounds the L2 norm of an update, ``weight`` the weight of a client (1: all count alike); ``metrics`` has
-    the names for each kind of task; ``dropout`` and ``corrupt`` are as for ``Terms.choose``."""
+    the names for each kind of task; ``dropout`` and ``corrupt`` are as for ``Terms.choose``; ``noise`` makes means private."""
 
     directory: Directory
     session: str
@@ -55,21 +59,32 @@ class Agreement:
     metrics: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     dropout: float = 0.1
     corrupt: float = 0.05
+    noise: Noise | None = None
 
     def __post_init__(self) -> None:
         if not 0 < self.clip < math.inf:
             raise ConfigError(f"clip bounds the L2 norm of an update and is a finite number above 0, not {self.clip}")
-        if self.weight < 1 or self._fraction < _FRACTION:
-            raise ConfigError(f"{len(self.directory)} clients of weights up to {self.weight} do not fit beside metrics up to {METRIC}: "
-                              f"choose a weight from 1 to {(1 << 62 - _FRACTION) // METRIC // len(self.directory)}, and scale the clients' weights to it")
+        for names in ((), *self.metrics.values()):
+            Metrics(names, len(self.directory), self.weight)
+        if self.noise is not None and (self.weight > 1 or any(self.metrics.values())):
+            raise ConfigError("with noise all clients count alike, and metrics would be shown without it: leave out weight and metrics, or the noise")
 
-    @property
-    def _fraction(self) -> int:
-        """Bits of a metric behind the point, so that n·W·METRIC stays below 2^63."""
-        return 63 - (len(self.directory) * self.weight * METRIC).bit_length()
+    def codec(self, dimension: int) -> Encoding | Distributed:
+        """What becomes of updates of so many numbers; made once."""
+        if dimension not in self._codecs:
+            n = len(self.directory)
+            self._codecs[dimension] = Encoding(dimension, n, self.clip, weight=self.weight) if self.noise is None else \
+                self.noise.codec(self.clip, n, dimension, dropout=self.dropout, corrupt=self.corrupt)
+        return self._codecs[dimension]
 
-    def encoding(self, dimension: int) -> Encoding:
-        return Encoding(dimension, len(self.directory), self.clip, weight=self.weight)
+    def mechanism(self, dimension: int) -> Distributed | None:
+        """What a round with updates of so many numbers costs; nothing without noise, or without updates."""
+        codec = self.codec(dimension) if dimension else None
+        return codec if isinstance(codec, Distributed) else None
+
+    @cached_property
+    def _codecs(self) -> dict[int, Encoding | Distributed]:
+        return {}
 
     def terms(self, kind: str, about: str, number: int, dimension: int) -> Terms:
         """Of one round.  ``about`` says what else all must have in common: it is part of the session's name, so that
@@ -77,29 +92,30 @@ class Agreement:
         names = self.metrics.get(kind)
         if names is None:
             raise ConfigError(f"the agreement says nothing of tasks of the kind {kind!r}: add the metrics that may be summed, or ask for no such task")
-        encoding = self.encoding(dimension) if dimension else None
-        return Terms.choose(self.directory, f"{self.session}|{kind}|{','.join(names)}|{self.clip!r}|{self.weight}|{about}", number,
-                            encoding.length if encoding else 1, side=1 + len(names), bits=encoding.bits if encoding else 1,
-                            dropout=self.dropout, corrupt=self.corrupt)
+        length, bits, noisy = 1, 1, self.mechanism(dimension)
+        if dimension:
+            codec = self.codec(dimension)
+            encoding = codec.encoding if isinstance(codec, Distributed) else codec
+            length, bits = encoding.length, encoding.bits
+        terms = Terms.choose(self.directory, f"{self.session}|{kind}|{','.join(names)}|{self.clip!r}|{self.weight}|{self.noise}|{about}", number,
+                             length, side=1 + len(names), bits=bits, dropout=self.dropout, corrupt=self.corrupt)
+        return terms if noisy is None else replace(terms, least=max(terms.least, fewest(noisy, len(self.directory), self.dropout, self.corrupt)))
 
     def encode(self, kind: str, update: npt.ArrayLike, weight: int, metrics: Mapping[str, float], stream: Stream) -> tuple[NDArray, NDArray]:
         """A client's vector and side values.  ``EncodingError`` for what is missing, not finite or out of range."""
-        if not 1 <= weight <= self.weight:
-            raise EncodingError(f"this client's weight is not within 1 and {self.weight}, as agreed")
-        words = self.encoding(np.size(update)).encode(update, stream, weight) if np.size(update) else np.zeros(1, np.uint32)
-        side = [weight]
-        for name in self.metrics[kind]:
-            value = metrics.get(name)
-            if not isinstance(value, int | float | np.number) or not abs(value) <= METRIC:
-                raise EncodingError(f"the metric {name!r} is agreed on and is not there as a number within ±{METRIC}")
-            side.append(round(weight * float(value) * (1 << self._fraction)) % (1 << 64))
-        return words, np.array(side, np.uint64)
+        side = np.array([weight, *self._metrics(kind).encode(metrics, weight)], np.uint64)
+        if not np.size(update):
+            return np.zeros(1, np.uint32), side
+        codec = self.codec(np.size(update))
+        return codec.encode(update, stream, weight) if isinstance(codec, Encoding) else codec.encode(update, stream), side
 
     def decode(self, kind: str, dimension: int, total: Sum) -> Mean:
         """``EncodingError`` where some client cannot have kept to the agreement."""
-        weight, *sums = total.side.astype(np.int64).tolist()
+        weight = int(total.side[0])
         if not len(total.clients) <= weight <= len(total.clients) * self.weight:
             raise EncodingError("the sum of the weights is impossible: a client sent a weight out of range")
-        update = self.encoding(dimension).decode(total.vector, len(total.clients)) if dimension else np.zeros(0)
-        means = {name: value / (1 << self._fraction) / weight for name, value in zip(self.metrics[kind], sums, strict=True)}
-        return Mean(update, means, weight, total.clients, total.faults)
+        update = self.codec(dimension).decode(total.vector, len(total.clients)) if dimension else np.zeros(0)
+        return Mean(update, self._metrics(kind).decode(total.side[1:], weight), weight, total.clients, total.faults)
+
+    def _metrics(self, kind: str) -> Metrics:
+        return Metrics(self.metrics[kind], len(self.directory), self.weight)

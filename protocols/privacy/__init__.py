@@ -9,8 +9,8 @@ from protocols.privacy.accounting import (
     epsilon,
     noise_for,
 )
-from protocols.privacy.mechanisms import DistributedDiscreteGaussian, DistributedSkellam
+from protocols.privacy.mechanisms import DistributedDiscreteGaussian, DistributedSkellam, JointDiscreteGaussian
 from protocols.privacy.vectors import Encoding
 
 __all__ = ["Budget", "DiscreteGaussians", "DistributedDiscreteGaussian", "DistributedSkellam", "Encoding", "Gaussian",
-           "PoissonSampling", "Skellam", "WithoutReplacement", "epsilon", "noise_for"]
+           "JointDiscreteGaussian", "PoissonSampling", "Skellam", "WithoutReplacement", "epsilon", "noise_for"]

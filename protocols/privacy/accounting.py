@@ -11,6 +11,8 @@ Curves ε(α) of one round, Δ₁ and Δ₂ being how much one client can change
 
 (α−1)·ε(α) is convex, so between whole orders a straight line bounds it.
 
+Noise that is only close to its law, within β in total variation for one release, leaves δ − (1 + e^ε)·Σβ of a δ.
+
 What neighbours are depends on the sampling, and so does what Δ has to bound:
 
     None                  all take part        one client's vector becomes zero             ‖x‖
@@ -31,7 +33,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 
 import numpy as np
 
@@ -50,6 +52,11 @@ Method = Literal["rdp", "pld"]
 class Mechanism(Protocol):
     """Noise that is added to a sum."""
 
+    @property
+    def distance(self) -> float:
+        """Between the noise and its law, in total variation; 0 for exact samples."""
+        ...
+
     def rdp(self, order: float) -> float:
         """ε(α) of one round in which all take part."""
         ...
@@ -60,6 +67,7 @@ class Gaussian:
     """Noise of a normal law on each coordinate; ``noise_multiplier`` is its standard deviation over Δ₂."""
 
     noise_multiplier: float
+    distance: ClassVar[float] = 0.0
 
     def __post_init__(self) -> None:
         _above_zero(noise_multiplier=self.noise_multiplier)
@@ -75,6 +83,7 @@ class Skellam:
     variance: float
     l2: float
     l1: float
+    distance: ClassVar[float] = 0.0
 
     def __post_init__(self) -> None:
         _above_zero(variance=self.variance, l2=self.l2, l1=self.l1)
@@ -96,6 +105,7 @@ class DiscreteGaussians:
     count: int
     l2: float
     dimension: int
+    distance: float = 0.0
 
     def __post_init__(self) -> None:
         _above_zero(variance=self.variance, count=self.count, l2=self.l2, dimension=self.dimension)
@@ -189,7 +199,7 @@ def epsilon(mechanism: Mechanism, *, delta: float, rounds: int = 1, sampling: Sa
     """
     _check(delta, rounds)
     if method == "rdp":
-        return convert(rounds * curve(mechanism, sampling), delta)
+        return convert(rounds * curve(mechanism, sampling), delta, rounds * mechanism.distance)
     if not isinstance(mechanism, Gaussian):
         raise ConfigError(f'privacy loss distributions are for the Gaussian only; for {type(mechanism).__name__} use method="rdp"')
     if isinstance(sampling, WithoutReplacement):
@@ -223,8 +233,19 @@ def noise_for(budget: float, *, delta: float, rounds: int = 1, sampling: Samplin
     return high
 
 
-def convert(rdp: NDArray, delta: float) -> float:
-    """The ε at this δ of a curve over ``ORDERS``."""
+def convert(rdp: NDArray, delta: float, distance: float = 0.0) -> float:
+    """The ε at this δ of a curve over ``ORDERS``, for noise that is so far from its law altogether."""
+    epsilon = _converted(rdp, delta)
+    while distance:                                     # what the distance takes of δ grows with ε, and ε with that
+        left = delta - (1 + math.exp(min(epsilon, 700))) * distance
+        larger = _converted(rdp, left) if left > 0 else math.inf
+        if larger <= epsilon * (1 + 1e-12):
+            break
+        epsilon = larger
+    return epsilon
+
+
+def _converted(rdp: NDArray, delta: float) -> float:
     if bool((rdp <= -math.log1p(-delta**2)).any()):     # total variation is below δ already: δ ≥ √(1 − exp(−KL))
         return 0.0
     return max(0.0, float((rdp + np.log1p(-1 / ORDERS) - np.log(delta * ORDERS) / (ORDERS - 1)).min()))
@@ -240,29 +261,32 @@ class Budget:
         _above_zero(epsilon=epsilon)
         _check(delta, 1)
         self.epsilon, self.delta = epsilon, delta
-        self._rdp = np.array([*spent]) if spent else np.zeros(len(ORDERS))
-        if self._rdp.shape != ORDERS.shape or not (self._rdp >= 0).all():
-            raise ConfigError(f"what was spent must be {len(ORDERS)} numbers that a budget's state held")
+        self._spent = np.array([*spent]) if spent else np.zeros(len(ORDERS) + 1)        # ε(α) by order, and the distance
+        if self._spent.shape != (len(ORDERS) + 1,) or not (self._spent >= 0).all():
+            raise ConfigError(f"what was spent must be {len(ORDERS) + 1} numbers that a budget's state held")
 
     def charge(self, mechanism: Mechanism, *, rounds: int = 1, sampling: Sampling = None) -> None:
         """Call before the rounds.  Raises ``BudgetSpent``, and charges nothing, if they would cost more than is left."""
         _check(self.delta, rounds)
-        after = self._rdp + rounds * curve(mechanism, sampling)
-        cost = convert(after, self.delta)
+        after = self._spent + rounds * np.append(curve(mechanism, sampling), mechanism.distance)
+        cost = self._cost(after)
         if cost > self.epsilon:
             raise BudgetSpent(f"{rounds} more round{'s' * (rounds > 1)} would bring the cost to ε = {cost:.4g} at δ = {self.delta:g}, above "
                               f"the budget of {self.epsilon:g} ({self.spent:.4g} is spent); stop here, or agree on a larger budget")
-        self._rdp = after
+        self._spent = after
 
     @property
     def spent(self) -> float:
         """The ε of everything charged so far."""
-        return convert(self._rdp, self.delta)
+        return self._cost(self._spent)
 
     @property
     def state(self) -> tuple[float, ...]:
-        """What was spent, one number for each order; nothing secret."""
-        return tuple(float(x) for x in self._rdp)
+        """What was spent, as numbers; nothing secret."""
+        return tuple(float(x) for x in self._spent)
+
+    def _cost(self, spent: NDArray) -> float:
+        return convert(spent[:-1], self.delta, float(spent[-1]))
 
 
 # -- small things ---------------------------------------------------------------------------------------

@@ -158,3 +158,25 @@ def unpack(data: bytes | memoryview, bits: int, count: int) -> tuple[Array, int]
     words.view(np.uint8)[:len(data)] = np.frombuffer(data, np.uint8)
     out = np.empty(count, np.uint32)
     return out, int(_unpack(words, bits, out))
+
+
+#: Words of a block of cells that is looked up while it is in the second-level cache.
+COLUMNS = 64
+
+
+@njit(cache=True, boundscheck=False, nogil=True)
+def _lookup(rows: Any, cells: Any, out: Any) -> None:
+    for lo in range(0, cells.shape[1], COLUMNS):
+        hi = min(lo + COLUMNS, cells.shape[1])
+        for b in range(rows.shape[0]):
+            for i in range(rows.shape[1]):
+                if rows[b, i]:                              # a public table
+                    for c in range(lo, hi):
+                        out[b, c] ^= cells[i, c]
+
+
+def lookup(rows: Array, cells: Array) -> Array:
+    """For each row of bits the exclusive or of the cells (words, along the first axis) where it has a 1."""
+    out = np.zeros((len(rows), *cells.shape[1:]), np.uint64)
+    _lookup(rows, np.ascontiguousarray(cells).reshape(len(cells), -1), out.reshape(len(rows), -1))
+    return out
