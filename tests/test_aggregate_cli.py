@@ -17,10 +17,12 @@ from test_cli import Processes, ended, mpc
 
 from mpc.certs import make_authority_and_certificates
 from mpc.config import Peer
-from mpc.errors import HandshakeError
+from mpc.errors import AggregationRefused, HandshakeError
 from mpc.transport.tls import Tls
 from protocols.aggregation import net
 from protocols.aggregation import plan as plans
+from protocols.aggregation.member import Member
+from protocols.aggregation.messages import Phase
 
 NAMES = [f"clinic-{i}" for i in range(6)]
 DIMENSION = 300
@@ -229,6 +231,30 @@ def test_a_refusal_is_read_though_a_write_has_failed_before(tmp_path):
         for _ in range(100):                        # the first may still find room in the kernel
             line.send(net.Kind.HELLO, b"{}")
     line.close()
+    hub.close(1)
+
+
+def test_a_round_whose_number_is_none_is_refused_and_not_recorded(tmp_path):
+    """A server could else end a client's session for good."""
+    deployment(tmp_path)
+    own, server = plans.load(tmp_path / "clinic-0.toml"), plans.load(tmp_path / "server.toml")
+    hub = net.Hub(server.plan.peer, server.tls, ("clinic-0",), 1000)
+    answers = []
+
+    def serve() -> None:
+        while not answers:
+            for event in hub.poll(0.1):
+                if event.kind is net.Kind.HELLO:
+                    hub.send("clinic-0", net.Kind.ASK, ((1 << 64) - 1).to_bytes(8, "little"), bytes([0, 0, 0, 0, Phase.ADVERTISE]))
+                else:
+                    answers.append(event)
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    with Member(own) as member, pytest.raises(AggregationRefused, match="number is none"):
+        member.round(np.zeros(DIMENSION))
+    thread.join()
+    assert answers[0].kind is net.Kind.REFUSED and not own.state.exists()
     hub.close(1)
 
 

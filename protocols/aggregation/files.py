@@ -1,8 +1,11 @@
 """Files that are whole whatever happens, and arrays in them that are numbers and nothing else."""
 from __future__ import annotations
 
+import fcntl
 import io
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +30,20 @@ def replace_file(path: Path, content: bytes | memoryview) -> None:
             os.close(folder)
     except OSError as error:
         raise ConfigError(f"{path} cannot be written ({error.strerror})") from None
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold the lock that belongs to a file, which may be replaced meanwhile."""
+    try:
+        lock = os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be written ({error.strerror})") from None
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(lock)
 
 
 def write_array(path: Path, array: NDArray) -> None:

@@ -35,7 +35,7 @@ from mpc.errors import (
 from mpc.ring import NDArray
 from protocols.aggregation import plan as plans
 from protocols.aggregation.client import Client
-from protocols.aggregation.files import replace_file
+from protocols.aggregation.files import locked, replace_file
 from protocols.aggregation.messages import Phase
 from protocols.aggregation.net import SMALL, Kind, Line, as_json, printable
 from protocols.aggregation.packing import packed_bytes, unpack
@@ -147,6 +147,8 @@ class Member:
                 if self._masked:
                     self._leave()
                     raise AggregationFailed(f"the server went on to round {number} without a result for this client", 0)
+                if number >> 63:
+                    raise AggregationRefused("the server asks for a round whose number is none")
                 if not first or number <= self._begun:
                     raise AggregationRefused(f"the server asks for round {number}, and this client has begun round {self._begun} already; each is taken once")
                 self._leave()
@@ -210,10 +212,11 @@ class Member:
 
     def _record(self, number: int) -> None:
         path, session = self._own.state, self._own.plan.session
-        if self._read() >= number:
-            raise AggregationRefused(f"another process of this client has taken round {number}: run one at a time")
-        rounds = json.loads(path.read_text()) if path.exists() else {}
-        replace_file(path, json.dumps({**rounds, session: number}).encode())
+        with locked(path):
+            if self._read() >= number:
+                raise AggregationRefused(f"another process of this client has taken round {number}: run one at a time")
+            rounds = json.loads(path.read_text()) if path.exists() else {}
+            replace_file(path, json.dumps({**rounds, session: number}).encode())
         self._begun = number
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from mpc.errors import ConfigError
 from protocols.aggregation import bounds
-from protocols.aggregation.files import replace_file
+from protocols.aggregation.files import locked, replace_file
 from protocols.privacy.accounting import Budget
 from protocols.privacy.mechanisms import Distributed, DistributedDiscreteGaussian, DistributedSkellam
 
@@ -68,9 +68,10 @@ class Account:
 
     def charge(self, codec: Distributed) -> None:
         """Pay for a round.  It is on disk when this returns."""
-        sessions, budget = self._read()
-        budget.charge(codec.mechanism, sampling=codec.sampling)
-        replace_file(self._path, json.dumps({**sessions, self._session: budget.state}).encode())
+        with locked(self._path):
+            sessions, budget = self._read()
+            budget.charge(codec.mechanism, sampling=codec.sampling)
+            replace_file(self._path, json.dumps({**sessions, self._session: budget.state}).encode())
 
     def _read(self) -> tuple[dict[str, list[float]], Budget]:
         try:

@@ -98,7 +98,8 @@ class Agreement:
             encoding = codec.encoding if isinstance(codec, Distributed) else codec
             length, bits = encoding.length, encoding.bits
         terms = Terms.choose(self.directory, f"{self.session}|{kind}|{','.join(names)}|{self.clip!r}|{self.weight}|{self.noise}|{about}", number,
-                             length, side=1 + len(names), bits=bits, dropout=self.dropout, corrupt=self.corrupt)
+                             length, side=1 + len(names), bits=bits, dropout=self.dropout, corrupt=self.corrupt,
+                             one_list=noisy is not None)
         return terms if noisy is None else replace(terms, least=max(terms.least, fewest(noisy, len(self.directory), self.dropout, self.corrupt)))
 
     def encode(self, kind: str, update: npt.ArrayLike, weight: int, metrics: Mapping[str, float], stream: Stream) -> tuple[NDArray, NDArray]:
