@@ -1,6 +1,6 @@
 """Oblivious transfers by the million from 128 base transfers: SoftSpokenOT, of which IKNP is the case k = 1.
 
-The sender holds a secret Δ of 128 bits.  For each transfer the receiver, with choice bit u, gets a row t, and the
+The sender holds a secret Δ of 128 bits, the lowest of which is 1 (``silent`` makes use of it).  For each transfer the receiver, with choice bit u, gets a row t, and the
 sender q = t ⊕ u·Δ.  Hashed, q and q ⊕ Δ are the two keys and t is the receiver's (``hashing``).
 
 Δ is cut into 128/k pieces of k bits.  For each piece the receiver holds 2^k seeds, the sender all of them but the one
@@ -127,6 +127,7 @@ class Sender:
     def __init__(self, context: bytes, k: int, own: Stream) -> None:
         self._k, self._hash, self._count = k, Hash(context), 0
         self._pieces = np.frombuffer(own.bytes(WIDTH // k), np.uint8) & np.uint8((1 << k) - 1)
+        self._pieces[0] |= np.uint8(1)
         bits = (self._pieces[:, None] >> np.arange(k, dtype=np.uint8)) & np.uint8(1)     # lowest first: the columns
         self._masks = bits.reshape(-1) * _ONES
         self.delta = np.packbits(bits.reshape(-1), bitorder="little").view(np.uint64)
@@ -280,7 +281,7 @@ Links = Mapping[int, Link]
 
 async def connect(seat: Seat, k: int) -> Links:
     """128 base transfers in both directions with every other party.  Two rounds."""
-    links = {p: Link(Sender(_context(seat, seat.rank, p), k, seat.own), Receiver(_context(seat, p, seat.rank), k, seat.own))
+    links = {p: Link(Sender(context_of(seat, seat.rank, p), k, seat.own), Receiver(context_of(seat, p, seat.rank), k, seat.own))
              for p in seat.others}
     inbox = await exchange({p: (link.receiver.base_message, link.sender.base_message) for p, link in links.items()},
                            dict.fromkeys(links, (base.sender_spec(WIDTH), base.receiver_spec(WIDTH))), "base transfers")
@@ -293,7 +294,7 @@ async def connect(seat: Seat, k: int) -> Links:
     return links
 
 
-def _context(seat: Seat, sender: int, receiver: int) -> bytes:
+def context_of(seat: Seat, sender: int, receiver: int) -> bytes:
     return seat.session + bytes([sender % 256, sender // 256, receiver % 256, receiver // 256])
 
 
