@@ -16,8 +16,8 @@ def encode(indices: Any, ones: Any, table: Any, out: Any) -> None:
     """out[i] ⊕= the sum of ten rows of the table; of each index as many low bits count as ``ones`` has."""
     for i in range(len(out)):
         low, high = out[i, 0], out[i, 1]
-        for j in range(10 * i, 10 * i + 10):
-            at = indices[j] & ones
+        for j in range(10):
+            at = indices[10 * i + j] & ones
             low ^= table[at, 0]
             high ^= table[at, 1]
         out[i, 0], out[i, 1] = low, high
