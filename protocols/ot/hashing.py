@@ -1,7 +1,7 @@
 """A hash from rows of 128 bits to pads: what makes a correlated oblivious transfer a random one.
 
     H(i, j; x) = π(π(x) ⊕ (i, j)) ⊕ π(x)          π = AES-128 with a fixed public key, j = 0, 1, … for longer pads
-    h(x)       = π(x) ⊕ x                         a word of it, where one is enough and nobody departs from the protocol
+    h(x)       = π(x) ⊕ x                         or a word of it, where nobody departs from the protocol
 
 Threat   where π is an ideal permutation: H is tweakable circular correlation robust, and no i is used twice in a session; h is
          correlation robust, which is enough against semi-honest parties, whose rows are all different but for 2^−128 chances.
@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from mpc.ring import NDArray
 
 #: Rows of pads made at a time: they stay in the L2 cache.
-_PIECE = 1 << 13
+_PIECE = 1 << 12
 
 
 class Hash:
@@ -43,6 +43,16 @@ class Hash:
             self._permute(q, out[lo * blocks:hi * blocks + 1])
             kernels.unmasked(out[lo * blocks:hi * blocks], p, blocks)
         return out[:-1].reshape(n, 2 * blocks)
+
+    def keys(self, rows: NDArray, plus: NDArray | None = None) -> NDArray:
+        """h of rows (n, 2), each plus ``plus``."""
+        from protocols.ot import kernels
+        out, buffer = np.empty((len(rows) + 1, 2), np.uint64), np.empty((_PIECE, 2), np.uint64)
+        for lo in range(0, len(rows), _PIECE):
+            x = _plus(rows[lo:lo + _PIECE], plus, buffer)
+            self._permute(x, out[lo:lo + len(x) + 1])
+            kernels.added(out[lo:lo + len(x)], x)
+        return out[:-1]
 
     def words(self, rows: NDArray, plus: NDArray | None = None) -> NDArray:
         """The lower words (n,) of h of rows (n, 2), each plus ``plus``."""

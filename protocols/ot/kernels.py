@@ -11,54 +11,71 @@ from numba import njit
 
 from mpc.ring import NDArray
 
-_LANES = 32                                          # bit matrices that are transposed at a time
+_LANES = 16                                          # bit matrices that are transposed at a time
+_TILE = 64                                           # words of each leaf that are folded at a time, in the L1 cache
 
 
 @njit(cache=True, boundscheck=False, nogil=True)
-def fold(leaves: Any, columns: Any) -> None:
-    """Column b becomes the sum of the leaves whose number has bit b; leaf 0 becomes the sum of all."""
-    half = len(leaves) // 2
-    for b in range(len(columns) - 1, -1, -1):
-        v = columns[b]
-        v[:] = 0
-        for i in range(half):
-            lower, upper = leaves[i], leaves[half + i]
-            for j in range(len(v)):
-                v[j] ^= upper[j]
-                lower[j] ^= upper[j]
-        half //= 2
+def fold(leaves: Any, columns: Any, total: Any) -> None:
+    """Column b becomes the sum of the leaves whose number has bit b, ``total`` that of all; uses up the leaves."""
+    words = leaves.shape[1]
+    for lo in range(0, words, _TILE):
+        hi = min(words, lo + _TILE)
+        half = len(leaves) // 2
+        for b in range(len(columns) - 1, -1, -1):
+            v = columns[b, lo:hi]
+            v[:] = 0
+            for i in range(half):
+                lower, upper = leaves[i, lo:hi], leaves[half + i, lo:hi]
+                for j in range(hi - lo):
+                    v[j] ^= upper[j]
+                    lower[j] ^= upper[j]
+            half //= 2
+        total[lo:hi] = leaves[0, lo:hi]
 
 
-@njit(cache=True, boundscheck=False, nogil=True)
-def _swap(x: Any, y: Any, shift: Any, mask: Any) -> None:
-    for i in range(len(x)):
-        difference = ((x[i] >> shift) ^ y[i]) & mask
-        y[i] ^= difference
-        x[i] ^= difference << shift
+@njit(cache=True, boundscheck=False, nogil=True, inline="always")
+def _swap(x: Any, at: int, step: int, shift: Any, mask: Any) -> None:
+    """Two of the six steps that transpose 64 × 64 bits, of four rows that lie ``step`` words apart: by ``shift`` and by half of it."""
+    half = shift >> np.uint64(1)
+    finer = mask ^ (mask << half)
+    for i in range(at, at + 2 * _LANES):
+        a, b, c, d = x[i], x[i + step], x[i + 2 * step], x[i + 3 * step]
+        t = ((a >> shift) ^ c) & mask
+        a, c = a ^ (t << shift), c ^ t
+        t = ((b >> shift) ^ d) & mask
+        b, d = b ^ (t << shift), d ^ t
+        t = ((a >> half) ^ b) & finer
+        a, b = a ^ (t << half), b ^ t
+        t = ((c >> half) ^ d) & finer
+        c, d = c ^ (t << half), d ^ t
+        x[i], x[i + step], x[i + 2 * step], x[i + 3 * step] = a, b, c, d
 
 
 @njit(cache=True, boundscheck=False, nogil=True)
 def _rows(columns: Any, out: Any) -> None:
     """As ``mpc.kernels.to_planes`` the other way, for both words of a row at once."""
-    words = columns.shape[1]
-    block = np.zeros((64, 2 * _LANES), np.uint64)
+    words, width = columns.shape[1], 2 * _LANES
+    block = np.zeros(64 * width, np.uint64)
     for first in range(0, words, _LANES):
         lanes = min(_LANES, words - first)
         for i in range(64):
             for g in range(lanes):
-                block[i, g] = columns[i, first + g]
-                block[i, _LANES + g] = columns[64 + i, first + g]
-        width, mask = 32, np.uint64(0x00000000FFFFFFFF)
-        while width:
-            for i in range(0, 64, 2 * width):
-                _swap(block[i:i + width].reshape(-1), block[i + width:i + 2 * width].reshape(-1), np.uint64(width), mask)
-            width >>= 1
-            mask ^= mask << np.uint64(width)
-        for g in range(lanes):
-            part = out[64 * (first + g):64 * (first + g) + 64]
-            for i in range(64):
-                part[i, 0] = block[i, g]
-                part[i, 1] = block[i, _LANES + g]
+                block[i * width + g] = columns[i, first + g]
+            for g in range(lanes):
+                block[i * width + _LANES + g] = columns[64 + i, first + g]
+        for i in range(16):
+            _swap(block, i * width, 16 * width, np.uint64(32), np.uint64(0x00000000FFFFFFFF))
+        for i in range(64):
+            if i & 12 == 0:
+                _swap(block, i * width, 4 * width, np.uint64(8), np.uint64(0x00FF00FF00FF00FF))
+        for i in range(0, 64, 4):
+            _swap(block, i * width, width, np.uint64(2), np.uint64(0x3333333333333333))
+        for i in range(0, 64, 4):
+            for g in range(lanes):
+                for j in range(i, i + 4):
+                    out[64 * (first + g) + j, 0] = block[j * width + g]
+                    out[64 * (first + g) + j, 1] = block[j * width + _LANES + g]
 
 
 def rows(columns: NDArray) -> NDArray:
@@ -75,6 +92,14 @@ def shifted(rows: Any, plus: Any, out: Any) -> None:
     for i in range(len(rows)):
         out[i, 0] = rows[i, 0] ^ low
         out[i, 1] = rows[i, 1] ^ high
+
+
+@njit(cache=True, boundscheck=False, nogil=True)
+def added(p: Any, x: Any) -> None:
+    """p[i] ⊕= x[i]."""
+    for i in range(len(x)):
+        p[i, 0] ^= x[i, 0]
+        p[i, 1] ^= x[i, 1]
 
 
 @njit(cache=True, boundscheck=False, nogil=True)
