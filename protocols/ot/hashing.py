@@ -17,6 +17,9 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 from mpc.ring import NDArray
 
+#: The upper half of j: 0 for pads, the level for nodes of a tree, and this for its leaves.
+LEAVES = 255
+
 #: Rows of pads made at a time: they stay in the L2 cache.
 _PIECE = 1 << 12
 
@@ -39,10 +42,33 @@ class Hash:
             hi = min(n, lo + step)
             p, q = once[:hi - lo], twice[:(hi - lo) * blocks]
             self._permute(_plus(rows[lo:hi], plus, buffer), once)
-            kernels.tweaked(p, np.uint64(first + lo), blocks, q)
+            kernels.tweaked(p, np.uint64(first + lo), 1, 1, np.uint64(0), blocks, q)
             self._permute(q, out[lo * blocks:hi * blocks + 1])
             kernels.unmasked(out[lo * blocks:hi * blocks], p, blocks)
         return out[:-1].reshape(n, 2 * blocks)
+
+    def children(self, nodes: NDArray, first: int, step: int, level: int) -> NDArray:
+        """Two for each node of a level: (n, c, 2) as (n, 2c, 2), of trees with numbers from ``first`` on by ``step``."""
+        from protocols.ot import kernels
+        n, c, _ = nodes.shape
+        once, out = self.once(nodes), np.empty((2 * n * c + 1, 2), np.uint64)
+        kernels.tweaked(once.reshape(-1, 2), np.uint64(first), step, c, np.uint64(level << 32), 2, out)
+        self._permute(out[:-1], out)
+        kernels.unmasked(out[:-1], once.reshape(-1, 2), 2)
+        return out[:-1].reshape(n, 2 * c, 2)
+
+    def once(self, rows: NDArray) -> NDArray:
+        """π of rows, in the same shape."""
+        out = np.empty((rows.size // 2 + 1, 2), np.uint64)
+        self._permute(rows, out)
+        return out[:-1].reshape(rows.shape)
+
+    def stretched(self, once: NDArray, first: int, step: int, lengths: tuple[int, int, int], out: NDArray) -> NDArray:
+        """Long pads of leaves, less the last ⊕ π(x): see ``kernels.stretched``; ``out`` is room for them and a block."""
+        from protocols.ot import kernels
+        blocks = kernels.stretched(once, np.uint64(first), step, *lengths, np.uint64(LEAVES << 32), out)
+        self._permute(out[:blocks], out[:blocks + 1])
+        return out[:blocks]
 
     def keys(self, rows: NDArray, plus: NDArray | None = None) -> NDArray:
         """h of rows (n, 2), each plus ``plus``."""
