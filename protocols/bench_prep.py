@@ -59,8 +59,8 @@ async def _transfers(clock: _Clock, party: Party, size: int, k: int) -> bool:
     async def piece(links: Links) -> None:
         received, sent = await extend(links, k, {1: _PIECE} if party.rank == 0 else {}, {0: _PIECE} if party.rank == 1 else {}, random=True)
         ends.clear()
-        ends.extend((batch, batch.pads()) for batch in received.values())
-        ends.extend((batch, batch.pads()) for batch in sent.values())
+        ends.extend((batch, batch.keys()) for batch in received.values())
+        ends.extend((batch, batch.keys()) for batch in sent.values())
 
     async def once() -> None:
         pieces = -(-words_for(size) // _PIECE)

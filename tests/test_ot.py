@@ -377,9 +377,9 @@ def test_switches_give_any_order(depth: int, seed: int) -> None:
 
 def test_fold() -> None:
     leaves = words(Z64, (16, 5), 1)
-    columns, folded = np.empty((4, 5), np.uint64), leaves.copy()
-    kernels.fold(folded, columns)
-    assert (folded[0] == np.bitwise_xor.reduce(leaves)).all()
+    columns, total = np.empty((4, 5), np.uint64), np.empty(5, np.uint64)
+    kernels.fold(leaves.copy(), columns, total)
+    assert (total == np.bitwise_xor.reduce(leaves)).all()
     for b in range(4):
         assert (columns[b] == np.bitwise_xor.reduce([leaves[x] for x in range(16) if x >> b & 1])).all()
 
@@ -406,6 +406,7 @@ def test_hash() -> None:
     assert (h.pads(x, 7) == h.pads(x, 7, 3)[:, :2]).all() and not (h.pads(x, 8) == h.pads(x, 7)).any()
     assert (h.pads(x, 7, plus=x[0]) == h.pads(x ^ x[0], 7)).all()
     assert not (Hash(b"there").pads(x, 7) == h.pads(x, 7)).any()
+    assert (h.keys(x) == once ^ x).all() and (h.keys(x, x[0]) == h.keys(x ^ x[0])).all()
     assert (h.words(x) == (once ^ x)[:, 0]).all() and (h.words(x, x[0]) == h.words(x ^ x[0])).all()
 
 

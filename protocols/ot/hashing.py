@@ -1,7 +1,7 @@
 """A hash from rows of 128 bits to pads: what makes a correlated oblivious transfer a random one.
 
     H(i, j; x) = π(π(x) ⊕ (i, j)) ⊕ π(x)          π = AES-128 with a fixed public key, j = 0, 1, … for longer pads
-    h(x)       = π(x) ⊕ x                         a word of it, where one is enough and nobody departs from the protocol
+    h(x)       = π(x) ⊕ x                         or a word of it, where nobody departs from the protocol
 
 Threat   where π is an ideal permutation: H is tweakable circular correlation robust, and no i is used twice in a session; h is
          correlation robust, which is enough against semi-honest parties, whose rows are all different but for 2^−128 chances.
@@ -17,8 +17,11 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 from mpc.ring import NDArray
 
+#: The upper half of j: 0 for pads, the level for nodes of a tree, and this for its leaves.
+LEAVES = 255
+
 #: Rows of pads made at a time: they stay in the L2 cache.
-_PIECE = 1 << 13
+_PIECE = 1 << 12
 
 
 class Hash:
@@ -39,10 +42,43 @@ class Hash:
             hi = min(n, lo + step)
             p, q = once[:hi - lo], twice[:(hi - lo) * blocks]
             self._permute(_plus(rows[lo:hi], plus, buffer), once)
-            kernels.tweaked(p, np.uint64(first + lo), blocks, q)
+            kernels.tweaked(p, np.uint64(first + lo), 1, 1, np.uint64(0), blocks, q)
             self._permute(q, out[lo * blocks:hi * blocks + 1])
             kernels.unmasked(out[lo * blocks:hi * blocks], p, blocks)
         return out[:-1].reshape(n, 2 * blocks)
+
+    def children(self, nodes: NDArray, first: int, step: int, level: int) -> NDArray:
+        """Two for each node of a level: (n, c, 2) as (n, 2c, 2), of trees with numbers from ``first`` on by ``step``."""
+        from protocols.ot import kernels
+        n, c, _ = nodes.shape
+        once, out = self.once(nodes), np.empty((2 * n * c + 1, 2), np.uint64)
+        kernels.tweaked(once.reshape(-1, 2), np.uint64(first), step, c, np.uint64(level << 32), 2, out)
+        self._permute(out[:-1], out)
+        kernels.unmasked(out[:-1], once.reshape(-1, 2), 2)
+        return out[:-1].reshape(n, 2 * c, 2)
+
+    def once(self, rows: NDArray) -> NDArray:
+        """π of rows, in the same shape."""
+        out = np.empty((rows.size // 2 + 1, 2), np.uint64)
+        self._permute(rows, out)
+        return out[:-1].reshape(rows.shape)
+
+    def stretched(self, once: NDArray, first: int, step: int, lengths: tuple[int, int, int], out: NDArray) -> NDArray:
+        """Long pads of leaves, less the last ⊕ π(x): see ``kernels.stretched``; ``out`` is room for them and a block."""
+        from protocols.ot import kernels
+        blocks = kernels.stretched(once, np.uint64(first), step, *lengths, np.uint64(LEAVES << 32), out)
+        self._permute(out[:blocks], out[:blocks + 1])
+        return out[:blocks]
+
+    def keys(self, rows: NDArray, plus: NDArray | None = None) -> NDArray:
+        """h of rows (n, 2), each plus ``plus``."""
+        from protocols.ot import kernels
+        out, buffer = np.empty((len(rows) + 1, 2), np.uint64), np.empty((_PIECE, 2), np.uint64)
+        for lo in range(0, len(rows), _PIECE):
+            x = _plus(rows[lo:lo + _PIECE], plus, buffer)
+            self._permute(x, out[lo:lo + len(x) + 1])
+            kernels.added(out[lo:lo + len(x)], x)
+        return out[:-1]
 
     def words(self, rows: NDArray, plus: NDArray | None = None) -> NDArray:
         """The lower words (n,) of h of rows (n, 2), each plus ``plus``."""

@@ -21,7 +21,7 @@ Source   Strassen, Numerische Mathematik 1969.  Gilboa, CRYPTO 1999, section 4.1
 """
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,10 +30,14 @@ from mpc.ring import BITS, NDArray, Ring, RingArray, Spec
 from mpc.rounds import exchange, pipeline
 from protocols.bilinear import MULTIPLY, Bilinear
 from protocols.ot.extension import Links, Received, Sent, extend
+from protocols.ot.vole import plant, prune, sums_spec
 
-#: Transfers of one piece, and words of keys made at a time.
-_TRANSFERS, _WORDS = 1 << 17, 1 << 16
+#: Transfers of one piece; of these, those whose keys are made at a time; and words of rows made of them at a time.
+_TRANSFERS, _KEYS, _WORDS = 1 << 17, 1 << 13, 1 << 15
 _LONGEST = 1 << 21                                   # words that a piece may send
+
+#: Bits of a digit, of rows that are not too short for the sums that its tree costs.
+_DIGIT, _SHORT = 2, 8
 
 #: Matrices with sides of at least so much are cut into quadrants; below, longer rows save more than fewer products.
 _STRASSEN = 128
@@ -54,6 +58,21 @@ class Layout:
     target: NDArray
 
     @property
+    def digit(self) -> int:
+        """Choice bits that one row is sent for."""
+        return 1 if self.bits == 1 or self.length < _SHORT else _DIGIT
+
+    @property
+    def digits(self) -> int:
+        return self.bits // self.digit
+
+    @property
+    def lengths(self) -> tuple[int, int, int]:
+        """Digits that take rows of 64-bit words, the others taking 32 bits; and the blocks of either row."""
+        width = self.ring.bits
+        return sum(width - self.digit * d > 32 for d in range(self.digits)), -(-self.length // 2), -(-self.length // 4)
+
+    @property
     def numbers(self) -> bool:
         """Whether all is element by element, which is quicker."""
         return self.source is self.target and self.length == 1 and self.bits > 1
@@ -61,7 +80,7 @@ class Layout:
     @property
     def words(self) -> int:
         """Ring elements that the sender sends for an element of the receiver's and one of a row."""
-        return 1 if self.bits == 1 or self.ring is BITS else self.bits // 2 + 1
+        return 1 if self.bits == 1 or self.ring is BITS else self.digits // 2 + 1
 
 
 def elementwise(ring: Ring, n: int, *, bits: int = 0, length: int = 1) -> Layout:
@@ -96,11 +115,11 @@ async def products(links: Links, k: int, layout: Layout, *, rows: NDArray | None
         out = {}
         for p in to:
             assert rows is not None
-            out[p] = (_send(layout, sent[p], rows, lo, hi, share),)
-        spec = Spec(layout.ring, (hi - lo, layout.words, layout.length))
-        inbox = await exchange(out, dict.fromkeys(of, (spec,)), "products")
+            out[p] = _send(layout, sent[p], rows, lo, hi, share)
+        specs = (Spec(layout.ring, (hi - lo, layout.words, layout.length)), sums_spec((hi - lo) * layout.digits, layout.digit))
+        inbox = await exchange(out, dict.fromkeys(of, specs), "products")
         for p in of:
-            _receive(layout, received[p], inbox[p][0].data, lo, share)
+            _receive(layout, received[p], inbox[p][0].data, inbox[p][1].data, lo, share)
 
     size = max(1, min(_TRANSFERS // bits, _LONGEST // (layout.words * layout.length)) // 64) * 64
     await pipeline((piece(lo, min(n, lo + size)) for lo in range(0, n, size)), -(-n // size))
@@ -172,26 +191,31 @@ def _as_words(choices: NDArray) -> NDArray:
     return padded.view(np.uint64)
 
 
-def _send(layout: Layout, sent: Sent, rows: NDArray, lo: int, hi: int, share: NDArray) -> RingArray:
+def _send(layout: Layout, sent: Sent, rows: NDArray, lo: int, hi: int, share: NDArray) -> tuple[RingArray, RingArray]:
     from protocols.ot import kernels
     packed = np.empty((hi - lo, layout.words, layout.length), layout.ring.dtype)
+    sums, digits = np.empty(sums_spec((hi - lo) * layout.digits, layout.digit).shape, np.uint64), layout.digits
     for a, b, transfers in _chunks(layout, hi - lo):
+        part = sent[transfers]
         if layout.numbers:
-            h0, h1 = sent[transfers].words()
+            h0, h1 = part.words()
             number, out = rows[lo + a:lo + b, 0], share[lo + a:lo + b, 0]
             if layout.ring is BITS:
                 kernels.send_ands(h0, h1, number, packed[a:b, 0, 0], out)
             else:
                 kernels.send_numbers(h0, h1, number, layout.bits, packed[a:b, :, 0], out)
-        else:
-            h0, h1 = sent[transfers].pads(-(-layout.length // 2))
-            source, target = layout.source[lo + a:lo + b], layout.target[lo + a:lo + b]
-            kernels.send_products(h0, h1, rows, source, target, layout.bits, layout.ring.bits, packed[a:b], share)
-    return RingArray(layout.ring, packed)
+            continue
+        leaves, said = plant(part, layout.digit)
+        sums[a * digits:b * digits] = said[:(b - a) * digits]
+        for c, d, streams in _streams(layout, part, leaves, b - a):
+            source, target = layout.source[lo + a + c:lo + a + d], layout.target[lo + a + c:lo + a + d]
+            kernels.send_products(*streams, layout.lengths, layout.digit, layout.ring.bits, rows, source, target, packed[a + c:a + d], share)
+    return RingArray(layout.ring, packed), RingArray(BITS, sums)
 
 
-def _receive(layout: Layout, received: Received, packed: NDArray, lo: int, share: NDArray) -> None:
+def _receive(layout: Layout, received: Received, packed: NDArray, sums: NDArray, lo: int, share: NDArray) -> None:
     from protocols.ot import kernels
+    digits = layout.digits
     for a, b, transfers in _chunks(layout, len(packed)):
         part = received[transfers]
         if layout.numbers:
@@ -200,13 +224,29 @@ def _receive(layout: Layout, received: Received, packed: NDArray, lo: int, share
                 kernels.receive_ands(part.words(), number, packed[a:b, 0, 0], out)
             else:
                 kernels.receive_numbers(part.words(), number, layout.bits, packed[a:b, :, 0], out)
-        else:
-            h, target = part.pads(-(-layout.length // 2)), layout.target[lo + a:lo + b]
-            kernels.receive_products(h, part.choices, target, layout.bits, layout.ring.bits, packed[a:b], share)
+            continue
+        leaves = prune(part, layout.digit, sums[a * digits:b * digits])
+        for c, d, streams in _streams(layout, part, leaves, b - a):
+            target = layout.target[lo + a + c:lo + a + d]
+            kernels.receive_products(*streams, layout.lengths, layout.digit, part.choices, c * layout.bits, target, packed[a + c:a + d], share)
+
+
+def _streams(layout: Layout, part: Sent | Received, leaves: NDArray, n: int) -> Iterator[tuple[int, int, tuple[NDArray, NDArray, NDArray]]]:
+    """Some elements at a time and the rows of their leaves, as ``kernels.send_products`` takes them."""
+    once = part.hash.once(np.ascontiguousarray(leaves[:n * layout.digits])).reshape(n, layout.digits, -1, 2)
+    wide, long, short = layout.lengths
+    blocks = once.shape[2] * (wide * long + (layout.digits - wide) * short)
+    step = max(1, _WORDS // (2 * blocks))
+    room = np.empty((min(n, step) * blocks + 1, 2), np.uint64)
+    for lo in range(0, n, step):
+        hi = min(n, lo + step)
+        filled = part.hash.stretched(once[lo:hi], part.first + lo * layout.bits, layout.digit, layout.lengths, room)
+        words = filled.reshape(-1)
+        yield lo, hi, (words, words.view(np.uint32), once[lo:hi])
 
 
 def _chunks(layout: Layout, n: int) -> list[tuple[int, int, slice]]:
     """Elements whose keys stay in the cache, and their transfers, 64 at a time."""
     whole = 64 // layout.bits if layout.bits < 64 else 1
-    step = max(1, _WORDS // (layout.bits * max(2, layout.length)) // whole) * whole
+    step = max(1, _KEYS // layout.bits // whole) * whole
     return [(a, min(n, a + step), slice(a * layout.bits, -(-min(n, a + step) * layout.bits // 64) * 64)) for a in range(0, n, step)]
