@@ -16,8 +16,10 @@ from mpc.bits import words_for
 from mpc.party import Party
 from mpc.ring import BITS, Z64, RingArray, Spec
 from mpc.rounds import Flow, exchange, pipeline
+from mpc.seat import Seat
 from protocols.bilinear import MATMUL, MULTIPLY
-from protocols.ot.extension import Links, Received, Sent, connect, extend
+from protocols.ot import silent
+from protocols.ot.extension import Links, Received, Sent, connect
 from protocols.prep import Triple
 from protocols.prep.ot import TREE, Oblivious
 from protocols.session import Session
@@ -51,13 +53,13 @@ async def _barrier(party: Party) -> None:
     await broadcast(party.seat, Z64([0]), tag="barrier")
 
 
-async def _transfers(clock: _Clock, party: Party, size: int, k: int) -> bool:
+async def _transfers(clock: _Clock, party: Party, size: int, connected: Callable[[Seat], Flow[Links]]) -> bool:
     assert party.seat is not None
-    links = await connect(party.seat, k)
+    links = await connected(party.seat)
     ends: list[tuple[Sent | Received, Any]] = []
 
     async def piece(links: Links) -> None:
-        received, sent = await extend(links, k, {1: _PIECE} if party.rank == 0 else {}, {0: _PIECE} if party.rank == 1 else {}, random=True)
+        received, sent = await links.extend({1: _PIECE} if party.rank == 0 else {}, {0: _PIECE} if party.rank == 1 else {}, random=True)
         ends.clear()
         ends.extend((batch, batch.keys()) for batch in received.values())
         ends.extend((batch, batch.keys()) for batch in sent.values())
@@ -108,8 +110,9 @@ def _words(ring: Any, size: int) -> Triple:
 
 #: Sizes, what counts as one, and what sets up, makes and checks.
 CASES: dict[str, tuple[tuple[int, ...], Callable[[int], int], Callable[[_Clock, Party, int], Flow[bool]]]] = {
-    "ot-iknp": ((1 << 24,), lambda size: size, lambda clock, party, size: _transfers(clock, party, size, 1)),
-    "ot-softspoken": ((1 << 24,), lambda size: size, lambda clock, party, size: _transfers(clock, party, size, TREE)),
+    "ot-iknp": ((1 << 24,), lambda size: size, lambda clock, party, size: _transfers(clock, party, size, lambda seat: connect(seat, 1))),
+    "ot-softspoken": ((1 << 24,), lambda size: size, lambda clock, party, size: _transfers(clock, party, size, lambda seat: connect(seat, TREE))),
+    "ot-silent": ((1 << 24,), lambda size: size, lambda clock, party, size: _transfers(clock, party, size, lambda seat: silent.connect(seat, TREE))),
     "triples": ((200_000,), lambda size: size, lambda clock, party, size: _triples(clock, party, _words(Z64, size))),
     "and-triples": ((1 << 24,), lambda size: size, lambda clock, party, size: _triples(clock, party, _words(BITS, words_for(size)))),
     "matmul-triple": ((256,), lambda size: 1, lambda clock, party, size: _triples(

@@ -21,7 +21,7 @@ from mpc.rounds import Message, Recorder, simulate
 from mpc.seat import take_seat
 from protocols.bilinear import MATMUL, MULTIPLY, Bilinear
 from protocols.ot import base, kernels, networks, products
-from protocols.ot.extension import WIDTH, Links, Received, Sent, connect, extend, receive_chosen, send_chosen
+from protocols.ot.extension import WIDTH, Links, Received, Sent, connect, receive_chosen, send_chosen
 from protocols.ot.hashing import Hash
 from protocols.ot.products import cross
 
@@ -35,11 +35,11 @@ def uniform(data: np.ndarray) -> bool:
     return bool(stats.chisquare(np.bincount(np.ascontiguousarray(data).view(np.uint8).reshape(-1), minlength=256)).pvalue > 1e-6)
 
 
-def linked(parties: int, k: int, main: Callable[[int, Links], Any], seed: int = 1, **options: Any) -> list[Any]:
+def linked(parties: int, k: int, main: Callable[[int, Links], Any], seed: int = 1, *, check: bool = False, **options: Any) -> list[Any]:
     """``main(rank, links)`` at all parties after the base transfers."""
     async def side(rank: int) -> Any:
         seat = await take_seat(rank, parties, stream(seed, f"party {rank}"))
-        return await main(rank, await connect(seat, k))
+        return await main(rank, await connect(seat, k, check=check))
 
     return simulate(*(side(rank) for rank in range(parties)), **options)
 
@@ -48,10 +48,10 @@ def transfers(k: int, choices: np.ndarray | int, *, check: bool = False, **optio
     """Party 0 sends, party 1 chooses."""
     async def main(rank: int, links: Links) -> Any:
         n, random = (choices, True) if isinstance(choices, int) else (len(choices), False)
-        received, sent = await extend(links, k, {0: choices} if rank else {}, {} if rank else {1: n}, random=random, check=check)
+        received, sent = await links.extend({0: choices} if rank else {}, {} if rank else {1: n}, random=random)
         return received[0] if rank else sent[1]
 
-    sent, received = linked(2, k, main, **options)
+    sent, received = linked(2, k, main, check=check, **options)
     return sent, received
 
 
@@ -163,10 +163,10 @@ def test_chosen_transfers_give_the_chosen_message(n: int, m: int, way: tuple[int
 
     async def main(rank: int, links: Links) -> Any:
         if rank == 0:
-            return await send_chosen(links, k, 1, messages, check=check)
-        return await receive_chosen(links, k, 0, choices, m, check=check)
+            return await send_chosen(links, 1, messages)
+        return await receive_chosen(links, 0, choices, m)
 
-    got = linked(2, k, main, seed=seed)[1]
+    got = linked(2, k, main, seed=seed, check=check)[1]
     assert (got.data == np.where(choices[:, None], messages[1].data, messages[0].data)).all()
 
 
@@ -204,7 +204,7 @@ def test_two_batches_of_one_session_have_nothing_in_common() -> None:
     async def main(rank: int, links: Links) -> Any:
         out = []
         for _ in range(2):
-            received, sent = await extend(links, 4, {0: np.zeros(8, np.uint64)} if rank else {}, {} if rank else {1: 8})
+            received, sent = await links.extend({0: np.zeros(8, np.uint64)} if rank else {}, {} if rank else {1: 8})
             out.append(received[0] if rank else sent[1])
         return out
 
@@ -297,7 +297,7 @@ def crossed(parties: int, f: Bilinear, x: Spec, y: Spec, seed: int = 1) -> None:
     async def main(rank: int, links: Links) -> Any:
         a, b = x.ring(words(x.ring, x.shape, 10 * seed + rank)), y.ring(words(y.ring, y.shape, 100 * seed + rank))
         a, b = RingArray(x.ring, a.data), RingArray(y.ring, b.data)
-        return a, b, f(a, b) + await cross(links, 4, f, a, b)
+        return a, b, f(a, b) + await cross(links, f, a, b)
 
     a, b, c = (reduce(add, z) for z in zip(*linked(parties, 4, main, seed=seed), strict=True))
     assert (f(a, b).data == c.data).all()
@@ -337,7 +337,7 @@ def test_what_a_sender_of_products_sends_is_uniform() -> None:
 
         async def main(rank: int, links: Links, ring: Ring = ring) -> Any:
             one = ring.zeros((300,))
-            await cross(links, 4, MULTIPLY, one, one)
+            await cross(links, MULTIPLY, one, one)
 
         linked(2, 4, main, record=recorder)
         (said,) = [m.arrays[0].data for m in recorder.view(1) if m.tag == "products"]

@@ -29,7 +29,7 @@ import numpy as np
 from mpc.ring import BITS, NDArray, Ring, RingArray, Spec
 from mpc.rounds import exchange, pipeline
 from protocols.bilinear import MULTIPLY, Bilinear
-from protocols.ot.extension import Links, Received, Sent, extend
+from protocols.ot.extension import Links, Received, Sent
 from protocols.ot.vole import plant, prune, sums_spec
 
 #: Transfers of one piece; of these, those whose keys are made at a time; and words of rows made of them at a time.
@@ -97,7 +97,7 @@ def matrices(x: Spec, y: Spec) -> Layout:
     return Layout(x.ring, x.ring.bits, m, s * n, e // n, e // (k * n) * n + e % n)
 
 
-async def products(links: Links, k: int, layout: Layout, *, rows: NDArray | None = None, to: Sequence[int] = (),
+async def products(links: Links, layout: Layout, *, rows: NDArray | None = None, to: Sequence[int] = (),
                    choices: NDArray | None = None, of: Sequence[int] = ()) -> NDArray:
     """This party's shares (results, length) of the products of its ``rows`` with each of the choices of the parties ``to``,
     and of its ``choices`` (ring elements; or bits, 64 to a word) with each of the rows of the parties ``of``.
@@ -111,7 +111,7 @@ async def products(links: Links, k: int, layout: Layout, *, rows: NDArray | None
     async def piece(lo: int, hi: int) -> None:
         first, last = lo * bits // 64, -(-hi * bits // 64)
         mine = {p: words[first:last] for p in of} if words is not None else {}
-        received, sent = await extend(links, k, mine, dict.fromkeys(to, last - first))
+        received, sent = await links.extend(mine, dict.fromkeys(to, last - first))
         out = {}
         for p in to:
             assert rows is not None
@@ -126,25 +126,25 @@ async def products(links: Links, k: int, layout: Layout, *, rows: NDArray | None
     return share
 
 
-async def cross(links: Links, k: int, f: Bilinear, x: RingArray, y: RingArray) -> RingArray:
+async def cross(links: Links, f: Bilinear, x: RingArray, y: RingArray) -> RingArray:
     """Shares of the sum of f(x_i, y_j) over all ordered pairs of different parties i and j."""
-    others, shape = list(links), f.shape(x.shape, y.shape)
+    others, shape = links.peers, f.shape(x.shape, y.shape)
     if not (x.size and y.size):
         return x.ring.zeros(shape)
     if f == MULTIPLY:
         flat, choices = (np.broadcast_to(z.data, shape).reshape(-1) for z in (x, y))
-        share = await products(links, k, elementwise(x.ring, flat.size), rows=flat[:, None], to=others, choices=choices, of=others)
+        share = await products(links, elementwise(x.ring, flat.size), rows=flat[:, None], to=others, choices=choices, of=others)
         return RingArray(x.ring, share.reshape(shape))
     a, b = _stacks(x.data, y.data)
     if min(a.shape[1:] + b.shape[2:]) >= _STRASSEN and not any(size % 2 for size in a.shape[1:] + b.shape[2:]):
-        sevenths = await cross(links, k, f, RingArray(x.ring, _sevenths(a, _LEFT)), RingArray(x.ring, _sevenths(b, _RIGHT)))
+        sevenths = await cross(links, f, RingArray(x.ring, _sevenths(a, _LEFT)), RingArray(x.ring, _sevenths(b, _RIGHT)))
         return RingArray(x.ring, _whole(sevenths.data.reshape(7, len(a), a.shape[1] // 2, b.shape[2] // 2)).reshape(shape))
     flip = a.shape[1] < b.shape[2]                   # rows as long as can be
     if flip:
         a, b = b.swapaxes(1, 2), a.swapaxes(1, 2)
     layout = matrices(Spec(x.ring, a.shape), Spec(x.ring, b.shape))
     rows = np.ascontiguousarray(a.swapaxes(1, 2)).reshape(-1, a.shape[1])
-    share = await products(links, k, layout, rows=rows, to=others, choices=np.ascontiguousarray(b).reshape(-1), of=others)
+    share = await products(links, layout, rows=rows, to=others, choices=np.ascontiguousarray(b).reshape(-1), of=others)
     share = share.reshape(len(a), b.shape[2], a.shape[1])
     return RingArray(x.ring, np.ascontiguousarray(share if flip else share.swapaxes(1, 2)).reshape(shape))
 

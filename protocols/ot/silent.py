@@ -195,40 +195,45 @@ class Receiver(_End):
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Link:
+class _Link:
     """What one party has set up with one other: both directions."""
 
     sender: Sender
     receiver: Receiver
 
 
-Links = Mapping[int, Link]
+class Silent:
+    """Silent links.  One round."""
+
+    def __init__(self, links: Mapping[int, _Link]) -> None:
+        self._links = links
+
+    @property
+    def peers(self) -> list[int]:
+        return list(self._links)
+
+    async def extend(self, choose: Mapping[int, NDArray | int], serve: Mapping[int, int], *,
+                     random: bool = False) -> tuple[dict[int, Received], dict[int, Sent]]:
+        """As ``extension.Links`` says."""
+        asked = {p: self._links[p].receiver.choose(choice) for p, choice in choose.items()}
+        served = {p: self._links[p].sender.expand(words) for p, words in serve.items()}
+        send = {p: [sums] for p, (_, sums) in served.items()}
+        recv = {p: [a.sums] for p, a in asked.items()}
+        if not random:
+            for p, a in asked.items():
+                send.setdefault(p, []).append(a.differences)
+            for p, words in serve.items():
+                recv.setdefault(p, []).append(Spec(BITS, (words,)))
+        inbox = await exchange({p: tuple(RingArray(BITS, x) for x in arrays) for p, arrays in send.items()},
+                               {p: tuple(specs) for p, specs in recv.items()}, "silent transfers")
+        return ({p: self._links[p].receiver.batch(a, inbox[p][0].data) for p, a in asked.items()},
+                {p: self._links[p].sender.batch(rows, None if random else inbox[p][-1].data) for p, (rows, _) in served.items()})
 
 
-async def connect(seat: Seat, k: int) -> Links:
+async def connect(seat: Seat, k: int) -> Silent:
     """The first iteration's transfers, in both directions with every other party, by extension.  Three rounds."""
-    links = await extension.connect(seat, k)
-    words = words_for(START.base)
-    received, sent = await extension.extend(links, k, dict.fromkeys(links, words), dict.fromkeys(links, words), random=True)
-    return {p: Link(Sender(extension.context_of(seat, seat.rank, p), sent[p], seat.own), Receiver(extension.context_of(seat, p, seat.rank), received[p]))
-            for p in links}
-
-
-async def extend(links: Links, choose: Mapping[int, NDArray | int], serve: Mapping[int, int], *,
-                 random: bool = False) -> tuple[dict[int, Received], dict[int, Sent]]:
-    """Transfers from and to several peers at once, as ``extension.extend``.  One round."""
-    asked = {p: links[p].receiver.choose(choice) for p, choice in choose.items()}
-    served = {p: links[p].sender.expand(words) for p, words in serve.items()}
-    send, recv = {}, {}
-    for p in asked.keys() | served.keys():
-        out = [served[p][1]] if p in served else []
-        out += [asked[p].differences] if p in asked and not random else []
-        if out:
-            send[p] = tuple(RingArray(BITS, x) for x in out)
-        come = [asked[p].sums] if p in asked else []
-        come += [Spec(BITS, (serve[p],))] if p in served and not random else []
-        if come:
-            recv[p] = tuple(come)
-    inbox = await exchange(send, recv, "silent transfers")
-    return ({p: links[p].receiver.batch(a, inbox[p][0].data) for p, a in asked.items()},
-            {p: links[p].sender.batch(rows, None if random else inbox[p][-1].data) for p, (rows, _) in served.items()})
+    links, words = await extension.connect(seat, k), words_for(START.base)
+    every = dict.fromkeys(links.peers, words)
+    received, sent = await links.extend(every, every, random=True)
+    return Silent({p: _Link(Sender(extension.direction(seat, seat.rank, p), sent[p], seat.own),
+                            Receiver(extension.direction(seat, p, seat.rank), received[p])) for p in links.peers})

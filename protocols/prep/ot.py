@@ -33,7 +33,7 @@ from mpc.ring import BITS, NDArray, RingArray, Shape, Spec
 from mpc.rounds import Task, spawn
 from mpc.seat import Seat
 from protocols.bilinear import MULTIPLY
-from protocols.ot import networks
+from protocols.ot import networks, silent
 from protocols.ot.extension import Links, connect
 from protocols.ot.products import cross, elementwise, products
 from protocols.prep import Correlation, CrossTriple, Parts, Permutation, Triple, TruncationMask
@@ -41,6 +41,8 @@ from protocols.threat import Threat
 
 #: Bits of a piece of Δ: trees of 16 seeds, 4 bytes per transfer.
 TREE = 4
+import os
+SILENT = bool(os.environ.get("X_SILENT"))
 
 #: Requests up to so many elements are cut out of batches, which double from the first size to the last.
 _POOLED, _FIRST, _MOST = 1 << 12, 1 << 8, 1 << 14
@@ -67,7 +69,7 @@ class Oblivious:
 
     async def setup(self, seat: Seat) -> None:
         self._seat, self._own = seat, Stream(seat.own.bytes(SEED_BYTES), "oblivious")
-        self._links: Links = await connect(seat, TREE)
+        self._links: Links = await (silent.connect if SILENT else connect)(seat, TREE)
 
     async def draw(self, kind: Correlation) -> tuple[Parts, Awaitable[Parts]]:
         n, one = kind.free[0].size, _of_size(kind, 1)
@@ -99,16 +101,16 @@ class Oblivious:
         raise NotImplementedError(f"there is no way yet to make by oblivious transfer: {kind.name} over {kind.ring}")
 
     async def _triple(self, kind: Triple, a: RingArray, b: RingArray) -> Parts:
-        return (kind.f(a, b) + await cross(self._links, TREE, kind.f, a, b),)
+        return (kind.f(a, b) + await cross(self._links, kind.f, a, b),)
 
     async def _cross_triple(self, kind: CrossTriple, a: RingArray, b: RingArray) -> Parts:
         flat = elementwise(kind.ring, kind.spec.size)
         if self._seat.rank == 0:
-            share = await products(self._links, TREE, flat, rows=a.data.reshape(-1, 1), to=(1,))
+            share = await products(self._links, flat, rows=a.data.reshape(-1, 1), to=(1,))
         elif self._seat.rank == 1:
-            share = await products(self._links, TREE, flat, choices=b.data.reshape(-1), of=(0,))
+            share = await products(self._links, flat, choices=b.data.reshape(-1), of=(0,))
         else:
-            share = await products(self._links, TREE, flat)
+            share = await products(self._links, flat)
         return (RingArray(kind.ring, share.reshape(kind.spec.shape)),)
 
     async def _mask(self, kind: TruncationMask) -> Parts:
@@ -130,12 +132,12 @@ class Oblivious:
         share = mine.reshape(-1, 1) if self._seat.rank == 0 else np.zeros((spec.size * k, 1), ring.dtype)
         for joining in range(1, self._seat.size):
             if self._seat.rank < joining:
-                both = await products(self._links, TREE, flat, rows=share, to=(joining,))
+                both = await products(self._links, flat, rows=share, to=(joining,))
             elif self._seat.rank == joining:
-                both = await products(self._links, TREE, flat, choices=numbers, of=range(joining))
+                both = await products(self._links, flat, choices=numbers, of=range(joining))
                 share = share + mine.reshape(-1, 1)
             else:
-                both = await products(self._links, TREE, flat)
+                both = await products(self._links, flat)
             share = share - (both << ring.dtype.type(1))
         return RingArray(ring, share.reshape(*spec.shape, k))
 
@@ -148,7 +150,7 @@ class Oblivious:
         return (order.ring.zeros(order.shape), mine), await spawn(self._move(kind, None, mine))
 
     async def _move(self, kind: Permutation, orders: NDArray | None, mine: RingArray | None) -> Parts:
-        share = await networks.move(self._links, TREE, self._seat, kind.owner, kind.spec, orders, None if mine is None else mine.data)
+        share = await networks.move(self._links, self._seat, kind.owner, kind.spec, orders, None if mine is None else mine.data)
         return (RingArray(kind.ring, share),)
 
 
