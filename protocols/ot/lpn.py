@@ -1,20 +1,22 @@
-"""Learning parity with noise: few uniform bits s, known to one party only, as many that look uniform.
+"""Learning parity with noise: of k uniform bits, which one party knows, many more that look uniform to all others.
 
-    x = A·s + e            s of k bits; A has k columns, n rows and in each row d = 10 ones at places that all know;
-                           e is zero but for one place in each of t blocks of n/t ("regular noise")
+    x = A·s ⊕ e            s of k bits; A has n rows, each with ten ones at places that all know; e is zero but for one
+                           place in each of t blocks of n/t (regular noise)
 
-The code is linear, so that whatever is linear in s, such as one end of correlated transfers, can be encoded in its place.
-Bytes 40·i … 40·i+39 of a public stream of AES are the ten places of row i: 32-bit words, of which the low bits count.  No row
-is used twice in a session.  A place that comes up twice in a row cancels, as in the parties' choice of A in the paper.
+The code is linear, so that whatever is linear in s, such as an end of correlated transfers, can be encoded in its place.
+Bytes 40·i … 40·i+39 of a public stream of AES are the places of row i: 32-bit words, of which the low bits count.  No row
+is used twice in a session.  Where a place comes up twice in a row, it cancels.
 
-The parameters are those that emp-ot ships (v1.0.0-alpha, ``emp-ot/tuning.h``, sets b10 and b12) in place of the paper's,
-which had fewer than 128 bits against later attacks.
+The parameters are those that emp-ot ships today (v1.0.0-alpha, ``emp-ot/tuning.h``, b10 and b12); the paper's own were chosen
+before the later ones of the attacks below.
 
-Threat   an adversary who knows A and n bits of x.  Bits of security by the estimators below, best attack against each:
-         START 128.7, MAIN 128.1, both by the hybrid one; the others 139.6 and more.
-Cost     d lookups in k rows, and 40 bytes of AES, per row.
-Source   Yang, Weng, Lan, Zhang, Wang (Ferret), CCS 2020, ePrint 2020/924, section 2 and 5 (regular noise, d-local code).  Estimators
-         (https://lpnestimator.com): Liu, Wang, Yang, Yu, ePrint 2022/712; Esser, Santini, 2023/1568; hybrid, 2025/1284; algebraic, 2025/1476.
+Threat   who knows A and n bits of x.  The cheapest attack takes 2^128.7 (START) and 2^128.1 (MAIN), the hybrid one; the next ones
+         2^131.3 and 2^138.8 (information sets), 2^132.5 and 2^140.6 (the same for regular noise).  Computed with the estimators
+         below, except the algebraic ones, which emp-ot's authors name among those that they chose the parameters against.
+Cost     ten lookups in a table of k rows, and 40 bytes of AES, per row.
+Source   Yang, Weng, Lan, Zhang, Wang (Ferret), CCS 2020, ePrint 2020/924: regular noise and the local code of ten places.
+         Attacks: Liu, Wang, Yang, Yu, ePrint 2022/712; Esser, Santini, 2023/1568; hybrid 2025/1284; algebraic 2025/1476, all as
+         estimated by https://lpnestimator.com (Yu, Yang, Wang and others, 2025).
 """
 from __future__ import annotations
 

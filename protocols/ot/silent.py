@@ -1,24 +1,27 @@
-"""Silent transfers: from some thousands of correlated transfers, by the million, for a tenth of a bit each.
+"""Silent transfers: from some thousands of correlated transfers, by the million, for less than half a bit each.
 
 An iteration takes k + t·log(n/t) correlated transfers, q at the sender and r = q ⊕ s·Δ at the receiver with random choices s.
-Those of the second part grow t trees (``ggm``), whose leaves v at the sender are w = v ⊕ e·Δ at the receiver, with one 1 in e for each
-tree.  The first part is encoded (``lpn``):
+Those of the second part grow t trees (``ggm``), whose leaves v at the sender are w = v ⊕ e·Δ at the receiver, with one 1 in
+e for each tree.  The first part is encoded (``lpn``):
 
     sender  A·q ⊕ v        receiver  A·r ⊕ w = (A·q ⊕ v) ⊕ x·Δ        random choices  x = A·s ⊕ e
 
 The leaves of an iteration's first trees are what the next one takes; the first iteration takes transfers by extension.
 The lowest bit of Δ is 1 and that of every q is 0, so that the lowest bit of a receiver's row is its choice.
 
-Hence a receiver knows its choices, of this and all later iterations, before anything arrives: it completes only the other bits of its rows.
-So one round is enough also for chosen transfers (sender's sums one way, by how much choices differ the other way).
+Hence a receiver knows its choices, of this and all later iterations, before anything arrives, which completes the other
+bits of its rows.  So one round is enough for chosen transfers too: the sums of the trees go one way, the differences of
+choices from random ones go the other way, and the sender adds Δ to its row where they differ.
 
-Threat   semi-honest: the consistency check of the trees is left out, and must not be where a receiver may cheat.  Learning parity with noise with
-         regular noise, in dimensions for 128 bits (``lpn``); Δ has 127 unknown bits.
-Cost     one round; the sender sends 16·log(n/t) bytes per tree, 0.049 bytes per transfer (MAIN), the receiver nothing, or a bit per chosen
-         transfer.  A call takes whole trees: 2^10 or 2^12 transfers.  Setup: two rounds more than extension, START's transfers.
-Source   Yang, Weng, Lan, Zhang, Wang (Ferret), CCS 2020, ePrint 2020/924, figures 6 to 8 without their checks.  Departures: trees of
-         ePrint 2022/1431, in which a receiver's random choices are its way (no message to the sender); every iteration has rows of A of its own;
-         the transfers kept for the next iteration come from the first trees, not from the last; choices are corrected as Beaver (CRYPTO 1995) does.
+Threat   semi-honest only: the check of the trees is left out, without which a sender that cheats learns choices.  Learning
+         parity with regular noise, in dimensions for 128 bits (``lpn``); Δ has 127 unknown bits.
+Cost     one round.  The sender sends 16·log(n/t) bytes per tree, 0.049 bytes per transfer in MAIN iterations and 0.23 in the first, with
+         what the next one takes; the receiver nothing, or a bit per chosen transfer.  A call takes whole trees: a
+         multiple of 2^10 or 2^12 transfers.  Setup takes a round more than extension, and 290 kB from each receiver (k = 4).
+Source   Yang, Weng, Lan, Zhang, Wang (Ferret), CCS 2020, ePrint 2020/924: the protocol for correlated transfers with regular noise, without its checks and the
+         128 transfers that these take.  Departures: trees of ePrint 2022/1431, where a receiver's random choices are its way and it
+         sends nothing; each iteration has rows of A of its own; what is kept for the next one comes from the first
+         trees, so that it is there in time; many calls may be under way at once.
 """
 from __future__ import annotations
 
