@@ -227,7 +227,7 @@ def test_nothing_comes_twice(monkeypatch: pytest.MonkeyPatch) -> None:
         n = len(coded)
         second = linked(main, seed=2)
     assert len(np.unique(np.concatenate(roots), axis=0)) == sum(map(len, roots)) > 400
-    assert len(coded) == 2 * n
+    assert len(coded) == 2 * n and n > 2 * 4 * 1280
     sent = np.concatenate([s.rows[:, 1] for results in (first, second) for calls in results for _, sents in calls for s in sents.values()])
     assert len(np.unique(sent)) == len(sent) == 2 * 2 * 4 * 1280
     keys = {s.hash.key for results in (first, second) for calls in results for _, sents in calls for s in sents.values()}
