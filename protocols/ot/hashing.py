@@ -1,6 +1,7 @@
 """A hash from rows of 128 bits to pads: what makes a correlated oblivious transfer a random one.
 
     H(i, j; x) = π(π(x) ⊕ (i, j)) ⊕ π(x)          π = AES-128 with a fixed public key, j = 0, 1, … for longer pads
+    G(i, j; x) = π(π(x) ⊕ (i, j)) + π(x)          for rows of leaves, which are added up (``vole``): + in words of the ring
     h(x)       = π(x) ⊕ x                         or a word of it, where nobody departs from the protocol
 
 Threat   where π is an ideal permutation: H is tweakable circular correlation robust, and no i is used twice in a session; h is
@@ -17,8 +18,8 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 from mpc.ring import NDArray
 
-#: The upper half of j: 0 for pads, the level for nodes of a tree, and this for its leaves.
-LEAVES = 255
+#: The upper half of j: 0 for pads, these for trees.
+_CHILDREN, _ROWS = 1, 2
 
 #: Rows of pads made at a time: they stay in the L2 cache.
 _PIECE = 1 << 12
@@ -47,14 +48,14 @@ class Hash:
             kernels.unmasked(out[lo * blocks:hi * blocks], p, blocks)
         return out[:-1].reshape(n, 2 * blocks)
 
-    def children(self, nodes: NDArray, first: int, step: int, level: int) -> NDArray:
-        """Two for each node of a level: (n, c, 2) as (n, 2c, 2), of trees with numbers from ``first`` on by ``step``."""
+    def children(self, seeds: NDArray, first: int, step: int) -> NDArray:
+        """Two for each seed, (n, c, 2) as (n, 2c, 2), of trees with numbers from ``first`` on by ``step``."""
         from protocols.ot import kernels
-        n, c, _ = nodes.shape
-        once, out = self.once(nodes), np.empty((2 * n * c + 1, 2), np.uint64)
-        kernels.tweaked(once.reshape(-1, 2), np.uint64(first), step, c, np.uint64(level << 32), 2, out)
+        n, c, _ = seeds.shape
+        once, out = self.once(seeds).reshape(-1, 2), np.empty((2 * n * c + 1, 2), np.uint64)
+        kernels.tweaked(once, np.uint64(first), step, c, np.uint64(_CHILDREN << 32), 2, out)
         self._permute(out[:-1], out)
-        kernels.unmasked(out[:-1], once.reshape(-1, 2), 2)
+        kernels.unmasked(out[:-1], once, 2)
         return out[:-1].reshape(n, 2 * c, 2)
 
     def once(self, rows: NDArray) -> NDArray:
@@ -64,11 +65,11 @@ class Hash:
         return out[:-1].reshape(rows.shape)
 
     def stretched(self, once: NDArray, first: int, step: int, lengths: tuple[int, int, int], out: NDArray) -> NDArray:
-        """Long pads of leaves, less the last ⊕ π(x): see ``kernels.stretched``; ``out`` is room for them and a block."""
+        """The rows of leaves, π(x) still to be added: see ``kernels.stretched``.  ``out`` has room for them and a block."""
         from protocols.ot import kernels
-        blocks = kernels.stretched(once, np.uint64(first), step, *lengths, np.uint64(LEAVES << 32), out)
-        self._permute(out[:blocks], out[:blocks + 1])
-        return out[:blocks]
+        words = kernels.stretched(once, np.uint64(first), step, *lengths, np.uint64(_ROWS << 32), out)
+        self._permute(out[:words], out)
+        return out[:words]
 
     def keys(self, rows: NDArray, plus: NDArray | None = None) -> NDArray:
         """h of rows (n, 2), each plus ``plus``."""

@@ -194,7 +194,7 @@ def _as_words(choices: NDArray) -> NDArray:
 def _send(layout: Layout, sent: Sent, rows: NDArray, lo: int, hi: int, share: NDArray) -> tuple[RingArray, RingArray]:
     from protocols.ot import kernels
     packed = np.empty((hi - lo, layout.words, layout.length), layout.ring.dtype)
-    sums, digits = np.empty(sums_spec((hi - lo) * layout.digits, layout.digit).shape, np.uint64), layout.digits
+    sums, trees = np.empty(sums_spec((hi - lo) * layout.digits, layout.digit).shape, np.uint64), layout.digits * (layout.digit - 1)
     for a, b, transfers in _chunks(layout, hi - lo):
         part = sent[transfers]
         if layout.numbers:
@@ -206,7 +206,7 @@ def _send(layout: Layout, sent: Sent, rows: NDArray, lo: int, hi: int, share: ND
                 kernels.send_numbers(h0, h1, number, layout.bits, packed[a:b, :, 0], out)
             continue
         leaves, said = plant(part, layout.digit)
-        sums[a * digits:b * digits] = said[:(b - a) * digits]
+        sums[a * trees:b * trees] = said[:(b - a) * trees]
         for c, d, streams in _streams(layout, part, leaves, b - a):
             source, target = layout.source[lo + a + c:lo + a + d], layout.target[lo + a + c:lo + a + d]
             kernels.send_products(*streams, layout.lengths, layout.digit, layout.ring.bits, rows, source, target, packed[a + c:a + d], share)
@@ -215,7 +215,7 @@ def _send(layout: Layout, sent: Sent, rows: NDArray, lo: int, hi: int, share: ND
 
 def _receive(layout: Layout, received: Received, packed: NDArray, sums: NDArray, lo: int, share: NDArray) -> None:
     from protocols.ot import kernels
-    digits = layout.digits
+    trees = layout.digits * (layout.digit - 1)
     for a, b, transfers in _chunks(layout, len(packed)):
         part = received[transfers]
         if layout.numbers:
@@ -225,7 +225,7 @@ def _receive(layout: Layout, received: Received, packed: NDArray, sums: NDArray,
             else:
                 kernels.receive_numbers(part.words(), number, layout.bits, packed[a:b, :, 0], out)
             continue
-        leaves = prune(part, layout.digit, sums[a * digits:b * digits])
+        leaves = prune(part, layout.digit, sums[a * trees:b * trees])
         for c, d, streams in _streams(layout, part, leaves, b - a):
             target = layout.target[lo + a + c:lo + a + d]
             kernels.receive_products(*streams, layout.lengths, layout.digit, part.choices, c * layout.bits, target, packed[a + c:a + d], share)
@@ -237,11 +237,10 @@ def _streams(layout: Layout, part: Sent | Received, leaves: NDArray, n: int) -> 
     wide, long, short = layout.lengths
     blocks = once.shape[2] * (wide * long + (layout.digits - wide) * short)
     step = max(1, _WORDS // (2 * blocks))
-    room = np.empty((min(n, step) * blocks + 1, 2), np.uint64)
+    room = np.empty(2 * (min(n, step) * blocks + 1), np.uint64)
     for lo in range(0, n, step):
         hi = min(n, lo + step)
-        filled = part.hash.stretched(once[lo:hi], part.first + lo * layout.bits, layout.digit, layout.lengths, room)
-        words = filled.reshape(-1)
+        words = part.hash.stretched(once[lo:hi], part.first + lo * layout.bits, layout.digit, layout.lengths, room)
         yield lo, hi, (words, words.view(np.uint32), once[lo:hi])
 
 
