@@ -34,7 +34,7 @@ from protocols.ot.vole import plant, prune, sums_spec
 
 #: Transfers of one piece; of these, those whose keys are made at a time; and words of rows made of them at a time.
 _TRANSFERS, _KEYS, _WORDS = 1 << 17, 1 << 13, 1 << 15
-_LONGEST = 1 << 21                                   # words that a piece may send
+_LONGEST = 1 << 19                                   # words that a piece may send
 
 #: Bits of a digit, of rows that are not too short for the sums that its tree costs.
 _DIGIT, _SHORT = 2, 8
@@ -69,8 +69,8 @@ class Layout:
     @property
     def lengths(self) -> tuple[int, int, int]:
         """Digits that take rows of 64-bit words, the others taking 32 bits; and the blocks of either row."""
-        width = self.ring.bits
-        return sum(width - self.digit * d > 32 for d in range(self.digits)), -(-self.length // 2), -(-self.length // 4)
+        wide = -(-(self.ring.bits - 32) // self.digit)
+        return min(wide, self.digits), -(-self.length // 2), -(-self.length // 4)
 
     @property
     def numbers(self) -> bool:
@@ -193,7 +193,7 @@ def _as_words(choices: NDArray) -> NDArray:
 
 def _send(layout: Layout, sent: Sent, rows: NDArray, lo: int, hi: int, share: NDArray) -> tuple[RingArray, RingArray]:
     from protocols.ot import kernels
-    packed = np.empty((hi - lo, layout.words, layout.length), layout.ring.dtype)
+    packed, lengths = np.empty((hi - lo, layout.words, layout.length), layout.ring.dtype), layout.lengths
     sums, trees = np.empty(sums_spec((hi - lo) * layout.digits, layout.digit).shape, np.uint64), layout.digits * (layout.digit - 1)
     for a, b, transfers in _chunks(layout, hi - lo):
         part = sent[transfers]
@@ -209,13 +209,13 @@ def _send(layout: Layout, sent: Sent, rows: NDArray, lo: int, hi: int, share: ND
         sums[a * trees:b * trees] = said[:(b - a) * trees]
         for c, d, streams in _streams(layout, part, leaves, b - a):
             source, target = layout.source[lo + a + c:lo + a + d], layout.target[lo + a + c:lo + a + d]
-            kernels.send_products(*streams, layout.lengths, layout.digit, layout.ring.bits, rows, source, target, packed[a + c:a + d], share)
+            kernels.send_products(*streams, lengths, layout.digit, layout.ring.bits, rows, source, target, packed[a + c:a + d], share)
     return RingArray(layout.ring, packed), RingArray(BITS, sums)
 
 
 def _receive(layout: Layout, received: Received, packed: NDArray, sums: NDArray, lo: int, share: NDArray) -> None:
     from protocols.ot import kernels
-    trees = layout.digits * (layout.digit - 1)
+    trees, lengths = layout.digits * (layout.digit - 1), layout.lengths
     for a, b, transfers in _chunks(layout, len(packed)):
         part = received[transfers]
         if layout.numbers:
@@ -228,19 +228,19 @@ def _receive(layout: Layout, received: Received, packed: NDArray, sums: NDArray,
         leaves = prune(part, layout.digit, sums[a * trees:b * trees])
         for c, d, streams in _streams(layout, part, leaves, b - a):
             target = layout.target[lo + a + c:lo + a + d]
-            kernels.receive_products(*streams, layout.lengths, layout.digit, part.choices, c * layout.bits, target, packed[a + c:a + d], share)
+            kernels.receive_products(*streams, lengths, layout.digit, part.choices, c * layout.bits, target, packed[a + c:a + d], share)
 
 
 def _streams(layout: Layout, part: Sent | Received, leaves: NDArray, n: int) -> Iterator[tuple[int, int, tuple[NDArray, NDArray, NDArray]]]:
     """Some elements at a time and the rows of their leaves, as ``kernels.send_products`` takes them."""
     once = part.hash.once(np.ascontiguousarray(leaves[:n * layout.digits])).reshape(n, layout.digits, -1, 2)
-    wide, long, short = layout.lengths
+    wide, long, short = lengths = layout.lengths
     blocks = once.shape[2] * (wide * long + (layout.digits - wide) * short)
     step = max(1, _WORDS // (2 * blocks))
     room = np.empty(2 * (min(n, step) * blocks + 1), np.uint64)
     for lo in range(0, n, step):
         hi = min(n, lo + step)
-        words = part.hash.stretched(once[lo:hi], part.first + lo * layout.bits, layout.digit, layout.lengths, room)
+        words = part.hash.stretched(once[lo:hi], part.first + lo * layout.bits, layout.digit, lengths, room)
         yield lo, hi, (words, words.view(np.uint32), once[lo:hi])
 
 
