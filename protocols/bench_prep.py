@@ -23,7 +23,7 @@ from protocols.prep.ot import TREE, Oblivious
 from protocols.session import Session
 from protocols.suite import broadcast
 
-_PIECE = 1024                                        # words of transfers
+_PIECE = 2048                                        # words of transfers
 
 
 class _Clock:

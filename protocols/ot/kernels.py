@@ -12,26 +12,21 @@ from numba import njit
 from mpc.ring import NDArray
 
 _LANES = 16                                          # bit matrices that are transposed at a time
-_TILE = 64                                           # words of each leaf that are folded at a time, in the L1 cache
 
 
 @njit(cache=True, boundscheck=False, nogil=True)
-def fold(leaves: Any, columns: Any, total: Any) -> None:
-    """Column b becomes the sum of the leaves whose number has bit b, ``total`` that of all; uses up the leaves."""
-    words = leaves.shape[1]
-    for lo in range(0, words, _TILE):
-        hi = min(words, lo + _TILE)
-        half = len(leaves) // 2
-        for b in range(len(columns) - 1, -1, -1):
-            v = columns[b, lo:hi]
-            v[:] = 0
-            for i in range(half):
-                lower, upper = leaves[i, lo:hi], leaves[half + i, lo:hi]
-                for j in range(hi - lo):
-                    v[j] ^= upper[j]
-                    lower[j] ^= upper[j]
-            half //= 2
-        total[lo:hi] = leaves[0, lo:hi]
+def fold(leaves: Any, columns: Any) -> None:
+    """Column b becomes the sum of the leaves whose number has bit b; leaf 0 becomes the sum of all."""
+    half = len(leaves) // 2
+    for b in range(len(columns) - 1, -1, -1):
+        v = columns[b]
+        v[:] = 0
+        for i in range(half):
+            lower, upper = leaves[i], leaves[half + i]
+            for j in range(len(v)):
+                v[j] ^= upper[j]
+                lower[j] ^= upper[j]
+        half //= 2
 
 
 @njit(cache=True, boundscheck=False, nogil=True, inline="always")
@@ -110,13 +105,13 @@ def low_words(p: Any, x: Any, out: Any) -> None:
 
 
 @njit(cache=True, boundscheck=False, nogil=True)
-def tweaked(p: Any, first: Any, step: int, each: int, high: Any, blocks: int, out: Any) -> None:
-    """out[i·blocks + j] = p[i] ⊕ (number, high + j), where ``each`` rows have the same number, by ``step`` from ``first`` on."""
+def tweaked(p: Any, first: Any, blocks: int, out: Any) -> None:
+    """out[i·blocks + j] = p[i] ⊕ (first + i, j)."""
     for i in range(len(p)):
-        low, above = p[i, 0] ^ (first + np.uint64(i // each * step)), p[i, 1] ^ high
+        low, high = p[i, 0] ^ (first + np.uint64(i)), p[i, 1]
         for j in range(blocks):
             out[i * blocks + j, 0] = low
-            out[i * blocks + j, 1] = above ^ np.uint64(j)
+            out[i * blocks + j, 1] = high ^ np.uint64(j)
 
 
 @njit(cache=True, boundscheck=False, nogil=True)

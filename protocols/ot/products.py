@@ -7,16 +7,19 @@ The receiver chooses by the bits b_i of its number b; transfer i gives it h_i or
 The sender takes its first key for h_i and sends d_i = (first key − second key + a) mod 2^(k−i), since the rest of it is
 shifted out; the receiver adds d_i to its key where b_i = 1.  d_i and d_{k−i} make one word: k/2 + 1 words for k transfers.
 
-Of matrices A·B, a bit of B[κ, n] is one transfer for the whole row A[:, κ], whose keys are made as long.  Over packed bits
-a transfer gives one bit, and d_i is one.
+Of matrices A·B, an element of B[κ, n] multiplies the whole row A[:, κ]; rows of some length are multiplied by two bits of it at
+a time (``vole``): k/4 + 1 words for each element of the row.  Over packed bits a transfer gives one bit, and d_i is one.
 
 Threat   semi-honest.  What the sender sends is masked by keys the receiver lacks; the receiver's bits are hidden by the transfers.
 Cost     two rounds.  Between two parties, for a product over Z_2^64: 64 transfers (256 bytes from the receiver for k = 4),
          264 bytes from the sender.  Over packed bits: 4 bytes and a bit for each.
-         A matrix product m×n×p: 64·n·p transfers, 264·m·n·p bytes: what m·n·p elementwise ones take from the sender, and
-         1/m of what they take from the receiver.  The keys are as good as one-time pads for m·n·p different numbers, so
-         nothing linear in m·n + n·p can come of this; but all is bilinear, and of large matrices seven products of
-         quadrants are made instead of eight (256 × 256 × 256: 49 of 64 × 64 × 64, three quarters of it all).
+         A matrix product m×n×p with m ≥ 8: 64·n·p transfers, and from the sender 136·m·n·p bytes and 1024·n·p for the trees;
+         with shorter rows 264·m·n·p.  All is bilinear, and of large matrices seven products of quadrants are made instead of
+         eight (256 × 256 × 256: 49 of 64 × 64 × 64, three quarters of it all).
+         Of m·n + n·p + m·p nothing linear can come of this: each digit of B needs a mask as long as a row, which must be
+         new.  With 2^g seeds for g bits the bytes go down by g and the computing up by 2^g / g; two bits take no more of it than
+         one.  We know of no way from transfers and symmetric cryptography alone that saves more than such a factor; linear ones
+         rest on homomorphic encryption (Chen et al., ASIACRYPT 2020) or on LPN over rings (Boyle et al., CRYPTO 2020).
 Source   Strassen, Numerische Mathematik 1969.  Gilboa, CRYPTO 1999, section 4.1; the shorter words: Demmler, Schneider, Zohner, NDSS 2015 (ABY), section V.
 """
 from __future__ import annotations
@@ -36,7 +39,7 @@ from protocols.ot.vole import plant, prune, sums_spec
 _TRANSFERS, _KEYS, _WORDS = 1 << 17, 1 << 13, 1 << 15
 _LONGEST = 1 << 19                                   # words that a piece may send
 
-#: Bits of a digit, of rows that are not too short for the sums that its tree costs.
+#: Bits of a digit, and the length from which on rows save more bytes by it than its tree costs.
 _DIGIT, _SHORT = 2, 8
 
 #: Matrices with sides of at least so much are cut into quadrants; below, longer rows save more than fewer products.
