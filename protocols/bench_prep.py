@@ -1,6 +1,7 @@
 """``mpc bench``: what oblivious transfers and the correlated randomness made of them take, checked in the same run.
 
-Transfers go from party 1 to party 0, whose bytes are shown, and are random; keys are hashed inside the clock, which stops when both have theirs.
+Transfers go from party 1 to party 0, whose bytes are shown, and are random, of 128 bits, against semi-honest parties; keys are
+hashed inside the clock, which stops when both have theirs.
 Triples are made by all parties.  What is checked is opened afterwards: of transfers the last piece, of triples all.
 """
 from __future__ import annotations

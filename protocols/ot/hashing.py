@@ -50,12 +50,12 @@ class Hash:
             kernels.unmasked(out[lo * blocks:hi * blocks], p, blocks)
         return out[:-1].reshape(n, 2 * blocks)
 
-    def children(self, seeds: NDArray, first: int, step: int) -> NDArray:
-        """Two of each seed by H, (n, c, 2) as (n, 2c, 2), in trees with numbers from ``first`` on by ``step``."""
+    def children(self, seeds: NDArray, first: int) -> NDArray:
+        """Two of each seed by H, (n, c, 2) as (n, 2c, 2), of trees with every other number from ``first`` on."""
         from protocols.ot import kernels
         n, c, _ = seeds.shape
         once, out = self.once(seeds), np.empty(4 * n * c + 2, np.uint64)
-        kernels.stretched(once.reshape(n, 1, c, 2), np.uint64(first), step, 1, 2, 0, np.uint64(_CHILDREN << 32), out)
+        kernels.stretched(once.reshape(n, 1, c, 2), np.uint64(first), 1, 2, 0, np.uint64(_CHILDREN << 32), out)
         self._permute(out[:-2], out)
         kernels.unmasked(out[:-2].reshape(-1, 2), once.reshape(-1, 2), 2)
         return out[:-2].reshape(n, 2 * c, 2)
@@ -66,10 +66,10 @@ class Hash:
         self._permute(rows, out)
         return out[:-1].reshape(rows.shape)
 
-    def stretched(self, once: NDArray, first: int, step: int, lengths: tuple[int, int, int], out: NDArray) -> NDArray:
+    def stretched(self, once: NDArray, first: int, lengths: tuple[int, int, int], out: NDArray) -> NDArray:
         """The rows of leaves, π(x) still to be added: see ``kernels.stretched``.  ``out`` has room for them and a block."""
         from protocols.ot import kernels
-        words = kernels.stretched(once, np.uint64(first), step, *lengths, np.uint64(_ROWS << 32), out)
+        words = kernels.stretched(once, np.uint64(first), *lengths, np.uint64(_ROWS << 32), out)
         self._permute(out[:words], out)
         return out[:words]
 
