@@ -1,7 +1,8 @@
 """``mpc bench``: what oblivious transfers and the correlated randomness made of them take, checked in the same run.
 
-Transfers are random and go from party 1 to party 0, silent ones from party 0 to party 1: it is party 0's bytes that are shown, and the other
-one sends nothing.  Keys are hashed inside the clock, which stops when both have theirs.
+Transfers are random, of 128 bits, against semi-honest parties.  They go from party 1 to party 0, silent ones from party 0 to
+party 1: it is party 0's bytes that are shown, and the other one sends nothing.  Keys are hashed inside the clock, which stops
+when both have theirs.
 Triples are made by all parties.  What is checked is opened afterwards: of transfers the last piece, of triples all.
 """
 from __future__ import annotations
@@ -26,7 +27,7 @@ from protocols.prep.ot import TREE, Oblivious
 from protocols.session import Session
 from protocols.suite import broadcast
 
-_PIECE = 1024                                        # words of transfers
+_PIECE = 2048                                        # words of transfers
 
 
 class _Clock:

@@ -104,13 +104,15 @@ def test_what_arrives_does_not_repeat() -> None:
         assert len(words) > 10_000 and len(np.unique(words)) == len(words)
 
 
-@pytest.mark.parametrize(("bytes_each", "kind"), [(520, triple(Z64, 8192)), (196, triple(Z32, 8192)), (264, triple(BITS, 8192))])
-def test_bytes_per_triple(bytes_each: int, kind: Triple) -> None:
+@pytest.mark.parametrize(("each", "kind"), [
+    (520 * 8192, triple(Z64, 8192)), (196 * 8192, triple(Z32, 8192)), (264 * 8192, triple(BITS, 8192)),
+    (136 * 16 * 4 * 3 + 1280 * 4 * 3, Triple(MATMUL, Spec(Z64, (16, 4)), Spec(Z64, (4, 3))))])
+def test_bytes_of_triples(each: int, kind: Triple) -> None:
     recorder = Recorder()
     drawn(2, [kind], record=recorder)
     for party in (0, 1):
         sent = sum(a.spec.nbytes for m in recorder.view(party) for a in m.arrays if m.tag in ("transfers", "products"))
-        assert sent == bytes_each * 8192
+        assert sent == each
 
 
 @pytest.mark.parametrize(("most", "kind"), [(300, triple(Z64, 8192)), (100, triple(Z32, 8192)), (40, triple(BITS, 8192))])

@@ -4,6 +4,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from hashlib import blake2b
+from itertools import pairwise
 from math import lgamma, log, log2
 from typing import Any
 
@@ -151,7 +152,7 @@ def test_many_calls_under_way(calls: list[list[int]], seed: int) -> None:
     rows = np.concatenate([sent.rows[:, 1] for sent, _ in results])
     assert len(np.unique(rows)) == len(rows)         # also between iterations
     firsts = [(sent.first, len(sent.rows)) for sent, _ in results]
-    assert all(a + n == b for (a, n), (b, _) in zip(firsts[:-1], firsts[1:], strict=True))
+    assert all(a + n == b for (a, n), (b, _) in pairwise(firsts))
 
 
 @pytest.mark.parametrize("parties", [2, 3])

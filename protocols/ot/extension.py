@@ -46,6 +46,7 @@ from protocols.ot.hashing import Hash
 
 WIDTH = 128                                          # bits of Δ and of a row: the computational security
 _CHECK_WORDS = 1                                     # what the check adds: 64 transfers
+_ZEROS = memoryview(bytes(1 << 16))
 _ONES = np.uint64(2**64 - 1)
 
 
@@ -101,36 +102,32 @@ class Received:
 
 
 class _Streams:
-    """The streams of the leaves of all trees, folded into columns; leaf 0 of each tree may be unknown.
-
-    A stream is AES in counter mode.  All are at the same block: the counters are written once, and each leaf's AES reads them.
-    """
+    """The streams of the leaves of all trees, folded into columns; leaf 0 of each tree may be unknown."""
 
     def __init__(self, ciphers: list[list[CipherContext | None]]) -> None:
         self._trees = ciphers
         self._k = len(ciphers[0]).bit_length() - 1
-        self._block = 0
 
     def fold(self, words: int) -> tuple[NDArray, NDArray]:
         """The next 64·words bits: the sum of all leaves of each tree (trees, words), and the columns (128, words)."""
         from protocols.ot import kernels
         sums, columns = np.empty((len(self._trees), words), np.uint64), np.empty((WIDTH, words), np.uint64)
-        blocks = -(-words // 2)
-        counters = np.zeros((blocks, 2), np.uint64)
-        counters[:, 0] = np.arange(self._block, self._block + blocks, dtype=np.uint64)
-        self._block += blocks
-        room = np.zeros((1 << self._k) * 2 * blocks + 2, np.uint64)      # AES wants to see a block more than it writes
-        leaves = room[:-2].reshape(-1, 2 * blocks)
-        said, size = counters.reshape(-1).view(np.uint8).data, 16 * blocks
-        outs = [room.view(np.uint8).data[size * i:size * (i + 1) + 16] for i in range(len(leaves))]
+        leaves = np.zeros((1 << self._k, words), np.uint64)
+        views = [_with_zeros(leaf.view(np.uint8).data) for leaf in leaves]
         for g, tree in enumerate(self._trees):
-            for cipher, out in zip(tree, outs, strict=True):
+            for cipher, pieces in zip(tree, views, strict=True):
                 if cipher is not None:
-                    cipher.update_into(said, out)
-            if tree[0] is None:
-                leaves[0] = 0
-            kernels.fold(leaves[:, :words], columns[g * self._k:(g + 1) * self._k], sums[g])
+                    for zeros, piece in pieces:
+                        cipher.update_into(zeros, piece)
+            kernels.fold(leaves, columns[g * self._k:(g + 1) * self._k])
+            sums[g] = leaves[0]
         return sums, columns
+
+
+def _with_zeros(out: memoryview) -> list[tuple[memoryview, memoryview]]:
+    """What a cipher in counter mode is to encrypt, and where to."""
+    step = len(_ZEROS)
+    return [(_ZEROS[:len(out) - lo], out[lo:lo + step]) for lo in range(0, len(out), step)]
 
 
 class Sender:
@@ -274,7 +271,7 @@ def _ordered(leaves: list[bytes | None], missing: int) -> list[CipherContext | N
 
 
 def _cipher(seed: bytes) -> CipherContext:
-    return Cipher(algorithms.AES(seed), modes.ECB()).encryptor()
+    return Cipher(algorithms.AES(seed), modes.CTR(bytes(16))).encryptor()
 
 
 # -- rounds ----------------------------------------------------------------------------------------

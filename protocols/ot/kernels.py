@@ -12,26 +12,21 @@ from numba import njit
 from mpc.ring import NDArray
 
 _LANES = 16                                          # bit matrices that are transposed at a time
-_TILE = 64                                           # words of each leaf that are folded at a time, in the L1 cache
 
 
 @njit(cache=True, boundscheck=False, nogil=True)
-def fold(leaves: Any, columns: Any, total: Any) -> None:
-    """Column b becomes the sum of the leaves whose number has bit b, ``total`` that of all; uses up the leaves."""
-    words = leaves.shape[1]
-    for lo in range(0, words, _TILE):
-        hi = min(words, lo + _TILE)
-        half = len(leaves) // 2
-        for b in range(len(columns) - 1, -1, -1):
-            v = columns[b, lo:hi]
-            v[:] = 0
-            for i in range(half):
-                lower, upper = leaves[i, lo:hi], leaves[half + i, lo:hi]
-                for j in range(hi - lo):
-                    v[j] ^= upper[j]
-                    lower[j] ^= upper[j]
-            half //= 2
-        total[lo:hi] = leaves[0, lo:hi]
+def fold(leaves: Any, columns: Any) -> None:
+    """Column b becomes the sum of the leaves whose number has bit b; leaf 0 becomes the sum of all."""
+    half = len(leaves) // 2
+    for b in range(len(columns) - 1, -1, -1):
+        v = columns[b]
+        v[:] = 0
+        for i in range(half):
+            lower, upper = leaves[i], leaves[half + i]
+            for j in range(len(v)):
+                v[j] ^= upper[j]
+                lower[j] ^= upper[j]
+        half //= 2
 
 
 @njit(cache=True, boundscheck=False, nogil=True, inline="always")
@@ -110,13 +105,13 @@ def low_words(p: Any, x: Any, out: Any) -> None:
 
 
 @njit(cache=True, boundscheck=False, nogil=True)
-def tweaked(p: Any, first: Any, step: int, each: int, high: Any, blocks: int, out: Any) -> None:
-    """out[i·blocks + j] = p[i] ⊕ (number, high + j), where ``each`` rows have the same number, by ``step`` from ``first`` on."""
+def tweaked(p: Any, first: Any, blocks: int, out: Any) -> None:
+    """out[i·blocks + j] = p[i] ⊕ (first + i, j)."""
     for i in range(len(p)):
-        low, above = p[i, 0] ^ (first + np.uint64(i // each * step)), p[i, 1] ^ high
+        low, high = p[i, 0] ^ (first + np.uint64(i)), p[i, 1]
         for j in range(blocks):
             out[i * blocks + j, 0] = low
-            out[i * blocks + j, 1] = above ^ np.uint64(j)
+            out[i * blocks + j, 1] = high ^ np.uint64(j)
 
 
 @njit(cache=True, boundscheck=False, nogil=True)
@@ -157,150 +152,47 @@ def random_sums(columns: Any, sums: Any) -> Any:
 
 
 @njit(cache=True, boundscheck=False, nogil=True)
-def level_sums(nodes: Any, zeros: Any, ones: Any, out: Any) -> None:
-    """Of each tree's nodes the sum of those on either side, masked by the key that whoever walks to the other side chose."""
-    for t in range(len(nodes)):
-        for w in range(2):
-            left, right = ones[t, w], zeros[t, w]
-            for y in range(0, nodes.shape[1], 2):
-                left ^= nodes[t, y, w]
-                right ^= nodes[t, y + 1, w]
-            out[t, 0, w], out[t, 1, w] = left, right
+def send_products(h0: Any, h1: Any, rows: Any, source: Any, target: Any, bits: int, width: int, packed: Any, share: Any) -> None:
+    """Gilboa's sender: what it sends of d_i = h0_i − h1_i + a modulo 2^(width−i), and −Σ h0_i·2^i added to its share.
 
-
-@njit(cache=True, boundscheck=False, nogil=True)
-def known_children(children: Any, choices: Any, g: int, bit: int, keys: Any, sums: Any, out: Any) -> None:
-    """By distance from the path: children of nodes off it, swapped where the path turns right, after the one beside it."""
-    for t in range(len(children)):
-        at = t * g + bit
-        right = np.uint64(0) - ((choices[at >> 6] >> np.uint64(at & 63)) & np.uint64(1))
-        for w in range(2):
-            beside = keys[t, w] ^ sums[t, 1, w] ^ ((sums[t, 0, w] ^ sums[t, 1, w]) & right)
-            for y in range(0, children.shape[1], 2):
-                a, b = children[t, y, w], children[t, y + 1, w]
-                difference = (a ^ b) & right
-                out[t, y + 1, w], out[t, y + 2, w] = a ^ difference, b ^ difference
-                beside ^= b ^ difference
-            out[t, 0, w] = beside
-
-
-@njit(cache=True, boundscheck=False, nogil=True)
-def stretched(once: Any, first: Any, step: int, wide: int, long: int, short: int, high: Any, out: Any) -> int:
-    """Rows ``once`` (elements, digits, leaves, 2) ⊕ (number of the tree, high + j): ``long`` blocks for leaves of the first
-    ``wide`` digits, ``short`` ones for the others; returns how many there are."""
-    elements, digits, leaves, _ = once.shape
-    at = 0
-    for e in range(elements):
-        for d in range(digits):
-            number, blocks = first + np.uint64((e * digits + d) * step), long if d < wide else short
-            for x in range(leaves):
-                low, above = once[e, d, x, 0] ^ number, once[e, d, x, 1] ^ high
-                for j in range(blocks):
-                    out[at + j, 0] = low
-                    out[at + j, 1] = above ^ np.uint64(j)
-                at += blocks
-    return at
-
-
-@njit(cache=True, boundscheck=False, nogil=True)
-def _unmask(words: Any, at: int, once: Any, blocks: int) -> None:
-    for x in range(len(once)):
-        low, high, row = once[x, 0], once[x, 1], words[at + 2 * x * blocks:at + 2 * (x + 1) * blocks]
-        for j in range(blocks):
-            row[2 * j] ^= low
-            row[2 * j + 1] ^= high
-
-
-@njit(cache=True, boundscheck=False, nogil=True)
-def _sums(x: Any, at: int, step: int, first: int, g: int, n: int) -> None:
-    """Of leaves from number ``first`` on, ``step`` apart: leaf 2^b becomes the sum of those with bit b, leaf 0 that of all."""
-    for b in range(g - 1, -1, -1):
-        half = 1 << b
-        top = x[at + (half - first) * step:at + (half - first) * step + n]
-        if first == 0:
-            total = x[at:at + n]
-            for j in range(n):
-                total[j] += top[j]
-        for i in range(1, half):
-            lower, upper = x[at + (i - first) * step:at + (i - first) * step + n], x[at + (half + i - first) * step:at + (half + i - first) * step + n]
-            for j in range(n):
-                lower[j] += upper[j]
-                top[j] += upper[j]
-
-
-@njit(cache=True, boundscheck=False, nogil=True)
-def _send_digit(x: Any, at: int, step: int, g: int, d: int, digits: int, width: int, row: Any, packed: Any, out: Any) -> None:
-    n, shift = len(row), np.uint64(g * d)
-    mask = np.uint64(0xFFFFFFFFFFFFFFFF) >> (np.uint64(64 - width) + shift)
-    _sums(x, at, step, 0, g, n)
-    total = x[at:at + n]
-    if 2 * d <= digits:
-        word = packed[d]
-        for j in range(n):
-            word[j] = (np.uint64(row[j]) - np.uint64(total[j])) & mask
-    else:
-        word = packed[digits - d]
-        for j in range(n):
-            word[j] |= ((np.uint64(row[j]) - np.uint64(total[j])) & mask) << shift
-    for b in range(g):
-        part, weight = x[at + (step << b):at + (step << b) + n], shift + np.uint64(b)
-        for j in range(n):
-            out[j] += np.uint64(part[j]) << weight
-
-
-@njit(cache=True, boundscheck=False, nogil=True)
-def _receive_digit(x: Any, at: int, step: int, g: int, d: int, digits: int, choice: Any, packed: Any, out: Any) -> None:
-    n, shift = len(out), np.uint64(g * d)
-    _sums(x, at, step, 1, g, n)
-    word, down = (packed[d], np.uint64(0)) if 2 * d <= digits else (packed[digits - d], shift)
-    for b in range(g):
-        part, weight = x[at + ((1 << b) - 1) * step:at + ((1 << b) - 1) * step + n], shift + np.uint64(b)
-        less = ((choice >> np.uint64(b)) & np.uint64(1)) - np.uint64(1)
-        more = ~less
-        for j in range(n):                          # bits of d that belong to another digit are shifted out
-            out[j] += (((np.uint64(part[j]) ^ less) - less) + ((np.uint64(word[j]) >> down) & more)) << weight
-
-
-@njit(cache=True, boundscheck=False, nogil=True)
-def send_products(words: Any, halves: Any, once: Any, lengths: Any, g: int, width: int,
-                  rows: Any, source: Any, target: Any, packed: Any, share: Any) -> None:
-    """The sender's share of digits times rows, added to it, and what it sends of d modulo 2^(width − g·digit).
-
-    ``words`` are ``stretched`` blocks, ``halves`` the same as words of 32 bits.  Element e takes row ``source[e]`` and adds to
-    ``share[target[e]]``.  The d of digits i and ``digits`` − i have ``width`` bits together and share a word.
+    Element e takes row ``source[e]`` and adds to ``share[target[e]]``; transfers e·bits + i, i < bits, are its own.
+    d_i and d_(bits−i) have ``bits`` bits together and share a word.
     """
-    elements, digits, leaves, _ = once.shape
-    wide, long, short = lengths
-    at = 0
-    for e in range(elements):
-        for d in range(digits):
-            blocks = long if d < wide else short
-            _unmask(words, at, once[e, d], blocks)
-            if d < wide:
-                _send_digit(words, at, 2 * blocks, g, d, digits, width, rows[source[e]], packed[e], share[target[e]])
+    for e in range(len(source)):
+        row, out = rows[source[e]], share[target[e]]
+        for i in range(bits):
+            x, y = h0[e * bits + i], h1[e * bits + i]
+            shift, mask = np.uint64(i), np.uint64(0xFFFFFFFFFFFFFFFF) >> np.uint64(64 - width + i)
+            if 2 * i <= bits:
+                word = packed[e, i]
+                for j in range(len(row)):
+                    word[j] = (x[j] - y[j] + row[j]) & mask
             else:
-                _send_digit(halves, 2 * at, 4 * blocks, g, d, digits, width, rows[source[e]], packed[e], share[target[e]])
-            at += 2 * blocks * leaves
+                word = packed[e, bits - i]
+                for j in range(len(row)):
+                    word[j] |= ((x[j] - y[j] + row[j]) & mask) << shift
+            for j in range(len(row)):
+                out[j] -= x[j] << shift
 
 
 @njit(cache=True, boundscheck=False, nogil=True)
-def receive_products(words: Any, halves: Any, once: Any, lengths: Any, g: int,
-                     choices: Any, first: int, target: Any, packed: Any, share: Any) -> None:
-    """The chooser's share, added to it; digit d of element e is at bit first + (e·digits + d)·g of the choices."""
-    elements, digits, leaves, _ = once.shape
-    wide, long, short = lengths
-    at, bit = 0, first
-    for e in range(elements):
-        for d in range(digits):
-            blocks = long if d < wide else short
-            _unmask(words, at, once[e, d], blocks)
-            choice = choices[bit >> 6] >> np.uint64(bit & 63)
-            if d < wide:
-                _receive_digit(words, at, 2 * blocks, g, d, digits, choice, packed[e], share[target[e]])
+def receive_products(h: Any, choices: Any, target: Any, bits: int, width: int, packed: Any, share: Any) -> None:
+    """Gilboa's receiver: Σ (h_i + c_i·d_i)·2^i added to its share; bit i of element e's choice is bit e·bits + i of all."""
+    for e in range(len(target)):
+        out = share[target[e]]
+        for i in range(bits):
+            at = e * bits + i
+            x, shift = h[at], np.uint64(i)
+            mask = np.uint64(0xFFFFFFFFFFFFFFFF) >> np.uint64(64 - width + i)
+            chosen = np.uint64(0) - ((choices[at >> 6] >> np.uint64(at & 63)) & np.uint64(1))
+            if 2 * i <= bits:
+                word = packed[e, i]
+                for j in range(len(out)):
+                    out[j] += (x[j] + ((word[j] & mask) & chosen)) << shift
             else:
-                _receive_digit(halves, 2 * at, 4 * blocks, g, d, digits, choice, packed[e], share[target[e]])
-            at += 2 * blocks * leaves
-            bit += g
+                word = packed[e, bits - i]
+                for j in range(len(out)):
+                    out[j] += (x[j] + ((word[j] >> shift) & chosen)) << shift
 
 
 @njit(cache=True, boundscheck=False, nogil=True)
@@ -359,6 +251,163 @@ def receive_ands(h: Any, choices: Any, packed: Any, share: Any) -> None:
         for i in range(64):
             mine |= (h[64 * e + i] & one) << np.uint64(i)
         share[e] ^= mine ^ (packed[e] & choices[e])
+
+
+@njit(cache=True, boundscheck=False, nogil=True)
+def side_sums(leaves: Any, zeros: Any, ones: Any, out: Any) -> None:
+    """Of each four leaves the sums of the left and of the right ones, masked by the key of who walks to the other side."""
+    for t in range(len(leaves)):
+        for w in range(2):
+            out[t, 0, w] = leaves[t, 0, w] ^ leaves[t, 2, w] ^ ones[t, w]
+            out[t, 1, w] = leaves[t, 1, w] ^ leaves[t, 3, w] ^ zeros[t, w]
+
+
+@njit(cache=True, boundscheck=False, nogil=True)
+def known_leaves(children: Any, choices: Any, keys: Any, sums: Any, out: Any) -> None:
+    """Of four leaves those at distances 1, 2, 3 from the missing one: the two children that are known, swapped where the path
+    goes right, after the one beside it, which the sum gives.  Tree t walks by bit 2·t of the choices."""
+    for t in range(len(children)):
+        right = np.uint64(0) - ((choices[t >> 5] >> np.uint64(2 * (t & 31))) & np.uint64(1))
+        for w in range(2):
+            a, b = children[t, 0, w], children[t, 1, w]
+            swap = (a ^ b) & right
+            out[t, 0, w] = b ^ swap ^ keys[t, w] ^ sums[t, 1, w] ^ ((sums[t, 0, w] ^ sums[t, 1, w]) & right)
+            out[t, 1, w], out[t, 2, w] = a ^ swap, b ^ swap
+
+
+@njit(cache=True, boundscheck=False, nogil=True)
+def stretched(once: Any, first: Any, wide: int, long: int, short: int, high: Any, out: Any) -> int:
+    """Rows ``once`` (elements, digits, leaves, 2) ⊕ (number of the tree, two for each, high + j), j < ``long`` for leaves of the first ``wide``
+    digits, j < ``short`` for the others; returns how many words there are."""
+    elements, digits, leaves, _ = once.shape
+    at = 0
+    for e in range(elements):
+        for d in range(digits):
+            number, words = first + np.uint64(2 * (e * digits + d)), 2 * long if d < wide else 2 * short
+            for x in range(leaves):
+                low, other = once[e, d, x, 0] ^ number, once[e, d, x, 1] ^ high
+                other ^= low
+                part = out[at:at + words]
+                for j in range(words):              # low, high in turn
+                    odd = np.uint64(0) - np.uint64(j & 1)
+                    part[j] = low ^ ((other ^ np.uint64(j >> 1)) & odd)
+                at += words
+    return at
+
+
+@njit(cache=True, boundscheck=False, nogil=True, inline="always")
+def _lanes(once: Any, wide: bool) -> Any:
+    """The row as two words, twice, or as four halves of words."""
+    half, by = np.uint64(0xFFFFFFFF), np.uint64(32)
+    if wide:
+        return once[0], once[1], once[0], once[1]
+    return once[0] & half, once[0] >> by, once[1] & half, once[1] >> by
+
+
+@njit(cache=True, boundscheck=False, nogil=True)
+def _mask_row(x: Any, size: int, once: Any, wide: bool, row: Any, word: Any, keep: Any, up: Any, mask: Any) -> None:
+    """``word`` keeps what ``keep`` says and gets the row less all leaves' rows, shifted up and masked."""
+    c0, c1, c2, c3 = _lanes(once[0], wide)
+    for i in range(1, 4):
+        e0, e1, e2, e3 = _lanes(once[i], wide)
+        c0, c1, c2, c3 = c0 + e0, c1 + e1, c2 + e2, c3 + e3
+    by1, by2, by3 = c0 ^ c1, c0 ^ c2, c0 ^ c1 ^ c2 ^ c3
+    n = len(row)
+    x0, x1, x2, x3 = x[:n], x[size:size + n], x[2 * size:2 * size + n], x[3 * size:3 * size + n]
+    for j in range(n):
+        odd, two = np.uint64(0) - np.uint64(j & 1), np.uint64(0) - np.uint64(j >> 1 & 1)
+        total = np.uint64(x0[j]) + np.uint64(x1[j]) + np.uint64(x2[j]) + np.uint64(x3[j])
+        total += c0 ^ (by1 & odd) ^ ((by2 ^ (by3 & odd)) & two)
+        word[j] = (word[j] & keep) | (((np.uint64(row[j]) - total) << up) & mask)
+
+
+@njit(cache=True, boundscheck=False, nogil=True)
+def _add_rows(x: Any, size: int, once: Any, wide: bool, shift: Any, out: Any, late: Any) -> None:
+    """Σ x·P_x, shifted, into ``out``, but for what its lanes lack: that into ``late``."""
+    n, one = len(out), np.uint64(1)
+    x1, x2, x3 = x[size:size + n], x[2 * size:2 * size + n], x[3 * size:3 * size + n]
+    for j in range(n):
+        both = np.uint64(x3[j])
+        out[j] += (np.uint64(x1[j]) + both + ((np.uint64(x2[j]) + both) << one)) << shift
+    a, b, c = _lanes(once[1], wide), _lanes(once[2], wide), _lanes(once[3], wide)
+    for i in range(4):
+        late[i] += (a[i] + c[i] + ((b[i] + c[i]) << one)) << shift
+
+
+@njit(cache=True, boundscheck=False, nogil=True)
+def _add_chosen(x: Any, size: int, once: Any, wide: bool, shift: Any, choice: Any, word: Any, down: Any, out: Any, late: Any) -> None:
+    """Σ ±2^b·S_b + Δ·d, shifted, likewise; leaves are those at distances 1, 2, 3.  Bits of d that are another's are shifted out."""
+    n, one = len(out), np.uint64(1)
+    m0, m1 = np.uint64(0) - (choice & one), np.uint64(0) - (choice >> one & one)
+    l0, l1 = ~m0, ~m1
+    x1, x2, x3 = x[:n], x[size:size + n], x[2 * size:2 * size + n]
+    for j in range(n):
+        both, d = np.uint64(x3[j]), np.uint64(word[j]) >> down
+        lower = ((np.uint64(x1[j]) + both) ^ l0) - l0 + (d & m0)
+        upper = ((np.uint64(x2[j]) + both) ^ l1) - l1 + (d & m1)
+        out[j] += (lower + (upper << one)) << shift
+    a, b, c = _lanes(once[0], wide), _lanes(once[1], wide), _lanes(once[2], wide)
+    for i in range(4):
+        late[i] += (((a[i] + c[i]) ^ l0) - l0 + ((((b[i] + c[i]) ^ l1) - l1) << one)) << shift
+
+
+@njit(cache=True, boundscheck=False, nogil=True)
+def _finish(out: Any, late: Any) -> None:
+    for j in range(len(out)):
+        out[j] += late[j & 3]
+    late[:] = 0
+
+
+@njit(cache=True, boundscheck=False, nogil=True)
+def send_rows(words: Any, halves: Any, once: Any, lengths: Any, width: int,
+              rows: Any, source: Any, target: Any, packed: Any, share: Any) -> None:
+    """The sender's share of digits of two bits times rows, added to it, and what it sends of d modulo 2^(width − 2·digit).
+
+    ``words`` are ``stretched`` rows, ``halves`` the same as words of 32 bits.  Element e takes row ``source[e]`` and adds to
+    ``share[target[e]]``.  The d of digits i and ``digits`` − i have ``width`` bits together and share a word.
+    """
+    elements, digits, leaves, _ = once.shape
+    wide, long, short = lengths
+    every, none = np.uint64(0xFFFFFFFFFFFFFFFF), np.uint64(0)
+    at, late = 0, np.zeros(4, np.uint64)
+    for e in range(elements):
+        row, out = rows[source[e]], share[target[e]]
+        for d in range(digits):
+            shift = np.uint64(2 * d)
+            keep, up, mask, word = none, none, every >> (np.uint64(64 - width) + shift), packed[e, min(d, digits - d)]
+            if 2 * d > digits:
+                keep, up, mask = every, shift, every
+            if d < wide:
+                _mask_row(words[at:], 2 * long, once[e, d], True, row, word, keep, up, mask)
+                _add_rows(words[at:], 2 * long, once[e, d], True, shift, out, late)
+                at += 2 * long * leaves
+            else:
+                _mask_row(halves[2 * at:], 4 * short, once[e, d], False, row, word, keep, up, mask)
+                _add_rows(halves[2 * at:], 4 * short, once[e, d], False, shift, out, late)
+                at += 2 * short * leaves
+        _finish(out, late)
+
+
+@njit(cache=True, boundscheck=False, nogil=True)
+def receive_rows(words: Any, halves: Any, once: Any, lengths: Any,
+                 choices: Any, first: int, target: Any, packed: Any, share: Any) -> None:
+    """The chooser's share, added to it; digit d of element e is at bits first + 2·(e·digits + d) and the next of the choices."""
+    elements, digits, leaves, _ = once.shape
+    wide, long, short = lengths
+    at, bit, late = 0, first, np.zeros(4, np.uint64)
+    for e in range(elements):
+        out = share[target[e]]
+        for d in range(digits):
+            shift, choice, word = np.uint64(2 * d), choices[bit >> 6] >> np.uint64(bit & 63), packed[e, min(d, digits - d)]
+            down = shift if 2 * d > digits else np.uint64(0)
+            if d < wide:
+                _add_chosen(words[at:], 2 * long, once[e, d], True, shift, choice, word, down, out, late)
+                at += 2 * long * leaves
+            else:
+                _add_chosen(halves[2 * at:], 4 * short, once[e, d], False, shift, choice, word, down, out, late)
+                at += 2 * short * leaves
+            bit += 2
+        _finish(out, late)
 
 
 @njit(cache=True, boundscheck=False, nogil=True)

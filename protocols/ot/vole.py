@@ -1,25 +1,26 @@
-"""A row times a few bits at a time: the trees of oblivious transfer extension, with sums in the ring Z_2^k.
+"""A row times two bits: small trees of seeds, whose leaves are stretched and added up in the ring Z_2^k.
 
-The sender has a row a, the chooser a digit Δ of g bits; each gets a share of Δ·a.  They plant a tree of 2^g leaves of which
-the chooser misses the one whose number is Δ, and stretch every leaf x to a row P_x.  With S_b the sum of the leaves whose
-number x, or distance y = x ⊕ Δ, has bit b,
+The sender has a row a, the chooser a digit Δ of two bits; each gets a share of Δ·a.  They plant a tree of four leaves, of
+which the chooser misses the one whose number is Δ, and stretch every leaf x to a row P_x.  With S_b the sum of the rows
+whose number x, or whose distance y = x ⊕ Δ, has bit b,
 
-    sender   u = Σ P_x,  share  Σ 2^b·S_b over x                     sends d = a − u
-    chooser  share  Σ ±2^b·S_b over y, plus where Δ_b = 1, minus where it is 0, plus Δ·d
+    sender   u = Σ P_x,  sends d = a − u              share  S_0 + 2·S_1, by numbers
+    chooser                                           share  ±S_0 ± 2·S_1, by distances, + where Δ_b = 1, else −;  plus Δ·d
 
-for Σ_x (Δ − x)·P_x = Δ·u − Σ_x x·P_x lacks x = Δ, times 0, and Δ − x = Σ ±2^b·y_b.  One row is sent for g bits.
+which add up to Δ·a: Σ (Δ − x)·P_x = Δ·u − Σ x·P_x lacks x = Δ, times 0, and Δ − x = Σ ±2^b·y_b.  One row is sent for two bits.
 
-The tree takes a transfer for each level.  Its two keys are the first level's seeds, crossed, so that the chooser has the one
-beside its path; below, the sender sends for each level and side the sum of that side's seeds, masked by the other key.
+The tree takes a transfer for each level.  The two keys of the upper one are its two seeds, crossed, so that the chooser has
+the one beside its path.  Each has two children; of the left ones the sender sends the sum, and of the right ones, each masked by
+the key of the lower transfer that the chooser has if its path goes to the other side.
 
-Threat   semi-honest.  The sender sees nothing but the transfers.  Of the seeds on the chooser's path it has none: to it they
-         are keys it did not choose, or masked by such; so their children, the missing leaf and its row P_Δ are pseudorandom
-         (H of ``hashing``, a number per tree, a level, an index), and d, which has u with P_Δ in it, is a − u for a uniform u:
-         it is simulated by a random row, and the chooser's share follows from it and from Δ.
-Cost     no round of its own.  From the sender a row, and 32·(g − 1) bytes; computing, 2^g rows of AES, the chooser one less.
-         g = 1 is Gilboa's product.
-Source   Roy, SoftSpokenOT, CRYPTO 2022, ePrint 2022/192, section 3.1 and figure 7, there over fields; the trees: Boyle et al.,
-         CCS 2019, ePrint 2019/1159, section 4.
+Threat   semi-honest.  The sender sees nothing but the transfers.  Of the seeds on the chooser's path it has none: the upper one
+         is the key it did not choose, and the sum that would give it the lower one is masked by such a key.  So the missing leaf
+         is pseudorandom to it, and so is its row, which is in u but not in what the chooser adds up: d looks uniform, whatever a
+         is.  What the chooser has is then a function of Δ, its leaves and d: random ones simulate it.
+         Assumed: H and G of ``hashing``, where π is an ideal permutation; a tree's number is that of its first transfer.
+Cost     no round of its own.  From the sender a row and 32 bytes.  Computing: four rows of AES, at the chooser three.
+Source   Roy, SoftSpokenOT, CRYPTO 2022, ePrint 2022/192, section 3.1 and figure 7, there in fields.  Trees with all leaves but one:
+         Boyle et al., CCS 2019, ePrint 2019/1159, section 4.
 """
 from __future__ import annotations
 
@@ -29,35 +30,27 @@ from mpc.ring import BITS, NDArray, Spec
 from protocols.ot.extension import Received, Sent
 
 
-def sums_spec(digits: int, g: int) -> Spec:
-    """For each tree, level below the first and side: the sum of that side's seeds, masked."""
-    return Spec(BITS, (digits, g - 1, 2, 2))
+def sums_spec(trees: int) -> Spec:
+    """For each tree and side the sum of that side's leaves, masked."""
+    return Spec(BITS, (trees, 2, 2))
 
 
-def plant(sent: Sent, g: int) -> tuple[NDArray, NDArray]:
-    """All leaves (trees, 2^g, 2) of a tree for each g transfers, and the masked sums."""
+def plant(sent: Sent) -> tuple[NDArray, NDArray]:
+    """All leaves (trees, 4, 2) of a tree for each two transfers, the lower bit's first; and the masked sums."""
     from protocols.ot import kernels
-    keys = sent.keys()
-    n = len(keys[0]) // g
-    zeros, ones = (k[:n * g].reshape(n, g, 2) for k in keys)
-    nodes = np.stack([ones[:, g - 1], zeros[:, g - 1]], axis=1)
-    sums = np.empty((n, g - 1, 2, 2), np.uint64)
-    for level in range(1, g):
-        nodes = sent.hash.children(nodes, sent.first, g, level)
-        at = g - 1 - level
-        kernels.level_sums(nodes, zeros[:, at], ones[:, at], sums[:, level - 1])
-    return nodes, sums
+    zeros, ones = sent.keys()
+    zeros, ones = zeros.reshape(-1, 2, 2), ones.reshape(-1, 2, 2)
+    leaves = sent.hash.children(np.stack([ones[:, 1], zeros[:, 1]], axis=1), sent.first)
+    sums = np.empty(sums_spec(len(leaves)).shape, np.uint64)
+    kernels.side_sums(leaves, zeros[:, 0], ones[:, 0], sums)
+    return leaves, sums
 
 
-def prune(received: Received, g: int, sums: NDArray) -> NDArray:
-    """All leaves but the missing one, (trees, 2^g − 1, 2), at distances 1, 2, … from it."""
+def prune(received: Received, sums: NDArray) -> NDArray:
+    """All leaves but the missing one, (trees, 3, 2), at distances 1, 2 and 3 from it."""
     from protocols.ot import kernels
-    n = len(received.rows) // g
-    keys = received.keys()[:n * g].reshape(n, g, 2)
-    nodes = np.ascontiguousarray(keys[:, g - 1:])
-    for level in range(1, g):
-        children = received.hash.children(nodes, received.first, g, level)
-        nodes = np.empty((n, (2 << level) - 1, 2), np.uint64)
-        at = g - 1 - level
-        kernels.known_children(children, received.choices, g, at, keys[:, at], sums[:, level - 1], nodes)
-    return nodes
+    keys = received.keys().reshape(-1, 2, 2)
+    children = received.hash.children(np.ascontiguousarray(keys[:, 1:]), received.first)
+    leaves = np.empty((len(keys), 3, 2), np.uint64)
+    kernels.known_leaves(children, received.choices, keys[:, 0], sums, leaves)
+    return leaves

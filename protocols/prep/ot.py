@@ -14,7 +14,7 @@ Small requests are served from batches that grow with use.
 
 Threat   semi-honest, n−1 of n; see ``protocols/ot``.
 Cost     a party sends to each other one: per elementwise triple over Z_2^64 520 bytes, over Z_2^32 196, per word of AND triples
-         264; per matrix triple m×k×n 264·m·k·n bytes (m ≥ n) and 256·k·n, less from 128 × 128 × 128 on; per cross triple 264 or 256; per truncation
+         264; per matrix triple m×k×n 136·m·k·n and 1280·k·n bytes (m ≥ n, m ≥ 8), less from 128 × 128 × 128 on; per cross triple 264 or 256; per truncation
          mask among n parties 384·(n−1) on average; per element that is permuted and switch 8, and 4 per switch.  Two rounds per batch; a
          truncation mask takes 2(n−1).  With silent transfers, 275 bytes per triple, 74 over Z_2^32 and 20 per word of AND triples, and setup
          sends a third of a megabyte; computing takes twice as long, so that they pay below some 300 Mbit/s between the parties.
