@@ -339,8 +339,9 @@ def bench(names: tuple[str, ...], suite: str | None, parties: int, sizes: str, r
     """Measure operations with all parties as processes on this machine.
 
     NAMES are among mul fxmul matmul chain share lt eq where sort div exp sigmoid rsqrt mlp
-    open ot-iknp ot-softspoken triples and-triples matmul-triple; all by default.  'aggregation' is
-    secure aggregation with clients and servers in one process; it takes no options but --json, and minutes.
+    open ot-iknp ot-softspoken ot-silent triples triples-silent and-triples matmul-triple; all by default.
+    'aggregation' is secure aggregation with clients and servers in one process; it takes no options but
+    --json, and minutes.
     """
     if "aggregation" in names:
         from protocols.aggregation import bench as aggregation

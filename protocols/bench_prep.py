@@ -1,6 +1,8 @@
 """``mpc bench``: what oblivious transfers and the correlated randomness made of them take, checked in the same run.
 
-Transfers go from party 1 to party 0, whose bytes are shown, and are random; keys are hashed inside the clock, which stops when both have theirs.
+Transfers are random, of 128 bits, against semi-honest parties.  They go from party 1 to party 0, silent ones from party 0 to
+party 1: it is party 0's bytes that are shown, and the other one sends nothing.  Keys are hashed inside the clock, which stops
+when both have theirs.
 Triples are made by all parties.  What is checked is opened afterwards: of transfers the last piece, of triples all.
 """
 from __future__ import annotations
@@ -16,14 +18,16 @@ from mpc.bits import words_for
 from mpc.party import Party
 from mpc.ring import BITS, Z64, RingArray, Spec
 from mpc.rounds import Flow, exchange, pipeline
+from mpc.seat import Seat
 from protocols.bilinear import MATMUL, MULTIPLY
-from protocols.ot.extension import Links, Received, Sent, connect, extend
+from protocols.ot import extension, silent
+from protocols.ot.extension import Links, Received, Sent
 from protocols.prep import Triple
 from protocols.prep.ot import TREE, Oblivious
 from protocols.session import Session
 from protocols.suite import broadcast
 
-_PIECE = 1024                                        # words of transfers
+_PIECE = 2048                                        # words of transfers
 
 
 class _Clock:
@@ -51,38 +55,41 @@ async def _barrier(party: Party) -> None:
     await broadcast(party.seat, Z64([0]), tag="barrier")
 
 
-async def _transfers(clock: _Clock, party: Party, size: int, k: int) -> bool:
+async def _transfers(clock: _Clock, party: Party, size: int, connected: Callable[[Seat, int], Flow[Links]], k: int, sender: int = 1) -> bool:
     assert party.seat is not None
-    links = await connect(party.seat, k)
+    links = await connected(party.seat, k)
+    receiver = 1 - sender
     ends: list[tuple[Sent | Received, Any]] = []
 
     async def piece(links: Links) -> None:
-        received, sent = await extend(links, k, {1: _PIECE} if party.rank == 0 else {}, {0: _PIECE} if party.rank == 1 else {}, random=True)
+        received, sent = await links.extend({sender: _PIECE} if party.rank == receiver else {},
+                                            {receiver: _PIECE} if party.rank == sender else {}, random=True)
         ends.clear()
-        ends.extend((batch, batch.pads()) for batch in received.values())
-        ends.extend((batch, batch.pads()) for batch in sent.values())
+        ends.extend((batch, batch.keys()) for batch in received.values())
+        ends.extend((batch, batch.keys()) for batch in sent.values())
 
     async def once() -> None:
         pieces = -(-words_for(size) // _PIECE)
         await pipeline((piece(links) for _ in range(pieces)), pieces)
 
     await clock.time(party, once)
-    if party.rank == 1:
-        await exchange({0: tuple(RingArray(BITS, keys) for keys in ends[0][1])}, tag="verify")
-    elif party.rank == 0:
+    if party.rank == sender:
+        batch, keys = ends[0]
+        await exchange({receiver: tuple(RingArray(BITS, x) for x in (*keys, batch.rows))}, tag="verify")
+    elif party.rank == receiver:
         batch, mine = ends[0]
         assert isinstance(batch, Received)
-        h0, h1 = (await exchange(recv={1: (Spec(BITS, mine.shape),) * 2}, tag="verify"))[1]
+        h0, h1, q = (x.data for x in (await exchange(recv={sender: (Spec(BITS, mine.shape),) * 3}, tag="verify"))[sender])
         u = np.unpackbits(batch.choices.view(np.uint8), bitorder="little").astype(bool)[:, None]
-        return bool((np.where(u, h1.data, h0.data) == mine).all())
+        return bool((np.where(u, h1, h0) == mine).all() and ((batch.rows == q) == ~u).all())
     else:
         await exchange(tag="verify")
     return True
 
 
-async def _triples(clock: _Clock, party: Party, kind: Triple) -> bool:
+async def _triples(clock: _Clock, party: Party, kind: Triple, *, silent: bool = False) -> bool:
     assert party.seat is not None
-    prep = Oblivious()
+    prep = Oblivious(silent=silent)
     await prep.setup(party.seat)
 
     async def once() -> tuple[RingArray, ...]:
@@ -108,9 +115,11 @@ def _words(ring: Any, size: int) -> Triple:
 
 #: Sizes, what counts as one, and what sets up, makes and checks.
 CASES: dict[str, tuple[tuple[int, ...], Callable[[int], int], Callable[[_Clock, Party, int], Flow[bool]]]] = {
-    "ot-iknp": ((1 << 24,), lambda size: size, lambda clock, party, size: _transfers(clock, party, size, 1)),
-    "ot-softspoken": ((1 << 24,), lambda size: size, lambda clock, party, size: _transfers(clock, party, size, TREE)),
+    "ot-iknp": ((1 << 24,), lambda size: size, lambda clock, party, size: _transfers(clock, party, size, extension.connect, 1)),
+    "ot-softspoken": ((1 << 24,), lambda size: size, lambda clock, party, size: _transfers(clock, party, size, extension.connect, TREE)),
+    "ot-silent": ((1 << 24,), lambda size: size, lambda clock, party, size: _transfers(clock, party, size, silent.connect, TREE, sender=0)),
     "triples": ((200_000,), lambda size: size, lambda clock, party, size: _triples(clock, party, _words(Z64, size))),
+    "triples-silent": ((200_000,), lambda size: size, lambda clock, party, size: _triples(clock, party, _words(Z64, size), silent=True)),
     "and-triples": ((1 << 24,), lambda size: size, lambda clock, party, size: _triples(clock, party, _words(BITS, words_for(size)))),
     "matmul-triple": ((256,), lambda size: 1, lambda clock, party, size: _triples(
         clock, party, Triple(MATMUL, Spec(Z64, (size, size)), Spec(Z64, (size, size))))),

@@ -20,8 +20,8 @@ from mpc.ring import BITS, Z32, Z64, Ring, RingArray, Spec
 from mpc.rounds import Message, Recorder, simulate
 from mpc.seat import take_seat
 from protocols.bilinear import MATMUL, MULTIPLY, Bilinear
-from protocols.ot import base, kernels, networks, products
-from protocols.ot.extension import WIDTH, Links, Received, Sent, connect, extend, receive_chosen, send_chosen
+from protocols.ot import base, kernels, networks, products, vole
+from protocols.ot.extension import WIDTH, Links, Received, Sent, connect, receive_chosen, send_chosen
 from protocols.ot.hashing import Hash
 from protocols.ot.products import cross
 
@@ -35,11 +35,11 @@ def uniform(data: np.ndarray) -> bool:
     return bool(stats.chisquare(np.bincount(np.ascontiguousarray(data).view(np.uint8).reshape(-1), minlength=256)).pvalue > 1e-6)
 
 
-def linked(parties: int, k: int, main: Callable[[int, Links], Any], seed: int = 1, **options: Any) -> list[Any]:
+def linked(parties: int, k: int, main: Callable[[int, Links], Any], seed: int = 1, *, check: bool = False, **options: Any) -> list[Any]:
     """``main(rank, links)`` at all parties after the base transfers."""
     async def side(rank: int) -> Any:
         seat = await take_seat(rank, parties, stream(seed, f"party {rank}"))
-        return await main(rank, await connect(seat, k))
+        return await main(rank, await connect(seat, k, check=check))
 
     return simulate(*(side(rank) for rank in range(parties)), **options)
 
@@ -48,10 +48,10 @@ def transfers(k: int, choices: np.ndarray | int, *, check: bool = False, **optio
     """Party 0 sends, party 1 chooses."""
     async def main(rank: int, links: Links) -> Any:
         n, random = (choices, True) if isinstance(choices, int) else (len(choices), False)
-        received, sent = await extend(links, k, {0: choices} if rank else {}, {} if rank else {1: n}, random=random, check=check)
+        received, sent = await links.extend({0: choices} if rank else {}, {} if rank else {1: n}, random=random)
         return received[0] if rank else sent[1]
 
-    sent, received = linked(2, k, main, **options)
+    sent, received = linked(2, k, main, check=check, **options)
     return sent, received
 
 
@@ -164,10 +164,10 @@ def test_chosen_transfers_give_the_chosen_message(n: int, m: int, way: tuple[int
 
     async def main(rank: int, links: Links) -> Any:
         if rank == 0:
-            return await send_chosen(links, k, 1, messages, check=check)
-        return await receive_chosen(links, k, 0, choices, m, check=check)
+            return await send_chosen(links, 1, messages)
+        return await receive_chosen(links, 0, choices, m)
 
-    got = linked(2, k, main, seed=seed)[1]
+    got = linked(2, k, main, seed=seed, check=check)[1]
     assert (got.data == np.where(choices[:, None], messages[1].data, messages[0].data)).all()
 
 
@@ -205,7 +205,7 @@ def test_two_batches_of_one_session_have_nothing_in_common() -> None:
     async def main(rank: int, links: Links) -> Any:
         out = []
         for _ in range(2):
-            received, sent = await extend(links, 4, {0: np.zeros(8, np.uint64)} if rank else {}, {} if rank else {1: 8})
+            received, sent = await links.extend({0: np.zeros(8, np.uint64)} if rank else {}, {} if rank else {1: 8})
             out.append(received[0] if rank else sent[1])
         return out
 
@@ -298,7 +298,7 @@ def crossed(parties: int, f: Bilinear, x: Spec, y: Spec, seed: int = 1) -> None:
     async def main(rank: int, links: Links) -> Any:
         a, b = x.ring(words(x.ring, x.shape, 10 * seed + rank)), y.ring(words(y.ring, y.shape, 100 * seed + rank))
         a, b = RingArray(x.ring, a.data), RingArray(y.ring, b.data)
-        return a, b, f(a, b) + await cross(links, 4, f, a, b)
+        return a, b, f(a, b) + await cross(links, f, a, b)
 
     a, b, c = (reduce(add, z) for z in zip(*linked(parties, 4, main, seed=seed), strict=True))
     assert (f(a, b).data == c.data).all()
@@ -316,7 +316,7 @@ def test_products_across(ring: Ring, n: int, parties: int, seed: int) -> None:
 
 
 @pytest.mark.parametrize("ring", [Z64, Z32])
-@pytest.mark.parametrize(("x", "y"), [((3, 4), (4, 5)), ((4,), (4,)), ((2, 3, 4), (4, 7)), ((7, 1), (1, 1)), ((4,), (4, 3)),
+@pytest.mark.parametrize(("x", "y"), [((8, 3), (3, 2)), ((2, 5), (5, 11)), ((3, 4), (4, 5)), ((4,), (4,)), ((2, 3, 4), (4, 7)), ((7, 1), (1, 1)), ((4,), (4, 3)),
                                       ((5, 3, 4), (5, 4, 2)), ((40, 3), (3, 2)), ((1, 30), (30, 1)), ((2, 1, 3, 2), (4, 2, 3))])
 def test_matrix_products_across(ring: Ring, x: tuple[int, ...], y: tuple[int, ...]) -> None:
     crossed(2, MATMUL, Spec(ring, x), Spec(ring, y))
@@ -338,13 +338,92 @@ def test_what_a_sender_of_products_sends_is_uniform() -> None:
 
         async def main(rank: int, links: Links, ring: Ring = ring) -> Any:
             one = ring.zeros((300,))
-            await cross(links, 4, MULTIPLY, one, one)
+            await cross(links, MULTIPLY, one, one)
 
         linked(2, 4, main, record=recorder)
         (said,) = [m.arrays[0].data for m in recorder.view(1) if m.tag == "products"]
         if ring is not BITS:
             said = said[:, :-1]                      # the last word is half full
         assert uniform(said)
+
+
+def test_what_a_sender_of_rows_sends_is_uniform() -> None:
+    """Rows of zeros, and every element chosen by zeros: rows and trees look random, and no two words are alike."""
+    for ring in (Z64, Z32):
+        recorder = Recorder()
+
+        async def main(rank: int, links: Links, ring: Ring = ring) -> Any:
+            await cross(links, MATMUL, ring.zeros((50, 6)), ring.zeros((6, 5)))
+
+        linked(2, 4, main, record=recorder)
+        (said,) = [m.arrays for m in recorder.view(1) if m.tag == "products"]
+        rows, sums = said[0].data[:, :-1], said[1].data
+        assert rows.shape == (30, ring.bits // 4, 50) and sums.shape == (30 * ring.bits // 2, 2, 2)
+        assert uniform(rows) and uniform(sums) and (ring is Z32 or len(np.unique(rows)) == rows.size)
+        assert len(np.unique(sums)) == sums.size
+
+
+# -- rows times digits -----------------------------------------------------------------------------
+
+
+def test_the_chooser_gets_every_leaf_but_its_digits() -> None:
+    sent, received = transfers(4, words(Z64, 8, 5))
+    leaves, sums = vole.plant(sent)
+    known = vole.prune(received, sums)
+    assert leaves.shape == (256, 4, 2) and known.shape == (256, 3, 2) and sums.shape == vole.sums_spec(256).shape
+    digits, every = bits(received.choices).reshape(256, 2) @ (1, 2), np.arange(256)
+    for y in (1, 2, 3):
+        assert (known[:, y - 1] == leaves[every, digits ^ y]).all()
+    missing = leaves[every, digits]
+    seen = [known, sums, received.keys().reshape(256, 2, 2), received.rows.reshape(256, 2, 2)]
+    assert not np.isin(missing, np.concatenate([x.reshape(-1) for x in seen])).any()
+    for x in seen:                                  # nor is it what one of them takes off another
+        for at in range(x.shape[1]):
+            assert uniform(missing ^ x[:, at])
+    assert uniform(missing ^ known[:, 1] ^ sums[:, 0]) and uniform(missing ^ known[:, 1] ^ sums[:, 1])
+    assert len(np.unique(leaves)) == leaves.size
+
+
+@settings(max_examples=15)
+@given(st.sampled_from([Z64, Z32]), st.integers(1, 21), st.integers(1, 5), st.integers(0, 99))
+@example(Z64, 64, 3, 0)
+@example(Z32, 1, 1, 0)
+def test_products_of_rows_and_their_twin(ring: Ring, m: int, n: int, seed: int) -> None:
+    """Both sides' kernels: P_x = π(…) + π(x) in words or halves, d = a − Σ P_x, shares as the formula says."""
+    h, digits, word = Hash(b"here"), ring.bits // 2, ring.dtype.type
+    leaves, rows = words(Z64, (n, digits, 4, 2), seed), words(ring, (n, m), seed + 1)
+    choices = words(Z64, -(-n * ring.bits // 64), seed + 2)
+    wide, long, short = lengths = (ring.bits - 32) // 2, -(-m // 2), -(-m // 4)
+    order = np.random.default_rng(seed).permutation(n)
+
+    def streams(x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        once = h.once(x)
+        blocks = n * x.shape[2] * (wide * long + (digits - wide) * short)
+        flat = h.stretched(once, 7, lengths, np.empty(2 * blocks + 2, np.uint64))
+        assert len(flat) == 2 * blocks
+        return flat, flat.view(np.uint32), once
+
+    def row(e: int, d: int, x: int) -> np.ndarray:
+        once, count, lanes = h.once(leaves[e, d, x:x + 1]), *((long, np.uint64) if d < wide else (short, np.uint32))
+        tweak = np.stack([np.full(count, 7 + 2 * (e * digits + d)), (2 << 32) | np.arange(count)], axis=1).astype(np.uint64)
+        p = once.reshape(-1).view(lanes)
+        return (h.once(once ^ tweak).reshape(-1).view(lanes) + np.tile(p, count))[:m].astype(ring.dtype)
+
+    packed, share = np.zeros((n, digits // 2 + 1, m), ring.dtype), np.zeros((n, m), ring.dtype)
+    kernels.send_rows(*streams(leaves), lengths, ring.bits, rows, order, order, packed, share)
+    for e in range(n):
+        expected = np.zeros(m, ring.dtype)
+        for d in range(digits):
+            p, shift = [row(e, d, x) for x in range(4)], word(2 * d)
+            said = packed[e, d] if 2 * d <= digits else packed[e, digits - d] >> shift
+            assert (said << shift == (rows[order[e]] - p[0] - p[1] - p[2] - p[3]) << shift).all()
+            expected += (p[1] + word(2) * p[2] + word(3) * p[3]) << shift
+        assert (share[order[e]] == expected).all()
+    numbers = bits(choices)[:n * ring.bits].reshape(n, digits, 2) @ (1, 2)
+    known = np.take_along_axis(leaves, (numbers[:, :, None] ^ np.arange(1, 4))[..., None], axis=2)
+    other, factors = np.zeros((n, m), ring.dtype), choices.view(ring.dtype)[:n, None]
+    kernels.receive_rows(*streams(known), lengths, choices, 0, order, packed, other)
+    assert ((share + other)[order] == rows[order] * factors).all()
 
 
 # -- permutations ----------------------------------------------------------------------------------
@@ -385,7 +464,7 @@ def test_fold() -> None:
         assert (columns[b] == np.bitwise_xor.reduce([leaves[x] for x in range(16) if x >> b & 1])).all()
 
 
-@pytest.mark.parametrize("n", [1, 31, 32, 33])
+@pytest.mark.parametrize("n", [1, 15, 16, 33])
 def test_rows(n: int) -> None:
     columns = words(Z64, (WIDTH, n), 2)
     assert (bits(kernels.rows(columns)).reshape(-1, WIDTH) == bits(columns).reshape(WIDTH, -1).T).all()
@@ -407,6 +486,7 @@ def test_hash() -> None:
     assert (h.pads(x, 7) == h.pads(x, 7, 3)[:, :2]).all() and not (h.pads(x, 8) == h.pads(x, 7)).any()
     assert (h.pads(x, 7, plus=x[0]) == h.pads(x ^ x[0], 7)).all()
     assert not (Hash(b"there").pads(x, 7) == h.pads(x, 7)).any()
+    assert (h.keys(x) == once ^ x).all() and (h.keys(x, x[0]) == h.keys(x ^ x[0])).all()
     assert (h.words(x) == (once ^ x)[:, 0]).all() and (h.words(x, x[0]) == h.words(x ^ x[0])).all()
 
 

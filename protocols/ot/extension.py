@@ -1,7 +1,7 @@
 """Oblivious transfers by the million from 128 base transfers: SoftSpokenOT, of which IKNP is the case k = 1.
 
 The sender holds a secret Δ of 128 bits.  For each transfer the receiver, with choice bit u, gets a row t, and the
-sender q = t ⊕ u·Δ.  Hashed, q and q ⊕ Δ are the two keys and t is the receiver's (``hashing``).
+sender q = t ⊕ u·Δ.  The lowest bit of Δ is 1, which ``silent`` makes use of.  Hashed, q and q ⊕ Δ are the two keys and t is the receiver's (``hashing``).
 
 Δ is cut into 128/k pieces of k bits.  For each piece the receiver holds 2^k seeds, the sender all of them but the one
 whose number is its piece (a tree of seeds, of which the base transfers give it the siblings of one path).  With r_x the
@@ -17,7 +17,7 @@ of a random linear map R to 64 bits; the receiver answers with R·u and R of eac
 column of w.  64 transfers more, which R adds as they are and which are thrown away, hide what R tells of u.
 
 Threat   semi-honest; with the check, a malicious receiver is caught but with probability 2^−64, or 2^−c if it guesses c
-         bits of Δ, which leaves it 128−c unknown ones.  A malicious sender learns nothing of the choices either way.
+         bits of Δ, which leaves it 127−c unknown ones.  A malicious sender learns nothing of the choices either way.
 Cost     one round; the receiver sends 128/k bits per transfer (chosen) or 128/k − 1 (random); the check takes two rounds
          and about a kilobyte.  Computing: 2^k/k bytes of AES in place of 2 per byte of a row.
 Source   Ishai, Kilian, Nissim, Petrank, CRYPTO 2003.  Roy, SoftSpokenOT, CRYPTO 2022, ePrint 2022/192, figures 7 (small
@@ -30,6 +30,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
+from typing import Protocol
 
 import numpy as np
 from cryptography.hazmat.primitives.ciphers import Cipher, CipherContext, algorithms, modes
@@ -65,6 +66,10 @@ class Sent:
         """Both keys of each transfer, (n, 2·blocks) words."""
         return self.hash.pads(self.rows, self.first, blocks), self.hash.pads(self.rows, self.first, blocks, self.delta)
 
+    def keys(self) -> tuple[NDArray, NDArray]:
+        """Both keys of two words, (n, 2), in half the time; against semi-honest receivers."""
+        return self.hash.keys(self.rows), self.hash.keys(self.rows, self.delta)
+
     def words(self) -> tuple[NDArray, NDArray]:
         """Both keys as a word, (n,); against semi-honest receivers."""
         return self.hash.words(self.rows), self.hash.words(self.rows, self.delta)
@@ -86,6 +91,10 @@ class Received:
     def pads(self, blocks: int = 1) -> NDArray:
         """The chosen key of each transfer, (n, 2·blocks) words."""
         return self.hash.pads(self.rows, self.first, blocks)
+
+    def keys(self) -> NDArray:
+        """The chosen key of two words, (n, 2)."""
+        return self.hash.keys(self.rows)
 
     def words(self) -> NDArray:
         """The chosen key as a word, (n,)."""
@@ -127,6 +136,7 @@ class Sender:
     def __init__(self, context: bytes, k: int, own: Stream) -> None:
         self._k, self._hash, self._count = k, Hash(context), 0
         self._pieces = np.frombuffer(own.bytes(WIDTH // k), np.uint8) & np.uint8((1 << k) - 1)
+        self._pieces[0] |= np.uint8(1)
         bits = (self._pieces[:, None] >> np.arange(k, dtype=np.uint8)) & np.uint8(1)     # lowest first: the columns
         self._masks = bits.reshape(-1) * _ONES
         self.delta = np.packbits(bits.reshape(-1), bitorder="little").view(np.uint64)
@@ -268,19 +278,59 @@ def _cipher(seed: bytes) -> CipherContext:
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Link:
+class _Link:
     """What one party has set up with one other: both directions."""
 
     sender: Sender
     receiver: Receiver
 
 
-Links = Mapping[int, Link]
+class Links(Protocol):
+    """What one party has set up with all others, in both directions."""
+
+    @property
+    def peers(self) -> list[int]: ...
+
+    async def extend(self, choose: Mapping[int, NDArray | int], serve: Mapping[int, int], *,
+                     random: bool = False) -> tuple[dict[int, Received], dict[int, Sent]]:
+        """Transfers from and to several peers at once.
+
+        ``choose[p]`` are this party's choices towards p, 64 to a word, or with ``random`` how many words of random ones;
+        ``serve[p]`` is how many words p chooses.  All parties call it.
+        """
+        ...
 
 
-async def connect(seat: Seat, k: int) -> Links:
+class SoftSpoken:
+    """Links by this extension.  One round, with the check three, and a ``CheatError`` where it fails."""
+
+    def __init__(self, links: Mapping[int, _Link], k: int, check: bool) -> None:
+        self._links, self._k, self._check = links, k, check
+
+    @property
+    def peers(self) -> list[int]:
+        return list(self._links)
+
+    async def extend(self, choose: Mapping[int, NDArray | int], serve: Mapping[int, int], *,
+                     random: bool = False) -> tuple[dict[int, Received], dict[int, Sent]]:
+        links, extra = self._links, _CHECK_WORDS * self._check
+        asked = {p: links[p].receiver.choose(_with_extra(choice, extra)) for p, choice in choose.items()}
+        columns = {p: links[p].sender.expand(words + extra) for p, words in serve.items()}
+        inbox = await exchange({p: (RingArray(BITS, differences),) for p, (_, differences, _) in asked.items()},
+                               {p: (differences_spec(self._k, words + extra, random),) for p, words in serve.items()}, "transfers")
+        for p, w in columns.items():
+            links[p].sender.correct(w, inbox[p][0].data)
+        if self._check:
+            await _check(links, asked, columns)
+        return ({p: links[p].receiver.batch(u, v, v.shape[1] - extra) for p, (u, _, v) in asked.items()},
+                {p: links[p].sender.batch(w, w.shape[1] - extra) for p, w in columns.items()})
+
+
+async def connect(seat: Seat, k: int, *, check: bool = False) -> SoftSpoken:
     """128 base transfers in both directions with every other party.  Two rounds."""
-    links = {p: Link(Sender(_context(seat, seat.rank, p), k, seat.own), Receiver(_context(seat, p, seat.rank), k, seat.own))
+    if check and k != 1:
+        raise ValueError(f"the check is for k = 1, not {k}: with larger trees their seeds would have to be checked too")
+    links = {p: _Link(Sender(direction(seat, seat.rank, p), k, seat.own), Receiver(direction(seat, p, seat.rank), k, seat.own))
              for p in seat.others}
     inbox = await exchange({p: (link.receiver.base_message, link.sender.base_message) for p, link in links.items()},
                            dict.fromkeys(links, (base.sender_spec(WIDTH), base.receiver_spec(WIDTH))), "base transfers")
@@ -290,10 +340,11 @@ async def connect(seat: Seat, k: int) -> Links:
                            dict.fromkeys(links, (tree_spec(k),)), "seed trees")
     for p, link in links.items():
         link.sender.take_tree(inbox[p][0])
-    return links
+    return SoftSpoken(links, k, check)
 
 
-def _context(seat: Seat, sender: int, receiver: int) -> bytes:
+def direction(seat: Seat, sender: int, receiver: int) -> bytes:
+    """What only these two have in common, in this session and one way."""
     return seat.session + bytes([sender % 256, sender // 256, receiver % 256, receiver // 256])
 
 
@@ -302,35 +353,13 @@ def differences_spec(k: int, words: int, random: bool) -> Spec:
     return Spec(BITS, (WIDTH // k - random, words))
 
 
-async def extend(links: Links, k: int, choose: Mapping[int, NDArray | int], serve: Mapping[int, int], *,
-                 random: bool = False, check: bool = False) -> tuple[dict[int, Received], dict[int, Sent]]:
-    """Transfers from and to several peers at once.
-
-    ``choose[p]`` are this party's choices towards p, 64 to a word, or with ``random`` how many words of random ones;
-    ``serve[p]`` is how many words p chooses.  One round, with ``check`` three.  ``CheatError`` where a check fails.
-    """
-    if check and k != 1:
-        raise ValueError(f"the check is for k = 1, not {k}: with larger trees their seeds would have to be checked too")
-    extra = _CHECK_WORDS * check
-    asked = {p: links[p].receiver.choose(_with_extra(choice, extra)) for p, choice in choose.items()}
-    columns = {p: links[p].sender.expand(words + extra) for p, words in serve.items()}
-    inbox = await exchange({p: (RingArray(BITS, differences),) for p, (_, differences, _) in asked.items()},
-                           {p: (differences_spec(k, words + extra, random),) for p, words in serve.items()}, "transfers")
-    for p, w in columns.items():
-        links[p].sender.correct(w, inbox[p][0].data)
-    if check:
-        await _check(links, asked, columns)
-    return ({p: links[p].receiver.batch(u, v, v.shape[1] - extra) for p, (u, _, v) in asked.items()},
-            {p: links[p].sender.batch(w, w.shape[1] - extra) for p, w in columns.items()})
-
-
 def _with_extra(choice: NDArray | int, extra: int) -> NDArray | int:
     if isinstance(choice, int):
         return choice + extra
     return np.concatenate([choice, Stream.fresh("ot check").draw(Spec(BITS, (extra,))).data]) if extra else choice
 
 
-async def _check(links: Links, asked: Mapping[int, tuple[NDArray, NDArray, NDArray]], columns: Mapping[int, NDArray]) -> None:
+async def _check(links: Mapping[int, _Link], asked: Mapping[int, tuple[NDArray, NDArray, NDArray]], columns: Mapping[int, NDArray]) -> None:
     seed, answer = Spec(Z64, (SEED_BYTES // 8,)), Spec(BITS, (1 + WIDTH,))
     seeds = {p: Stream.fresh("ot check").bytes(SEED_BYTES) for p in columns}
     inbox = await exchange({p: (pack(s),) for p, s in seeds.items()}, dict.fromkeys(asked, (seed,)), "check: seed")
@@ -343,20 +372,20 @@ async def _check(links: Links, asked: Mapping[int, tuple[NDArray, NDArray, NDArr
 # -- two parties -----------------------------------------------------------------------------------
 
 
-async def send_chosen(links: Links, k: int, peer: int, messages: tuple[RingArray, RingArray], *, check: bool = False) -> None:
+async def send_chosen(links: Links, peer: int, messages: tuple[RingArray, RingArray]) -> None:
     """Of n pairs of messages (two arrays (n, m) of 64-bit words), let the peer have the one of its choice each.  Two rounds."""
     n, m = messages[0].shape
-    _, sent = await extend(links, k, {}, {peer: words_for(n)}, check=check)
+    _, sent = await links.extend({}, {peer: words_for(n)})
     pads = sent[peer].pads(-(-m // 2))
     await exchange({peer: tuple(RingArray(BITS, x.data ^ pad[:n, :m]) for x, pad in zip(messages, pads, strict=True))}, tag="messages")
 
 
-async def receive_chosen(links: Links, k: int, peer: int, choices: NDArray, m: int, *, check: bool = False) -> RingArray:
+async def receive_chosen(links: Links, peer: int, choices: NDArray, m: int) -> RingArray:
     """The messages (n, m) of ``choices``, an array of 0 and 1."""
     n = len(choices)
     packed = np.zeros(8 * words_for(n), np.uint8)
     packed[:-(-n // 8)] = np.packbits(choices.astype(np.uint8), bitorder="little")
-    received, _ = await extend(links, k, {peer: packed.view(np.uint64)}, {}, check=check)
+    received, _ = await links.extend({peer: packed.view(np.uint64)}, {})
     masked = (await exchange(recv={peer: (Spec(BITS, (n, m)),) * 2}, tag="messages"))[peer]
     mask = -choices.astype(np.uint64)[:, None]
     chosen = masked[0].data ^ ((masked[0].data ^ masked[1].data) & mask)

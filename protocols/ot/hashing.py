@@ -1,10 +1,13 @@
 """A hash from rows of 128 bits to pads: what makes a correlated oblivious transfer a random one.
 
     H(i, j; x) = π(π(x) ⊕ (i, j)) ⊕ π(x)          π = AES-128 with a fixed public key, j = 0, 1, … for longer pads
-    h(x)       = π(x) ⊕ x                         a word of it, where one is enough and nobody departs from the protocol
+    G(i, j; x) = π(π(x) ⊕ (i, j)) + π(x)          + in words of a ring: for rows of leaves, which are added up (``vole``)
+    h(x)       = π(x) ⊕ x                         or a word of it, where nobody departs from the protocol
 
-Threat   where π is an ideal permutation: H is tweakable circular correlation robust, and no i is used twice in a session; h is
-         correlation robust, which is enough against semi-honest parties, whose rows are all different but for 2^−128 chances.
+Threat   where π is an ideal permutation: H is tweakable circular correlation robust, and no i is used twice in a session (but
+         for the seeds of a tree, which have its number i and are no more alike than any); h is correlation robust, which is
+         enough against semi-honest parties, whose rows are all different but for 2^−128 chances.  G is H with another
+         group's sum at the end: whoever lacks π(x) can undo π no more than there.
 Cost     1 + j calls of AES per row; of h one.
 Source   TMMO and MMO: Guo, Katz, Wang, Yu, IEEE S&P 2020, ePrint 2019/074, sections 7.4 and 7.2.
 """
@@ -16,6 +19,9 @@ import numpy as np
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 from mpc.ring import NDArray
+
+#: The upper half of j: 0 for pads, these for trees.
+_CHILDREN, _ROWS = 1, 2
 
 #: Rows of pads made at a time: they stay in the L2 cache.
 _PIECE = 1 << 13
@@ -43,6 +49,39 @@ class Hash:
             self._permute(q, out[lo * blocks:hi * blocks + 1])
             kernels.unmasked(out[lo * blocks:hi * blocks], p, blocks)
         return out[:-1].reshape(n, 2 * blocks)
+
+    def children(self, seeds: NDArray, first: int) -> NDArray:
+        """Two of each seed by H, (n, c, 2) as (n, 2c, 2), of trees with every other number from ``first`` on."""
+        from protocols.ot import kernels
+        n, c, _ = seeds.shape
+        once, out = self.once(seeds), np.empty(4 * n * c + 2, np.uint64)
+        kernels.stretched(once.reshape(n, 1, c, 2), np.uint64(first), 1, 2, 0, np.uint64(_CHILDREN << 32), out)
+        self._permute(out[:-2], out)
+        kernels.unmasked(out[:-2].reshape(-1, 2), once.reshape(-1, 2), 2)
+        return out[:-2].reshape(n, 2 * c, 2)
+
+    def once(self, rows: NDArray) -> NDArray:
+        """π of rows, in the same shape."""
+        out = np.empty((rows.size // 2 + 1, 2), np.uint64)
+        self._permute(rows, out)
+        return out[:-1].reshape(rows.shape)
+
+    def stretched(self, once: NDArray, first: int, lengths: tuple[int, int, int], out: NDArray) -> NDArray:
+        """The rows of leaves, π(x) still to be added: see ``kernels.stretched``.  ``out`` has room for them and a block."""
+        from protocols.ot import kernels
+        words = kernels.stretched(once, np.uint64(first), *lengths, np.uint64(_ROWS << 32), out)
+        self._permute(out[:words], out)
+        return out[:words]
+
+    def keys(self, rows: NDArray, plus: NDArray | None = None) -> NDArray:
+        """h of rows (n, 2), each plus ``plus``."""
+        from protocols.ot import kernels
+        out, buffer = np.empty((len(rows) + 1, 2), np.uint64), np.empty((_PIECE, 2), np.uint64)
+        for lo in range(0, len(rows), _PIECE):
+            x = _plus(rows[lo:lo + _PIECE], plus, buffer)
+            self._permute(x, out[lo:lo + len(x) + 1])
+            kernels.added(out[lo:lo + len(x)], x)
+        return out[:-1]
 
     def words(self, rows: NDArray, plus: NDArray | None = None) -> NDArray:
         """The lower words (n,) of h of rows (n, 2), each plus ``plus``."""

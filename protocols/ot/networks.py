@@ -22,7 +22,7 @@ from protocols.ot.extension import Links
 from protocols.ot.products import elementwise, products
 
 
-async def move(links: Links, k: int, seat: Seat, owner: int, spec: Spec, orders: NDArray | None, parts: NDArray | None) -> NDArray:
+async def move(links: Links, seat: Seat, owner: int, spec: Spec, orders: NDArray | None, parts: NDArray | None) -> NDArray:
     """Shares (c, n, m) of what the others share by ``parts``, in the owner's ``orders`` (n, m)."""
     c, n, m = spec.shape
     depth = max(0, n - 1).bit_length()
@@ -41,10 +41,10 @@ async def move(links: Links, k: int, seat: Seat, owner: int, spec: Spec, orders:
         difference = np.ascontiguousarray(pairs[:, 1] - pairs[:, 0]).reshape(-1, c)
         if bits is not None:
             s = bits[layer].reshape(-1)
-            z = await products(links, k, flat, choices=np.packbits(s, bitorder="little"), of=seat.others)
+            z = await products(links, flat, choices=np.packbits(s, bitorder="little"), of=seat.others)
             z += difference * s[:, None].astype(spec.ring.dtype)
         else:
-            z = await products(links, k, flat, rows=difference, to=(owner,))
+            z = await products(links, flat, rows=difference, to=(owner,))
         z = z.reshape(half, m, c)
         x = np.stack([pairs[:, 0] + z, pairs[:, 1] - z], axis=1).reshape(wires, m, c)
         if layer < depth - 1:                       # from pairs to two halves

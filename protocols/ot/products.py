@@ -7,21 +7,24 @@ The receiver chooses by the bits b_i of its number b; transfer i gives it h_i or
 The sender takes its first key for h_i and sends d_i = (first key − second key + a) mod 2^(k−i), since the rest of it is
 shifted out; the receiver adds d_i to its key where b_i = 1.  d_i and d_{k−i} make one word: k/2 + 1 words for k transfers.
 
-Of matrices A·B, a bit of B[κ, n] is one transfer for the whole row A[:, κ], whose keys are made as long.  Over packed bits
-a transfer gives one bit, and d_i is one.
+Of matrices A·B, an element of B[κ, n] multiplies the whole row A[:, κ]; rows of some length are multiplied by two bits of it at
+a time (``vole``): k/4 + 1 words for each element of the row.  Over packed bits a transfer gives one bit, and d_i is one.
 
 Threat   semi-honest.  What the sender sends is masked by keys the receiver lacks; the receiver's bits are hidden by the transfers.
 Cost     two rounds.  Between two parties, for a product over Z_2^64: 64 transfers (256 bytes from the receiver for k = 4),
          264 bytes from the sender.  Over packed bits: 4 bytes and a bit for each.
-         A matrix product m×n×p: 64·n·p transfers, 264·m·n·p bytes: what m·n·p elementwise ones take from the sender, and
-         1/m of what they take from the receiver.  The keys are as good as one-time pads for m·n·p different numbers, so
-         nothing linear in m·n + n·p can come of this; but all is bilinear, and of large matrices seven products of
-         quadrants are made instead of eight (256 × 256 × 256: 49 of 64 × 64 × 64, three quarters of it all).
+         A matrix product m×n×p with m ≥ 8: 64·n·p transfers, and from the sender 136·m·n·p bytes and 1024·n·p for the trees;
+         with shorter rows 264·m·n·p.  All is bilinear, and of large matrices seven products of quadrants are made instead of
+         eight (256 × 256 × 256: 49 of 64 × 64 × 64, three quarters of it all).
+         Of m·n + n·p + m·p nothing linear can come of this: each digit of B needs a mask as long as a row, which must be
+         new.  With 2^g seeds for g bits the bytes go down by g and the computing up by 2^g / g; two bits take no more of it than
+         one.  We know of no way from transfers and symmetric cryptography alone that saves more than such a factor; linear ones
+         rest on homomorphic encryption (Chen et al., ASIACRYPT 2020) or on LPN over rings (Boyle et al., CRYPTO 2020).
 Source   Strassen, Numerische Mathematik 1969.  Gilboa, CRYPTO 1999, section 4.1; the shorter words: Demmler, Schneider, Zohner, NDSS 2015 (ABY), section V.
 """
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,11 +32,15 @@ import numpy as np
 from mpc.ring import BITS, NDArray, Ring, RingArray, Spec
 from mpc.rounds import exchange, pipeline
 from protocols.bilinear import MULTIPLY, Bilinear
-from protocols.ot.extension import Links, Received, Sent, extend
+from protocols.ot.extension import Links, Received, Sent
+from protocols.ot.vole import plant, prune, sums_spec
 
-#: Transfers of one piece, and words of keys made at a time.
-_TRANSFERS, _WORDS = 1 << 17, 1 << 16
-_LONGEST = 1 << 21                                   # words that a piece may send
+#: Transfers of one piece; of these, words of keys made at a time, or transfers that trees, and words of rows, are made of at a time.
+_TRANSFERS, _WORDS, _TREES, _ROWS = 1 << 17, 1 << 16, 1 << 13, 1 << 15
+_LONGEST = 1 << 19                                   # words that a piece may send
+
+#: Rows from this length on save more bytes by digits of two bits than a tree costs.
+_SHORT = 8
 
 #: Matrices with sides of at least so much are cut into quadrants; below, longer rows save more than fewer products.
 _STRASSEN = 128
@@ -54,6 +61,16 @@ class Layout:
     target: NDArray
 
     @property
+    def trees(self) -> int:
+        """Digits of two bits that an element is cut into, or 0 where it is multiplied bit by bit."""
+        return self.bits // 2 if self.bits > 1 and self.length >= _SHORT else 0
+
+    @property
+    def lengths(self) -> tuple[int, int, int]:
+        """Digits that take rows of 64-bit words, the others taking 32 bits; and the blocks of either row."""
+        return (self.ring.bits - 32) // 2, -(-self.length // 2), -(-self.length // 4)
+
+    @property
     def numbers(self) -> bool:
         """Whether all is element by element, which is quicker."""
         return self.source is self.target and self.length == 1 and self.bits > 1
@@ -61,7 +78,7 @@ class Layout:
     @property
     def words(self) -> int:
         """Ring elements that the sender sends for an element of the receiver's and one of a row."""
-        return 1 if self.bits == 1 or self.ring is BITS else self.bits // 2 + 1
+        return 1 if self.bits == 1 or self.ring is BITS else (self.trees or self.bits) // 2 + 1
 
 
 def elementwise(ring: Ring, n: int, *, bits: int = 0, length: int = 1) -> Layout:
@@ -78,7 +95,7 @@ def matrices(x: Spec, y: Spec) -> Layout:
     return Layout(x.ring, x.ring.bits, m, s * n, e // n, e // (k * n) * n + e % n)
 
 
-async def products(links: Links, k: int, layout: Layout, *, rows: NDArray | None = None, to: Sequence[int] = (),
+async def products(links: Links, layout: Layout, *, rows: NDArray | None = None, to: Sequence[int] = (),
                    choices: NDArray | None = None, of: Sequence[int] = ()) -> NDArray:
     """This party's shares (results, length) of the products of its ``rows`` with each of the choices of the parties ``to``,
     and of its ``choices`` (ring elements; or bits, 64 to a word) with each of the rows of the parties ``of``.
@@ -92,40 +109,40 @@ async def products(links: Links, k: int, layout: Layout, *, rows: NDArray | None
     async def piece(lo: int, hi: int) -> None:
         first, last = lo * bits // 64, -(-hi * bits // 64)
         mine = {p: words[first:last] for p in of} if words is not None else {}
-        received, sent = await extend(links, k, mine, dict.fromkeys(to, last - first))
+        received, sent = await links.extend(mine, dict.fromkeys(to, last - first))
         out = {}
         for p in to:
             assert rows is not None
-            out[p] = (_send(layout, sent[p], rows, lo, hi, share),)
-        spec = Spec(layout.ring, (hi - lo, layout.words, layout.length))
-        inbox = await exchange(out, dict.fromkeys(of, (spec,)), "products")
+            out[p] = _send(layout, sent[p], rows, lo, hi, share)
+        specs = (Spec(layout.ring, (hi - lo, layout.words, layout.length)), sums_spec((hi - lo) * layout.trees))
+        inbox = await exchange(out, dict.fromkeys(of, specs), "products")
         for p in of:
-            _receive(layout, received[p], inbox[p][0].data, lo, share)
+            _receive(layout, received[p], inbox[p][0].data, inbox[p][1].data, lo, share)
 
     size = max(1, min(_TRANSFERS // bits, _LONGEST // (layout.words * layout.length)) // 64) * 64
     await pipeline((piece(lo, min(n, lo + size)) for lo in range(0, n, size)), -(-n // size))
     return share
 
 
-async def cross(links: Links, k: int, f: Bilinear, x: RingArray, y: RingArray) -> RingArray:
+async def cross(links: Links, f: Bilinear, x: RingArray, y: RingArray) -> RingArray:
     """Shares of the sum of f(x_i, y_j) over all ordered pairs of different parties i and j."""
-    others, shape = list(links), f.shape(x.shape, y.shape)
+    others, shape = links.peers, f.shape(x.shape, y.shape)
     if not (x.size and y.size):
         return x.ring.zeros(shape)
     if f == MULTIPLY:
         flat, choices = (np.broadcast_to(z.data, shape).reshape(-1) for z in (x, y))
-        share = await products(links, k, elementwise(x.ring, flat.size), rows=flat[:, None], to=others, choices=choices, of=others)
+        share = await products(links, elementwise(x.ring, flat.size), rows=flat[:, None], to=others, choices=choices, of=others)
         return RingArray(x.ring, share.reshape(shape))
     a, b = _stacks(x.data, y.data)
     if min(a.shape[1:] + b.shape[2:]) >= _STRASSEN and not any(size % 2 for size in a.shape[1:] + b.shape[2:]):
-        sevenths = await cross(links, k, f, RingArray(x.ring, _sevenths(a, _LEFT)), RingArray(x.ring, _sevenths(b, _RIGHT)))
+        sevenths = await cross(links, f, RingArray(x.ring, _sevenths(a, _LEFT)), RingArray(x.ring, _sevenths(b, _RIGHT)))
         return RingArray(x.ring, _whole(sevenths.data.reshape(7, len(a), a.shape[1] // 2, b.shape[2] // 2)).reshape(shape))
     flip = a.shape[1] < b.shape[2]                   # rows as long as can be
     if flip:
         a, b = b.swapaxes(1, 2), a.swapaxes(1, 2)
     layout = matrices(Spec(x.ring, a.shape), Spec(x.ring, b.shape))
     rows = np.ascontiguousarray(a.swapaxes(1, 2)).reshape(-1, a.shape[1])
-    share = await products(links, k, layout, rows=rows, to=others, choices=np.ascontiguousarray(b).reshape(-1), of=others)
+    share = await products(links, layout, rows=rows, to=others, choices=np.ascontiguousarray(b).reshape(-1), of=others)
     share = share.reshape(len(a), b.shape[2], a.shape[1])
     return RingArray(x.ring, np.ascontiguousarray(share if flip else share.swapaxes(1, 2)).reshape(shape))
 
@@ -172,41 +189,63 @@ def _as_words(choices: NDArray) -> NDArray:
     return padded.view(np.uint64)
 
 
-def _send(layout: Layout, sent: Sent, rows: NDArray, lo: int, hi: int, share: NDArray) -> RingArray:
+def _send(layout: Layout, sent: Sent, rows: NDArray, lo: int, hi: int, share: NDArray) -> tuple[RingArray, RingArray]:
     from protocols.ot import kernels
-    packed = np.empty((hi - lo, layout.words, layout.length), layout.ring.dtype)
+    packed, trees, width = np.empty((hi - lo, layout.words, layout.length), layout.ring.dtype), layout.trees, layout.ring.bits
+    sums = np.empty(sums_spec((hi - lo) * trees).shape, np.uint64)
     for a, b, transfers in _chunks(layout, hi - lo):
+        part, source, target = sent[transfers], layout.source[lo + a:lo + b], layout.target[lo + a:lo + b]
         if layout.numbers:
-            h0, h1 = sent[transfers].words()
             number, out = rows[lo + a:lo + b, 0], share[lo + a:lo + b, 0]
             if layout.ring is BITS:
-                kernels.send_ands(h0, h1, number, packed[a:b, 0, 0], out)
+                kernels.send_ands(*part.words(), number, packed[a:b, 0, 0], out)
             else:
-                kernels.send_numbers(h0, h1, number, layout.bits, packed[a:b, :, 0], out)
+                kernels.send_numbers(*part.words(), number, layout.bits, packed[a:b, :, 0], out)
+        elif trees:
+            leaves, sums[a * trees:b * trees] = plant(part)
+            for c, d, streams in _streams(layout, part, leaves):
+                kernels.send_rows(*streams, layout.lengths, width, rows, source[c:d], target[c:d], packed[a + c:a + d], share)
         else:
-            h0, h1 = sent[transfers].pads(-(-layout.length // 2))
-            source, target = layout.source[lo + a:lo + b], layout.target[lo + a:lo + b]
-            kernels.send_products(h0, h1, rows, source, target, layout.bits, layout.ring.bits, packed[a:b], share)
-    return RingArray(layout.ring, packed)
+            h0, h1 = part.keys() if layout.length <= 2 else part.pads(-(-layout.length // 2))
+            kernels.send_products(h0, h1, rows, source, target, layout.bits, width, packed[a:b], share)
+    return RingArray(layout.ring, packed), RingArray(BITS, sums)
 
 
-def _receive(layout: Layout, received: Received, packed: NDArray, lo: int, share: NDArray) -> None:
+def _receive(layout: Layout, received: Received, packed: NDArray, sums: NDArray, lo: int, share: NDArray) -> None:
     from protocols.ot import kernels
+    trees = layout.trees
     for a, b, transfers in _chunks(layout, len(packed)):
-        part = received[transfers]
+        part, target = received[transfers], layout.target[lo + a:lo + b]
         if layout.numbers:
             number, out = part.choices.view(layout.ring.dtype)[:b - a], share[lo + a:lo + b, 0]
             if layout.ring is BITS:
                 kernels.receive_ands(part.words(), number, packed[a:b, 0, 0], out)
             else:
                 kernels.receive_numbers(part.words(), number, layout.bits, packed[a:b, :, 0], out)
+        elif trees:
+            for c, d, streams in _streams(layout, part, prune(part, sums[a * trees:b * trees])):
+                kernels.receive_rows(*streams, layout.lengths, part.choices, c * layout.bits, target[c:d], packed[a + c:a + d], share)
         else:
-            h, target = part.pads(-(-layout.length // 2)), layout.target[lo + a:lo + b]
+            h = part.keys() if layout.length <= 2 else part.pads(-(-layout.length // 2))
             kernels.receive_products(h, part.choices, target, layout.bits, layout.ring.bits, packed[a:b], share)
 
 
+def _streams(layout: Layout, part: Sent | Received, leaves: NDArray) -> Iterator[tuple[int, int, tuple[NDArray, NDArray, NDArray]]]:
+    """Some elements at a time and the rows of their leaves, as ``kernels.send_rows`` takes them."""
+    once = part.hash.once(np.ascontiguousarray(leaves)).reshape(-1, layout.trees, leaves.shape[1], 2)
+    wide, long, short = lengths = layout.lengths
+    blocks = once.shape[2] * (wide * long + (layout.trees - wide) * short)
+    step, n = max(1, _ROWS // (2 * blocks)), len(once)
+    room = np.empty(2 * (min(n, step) * blocks + 1), np.uint64)
+    for lo in range(0, n, step):
+        hi = min(n, lo + step)
+        words = part.hash.stretched(once[lo:hi], part.first + lo * layout.bits, lengths, room)
+        yield lo, hi, (words, words.view(np.uint32), once[lo:hi])
+
+
 def _chunks(layout: Layout, n: int) -> list[tuple[int, int, slice]]:
-    """Elements whose keys stay in the cache, and their transfers, 64 at a time."""
+    """Elements whose keys or trees stay in the cache, from a multiple of 64 transfers on, and their transfers."""
     whole = 64 // layout.bits if layout.bits < 64 else 1
-    step = max(1, _WORDS // (layout.bits * max(2, layout.length)) // whole) * whole
-    return [(a, min(n, a + step), slice(a * layout.bits, -(-min(n, a + step) * layout.bits // 64) * 64)) for a in range(0, n, step)]
+    transfers = _TREES if layout.trees else _WORDS // max(2, layout.length)
+    step = max(1, transfers // layout.bits // whole) * whole
+    return [(a, min(n, a + step), slice(a * layout.bits, min(n, a + step) * layout.bits)) for a in range(0, n, step)]
