@@ -14,7 +14,7 @@ Threat   who sees the sums, the server included, if aggregation is secure.  Dist
          each sum: an aggregation must fail below ``survivors``.  Clients that collude with the server know their own shares
          of the noise: count them among those who drop out.  Clients add their share honestly.  Joint: and the servers
          that collude are no more than their suite says.
-Cost     local; ``encoding.nbytes`` go up, 8 to 16 bytes of stream for a coordinate.  Joint: ``joint`` says it.
+Cost     local; ``encoding.bits`` for a coordinate go up, 8 to 16 bytes of stream for a coordinate.  Joint: ``joint`` says it.
 Source   Kairouz, Liu, Steinke, arXiv 2102.06387 (discrete Gaussian); Agarwal, Kairouz, Liu, arXiv 2110.04995 (Skellam).
          There the modulus and the step are tuned so that sums wrap at times; here they cannot (but with probability
          2^-40), and the step follows from the aim that rounding adds about 1 % to the noise's variance.
