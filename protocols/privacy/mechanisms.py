@@ -31,7 +31,7 @@ import numpy.typing as npt
 from mpc.errors import ConfigError, EncodingError
 from mpc.prg import Stream
 from mpc.ring import NDArray
-from protocols.privacy import accounting, joint, laws, samplers
+from protocols.privacy import accounting, laws, samplers
 from protocols.privacy.accounting import Mechanism, WithoutReplacement
 from protocols.privacy.vectors import Encoding, rounded_norm
 
@@ -198,7 +198,9 @@ class JointDiscreteGaussian(Private):
         return 1
 
     def _noise(self, variance: float, dimension: int, l2: float) -> Mechanism:
-        return accounting.DiscreteGaussians(variance, 1, l2, dimension, distance=dimension * joint.DISTANCE)
+        from protocols.privacy.joint import DISTANCE  # brings the protocols with it, which clients do without
+        return accounting.DiscreteGaussians(variance, 1, l2, dimension, distance=dimension * DISTANCE)
 
     def _prepare(self, variance: Fraction) -> None:
-        joint.prepared(variance)
+        from protocols.privacy.joint import prepared
+        prepared(variance)
