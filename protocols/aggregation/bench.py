@@ -1,9 +1,10 @@
 """What a round takes: each client's seconds in all phases, the server's, and what goes over the network.
 
 All sides run in this process, one after the other; each call into a side is timed on its own, by the processor's clock,
-so that a figure is that of one machine doing nothing else.  Of more than a thousand clients a hundred are timed: these check all their neighbours'
-signatures, as on machines of their own, where others profit from what was checked in this process before.  The sum is checked against plaintext.  Peak memory is what Python and
-NumPy have allocated at most (``tracemalloc``) for a second server that hears the same answers again.
+so that a figure is that of one machine doing nothing else.  A hundred clients are timed: these check all their
+neighbours' signatures, as on machines of their own, where others profit from what was checked in this process before.
+The sum is checked against plaintext.  Peak memory is what Python and NumPy have allocated at most (``tracemalloc``)
+for a second server that hears the same answers again.
 """
 from __future__ import annotations
 
@@ -44,7 +45,8 @@ class Case:
 
 
 _VECTORS = 8                                         # different vectors among all clients
-_REPLAYED = 1000                                    # rounds of more clients are not run a second time for memory, and few of them timed
+_REPLAYED = 1000                                    # rounds of more clients are not run a second time for memory
+_TIMED = 100
 
 CASES = (
     Case(100, 10**6, (6, 4)),
@@ -75,7 +77,7 @@ def measure(case: Case, memory: bool = True) -> dict[str, Any]:
     terms = terms_of(case, directory)
     gone = set(list(keys)[:round(case.drop * case.clients)])
     public = [Stream(bytes([i]) * 32, "bench").draw(Spec(Z32, (case.length,))).data for i in range(_VECTORS)]     # test data
-    timed = set(list(keys)[::max(1, case.clients // 100)] if case.clients > _REPLAYED else keys) - gone
+    timed = set(list(keys)[::max(1, case.clients // _TIMED)]) - gone
     apart = replace(terms, directory=Directory.decode(directory.encode()))
     clients = {name: Client(apart if name in timed else terms, name, key, public[i % _VECTORS]) for i, (name, key) in enumerate(keys.items())}
     seconds, sent, said = dict.fromkeys(timed, 0.0), dict.fromkeys(keys, 0), list[tuple[str, bytes]]()
