@@ -12,6 +12,7 @@ import pytest
 from test_aggregate_cli import deployment
 
 from mpc.errors import AggregationFailed, AggregationRefused, BudgetSpent, ConfigError, EncodingError
+from protocols.aggregation import bounds
 from protocols.aggregation import plan as plans
 from protocols.aggregation.member import Member
 from protocols.aggregation.noise import Account, Noise
@@ -89,10 +90,13 @@ def test_metrics_and_weights_travel_with_the_vectors(tmp_path: Path) -> None:
     config = made(tmp_path, dimension=3, weight=9, metrics=["loss", "accuracy"])
     weights = dict(zip(CLIENTS, (1, 2, 3, 9), strict=True))
     said = {name: {"loss": 1.5 * w, "accuracy": -w / 7} for name, w in weights.items()}
+    plan = plans.load(config).plan
     (outcome,), got = rounds(plans.load(config), tmp_path, lambda name: [{"vector": np.full(3, weights[name] / 20), "weight": weights[name], "metrics": said[name]}])
     assert isinstance(outcome, Outcome) and outcome.weight == 15
     for metric, value in outcome.metrics.items():
         assert abs(value - sum(w * said[name][metric] for name, w in weights.items()) / 15) < 1e-6
+    exact = sum(w * w / 20 for w in weights.values()) / 15
+    assert 0 < np.abs(outcome.mean - exact).max() < 6 * plan.error(4, 15) < 1e-6
     (_, facts), = got["clinic-2"]
     assert facts.metrics == outcome.metrics and list(facts.metrics) == ["loss", "accuracy"]
     assert json.loads((tmp_path / "server-state/state.json").read_text())["done"][0]["metrics"] == outcome.metrics
@@ -122,6 +126,19 @@ def test_another_plan_at_the_server_finds_no_client(tmp_path: Path, change: tupl
 def test_plans_that_cannot_be(tmp_path: Path, fields: dict[str, Any], privacy: str, words: str) -> None:
     with pytest.raises(ConfigError, match=words):
         plans.load(made(tmp_path, privacy, **{"corrupt": 0.1, **fields}))
+
+
+def test_what_ones_own_degree_and_threshold_are_worth_is_said(tmp_path: Path) -> None:
+    """By the server as it begins: of 40 clients, a tenth lost, 4 of 6 neighbours are too many to ask for."""
+    folder, names = tmp_path, [f"c{i:02}" for i in range(40)]
+    config = deployment(folder, names, degree=6, threshold=4, corrupt=0.0, dropout=0.1)
+    said: list[dict[str, Any]] = []
+    with Service(plans.load(config), said.append) as service:
+        object.__setattr__(service.plan, "rounds", 0)
+        assert list(service.rounds()) == []
+    first, *_ = said
+    assert (first["event"], first["neighbours"], first["threshold"], first["security_bits"]) == ("listening", 6, 4, 128.0)
+    assert first["rounds_lost"] == pytest.approx(bounds.lost(40, 6, 4, 0.1), rel=0.06) and 0.001 < first["rounds_lost"] < 1
 
 
 def test_an_account_pays_on_disk_and_keeps_sessions_apart(tmp_path: Path) -> None:

@@ -137,6 +137,25 @@ def test_it_is_added_in_pieces_and_depends_on_every_party(name: str, monkeypatch
     assert 700 < one.std() < 1400 and np.abs(one).max() < 6000
 
 
+@pytest.mark.parametrize(("name", "rounds", "sent", "dealt"), [("additive", 13, 179, 203), ("replicated", 14, 203, 0)])
+def test_it_costs_what_it_says(name: str, rounds: int, sent: int, dealt: int) -> None:
+    joint, size, count = Joint(Fraction(90_000)), SUITES[name].parties[0], 6400
+    heard, steps = [0] * (size + 1), set()
+
+    def listen(message: Message) -> tuple[RingArray, ...]:
+        if message.tag not in ("seed", "keys"):
+            heard[message.sender] += sum(a.ring.itemsize * a.size for a in message.arrays)
+            steps.add(message.step)
+        return message.arrays
+
+    async def main(suite: Suite) -> None:
+        heard[:], _ = [0] * (size + 1), steps.clear()
+        await joint.sample(suite, Z32, count)
+    play(size, main, kind=SUITES[name], seed=1, tamper=listen)
+    assert len(steps) == rounds
+    assert round(sum(heard[:size]) / size / count) == sent and round(heard[size] / count) == dealt
+
+
 @pytest.mark.parametrize("name", SUITES)
 def test_what_a_party_hears_is_uniform(name: str) -> None:
     """Though the bits of so narrow a noise are far from it."""

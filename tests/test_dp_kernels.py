@@ -4,8 +4,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mpc.errors import WireError
-from protocols.privacy import Encoding, kernels
+from protocols.privacy import kernels
 
 SIZES = [0, 1, 2, 31, 32, 33, 64, 1000]
 
@@ -64,32 +63,6 @@ def test_hadamard_is_the_matrix_it_says() -> None:
         kernels.hadamard(row)
     i, j = np.arange(64)[:, None], np.arange(64)
     assert (rows == (-1.0) ** np.bitwise_count(i & j)).all()
-
-
-@pytest.mark.parametrize("bits", range(1, 33))
-@pytest.mark.parametrize("size", [0, 1, 7, 32, 33, 100])
-def test_pack(bits: int, size: int) -> None:
-    values = np.random.default_rng(bits).integers(0, 2**bits - 1, size, np.uint32, endpoint=True)
-    planes = (values[:, None] >> np.arange(bits, dtype=np.uint32)) & 1
-    twin = np.packbits(planes.astype(np.uint8).ravel(), bitorder="little").tobytes()
-    packed = kernels.pack(values, bits)
-    assert packed == twin
-    back, rest = kernels.unpack(packed, bits, size)
-    assert back.dtype == np.uint32 and (back == values).all() and rest == 0
-
-
-def test_unpack_refuses_what_pack_does_not_make() -> None:
-    encoding = Encoding(3, 10, peak=1.0, step=1 / 12)       # 9 bits: 27 of 32
-    assert encoding.bits == 9 and encoding.nbytes == 4
-    data = encoding.pack(np.array([511, 0, 256], np.uint32))
-    assert encoding.unpack(data).tolist() == [511, 0, 256]
-    for wrong in (data[:-1], data + b"\0", b""):
-        with pytest.raises(WireError, match="4"):
-            encoding.unpack(wrong)
-    for bit in range(27, 32):
-        altered = (int.from_bytes(data, "little") | 1 << bit).to_bytes(4, "little")
-        with pytest.raises(WireError, match="canonical"):
-            encoding.unpack(altered)
 
 
 @pytest.mark.parametrize("shape", [(0,), (1,), (2, 3), (64,), (65,), (3, 50)])

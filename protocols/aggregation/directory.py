@@ -44,6 +44,7 @@ class Directory:
         self.seed = seed
         self._keys = tuple(bytes(keys[name]) for name in self.names)
         self._places = {name: i for i, name in enumerate(self.names)}
+        self._right: set[bytes] = set()                     # digests of what was found to be signed
         self.digest = hashlib.sha256(b"mpc/1 directory" + self.encode()).digest()
 
     @classmethod
@@ -64,12 +65,22 @@ class Directory:
         return self._keys[place]
 
     def signed(self, place: int, signature: bytes, text: bytes) -> bool:
-        """Whether this client has signed ``text``."""
+        """Whether this client has signed ``text``.  Who asks again, as all neighbours do where they share a process, is told what was found."""
+        asked = hashlib.sha256(self._keys[place] + signature + text).digest() if len(signature) == SIGNATURE_BYTES else None
+        if asked is None or asked in self._right:
+            return asked is not None
         try:
             Ed25519PublicKey.from_public_bytes(self._keys[place]).verify(signature, text)
         except (InvalidSignature, ValueError):
             return False
+        if len(self._right) > 2 * len(self):                # of rounds that are over
+            self._right.clear()
+        self._right.add(asked)
         return True
+
+    def forget(self) -> None:
+        """Check all signatures anew."""
+        self._right.clear()
 
     def encode(self) -> bytes:
         """The one encoding, as it is kept in a file: seed, number of clients, then length, name and key of each."""

@@ -14,7 +14,7 @@ counts only if enough of them are left to hide one, and a ``Budget`` refuses the
 Threat   as ``protocols/aggregation/client.py`` and the mechanism's, for what would travel.  But here all sides are in one
          process, so nobody is protected from it: for simulation.  On a network each side does its part of ``mean``:
          ``Client(terms, name, key, codec.encode(x, stream, w))``, and ``codec.decode(result.vector, len(result.clients))``.
-Cost     a round of ``protocols/aggregation/local.py``, 5 messages for a client, ``Encoding.nbytes`` and keys.
+Cost     a round of ``protocols/aggregation/local.py``, 5 messages for a client, ``Encoding.bits`` for a coordinate and keys.
 Source   McMahan et al., arXiv 1602.05629, algorithm 1 (FedAvg: the mean, by numbers of examples); arXiv 1710.06963 (all
          clients alike under differential privacy).
 """

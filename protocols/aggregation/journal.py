@@ -48,13 +48,17 @@ class Journal:
 
     def _show(self, bar: Progress, event: dict[str, Any]) -> None:
         kind = event["event"]
-        if kind == "round begins":
+        if kind == "listening":
+            bar.console.print(escape("{address}: {neighbours} neighbours, threshold {threshold}: {security_bits:g} bits of security, "
+                                     "and at most {rounds_lost:g} of the rounds lost with the drop-outs that the plan expects".format(**event)))
+        elif kind == "round begins":
             bar.reset(self._task, total=None, description=f"round {event['round']}: waiting for clients")
         elif kind == "answer":
             bar.update(self._task, total=event["of"], completed=event["of"] - event["missing"], description=event["phase"].lower())
         elif kind == "round ends":
             left = "".join(f"\n  {name}: {why}" for name, why in event["left_out"].items())
-            bar.console.print(escape(f"round {event['round']}: mean of {len(event['clients'])} clients in {event['seconds']:.1f} s, {event['file']}{left}"))
+            bar.console.print(escape(f"round {event['round']}: mean of {len(event['clients'])} clients within {event['error']:.1e} (standard deviation) "
+                                     f"in {event['seconds']:.1f} s, {event['file']}{left}"))
         elif kind in ("round failed", "refused", "fault", "refusal", "budget spent"):
             who = f"{event['who']}: " if "who" in event else ""
             bar.console.print(escape(f"{kind}: {who}{event['reason']}"))

@@ -59,10 +59,18 @@ class Plan:
     rounds: int                         # with a result; then the server ends
     enough: int                         # clients with which a round goes on at once
     attempts: int                       # rounds in a row without a result, after which the server gives up
+    dropout: float                      # the fraction of clients that are expected to be lost
     deadlines: Mapping[Phase, float]
 
     def terms(self, number: int) -> Terms:
         return replace(self.first, round=number)
+
+    @property
+    def standing(self) -> dict[str, Any]:
+        """What degree and threshold are worth: bits of security, up to those of a mask's key, and the chance that a round is lost to drop-outs."""
+        t = self.first
+        return {"neighbours": t.degree, "threshold": t.threshold, "security_bits": round(min(128.0, bounds.security(t.clients, t.degree, t.threshold, t.corrupt)), 1),
+                "rounds_lost": float(f"{bounds.lost(t.clients, t.degree, t.threshold, self.dropout):.1e}")}
 
     @property
     def noise(self) -> Distributed | None:
@@ -96,6 +104,10 @@ class Plan:
         mean = codec.decode(vector, count)
         weight = codec.total_weight(vector) if isinstance(codec, Encoding) and codec.weight > 1 else None
         return mean, self.metrics.decode(side, weight or count), weight
+
+    def error(self, count: int, weight: int | None) -> float:
+        """Standard deviation of a coordinate of the mean, at most, that rounding and noise cause."""
+        return self.codec.error(count, weight) if isinstance(self.codec, Encoding) else self.codec.error(count)
 
     @cached_property
     def silence(self) -> float:
@@ -183,7 +195,7 @@ def _plan(path: Path) -> Plan:
             reader.fail(f"deadlines.{phase}", f"must be a positive number of seconds, not {seconds!r}")
     times = {Phase[phase.upper()]: float(seconds) for phase, seconds in {**DEADLINES, **deadlines}.items()}
     peer = Peer(table["server"], *reader.address("address", table["address"]))
-    return Plan(table["session"], terms, codec, metrics, peer, rotate, deadlines=times, **counts)
+    return Plan(table["session"], terms, codec, metrics, peer, rotate, deadlines=times, dropout=dropout, **counts)
 
 
 def _noise(reader: Reader, table: Mapping[str, Any], rounds: int) -> Noise | None:

@@ -81,7 +81,7 @@ class Service:
         """Run what is left of the plan's rounds.  ``AggregationFailed`` after ``attempts`` in a row without a sum,
         ``BudgetSpent`` before a round that would cost more than is left."""
         failed = 0
-        self._note("listening", address=self.plan.peer.address, done=self._state.done, rounds=self.plan.rounds)
+        self._note("listening", address=self.plan.peer.address, done=self._state.done, rounds=self.plan.rounds, **self.plan.standing)
         while self._state.done < self.plan.rounds:
             self._afford()
             number = self._state.begin()
@@ -133,7 +133,7 @@ class Service:
             for name in came:
                 self._hub.send(name, Kind.FAILED, number.to_bytes(NUMBER, "little"), str(error).encode()[:SMALL - NUMBER])
             raise
-        facts = {"weight": weight, "metrics": metrics, "spent": None if self._account is None else self._account.spent}
+        facts = {"weight": weight, "metrics": metrics, "error": self.plan.error(len(total.clients), weight), "spent": None if self._account is None else self._account.spent}
         path = self._state.finish(number, mean, {"clients": list(total.clients), "faults": faults, **facts})
         self._result = number, frozenset(total.clients), frozenset(came), metrics, bytes(pack(total.vector, self.plan.first.bits).data)
         for name in came:

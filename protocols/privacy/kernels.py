@@ -115,51 +115,6 @@ def hadamard(x: Array) -> None:
     _hadamard(x)
 
 
-@njit(cache=True, boundscheck=False, nogil=True)
-def _pack(values: Any, bits: int, out: Any) -> None:
-    held, fill, at = np.uint64(0), 0, 0
-    for i in range(len(values)):
-        held |= np.uint64(values[i]) << np.uint64(fill)
-        fill += bits
-        if fill >= 32:
-            out[at] = np.uint32(held)
-            held >>= np.uint64(32)
-            fill -= 32
-            at += 1
-    if fill:
-        out[at] = np.uint32(held)
-
-
-@njit(cache=True, boundscheck=False, nogil=True)
-def _unpack(words: Any, bits: int, out: Any) -> Any:
-    held, fill, at = np.uint64(0), 0, 0
-    mask = np.uint64((1 << bits) - 1)
-    for i in range(len(out)):
-        if fill < bits:
-            held |= np.uint64(words[at]) << np.uint64(fill)
-            fill += 32
-            at += 1
-        out[i] = np.uint32(held & mask)
-        held >>= np.uint64(bits)
-        fill -= bits
-    return held
-
-
-def pack(values: Array, bits: int) -> bytes:
-    """uint32 values below 2^bits as a little-endian string of bits, ⌈bits·n/8⌉ bytes; what fills the last byte is 0."""
-    out = np.zeros((len(values) * bits + 31) // 32, "<u4")
-    _pack(values, bits, out)
-    return out.tobytes()[:(len(values) * bits + 7) // 8]
-
-
-def unpack(data: bytes | memoryview, bits: int, count: int) -> tuple[Array, int]:
-    """The values of ``pack`` from exactly as many bytes, and the bits behind them, which must be 0."""
-    words = np.zeros((count * bits + 31) // 32, "<u4")
-    words.view(np.uint8)[:len(data)] = np.frombuffer(data, np.uint8)
-    out = np.empty(count, np.uint32)
-    return out, int(_unpack(words, bits, out))
-
-
 #: Words of a block of cells that is looked up while it is in the second-level cache.
 COLUMNS = 64
 

@@ -14,7 +14,7 @@ Threat   who sees the sums, the server included, if aggregation is secure.  Dist
          each sum: an aggregation must fail below ``survivors`` (with one server that may lie: ``Terms.one_list``).  Clients that
          collude with the server know their own shares of the noise: count them among those who drop out.  Clients add their share honestly.  Joint: and the servers
          that collude are no more than their suite says.
-Cost     local; ``encoding.nbytes`` go up, 8 to 16 bytes of stream for a coordinate.  Joint: ``joint`` says it.
+Cost     local; ``encoding.bits`` for a coordinate go up, 8 to 16 bytes of stream for a coordinate.  Joint: ``joint`` says it.
 Source   Kairouz, Liu, Steinke, arXiv 2102.06387 (discrete Gaussian); Agarwal, Kairouz, Liu, arXiv 2110.04995 (Skellam).
          There the modulus and the step are tuned so that sums wrap at times; here they cannot (but with probability
          2^-40), and the step follows from the aim that rounding adds about 1 % to the noise's variance.
@@ -31,7 +31,7 @@ import numpy.typing as npt
 from mpc.errors import ConfigError, EncodingError
 from mpc.prg import Stream
 from mpc.ring import NDArray
-from protocols.privacy import accounting, joint, laws, samplers
+from protocols.privacy import accounting, laws, samplers
 from protocols.privacy.accounting import Mechanism, WithoutReplacement
 from protocols.privacy.vectors import Encoding, rounded_norm
 
@@ -198,7 +198,9 @@ class JointDiscreteGaussian(Private):
         return 1
 
     def _noise(self, variance: float, dimension: int, l2: float) -> Mechanism:
-        return accounting.DiscreteGaussians(variance, 1, l2, dimension, distance=dimension * joint.DISTANCE)
+        from protocols.privacy.joint import DISTANCE  # brings the protocols with it, which clients do without
+        return accounting.DiscreteGaussians(variance, 1, l2, dimension, distance=dimension * DISTANCE)
 
     def _prepare(self, variance: Fraction) -> None:
-        joint.prepared(variance)
+        from protocols.privacy.joint import prepared
+        prepared(variance)

@@ -28,7 +28,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mpc.encoding import numeric
-from mpc.errors import EncodingError, WireError
+from mpc.errors import EncodingError
 from mpc.prg import Stream
 from mpc.ring import Z64, NDArray, Spec
 
@@ -98,11 +98,6 @@ class Encoding:
     def length(self) -> int:
         """Integers a client sends."""
         return self.padded + (self.weight > 1)
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes a client sends, packed."""
-        return (self.length * self.bits + 7) // 8
 
     @property
     def _reach(self) -> int:
@@ -177,21 +172,6 @@ class Encoding:
         """Bound on the standard deviation of a coordinate of the mean that rounding and noise cause (clipping comes on top)."""
         divisor = count if weights is None else weights / self.weight
         return self.step * math.sqrt(count / 4 + self.noise) / divisor
-
-    def pack(self, encoded: NDArray) -> bytes:
-        """An encoding in as few bytes as it takes: ``nbytes``."""
-        from protocols.privacy import kernels
-        return kernels.pack(encoded, self.bits)
-
-    def unpack(self, data: bytes | memoryview) -> NDArray:
-        """What ``pack`` packed; a ``WireError`` if it is too short or too long, or not in the one form there is."""
-        from protocols.privacy import kernels
-        if len(data) != self.nbytes:
-            raise WireError(f"an encoded vector has {len(data)} bytes instead of {self.nbytes}")
-        values, rest = kernels.unpack(data, self.bits, self.length)
-        if rest:
-            raise WireError("an encoded vector is not in canonical form: bits behind its end are set")
-        return values
 
     def _signs(self) -> NDArray:
         assert self.rotation is not None
