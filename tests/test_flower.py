@@ -42,6 +42,7 @@ from mpc.errors import AggregationRefused, BudgetSpent, ConfigError, MpcError
 from mpc.integrations import flower
 from mpc.integrations.flower import RECORD, SecureGrid, read_agreement, secure_mod
 from protocols.aggregation.messages import Phase
+from protocols.aggregation.noise import Noise
 
 APP = Path(__file__).parents[1] / "examples" / "flower_app"
 RUN = 77
@@ -447,8 +448,11 @@ def test_files_that_are_wrong(tmp_path: Path) -> None:
 def test_the_page_is_true(tmp_path: Path) -> None:
     """The files in docs/flower.md are read; its two lines are the example's."""
     page = (APP.parents[1] / "docs" / "flower.md").read_text()
-    agreement, client = re.findall(r"```toml\n(.*?)```", page, re.S)
-    (_enrolled(tmp_path) / "agreement.toml").write_text(agreement)
+    agreement, privacy, client = re.findall(r"```toml\n(.*?)```", page, re.S)
+    plain = "".join(line for line in agreement.splitlines(keepends=True) if not line.startswith("weight"))
+    (_enrolled(tmp_path) / "agreement.toml").write_text(re.sub(r"\[\"[^\]]*\]", "[]", plain) + privacy)
+    assert read_agreement(tmp_path / "agreement.toml").noise == Noise(8.0, 1e-5, 50)
+    (tmp_path / "agreement.toml").write_text(agreement)
     (tmp_path / "client.toml").write_text(client)
     member = flower.Member.read(tmp_path / "client.toml")
     assert member.name == "client-0" and member.agreement.weight == 1500 and member.agreement.metrics["evaluate"] == ("loss", "accuracy")
