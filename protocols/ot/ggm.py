@@ -2,21 +2,23 @@
 
 The sender's Δ has 1 as its lowest bit.  Below a tree's root are a seed and that seed ⊕ Δ, below every other node x
 
-    left  H(x)        right  H(x) ⊕ x        H(x) = π(σ(x)) ⊕ σ(x),   σ(x, y) = (x ⊕ y, x) of two words
+    left  H(x)        right  H(x) ⊕ x        H(x) = π(σ(x)) ⊕ σ(x),  σ(x, y) = (x ⊕ y, x) of two words
 
-so that the nodes of each level add up to Δ.  For the way to its missing leaf the receiver has a transfer per level, choice
-bit b and row t = q ⊕ b·Δ, where b says which child is *not* on the way (0 left, 1 right).  The sender sends the sum of each level's
-left nodes ⊕ q; with t in place of q this is the sum of the nodes on side b, since left and right differ by Δ.  It gives the
-receiver the node beside the way, hence all of the next level but one.  Of leaves the lowest bit is dropped.  What the receiver has
-in place of the missing leaf, the sum of all others, is that leaf ⊕ Δ but for the lowest bit.
+so that the nodes of each level add up to Δ.  For each level of the way to its missing leaf the receiver has a transfer, whose
+choice bit b says which child is *not* on the way (0 left, 1 right), and with it q ⊕ b·Δ.  The sender sends q ⊕ the sum of the
+level's left nodes.  The receiver's row in place of q gives it the sum of the nodes on side b, since left and right ones differ
+by Δ in sum; that is the node beside the way, and with it all nodes of the level but one.  In place of the missing leaf it has
+the sum of all others, which is that leaf ⊕ Δ.  Of leaves the lowest bit is dropped, and of what belongs to their level.
 
-Many trees grow together, level by level.  Child c of node j is node j + c·2^level of its level: bit i of a leaf's number is the
-way taken at level i.
+Many trees grow together, level by level.  The children of node j are j and j + 2^level: bit i of a leaf's number is the way
+taken at level i.
 
-Threat   semi-honest, where π is an ideal permutation: H is circular correlation robust.  (Against malicious parties a check is missing.)
-Cost     16 bytes from the sender per level, nothing from the receiver; one call of AES per leaf.
-Source   Guo, Yang, Wang, Zhang, Xie, Liu, Zhao, Half-tree, EUROCRYPT 2023, ePrint 2022/1431, section 3 and 4 (correlated GGM trees); H and
-         σ: Guo, Katz, Wang, Yu, IEEE S&P 2020, ePrint 2019/074, section 7.3.
+Threat   semi-honest, where π is an ideal permutation: H is circular correlation robust.  Against a sender that cheats, sums that
+         fit only some ways, a check is missing.
+Cost     16 bytes from the sender per level, nothing from the receiver; a call of AES per leaf at either.
+Source   Guo, Yang, Wang, Zhang, Xie, Liu, Zhao, Half-tree, EUROCRYPT 2023, ePrint 2022/1431 (correlated GGM trees); H and σ: Guo,
+         Katz, Wang, Yu, IEEE S&P 2020, ePrint 2019/074, section 7.3.  Departure: the dropped bit, as in emp-ot, which tells the
+         receiver nothing, for it knows the lowest bit of every sum from its row and b.
 """
 from __future__ import annotations
 
@@ -46,7 +48,7 @@ class Trees:
         self._crossed, self._permuted, self._nodes = (np.empty((0, 2), np.uint64),) * 3
 
     def grow(self, roots: NDArray, delta: NDArray, leaves: NDArray) -> NDArray:
-        """All leaves (trees·2^depth, 2) of trees from the left node below each root, and the sums (depth, trees, 2) of each level's left nodes."""
+        """All leaves (trees·2^depth, 2), from the left node below each root; the sums (depth, trees, 2) of each level's left nodes."""
         from protocols.ot import silent_kernels
         trees, depth = len(roots), (len(leaves) // len(roots)).bit_length() - 1
         self._reserve(len(leaves) // 2)
@@ -62,7 +64,7 @@ class Trees:
         return sums
 
     def regrow(self, keys: NDArray, sums: NDArray, out: NDArray) -> None:
-        """out (trees·2^depth, 2) ⊕= what a receiver has in place of the leaves, from its rows and what the sender sent, (depth, trees, 2) both."""
+        """out (trees·2^depth, 2) ⊕= what a receiver has for leaves, from its rows and what the sender sent, (depth, trees, 2) both."""
         from protocols.ot import silent_kernels
         depth, trees = sums.shape[:2]
         self._reserve(len(out) // 2)

@@ -12,7 +12,7 @@ before the later ones of the attacks below.
 
 Threat   who knows A and n bits of x.  The cheapest attack takes 2^128.7 (START) and 2^128.1 (MAIN), the hybrid one; the next ones
          2^131.3 and 2^138.8 (information sets), 2^132.5 and 2^140.6 (the same for regular noise).  Computed with the estimators
-         below, except the algebraic ones, which emp-ot's authors name among those that they chose the parameters against.
+         below, except for the algebraic ones, against which emp-ot's authors say that they chose the parameters too.
 Cost     ten lookups in a table of k rows, and 40 bytes of AES, per row.
 Source   Yang, Weng, Lan, Zhang, Wang (Ferret), CCS 2020, ePrint 2020/924: regular noise and the local code of ten places.
          Attacks: Liu, Wang, Yang, Yu, ePrint 2022/712; Esser, Santini, 2023/1568; hybrid 2025/1284; algebraic 2025/1476, all as

@@ -13,15 +13,16 @@ Hence a receiver knows its choices, of this and all later iterations, before any
 bits of its rows.  So one round is enough for chosen transfers too: the sums of the trees go one way, the differences of
 choices from random ones go the other way, and the sender adds Δ to its row where they differ.
 
-Threat   semi-honest only: the check of the trees is left out, without which a sender that cheats learns choices.  Learning
+Threat   semi-honest only: the check of the trees is left out, without which a sender that cheats can learn choices.  Learning
          parity with regular noise, in dimensions for 128 bits (``lpn``); Δ has 127 unknown bits.
-Cost     one round.  The sender sends 16·log(n/t) bytes per tree, 0.049 bytes per transfer in MAIN iterations and 0.23 in the first, with
-         what the next one takes; the receiver nothing, or a bit per chosen transfer.  A call takes whole trees: a
-         multiple of 2^10 or 2^12 transfers.  Setup takes a round more than extension, and 290 kB from each receiver (k = 4).
-Source   Yang, Weng, Lan, Zhang, Wang (Ferret), CCS 2020, ePrint 2020/924: the protocol for correlated transfers with regular noise, without its checks and the
-         128 transfers that these take.  Departures: trees of ePrint 2022/1431, where a receiver's random choices are its way and it
-         sends nothing; each iteration has rows of A of its own; what is kept for the next one comes from the first
-         trees, so that it is there in time; many calls may be under way at once.
+Cost     one round.  The sender sends 16·log(n/t) bytes per tree: 0.049 bytes per transfer, 0.23 in the first iteration, with
+         what the next one takes.  The receiver sends nothing, or a bit per chosen transfer.  A call takes whole trees, of
+         2^10 or 2^12 transfers.  Setup takes a round more than extension, and 290 kB from each receiver (k = 4).
+Source   Yang, Weng, Lan, Zhang, Wang (Ferret), CCS 2020, ePrint 2020/924: the protocol with regular noise, without its checks and
+         the 128 transfers that these take.  Departures: trees of ePrint 2022/1431, where a receiver's choices are its ways and
+         it sends nothing, so that from the second iteration on its errors are at pseudorandom places (by the assumption on
+         the iteration before); the rows of a block lie between those of others; each iteration has rows of A of its own; what
+         is kept for the next one comes from the first trees, not the last, so that many calls may be under way at once.
 """
 from __future__ import annotations
 
