@@ -11,7 +11,7 @@ import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import numpy.typing as npt
@@ -79,16 +79,16 @@ class Z2k(Ring):
         self.dtype = np.dtype(f"<u{self.itemsize}")
 
     def add(self, x: NDArray, y: NDArray) -> NDArray:
-        return np.asarray(np.add(x, y))
+        return np.asarray(x + y)
 
     def sub(self, x: NDArray, y: NDArray) -> NDArray:
-        return np.asarray(np.subtract(x, y))
+        return np.asarray(x - y)
 
     def neg(self, x: NDArray) -> NDArray:
         return np.asarray(np.negative(x))
 
     def mul(self, x: NDArray, y: NDArray) -> NDArray:
-        return np.asarray(np.multiply(x, y))
+        return np.asarray(x * y)
 
     def matmul(self, x: NDArray, y: NDArray) -> NDArray:
         rows = x.size // max(1, x.shape[-1])
@@ -109,7 +109,7 @@ class PackedBits(Ring):
     name, bits, itemsize, dtype = "GF(2)^64", 1, 8, np.dtype("<u8")
 
     def add(self, x: NDArray, y: NDArray) -> NDArray:
-        return np.asarray(np.bitwise_xor(x, y))
+        return np.asarray(x ^ y)
 
     sub = add
 
@@ -117,7 +117,7 @@ class PackedBits(Ring):
         return x
 
     def mul(self, x: NDArray, y: NDArray) -> NDArray:
-        return np.asarray(np.bitwise_and(x, y))
+        return np.asarray(x & y)
 
     def matmul(self, x: NDArray, y: NDArray) -> NDArray:
         raise TypeError("there is no matrix product over packed bits")
@@ -165,25 +165,27 @@ class RingArray:
     def spec(self) -> Spec:
         return Spec(self.ring, self.data.shape)
 
-    def _with(self, other: RingArray) -> NDArray:
-        if self.ring is not other.ring:
-            raise TypeError(f"cannot combine an array over {self.ring} with one over {other.ring}")
-        return other.data
-
     def __add__(self, other: RingArray) -> RingArray:
-        return RingArray(self.ring, self.ring.add(self.data, self._with(other)))
+        ring = self.ring
+        return RingArray(ring, ring.add(self.data, other.data)) if other.ring is ring else self._mixed(other)
 
     def __sub__(self, other: RingArray) -> RingArray:
-        return RingArray(self.ring, self.ring.sub(self.data, self._with(other)))
+        ring = self.ring
+        return RingArray(ring, ring.sub(self.data, other.data)) if other.ring is ring else self._mixed(other)
 
     def __neg__(self) -> RingArray:
         return RingArray(self.ring, self.ring.neg(self.data))
 
     def __mul__(self, other: RingArray) -> RingArray:
-        return RingArray(self.ring, self.ring.mul(self.data, self._with(other)))
+        ring = self.ring
+        return RingArray(ring, ring.mul(self.data, other.data)) if other.ring is ring else self._mixed(other)
 
     def __matmul__(self, other: RingArray) -> RingArray:
-        return RingArray(self.ring, self.ring.matmul(self.data, self._with(other)))
+        ring = self.ring
+        return RingArray(ring, ring.matmul(self.data, other.data)) if other.ring is ring else self._mixed(other)
+
+    def _mixed(self, other: RingArray) -> NoReturn:
+        raise TypeError(f"cannot combine an array over {self.ring} with one over {other.ring}")
 
     def __lshift__(self, bits: int) -> RingArray:
         return self.map(lambda data: data << self.ring.dtype.type(bits))
@@ -206,7 +208,7 @@ def muladd(a: RingArray, b: RingArray, c: RingArray, d: RingArray, e: RingArray)
     """a·b + c·d + e, elementwise: in one pass over memory where the arrays are large and alike."""
     operands = (a, b, c, d, e)
     small = _SMALL_MULADD_ONCE_AWAKE if "mpc.kernels" in sys.modules else _SMALL_MULADD
-    if a.size < small or any(x.shape != a.shape or x.ring is not a.ring or not x.data.flags.c_contiguous for x in operands):
+    if a.data.size < small or any(x.shape != a.shape or x.ring is not a.ring or not x.data.flags.c_contiguous for x in operands):
         return a * b + c * d + e
     from mpc import kernels
     return RingArray(a.ring, kernels.muladd(a.data, b.data, c.data, d.data, e.data, a.ring is BITS))

@@ -51,7 +51,7 @@ class Share:
     def _both(self, f: Callable[[RingArray, RingArray], RingArray], other: Share | RingArray) -> Share:
         if isinstance(other, RingArray):
             other = self.suite.constant(other)
-        return Share(self.suite, tuple(f(a, b) for a, b in zip(self.parts, other.parts, strict=True)))
+        return Share(self.suite, tuple([f(a, b) for a, b in zip(self.parts, other.parts, strict=True)]))
 
     def __add__(self, other: Share | RingArray) -> Share:
         return self._both(RingArray.__add__, other)
@@ -66,14 +66,14 @@ class Share:
         return self.apply(lambda part: part * public)
 
     def __getitem__(self, index: Any) -> Share:
-        return self.apply(lambda part: part[index])
+        return Share(self.suite, tuple([part[index] for part in self.parts]))
 
     def apply(self, linear: Callable[[RingArray], RingArray]) -> Share:
         """A public linear map, on each part."""
-        return Share(self.suite, tuple(linear(part) for part in self.parts))
+        return Share(self.suite, tuple([linear(part) for part in self.parts]))
 
     def reshape(self, shape: Shape) -> Share:
-        return self.apply(lambda part: part.map(lambda data: data.reshape(shape)))
+        return Share(self.suite, tuple([RingArray(part.ring, part.data.reshape(shape)) for part in self.parts]))
 
     def __repr__(self) -> str:
         return f"<share of an array {self.shape} over {self.ring}>"
@@ -85,7 +85,7 @@ def lift(f: Callable[..., Any], *xs: Share) -> Any:
     Returns a ``Share``, or a list of them where ``f`` returns a list (split).
     """
     suite, ring = xs[0].suite, xs[0].ring
-    outs = [f(*(x.parts[i].data for x in xs)) for i in range(len(xs[0].parts))]
+    outs = [f(*[x.parts[i].data for x in xs]) for i in range(len(xs[0].parts))]
     if isinstance(outs[0], list | tuple):
         return [Share(suite, tuple(RingArray(ring, np.asarray(d)) for d in piece)) for piece in zip(*outs, strict=True)]
     return Share(suite, tuple(RingArray(ring, np.asarray(d)) for d in outs))
