@@ -20,8 +20,10 @@ def words_for(n: int) -> int:
 
 def planes(x: RingArray) -> RingArray:
     """The bits of n numbers over Z_2^k: k planes of ⌈n/64⌉ words, the last one filled up with zeros."""
-    padded = np.zeros(64 * words_for(x.size), np.uint64)
-    padded[:x.size] = x.data.reshape(-1)
+    padded = x.data.reshape(-1)
+    if x.size % 64 or x.ring.bits < 64:
+        padded = np.zeros(64 * words_for(x.size), np.uint64)
+        padded[:x.size] = x.data.reshape(-1)
     return RingArray(BITS, _to_planes(padded)[:x.ring.bits])
 
 
@@ -41,6 +43,15 @@ def unpacked(bits: RingArray, ring: Ring, n: int) -> RingArray:
     """One plane of n bits as n numbers, 0 or 1; of several planes, one row each."""
     data = np.ascontiguousarray(bits.data)
     return ring(np.unpackbits(data.view(np.uint8), axis=-1, count=n, bitorder="little"))
+
+
+def flipped(x: RingArray, bits: RingArray, add: int) -> RingArray:
+    """−x + add − 1 where the bit is set, else x: rows of n numbers, and of ⌈n/64⌉ words with their bits."""
+    if x.size >= _SMALL:
+        from mpc import kernels
+        return RingArray(x.ring, kernels.flipped(x.data, bits.data, add))
+    bit = unpacked(bits, x.ring, x.shape[-1])
+    return x.ring(x.data ^ -bit.data) + bit * x.ring(add)
 
 
 def _to_planes(x: NDArray) -> NDArray:

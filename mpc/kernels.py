@@ -87,6 +87,36 @@ def _to_planes(x: Any, out: Any) -> None:
                 out[i, first + g] = block[i, g]
 
 
+@njit(cache=True, boundscheck=False, nogil=True)
+def _flipped(x: Any, words: Any, add: Any, out: Any) -> None:
+    zero = add - add
+    for row in range(x.shape[0]):
+        for w in range(words.shape[1]):
+            word, lo = words[row, w], 64 * w
+            for i in range(min(64, x.shape[1] - lo)):
+                bit = zero + ((word >> np.uint64(i)) & np.uint64(1))
+                out[row, lo + i] = (x[row, lo + i] ^ (zero - bit)) + bit * add
+
+
+@njit(cache=True, boundscheck=False, nogil=True)
+def _cross(x0: Any, x1: Any, y0: Any, y1: Any, plus: Any, minus: Any, out: Any) -> None:
+    for i in range(len(out)):
+        out[i] = x0[i] * (y0[i] + y1[i]) + x1[i] * y0[i] + plus[i] - minus[i]
+
+
+@njit(cache=True, boundscheck=False, nogil=True)
+def _cross_bits(x0: Any, x1: Any, y0: Any, y1: Any, plus: Any, minus: Any, out: Any) -> None:
+    for i in range(len(out)):
+        out[i] = (x0[i] & (y0[i] ^ y1[i])) ^ (x1[i] & y0[i]) ^ plus[i] ^ minus[i]
+
+
+def flipped(x: npt.NDArray[Any], words: npt.NDArray[Any], add: int) -> npt.NDArray[Any]:
+    """−x + add − 1 where the bit is set, else x; rows of numbers, and of words with their bits."""
+    out = np.empty(x.shape, x.dtype)
+    _flipped(x.reshape(-1, x.shape[-1]), words.reshape(-1, words.shape[-1]), x.dtype.type(add), out.reshape(-1, x.shape[-1]))
+    return out
+
+
 def to_planes(x: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """Plane j of 64·w words: bit j of each, packed; shape (64, w)."""
     out = np.empty((64, len(x) // 64), np.uint64)
@@ -99,6 +129,14 @@ def muladd(a: npt.NDArray[Any], b: npt.NDArray[Any], c: npt.NDArray[Any], d: npt
     """a·b + c·d + e of contiguous arrays of one shape in one pass; of words modulo 2**32 or 2**64, or of packed bits."""
     out = np.empty(a.shape, a.dtype)
     (_andxor if bits else _muladd)(*(x.reshape(-1) for x in (a, b, c, d, e, out)))
+    return out
+
+
+def cross(x0: npt.NDArray[Any], x1: npt.NDArray[Any], y0: npt.NDArray[Any], y1: npt.NDArray[Any], plus: npt.NDArray[Any],
+          minus: npt.NDArray[Any], bits: bool) -> npt.NDArray[Any]:
+    """x₀·(y₀ + y₁) + x₁·y₀ + plus − minus, as ``muladd``."""
+    out = np.empty(plus.shape, plus.dtype)
+    (_cross_bits if bits else _cross)(*(x.reshape(-1) for x in (x0, x1, y0, y1, plus, minus, out)))
     return out
 
 

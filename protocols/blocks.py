@@ -42,11 +42,11 @@ if TYPE_CHECKING:
 _ONES, _NONE = np.uint64(2**64 - 1), np.uint64(0)
 
 
-async def signs(suite: Replicated, x: Share, knower: int) -> tuple[Share, Share]:
-    """G and P of blocks of four planes, lowest first, whose carry out of the last is the sign of x."""
+async def signs(suite: Replicated, x: Share, knower: int) -> Share:
+    """G and P, in two rows, of blocks of four planes, lowest first, whose carry out of the last is the sign of x."""
     n = x.ring.bits // 4                             # of the last block three bits are used, and the top bit as it is
     mine, b = await _shared(suite, x, knower, n, n - 1)
-    out = Spec(BITS, (2 * n, words_for(x.size)))
+    out = Spec(BITS, (2, n, words_for(x.size)))
     result = None
     if mine is not None:
         lower, upper, top = mine
@@ -54,9 +54,8 @@ async def signs(suite: Replicated, x: Share, knower: int) -> tuple[Share, Share]
         g[:-1] = _generate(upper, b[:, :-1]) ^ b3[:-1] & (g[:-1] ^ upper[0])
         p[:-1] = _propagate(upper, b[:, :-1]) ^ b3[:-1] & p[:-1]
         g[-1] ^= top[0] if suite.seat.rank == (knower + 2) % 3 else top[0] ^ b3[-1]
-        result = RingArray(BITS, np.concatenate([g, p]))
-    both = await suite.from_two(knower, result, out, "blocks")
-    return both[:n], both[n:]
+        result = RingArray(BITS, np.stack([g, p]))
+    return await suite.from_two(knower, result, out, "blocks")
 
 
 async def zeros(suite: Replicated, x: Share, knower: int) -> Share:

@@ -21,6 +21,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from mpc.bits import flipped, unpacked
 from mpc.prg import Stream
 from mpc.ring import RingArray, Spec, muladd
 from mpc.rounds import exchange
@@ -164,6 +165,42 @@ class Replicated(Suite):
         product = None if rank == 0 else x.parts[0] * y.parts[1] if rank == 1 else x.parts[1] * y.parts[0]
         return await self.from_two(0, product, x.spec, "product of terms")
 
+    async def to_ring(self, bits: Share, ring: Ring, n: int) -> Share:
+        """A bit is c ⊕ d = d + (1 − 2d)·c, where party 0 knows c and the others know d: they take shares of c, c or −c by d.
+
+        Cost     2 rounds, one element from each party.
+        """
+        rank, into = self.seat.rank, Spec(ring, (*bits.shape[:-1], n))
+        c = unpacked(bits.parts[0] + bits.parts[1], ring, n) if rank == 0 else None
+        share = await self.input(0, c, into)
+        term = None if rank == 0 else flipped(share.parts[rank - 1], bits.parts[2 - rank], 3 - rank)
+        return await self.from_two(0, term, into, "bits")
+
+    async def chosen(self, bits: Share, x: Share) -> Share:
+        """For a bit as in ``to_ring``, and x = a + e, of which party 0 knows a = x_0 + x_1 and the others e = x_2,
+
+            (c ⊕ d)·x = d·x + (1 − 2d)·(c·a + c·e),
+
+        so that party 0 shares c and c·a, and the rest is local at parties 1 and 2.
+
+        Threat   party 2 draws its shares of c and c·a with party 0, party 1 gets the rest, masked by these; then ``from_two``.
+        Cost     2 rounds; party 0 sends two elements, the others one.  A bit and then a product are 3 rounds and two elements each.
+        """
+        rank, ring, n, shape = self.seat.rank, x.ring, x.size, x.shape
+        x = x.reshape((n,))
+        known = None
+        if rank == 0:
+            c = unpacked(bits.parts[0] + bits.parts[1], ring, n)
+            known = ring(np.stack([c.data, (c * (x.parts[0] + x.parts[1])).data]))
+        shares = (await self.input(0, known, Spec(ring, (2, n)))).parts[rank - 1]
+        term = None
+        if rank:
+            d, e = unpacked(bits.parts[2 - rank], ring, n), x.parts[2 - rank]
+            u = x.parts[0] + x.parts[1] if rank == 1 else x.parts[1]       # d·(a + e) in two terms
+            v = shares[1] + shares[0] * e
+            term = v + d * (u - v - v)
+        return (await self.from_two(0, term, Spec(ring, (n,)), "chosen")).reshape(shape)
+
     async def shuffle(self, x: Share) -> Share:
         """Three times two parties put x in an order that the third does not know: 3 rounds, 16 bytes an element each.
 
@@ -177,7 +214,7 @@ class Replicated(Suite):
             x = await self.from_two(third, term, x.spec, "shuffle")
         return x
 
-    async def signs(self, x: Share) -> tuple[Share, Share]:
+    async def signs(self, x: Share) -> Share:
         return await blocks.signs(self, x, self._turn())
 
     async def zeros(self, x: Share) -> Share:

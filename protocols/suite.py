@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from mpc.bits import unpacked
 from mpc.ring import Ring, RingArray, Shape, Spec
 from mpc.rounds import Flow, exchange, pipeline
 from mpc.seat import Seat
@@ -144,13 +145,30 @@ class Suite(ABC):
         """x·y, elementwise, for the two terms that ``summands`` gave; suites use who knows them."""
         return await self.bilinear(MULTIPLY, x, y)
 
+    async def to_ring(self, bits: Share, ring: Ring, n: int) -> Share:
+        """Planes of n bits, any number of them along leading axes, as numbers 0 and 1: a ⊕ b = a + b − 2ab for known terms.
+
+        One product for every term but the first.
+        """
+        rows = bits.shape[:-1]
+        first, *rest = terms = await self.summands(bits, lambda t: unpacked(t, ring, n), Spec(ring, (*rows, n)))
+        for term in rest:
+            common = await (self.product_of_terms(first, term) if len(terms) == 2 else self.bilinear(MULTIPLY, first, term))
+            first = first + term - common - common
+        return first
+
+    async def chosen(self, bits: Share, x: Share) -> Share:
+        """x where the bit in one plane is set, else 0."""
+        return await self.bilinear(MULTIPLY, (await self.to_ring(bits, x.ring, x.size)).reshape(x.shape), x)
+
     @abstractmethod
     async def shuffle(self, x: Share) -> Share:
         """x of shape (c, n, m) with the n in an order that nobody knows: one for each of the m, the same for all c."""
 
     @abstractmethod
-    async def signs(self, x: Share) -> tuple[Share, Share]:
-        """Planes over packed bits that generate and propagate a carry (``protocols/carries.py``): its sign is the carry out of the last."""
+    async def signs(self, x: Share) -> Share:
+        """Planes over packed bits that generate and planes that propagate a carry (``protocols/carries.py``), two rows: its
+        sign is the carry out of the last."""
 
     @abstractmethod
     async def zeros(self, x: Share) -> Share:
