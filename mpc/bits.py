@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mpc.ring import BITS, NDArray, Ring, RingArray, Spec
+from mpc.ring import BITS, NDArray, Ring, RingArray, Spec, worth_compiling
 
 #: Fewer numbers than this are transposed by NumPy: the compiler is not worth waking.
 _SMALL = 1 << 13
@@ -47,7 +47,7 @@ def unpacked(bits: RingArray, ring: Ring, n: int) -> RingArray:
 
 def flipped(x: RingArray, bits: RingArray, add: int) -> RingArray:
     """−x + add − 1 where the bit is set, else x: rows of n numbers, and of ⌈n/64⌉ words with their bits."""
-    if x.size >= _SMALL:
+    if worth_compiling(x.size, _SMALL):
         from mpc import kernels
         return RingArray(x.ring, kernels.flipped(x.data, bits.data, add))
     bit = unpacked(bits, x.ring, x.shape[-1])
@@ -55,7 +55,7 @@ def flipped(x: RingArray, bits: RingArray, add: int) -> RingArray:
 
 
 def _to_planes(x: NDArray) -> NDArray:
-    if len(x) >= _SMALL:
+    if worth_compiling(len(x), _SMALL):
         from mpc import kernels
         return kernels.to_planes(x)
     bits = np.unpackbits(x.view(np.uint8).reshape(-1, 8), axis=1, bitorder="little")

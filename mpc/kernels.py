@@ -110,6 +110,86 @@ def _cross_bits(x0: Any, x1: Any, y0: Any, y1: Any, plus: Any, minus: Any, out: 
         out[i] = (x0[i] & (y0[i] ^ y1[i])) ^ (x1[i] & y0[i]) ^ plus[i] ^ minus[i]
 
 
+@njit(cache=True, boundscheck=False, nogil=True)
+def _monomials(planes: Any, whole: Any, out: Any) -> None:
+    blocks = planes.shape[0] // 4
+    for j in range(blocks):
+        for i in range(planes.shape[1]):
+            a0, a1, a2, a3 = planes[4 * j, i], planes[4 * j + 1, i], planes[4 * j + 2, i], planes[4 * j + 3, i]
+            a01, a02, a12 = a0 & a1, a0 & a2, a1 & a2
+            a012 = a01 & a2
+            out[j, i] ^= a0
+            out[blocks + j, i] ^= a1
+            out[2 * blocks + j, i] ^= a01
+            out[3 * blocks + j, i] ^= a2
+            out[4 * blocks + j, i] ^= a02
+            out[5 * blocks + j, i] ^= a12
+            out[6 * blocks + j, i] ^= a012
+            at = 7 * blocks + j
+            if j < whole:
+                out[at, i] ^= a3
+                out[at + whole, i] ^= a0 & a3
+                out[at + 2 * whole, i] ^= a1 & a3
+                out[at + 3 * whole, i] ^= a01 & a3
+                out[at + 4 * whole, i] ^= a2 & a3
+                out[at + 5 * whole, i] ^= a02 & a3
+                out[at + 6 * whole, i] ^= a12 & a3
+                out[at + 7 * whole, i] ^= a012 & a3
+            else:
+                out[at + 7 * whole, i] ^= a3
+
+
+@njit(cache=True, boundscheck=False, nogil=True, inline="always")
+def _propagated(v0: Any, v1: Any, v2: Any, v3: Any, v4: Any, v5: Any, v6: Any, v7: Any, b0: Any, b1: Any, b2: Any) -> Any:
+    low, high = v1 ^ b0 & v0 , v5 ^ b0 & v4
+    return (v7 ^ b0 & v6) ^ b1 & high ^ b2 & ((v3 ^ b0 & v2) ^ b1 & low)
+
+
+@njit(cache=True, boundscheck=False, nogil=True, inline="always")
+def _generated(v0: Any, v1: Any, v2: Any, v3: Any, v4: Any, v5: Any, v6: Any, v7: Any, b0: Any, b1: Any, b2: Any) -> Any:
+    low = b0 & v3 ^ b1 & (v2 ^ b0 & v1)
+    high = b0 & v7 ^ b1 & (v6 ^ b0 & v5)
+    return high ^ b2 & (v4 ^ low)
+
+
+@njit(cache=True, boundscheck=False, nogil=True)
+def _evaluate(words: Any, planes: Any, whole: Any, one: Any, flip: Any, out: Any) -> None:
+    """out[0] gets what blocks generate, where it is there, the last row what they propagate."""
+    blocks = planes.shape[0] // 4
+    last = out.shape[0] - 1
+    for j in range(blocks):
+        up = 7 * blocks + j
+        for i in range(planes.shape[1]):
+            b0, b1, b2, b3 = planes[4 * j, i] ^ flip, planes[4 * j + 1, i] ^ flip, planes[4 * j + 2, i] ^ flip, planes[4 * j + 3, i] ^ flip
+            v1, v2, v3, v4 = words[j, i], words[blocks + j, i], words[2 * blocks + j, i], words[3 * blocks + j, i]
+            v5, v6, v7 = words[4 * blocks + j, i], words[5 * blocks + j, i], words[6 * blocks + j, i]
+            p = _propagated(one, v1, v2, v3, v4, v5, v6, v7, b0, b1, b2)
+            g = _generated(one, v1, v2, v3, v4, v5, v6, v7, b0, b1, b2)
+            u0 = words[up if j < whole else up + 7 * whole, i]
+            if j < whole:
+                u1, u2, u3, u4 = words[up + whole, i], words[up + 2 * whole, i], words[up + 3 * whole, i], words[up + 4 * whole, i]
+                u5, u6, u7 = words[up + 5 * whole, i], words[up + 6 * whole, i], words[up + 7 * whole, i]
+                p = _propagated(u0, u1, u2, u3, u4, u5, u6, u7, b0, b1, b2) ^ b3 & p
+                g = _generated(u0, u1, u2, u3, u4, u5, u6, u7, b0, b1, b2) ^ b3 & (g ^ u0)
+            else:
+                g ^= u0 ^ one & b3
+            out[last, j, i] = p
+            if last:
+                out[0, j, i] = g
+
+
+def monomials(planes: npt.NDArray[Any], whole: int, out: npt.NDArray[Any]) -> None:
+    """Exclusive or of ``out`` with the monomials of blocks of four planes, in the order of ``protocols/blocks.py``."""
+    _monomials(planes, whole, out)
+
+
+def evaluate(words: npt.NDArray[Any], planes: npt.NDArray[Any], whole: int, one: int, flip: int, rows: int) -> npt.NDArray[Any]:
+    """What blocks generate and propagate (two rows), or only propagate (one), as ``protocols/blocks.py`` does it."""
+    out = np.empty((rows, planes.shape[0] // 4, planes.shape[1]), np.uint64)
+    _evaluate(words, planes, whole, np.uint64(one), np.uint64(flip), out)
+    return out
+
+
 def flipped(x: npt.NDArray[Any], words: npt.NDArray[Any], add: int) -> npt.NDArray[Any]:
     """−x + add − 1 where the bit is set, else x; rows of numbers, and of words with their bits."""
     out = np.empty(x.shape, x.dtype)

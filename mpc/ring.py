@@ -28,6 +28,11 @@ _SMALL_MULADD, _SMALL_MULADD_ONCE_AWAKE = 1 << 16, 1 << 11
 _SMALL_MATMUL, _SMALL_ONCE_AWAKE = 1 << 22, 1 << 14
 
 
+def worth_compiling(size: int, small: int, once_awake: int = 0) -> bool:
+    """Whether a kernel is to be used for so many elements: few do not wake the compiler, but take what is there."""
+    return size >= (once_awake if "mpc.kernels" in sys.modules else small)
+
+
 class Ring(ABC):
     """A finite commutative ring with arithmetic on whole arrays."""
 
@@ -206,9 +211,20 @@ class RingArray:
 
 def muladd(a: RingArray, b: RingArray, c: RingArray, d: RingArray, e: RingArray) -> RingArray:
     """a·b + c·d + e, elementwise: in one pass over memory where the arrays are large and alike."""
-    operands = (a, b, c, d, e)
-    small = _SMALL_MULADD_ONCE_AWAKE if "mpc.kernels" in sys.modules else _SMALL_MULADD
-    if a.data.size < small or any(x.shape != a.shape or x.ring is not a.ring or not x.data.flags.c_contiguous for x in operands):
+    if not _in_one_pass(a, b, c, d, e):
         return a * b + c * d + e
     from mpc import kernels
     return RingArray(a.ring, kernels.muladd(a.data, b.data, c.data, d.data, e.data, a.ring is BITS))
+
+
+def cross(x0: RingArray, x1: RingArray, y0: RingArray, y1: RingArray, plus: RingArray, minus: RingArray) -> RingArray:
+    """x₀·(y₀ + y₁) + x₁·y₀ + plus − minus, as ``muladd``."""
+    if not _in_one_pass(x0, x1, y0, y1, plus, minus):
+        return x0 * (y0 + y1) + x1 * y0 + (plus - minus)
+    from mpc import kernels
+    return RingArray(x0.ring, kernels.cross(x0.data, x1.data, y0.data, y1.data, plus.data, minus.data, x0.ring is BITS))
+
+
+def _in_one_pass(first: RingArray, *rest: RingArray) -> bool:
+    return (worth_compiling(first.data.size, _SMALL_MULADD, _SMALL_MULADD_ONCE_AWAKE) and first.data.flags.c_contiguous
+            and all(x.data.shape == first.data.shape and x.ring is first.ring and x.data.flags.c_contiguous for x in rest))

@@ -23,7 +23,7 @@ import numpy as np
 
 from mpc.bits import flipped, unpacked
 from mpc.prg import Stream
-from mpc.ring import RingArray, Spec, muladd
+from mpc.ring import Ring, RingArray, Spec, cross
 from mpc.rounds import exchange
 from protocols import blocks, truncation
 from protocols.bilinear import MULTIPLY, Bilinear
@@ -65,14 +65,14 @@ class Replicated(Suite):
         """The stream of the two parties that hold part ``part`` of every share."""
         return self.seat.pair[self._previous if part == self.seat.rank else self._next]
 
-    def _zero(self, spec: Spec) -> RingArray:
-        """This party's term of a fresh sharing of zero.  Local."""
-        return self.seat.pair[self._next].draw(spec) - self.seat.pair[self._previous].draw(spec)
+    def _zero(self, spec: Spec) -> tuple[RingArray, RingArray]:
+        """This party's term of a fresh sharing of zero, as what to add and what to subtract.  Local."""
+        return self.seat.pair[self._next].draw(spec), self.seat.pair[self._previous].draw(spec)
 
-    def _apart(self, spec: Spec) -> RingArray:
-        """This party's term of a sharing of zero of which party 0 knows all.  Local."""
-        pair = self.seat.pair
-        return pair[0].draw(spec) if self.seat.rank else -(pair[1].draw(spec) + pair[2].draw(spec))
+    def _apart(self, spec: Spec) -> tuple[RingArray, RingArray]:
+        """The same, of a sharing of zero of which party 0 knows all.  Local."""
+        pair, none = self.seat.pair, spec.ring.zeros(spec.shape)
+        return (pair[1].draw(spec), pair[2].draw(spec)) if self.seat.rank == 0 else (none, pair[0].draw(spec)) if self.seat.rank == 1 else (pair[0].draw(spec), none)
 
     def _public(self, value: RingArray, part: int) -> Share:
         """A share whose part ``part`` is ``value``, which its two holders know, and whose other parts are zero."""
@@ -116,8 +116,8 @@ class Replicated(Suite):
         async def product(x: Share, y: Share) -> Share:
             (x0, x1), (y0, y1) = x.parts, y.parts
             spec = f.spec(x.spec, y.spec)
-            mask = self._apart(spec) if bits else self._zero(spec)
-            term = muladd(x0, y0 + y1, x1, y0, mask) if f == MULTIPLY else f(x0, y0 + y1) + f(x1, y0) + mask
+            plus, minus = self._apart(spec) if bits else self._zero(spec)
+            term = cross(x0, x1, y0, y1, plus, minus) if f == MULTIPLY else f(x0, y0 + y1) + f(x1, y0) + plus - minus
             return await (self._quotient(term, bits, apart=True) if bits else self._replicated(term, f.name))
 
         if f.name == "multiply" and x.shape == y.shape:
