@@ -13,6 +13,8 @@ from numba import njit
 
 #: Rows of ``b`` and columns of ``c`` per block: 256 × 256 words of ``b`` stay in the L2 cache.
 BLOCK = 256
+#: Words of a row that are taken together where many rows are needed at once.
+LANES = 256
 
 
 @njit(cache=True, boundscheck=False, nogil=True)
@@ -110,33 +112,55 @@ def _cross_bits(x0: Any, x1: Any, y0: Any, y1: Any, plus: Any, minus: Any, out: 
         out[i] = (x0[i] & (y0[i] ^ y1[i])) ^ (x1[i] & y0[i]) ^ plus[i] ^ minus[i]
 
 
+# Quotients of unsigned words read as signed: all in 64 bits, for Numba makes longer words of shorter ones, and stores what fits.
+
+
+@njit(cache=True, boundscheck=False, nogil=True)
+def _split_quotient(term: Any, add: Any, full: Any, bits: Any, sign: Any, top: Any, x: Any, e: Any, rest: Any, head: Any) -> None:
+    for i in range(len(rest)):
+        t = (term[i] + add) & full
+        rest[i] = ((t >> bits) ^ sign) - sign - x[i]
+        head[i] = (t >> top) - e[i]
+
+
+@njit(cache=True, boundscheck=False, nogil=True)
+def _masked_quotient(term: Any, add: Any, full: Any, bits: Any, sign: Any, top: Any, e: Any, s: Any, whole: Any, masked: Any) -> None:
+    for i in range(len(whole)):
+        t = term[i] & full
+        whole[i] = ((t >> bits) ^ sign) - sign + add
+        masked[i] = e[i] * (t >> top) - s[i]
+
+
+@njit(cache=True, boundscheck=False, nogil=True)
+def _plus_shifted(x: Any, s: Any, shift: Any, out: Any) -> None:
+    for i in range(len(out)):
+        out[i] = x[i] + (np.uint64(s[i]) << shift)
+
+
 @njit(cache=True, boundscheck=False, nogil=True)
 def _monomials(planes: Any, whole: Any, out: Any) -> None:
-    blocks = planes.shape[0] // 4
+    """Row by row, for rows of a power of two of bytes would fight for the same lines of the cache."""
+    blocks, words = planes.shape[0] // 4, planes.shape[1]
+    products = np.empty((7, LANES), np.uint64)
     for j in range(blocks):
-        for i in range(planes.shape[1]):
-            a0, a1, a2, a3 = planes[4 * j, i], planes[4 * j + 1, i], planes[4 * j + 2, i], planes[4 * j + 3, i]
-            a01, a02, a12 = a0 & a1, a0 & a2, a1 & a2
-            a012 = a01 & a2
-            out[j, i] ^= a0
-            out[blocks + j, i] ^= a1
-            out[2 * blocks + j, i] ^= a01
-            out[3 * blocks + j, i] ^= a2
-            out[4 * blocks + j, i] ^= a02
-            out[5 * blocks + j, i] ^= a12
-            out[6 * blocks + j, i] ^= a012
-            at = 7 * blocks + j
-            if j < whole:
-                out[at, i] ^= a3
-                out[at + whole, i] ^= a0 & a3
-                out[at + 2 * whole, i] ^= a1 & a3
-                out[at + 3 * whole, i] ^= a01 & a3
-                out[at + 4 * whole, i] ^= a2 & a3
-                out[at + 5 * whole, i] ^= a02 & a3
-                out[at + 6 * whole, i] ^= a12 & a3
-                out[at + 7 * whole, i] ^= a012 & a3
-            else:
-                out[at + 7 * whole, i] ^= a3
+        for lo in range(0, words, LANES):
+            hi = min(words, lo + LANES)
+            a0, a1, a2, a3 = planes[4 * j, lo:hi], planes[4 * j + 1, lo:hi], planes[4 * j + 2, lo:hi], planes[4 * j + 3, lo:hi]
+            for i in range(hi - lo):
+                products[0, i], products[1, i], products[3, i] = a0[i], a1[i], a2[i]
+                products[2, i], products[4, i], products[5, i] = a0[i] & a1[i], a0[i] & a2[i], a1[i] & a2[i]
+                products[6, i] = a0[i] & a1[i] & a2[i]
+            for s in range(7):
+                row = out[s * blocks + j, lo:hi]
+                for i in range(hi - lo):
+                    row[i] ^= products[s, i]
+                if j < whole:
+                    row = out[7 * blocks + (s + 1) * whole + j, lo:hi]
+                    for i in range(hi - lo):
+                        row[i] ^= products[s, i] & a3[i]
+            row = out[7 * blocks + (0 if j < whole else 7 * whole) + j, lo:hi]
+            for i in range(hi - lo):
+                row[i] ^= a3[i]
 
 
 @njit(cache=True, boundscheck=False, nogil=True, inline="always")
@@ -176,6 +200,33 @@ def _evaluate(words: Any, planes: Any, whole: Any, one: Any, flip: Any, out: Any
             out[last, j, i] = p
             if last:
                 out[0, j, i] = g
+
+
+def split_quotient(term: npt.NDArray[Any], add: int, bits: int, x: npt.NDArray[Any], e: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    """((term + add) >> bits) − x, as signed, and the top bit of the former less e."""
+    rest, head = np.empty(term.shape, x.dtype), np.empty(term.shape, e.dtype)
+    _split_quotient(term.reshape(-1), np.uint64(add), *_signed(term, bits), x.reshape(-1), e.reshape(-1), rest.reshape(-1), head.reshape(-1))
+    return rest, head
+
+
+def masked_quotient(term: npt.NDArray[Any], add: int, bits: int, e: npt.NDArray[Any], s: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    """(term >> bits) + add, as signed, and e times the top bit of the term less s."""
+    whole, masked = np.empty(term.shape, term.dtype), np.empty(term.shape, e.dtype)
+    _masked_quotient(term.reshape(-1), np.uint64(add), *_signed(term, bits), e.reshape(-1), s.reshape(-1), whole.reshape(-1), masked.reshape(-1))
+    return whole, masked
+
+
+def _signed(term: npt.NDArray[Any], bits: int) -> tuple[Any, ...]:
+    """All bits, the shift, the sign's place after it, and the top bit's."""
+    k = 8 * term.itemsize
+    return np.uint64((1 << k) - 1), np.uint64(bits), np.uint64(1 << (k - 1 - bits)), np.uint64(k - 1)
+
+
+def plus_shifted(x: npt.NDArray[Any], s: npt.NDArray[Any], shift: int) -> npt.NDArray[Any]:
+    """x + s·2^shift, for s of the same or shorter words."""
+    out = np.empty(x.shape, x.dtype)
+    _plus_shifted(x.reshape(-1), s.reshape(-1), np.uint64(shift), out.reshape(-1))
+    return out
 
 
 def monomials(planes: npt.NDArray[Any], whole: int, out: npt.NDArray[Any]) -> None:

@@ -42,8 +42,6 @@ if TYPE_CHECKING:
 #: Blocks of fewer words than this do not wake the compiler.
 _SMALL = 1 << 13
 
-_ONES, _NONE = np.uint64(2**64 - 1), np.uint64(0)
-
 
 async def signs(suite: Replicated, x: Share, knower: int) -> Share:
     """G and P, in two rows, of blocks of four planes, lowest first, whose carry out of the last is the sign of x."""
@@ -81,7 +79,7 @@ async def _blocks(suite: Replicated, x: Share, knower: int, whole: int, rows: in
 def with_monomials(mask: NDArray, bits: NDArray, whole: int) -> NDArray:
     """The monomials, masked; ``mask`` may be used up."""
     if not worth_compiling(bits.size, _SMALL):
-        return np.asarray(mask ^ _monomials(bits.reshape(-1, 4, bits.shape[1]).swapaxes(0, 1), whole))
+        return with_monomials_twin(mask, bits, whole)
     from mpc import kernels
     kernels.monomials(bits, whole, mask)
     return mask
@@ -89,19 +87,33 @@ def with_monomials(mask: NDArray, bits: NDArray, whole: int) -> NDArray:
 
 def evaluated(words: NDArray, bits: NDArray, whole: int, first: bool, complement: bool, rows: int) -> NDArray:
     """Shares of what blocks generate and propagate from shares of monomials; ``first`` is who holds the empty one."""
-    one, flip = (_ONES if first else _NONE), (_ONES if complement else _NONE)
-    if worth_compiling(bits.size, _SMALL):
-        from mpc import kernels
-        return kernels.evaluate(words, bits, whole, one, flip, rows)
+    if not worth_compiling(bits.size, _SMALL):
+        return evaluated_twin(words, bits, whole, first, complement, rows)
+    from mpc import kernels
+    return kernels.evaluate(words, bits, whole, _word(first), _word(complement), rows)
+
+
+# -- what the kernels do, plane by plane ---------------------------------------------------------------
+
+
+def with_monomials_twin(mask: NDArray, bits: NDArray, whole: int) -> NDArray:
+    return np.asarray(mask ^ _monomials(bits.reshape(-1, 4, bits.shape[1]).swapaxes(0, 1), whole))
+
+
+def evaluated_twin(words: NDArray, bits: NDArray, whole: int, first: bool, complement: bool, rows: int) -> NDArray:
     n, w = bits.shape[0] // 4, bits.shape[1]
-    b = bits.reshape(n, 4, w).swapaxes(0, 1) ^ flip
+    b, one = bits.reshape(n, 4, w).swapaxes(0, 1) ^ _word(complement), _word(first)
     lower = np.concatenate([np.full((1, n, w), one), words[:7 * n].reshape(7, n, w)])
     upper, top = words[7 * n:7 * n + 8 * whole].reshape(8, whole, w), words[7 * n + 8 * whole:]
-    g, p = _generate(lower, b), _propagate(lower, b)
+    g, p = _generate(lower, b).copy(), _propagate(lower, b).copy()
     g[:whole] = _generate(upper, b[:, :whole]) ^ b[3, :whole] & (g[:whole] ^ upper[0])
     p[:whole] = _propagate(upper, b[:, :whole]) ^ b[3, :whole] & p[:whole]
     g[whole:] ^= top ^ one & b[3, whole:]
     return np.stack([g, p][-rows:])
+
+
+def _word(on: bool) -> np.uint64:
+    return np.uint64(2**64 - 1 if on else 0)
 
 
 def _monomials(a: NDArray, whole: int) -> NDArray:

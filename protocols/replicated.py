@@ -252,12 +252,11 @@ class Replicated(Suite):
         full, half = term.spec, Spec(small, term.shape)
 
         if rank == 0:
-            term = term + truncation.offset(ring)
             x1, e1, s1, s2 = key[1].draw(full), key[1].draw(half), key[1].draw(half), key[2].draw(half)
-            x0 = truncation.quotient(term, bits) - x1
-            await exchange({2: (x0, truncation.top(term, small) - e1)}, tag="quotient: α")
+            x0, e2 = truncation.known(term, bits, x1, e1)
+            await exchange({2: (x0, e2)}, tag="quotient: α")
             await exchange(tag="quotient: αβ")
-            return Share(self, (x0 + truncation.wraps(s2, bits, ring), x1 + truncation.wraps(s1, bits, ring)))
+            return Share(self, (truncation.with_wraps(x0, s2, bits), truncation.with_wraps(x1, s1, bits)))
 
         other = 3 - rank
         if rank == 1:
@@ -269,9 +268,8 @@ class Replicated(Suite):
             mine, e = inbox[0]
         if apart:
             term = term + inbox[other][0]
-        masked = e * truncation.top(term, small) - s
+        x2, masked = truncation.common(term, bits, e, s)
         inbox = await exchange({other: (masked,)}, {other: (half,)}, "quotient: αβ")
-        both = masked + inbox[other][0]                  # αβ − s1 − s2
-        x2 = truncation.quotient(term, bits) + truncation.wraps(both, bits, ring) + truncation.correction(bits, ring)
-        mine = mine + truncation.wraps(s, bits, ring)
+        x2 = truncation.with_wraps(x2, masked + inbox[other][0], bits)          # αβ − s1 − s2
+        mine = truncation.with_wraps(mine, s, bits)
         return Share(self, (mine, x2) if rank == 1 else (x2, mine))
