@@ -22,8 +22,9 @@ from protocols.bilinear import MULTIPLY, Bilinear
 from protocols.prep import Prep
 from protocols.threat import Cost, Threat
 
-#: Elements of one piece of a big elementwise operation: its arrays stay in the L2 and L3 caches.
-CHUNK = 1 << 16
+#: Most elements of one piece of a big elementwise operation: few enough that its arrays stay in the L3 cache, and so many that
+#: what a piece costs the interpreter is little beside them (a comparison of 10^6: 121 M cycles in pieces of 2^16, 97 M so).
+CHUNK = 1 << 17
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -212,7 +213,7 @@ async def elementwise(protocol: Callable[..., Flow[Share]], *xs: Share, parts: i
     each element one or, along a last axis, ``width`` of them; rounds and bytes are the same but for a header per piece.
     """
     size, shape, wide = xs[0].size, xs[0].shape, () if width is None else (width,)
-    step = CHUNK if width is None else max(64, CHUNK // width // 64 * 64)
+    step = _step(size, max(64, CHUNK // (width or 1)))
     if size <= step:
         return await protocol(*xs)
     flat = [x.reshape((size,)) for x in xs]
@@ -226,6 +227,12 @@ async def elementwise(protocol: Callable[..., Flow[Share]], *xs: Share, parts: i
 
     await pipeline((piece(lo, hi) for lo, hi in chunks(size, step)), -(-size // step))
     return out.reshape((*shape, *wide))
+
+
+def _step(size: int, most: int) -> int:
+    """Pieces of whole words of bits, alike, and two of what is more than half of one, so that computing and sending overlap."""
+    pieces = max(-(-size // most), 1 if 2 * size <= most else 2)
+    return -(-size // pieces // 64) * 64
 
 
 def chunks(size: int, step: int = CHUNK) -> Iterator[tuple[int, int]]:

@@ -36,6 +36,14 @@ def test_matmul(m: int, k: int, n: int, word: type) -> None:
 
 
 @pytest.mark.parametrize("word", WORDS)
+@pytest.mark.parametrize(("m", "k", "n"), [(32, 16, 48), (34, 64, 32), (33, 32, 32)])
+def test_matmul_by_quadrants(monkeypatch: pytest.MonkeyPatch, m: int, k: int, n: int, word: type) -> None:
+    monkeypatch.setattr(kernels, "STRASSEN", 16)
+    a, b = draw((m, k), word, 1), draw((k, n), word, 2)
+    assert (kernels.matmul(a, b) == twin(a, b)).all()
+
+
+@pytest.mark.parametrize("word", WORDS)
 def test_matmul_of_views(word: type) -> None:
     """Transposed, strided and read-only operands."""
     a, b = draw((60, 40), word, 3), draw((30, 60), word, 4)
