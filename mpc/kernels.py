@@ -169,7 +169,7 @@ def _monomials(planes: Any, whole: Any, out: Any) -> None:
 
 @njit(cache=True, boundscheck=False, nogil=True, inline="always")
 def _propagated(v0: Any, v1: Any, v2: Any, v3: Any, v4: Any, v5: Any, v6: Any, v7: Any, b0: Any, b1: Any, b2: Any) -> Any:
-    low, high = v1 ^ b0 & v0 , v5 ^ b0 & v4
+    low, high = v1 ^ b0 & v0, v5 ^ b0 & v4
     return (v7 ^ b0 & v6) ^ b1 & high ^ b2 & ((v3 ^ b0 & v2) ^ b1 & low)
 
 
@@ -209,14 +209,16 @@ def _evaluate(words: Any, planes: Any, whole: Any, one: Any, flip: Any, out: Any
 def split_quotient(term: npt.NDArray[Any], add: int, bits: int, x: npt.NDArray[Any], e: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
     """((term + add) >> bits) − x, as signed, and the top bit of the former less e."""
     rest, head = np.empty(term.shape, x.dtype), np.empty(term.shape, e.dtype)
-    _split_quotient(term.reshape(-1), np.uint64(add), *_signed(term, bits), x.reshape(-1), e.reshape(-1), rest.reshape(-1), head.reshape(-1))
+    full, shift, sign, top = _signed(term, bits)
+    _split_quotient(term.reshape(-1), np.uint64(add), full, shift, sign, top, x.reshape(-1), e.reshape(-1), rest.reshape(-1), head.reshape(-1))
     return rest, head
 
 
 def masked_quotient(term: npt.NDArray[Any], add: int, bits: int, e: npt.NDArray[Any], s: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
     """(term >> bits) + add, as signed, and e times the top bit of the term less s."""
     whole, masked = np.empty(term.shape, term.dtype), np.empty(term.shape, e.dtype)
-    _masked_quotient(term.reshape(-1), np.uint64(add), *_signed(term, bits), e.reshape(-1), s.reshape(-1), whole.reshape(-1), masked.reshape(-1))
+    full, shift, sign, top = _signed(term, bits)
+    _masked_quotient(term.reshape(-1), np.uint64(add), full, shift, sign, top, e.reshape(-1), s.reshape(-1), whole.reshape(-1), masked.reshape(-1))
     return whole, masked
 
 
@@ -238,10 +240,11 @@ def monomials(planes: npt.NDArray[Any], whole: int, out: npt.NDArray[Any]) -> No
     _monomials(planes, whole, out)
 
 
-def evaluate(words: npt.NDArray[Any], planes: npt.NDArray[Any], whole: int, one: int, flip: int, rows: int) -> npt.NDArray[Any]:
+def evaluate(words: npt.NDArray[Any], planes: npt.NDArray[Any], whole: int, first: bool, complement: bool, rows: int) -> npt.NDArray[Any]:
     """What blocks generate and propagate (two rows), or only propagate (one), as ``protocols/blocks.py`` does it."""
     out = np.empty((rows, planes.shape[0] // 4, planes.shape[1]), np.uint64)
-    _evaluate(words, planes, whole, np.uint64(one), np.uint64(flip), out)
+    one, flip = (np.uint64(2**64 - 1 if on else 0) for on in (first, complement))
+    _evaluate(words, planes, whole, one, flip, out)
     return out
 
 

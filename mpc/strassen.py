@@ -5,7 +5,6 @@ Source   Strassen, Gaussian elimination is not optimal, Numerische Mathematik 13
 from __future__ import annotations
 
 from collections.abc import Sequence
-
 from typing import Any
 
 import numpy as np

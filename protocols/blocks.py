@@ -78,7 +78,7 @@ async def _blocks(suite: Replicated, x: Share, knower: int, whole: int, rows: in
 
 def with_monomials(mask: NDArray, bits: NDArray, whole: int) -> NDArray:
     """The monomials, masked; ``mask`` may be used up."""
-    if not worth_compiling(bits.size, _SMALL):
+    if not bits.size or not worth_compiling(bits.size, _SMALL):
         return with_monomials_twin(mask, bits, whole)
     from mpc import kernels
     kernels.monomials(bits, whole, mask)
@@ -90,7 +90,7 @@ def evaluated(words: NDArray, bits: NDArray, whole: int, first: bool, complement
     if not worth_compiling(bits.size, _SMALL):
         return evaluated_twin(words, bits, whole, first, complement, rows)
     from mpc import kernels
-    return kernels.evaluate(words, bits, whole, _word(first), _word(complement), rows)
+    return kernels.evaluate(words, bits, whole, first, complement, rows)
 
 
 # -- what the kernels do, plane by plane ---------------------------------------------------------------

@@ -72,7 +72,9 @@ class Replicated(Suite):
     def _apart(self, spec: Spec) -> tuple[RingArray, RingArray]:
         """The same, of a sharing of zero of which party 0 knows all.  Local."""
         pair, none = self.seat.pair, spec.ring.zeros(spec.shape)
-        return (pair[1].draw(spec), pair[2].draw(spec)) if self.seat.rank == 0 else (none, pair[0].draw(spec)) if self.seat.rank == 1 else (pair[0].draw(spec), none)
+        if self.seat.rank == 0:
+            return pair[1].draw(spec), pair[2].draw(spec)
+        return (none, pair[0].draw(spec)) if self.seat.rank == 1 else (pair[0].draw(spec), none)
 
     def _public(self, value: RingArray, part: int) -> Share:
         """A share whose part ``part`` is ``value``, which its two holders know, and whose other parts are zero."""

@@ -37,7 +37,6 @@ from mpc.ring import Z32, Ring, RingArray, worth_compiling
 from protocols.prep import Prep, TruncationMask
 from protocols.suite import Share, Suite
 
-
 #: Fewer elements than this do not wake the compiler.
 _SMALL = 1 << 16
 

@@ -21,6 +21,7 @@ Source   Gilboa, CRYPTO 1999, section 4.1; the shorter words: Demmler, Schneider
 """
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
