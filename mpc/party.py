@@ -138,9 +138,7 @@ class Party:
             link = self._links.get(peer)
             if link is None:
                 link = self._links[peer] = Link(self.rank, peer)
-            if self.seat is not None and peer < self.size:
-                said += self.seat.position(peer), agreed
-            link.extend(said)
+            link.extend(said if self.seat is None or peer == self.size else [*said, self.seat.position(peer), agreed])
             if peer in posted.due:
                 posted.digests[peer] = link.due
             if peer in buffers:

@@ -97,7 +97,7 @@ def evaluated(words: NDArray, bits: NDArray, whole: int, first: bool, complement
 
 
 def with_monomials_twin(mask: NDArray, bits: NDArray, whole: int) -> NDArray:
-    return np.asarray(mask ^ _monomials(bits.reshape(-1, 4, bits.shape[1]).swapaxes(0, 1), whole))
+    return np.asarray(mask ^ _monomials(bits.reshape(len(bits) // 4, 4, bits.shape[1]).swapaxes(0, 1), whole))
 
 
 def evaluated_twin(words: NDArray, bits: NDArray, whole: int, first: bool, complement: bool, rows: int) -> NDArray:
