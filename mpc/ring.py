@@ -28,8 +28,8 @@ _SMALL_MULADD, _SMALL_MULADD_ONCE_AWAKE = 1 << 16, 1 << 11
 _SMALL_MATMUL, _SMALL_ONCE_AWAKE = 1 << 22, 1 << 14
 
 
-def worth_compiling(size: int, small: int, once_awake: int = 0) -> bool:
-    """Whether a kernel is to be used for so many elements: few do not wake the compiler, but take what is there."""
+def worth_compiling(size: int, small: int, once_awake: int = 1) -> bool:
+    """Whether a kernel is to be used for so many elements, never for none: few do not wake the compiler, but take what is there."""
     return size >= (once_awake if "mpc.kernels" in sys.modules else small)
 
 

@@ -78,7 +78,7 @@ async def _blocks(suite: Replicated, x: Share, knower: int, whole: int, rows: in
 
 def with_monomials(mask: NDArray, bits: NDArray, whole: int) -> NDArray:
     """The monomials, masked; ``mask`` may be used up."""
-    if not bits.size or not worth_compiling(bits.size, _SMALL):
+    if not worth_compiling(bits.size, _SMALL):
         return with_monomials_twin(mask, bits, whole)
     from mpc import kernels
     kernels.monomials(bits, whole, mask)
