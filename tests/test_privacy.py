@@ -17,7 +17,7 @@ from mpc.rounds import Message, Recorder, exchange, gather
 from protocols.additive import Additive
 from protocols.bilinear import MATMUL, MULTIPLY
 from protocols.ops.bitwise import conjunction, nearest, shifted
-from protocols.ops.comparison import is_zero, negative
+from protocols.ops.comparison import is_zero, negative, negative_part
 from protocols.ops.division import _divided
 from protocols.ops.exponential import two_to
 from protocols.ops.roots import _root
@@ -46,6 +46,7 @@ OPERATIONS: dict[str, Operation] = {
     "matmul": lambda suite, x, y: suite.bilinear(MATMUL, x.reshape((64, 64)), y.reshape((64, 64))),
     "truncate": lambda suite, x, y: suite.truncate(x, 16),
     "less than zero": lambda suite, x, y: negative(suite, x),
+    "part below zero": lambda suite, x, y: negative_part(suite, x),
     "equal to zero": lambda suite, x, y: is_zero(suite, y),
     "shuffle": lambda suite, x, y: suite.shuffle(x.reshape((2, SIZE // 4, 2))),
     "and": conjunction,
@@ -129,8 +130,8 @@ def test_freshness_catches_a_broken_multiplication(broken: Any) -> None:
 class Bare(Replicated):
     """``replicated`` without the sharing of zero that masks what it passes on (CrypTen's issue 518)."""
 
-    def _zero(self, spec: Spec) -> RingArray:
-        return spec.ring.zeros(spec.shape)
+    def _zero(self, spec: Spec) -> tuple[RingArray, RingArray]:
+        return spec.ring.zeros(spec.shape), spec.ring.zeros(spec.shape)
 
 
 def test_freshness_catches_replicated_sharing_without_zero_shares() -> None:
