@@ -20,7 +20,7 @@ from mpc.config import Config
 from mpc.errors import ConfigError, MpcError
 from mpc.launch import LAUNCHER
 from mpc.meter import Network
-from mpc.process import end_with_parent, keep_freed_memory
+from mpc.process import collect_less_garbage, end_with_parent, keep_freed_memory
 
 
 def _reporting_errors(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -139,6 +139,7 @@ def party(program: Path, config_file: Path, trace: Path | None, networks: tuple[
     if report_to is None:
         _say_who_is_awaited(config)
     text, program_main = runner.load_program(program)
+    collect_less_garbage()
     listener = socket.socket(fileno=listen_fd) if listen_fd is not None else None
     session = runner.join(config, text, listener=listener, trace=trace is not None)
     member = session.parties[0]

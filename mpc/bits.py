@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mpc.ring import BITS, NDArray, Ring, RingArray, Spec
+from mpc.ring import BITS, NDArray, Ring, RingArray, Spec, worth_compiling
 
 #: Fewer numbers than this are transposed by NumPy: the compiler is not worth waking.
 _SMALL = 1 << 13
@@ -20,8 +20,10 @@ def words_for(n: int) -> int:
 
 def planes(x: RingArray) -> RingArray:
     """The bits of n numbers over Z_2^k: k planes of ⌈n/64⌉ words, the last one filled up with zeros."""
-    padded = np.zeros(64 * words_for(x.size), np.uint64)
-    padded[:x.size] = x.data.reshape(-1)
+    padded = x.data.reshape(-1)
+    if x.size % 64 or x.ring.bits < 64:
+        padded = np.zeros(64 * words_for(x.size), np.uint64)
+        padded[:x.size] = x.data.reshape(-1)
     return RingArray(BITS, _to_planes(padded)[:x.ring.bits])
 
 
@@ -43,8 +45,17 @@ def unpacked(bits: RingArray, ring: Ring, n: int) -> RingArray:
     return ring(np.unpackbits(data.view(np.uint8), axis=-1, count=n, bitorder="little"))
 
 
+def flipped(x: RingArray, bits: RingArray, add: int) -> RingArray:
+    """−x + add − 1 where the bit is set, else x: rows of n numbers, and of ⌈n/64⌉ words with their bits."""
+    if worth_compiling(x.size, _SMALL):
+        from mpc import kernels
+        return RingArray(x.ring, kernels.flipped(x.data, bits.data, add))
+    bit = unpacked(bits, x.ring, x.shape[-1])
+    return x.ring(x.data ^ -bit.data) + bit * x.ring(add)
+
+
 def _to_planes(x: NDArray) -> NDArray:
-    if len(x) >= _SMALL:
+    if worth_compiling(len(x), _SMALL):
         from mpc import kernels
         return kernels.to_planes(x)
     bits = np.unpackbits(x.view(np.uint8).reshape(-1, 8), axis=1, bitorder="little")

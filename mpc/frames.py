@@ -30,17 +30,22 @@ class Header:
     number: int
     length: int
     digest: bytes
-    words: str
+    said: bytes
 
     @classmethod
     def parse(cls, data: bytes | bytearray | memoryview) -> Header:
         if len(data) != HEADER.size:
             raise WireError("what arrived is too short for a frame header")
-        magic, number, length, digest, words = HEADER.unpack(data)
-        if magic not in (DATA, ABORT, BYE):
+        header = cls(*HEADER.unpack(data))
+        if header.magic not in (DATA, ABORT, BYE):
             raise WireError("what arrived does not begin with a frame header")
-        text = words.rstrip(b"\0").decode("ascii", "replace")
-        return cls(magic, number, length, digest, "".join(c if c.isprintable() else "?" for c in text))
+        return header
+
+    @property
+    def words(self) -> str:
+        """The operation's name, or the reason of a notice, fit to be printed."""
+        text = self.said.rstrip(b"\0").decode("ascii", "replace")
+        return "".join(c if c.isprintable() else "?" for c in text)
 
 
 def words(text: str) -> bytes:
@@ -50,30 +55,30 @@ def words(text: str) -> bytes:
 class Link:
     """The numbering and the running digest of one link, as one end keeps them."""
 
-    __slots__ = ("_digest", "_ours", "_theirs", "received", "sent")
+    __slots__ = ("_state", "_up", "received", "sent")
 
     def __init__(self, me: int, peer: int) -> None:
-        self._digest = bytes(16)
-        self._ours, self._theirs = f"{me}>{peer}".encode(), f"{peer}>{me}".encode()
+        self._state = blake2b(digest_size=32).digest()
+        self._up = me < peer
         self.sent = self.received = 0
 
     def extend(self, facts: Iterable[str]) -> None:
         """Add what both ends must agree on about the coming exchange."""
-        self._digest = blake2b(self._digest + "|".join(facts).encode(), digest_size=16).digest()
+        self._state = blake2b(self._state + "|".join(facts).encode(), digest_size=32).digest()
 
     def seal(self, length: int, operation: str) -> bytes:
         """The header of the next outgoing frame."""
         self.sent += 1
-        return HEADER.pack(DATA, self.sent, length, self._directed(self._ours), words(operation))
+        return HEADER.pack(DATA, self.sent, length, self._half(self._up), words(operation))
 
     @property
     def due(self) -> bytes:
         """The digest that the peer's frame of the coming exchange must carry."""
-        return self._directed(self._theirs)
+        return self._half(not self._up)
 
-    def _directed(self, direction: bytes) -> bytes:
-        """Both ends keep one digest; with the direction, a frame sent back to its sender is refused."""
-        return blake2b(self._digest, digest_size=16, person=direction).digest()
+    def _half(self, up: bool) -> bytes:
+        """Both ends keep one state; each direction carries its own half, so that a frame sent back to its sender is refused."""
+        return self._state[:16] if up else self._state[16:]
 
     def check(self, header: Header, digest: bytes, length: int, who: str, operation: str) -> None:
         """Raise unless this is exactly the frame that is due."""

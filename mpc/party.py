@@ -89,19 +89,21 @@ class Party:
         start = perf_counter()
         payloads = self._receive(posted)
         end = perf_counter()
-        self.meter.waited(posted.labels, start, end, sum(posted.due.values()))
-        self.meter.exchanged(posted.labels, posted.batch.depth, self.size in posted.due)
+        meter = self.meter
+        meter.waited(posted.labels, start, end, sum(posted.due.values()))
+        meter.exchanged(posted.labels, posted.batch.depth, self.size in posted.due)
         at = dict.fromkeys(payloads, 0)
         inboxes = []
         for task, round_ in zip(posted.batch.tasks, posted.batch.rounds, strict=True):
             inbox = {}
             for peer, specs in round_.recv.items():
-                arrays = []
+                lo, payload, arrays = at[peer], payloads[peer], []
                 for spec in specs:
-                    lo = at[peer]
-                    at[peer] = hi = lo + spec.nbytes
-                    arrays.append(RingArray(spec.ring, spec.ring.decode(payloads[peer][lo:hi], spec.shape)))
-                self.meter.of(task.label).received += sum(s.nbytes for s in specs)
+                    hi = lo + spec.nbytes
+                    arrays.append(RingArray(spec.ring, spec.ring.decode(payload[lo:hi], spec.shape)))
+                    lo = hi
+                meter.of(task.label).received += lo - at[peer]
+                at[peer] = lo
                 inbox[peer] = tuple(arrays)
             inboxes.append(inbox)
         self._scheduler.deliver(posted.batch, inboxes)
@@ -109,44 +111,46 @@ class Party:
             self.on_progress(*self._scheduler.progress)
 
     def _post(self, batch: Batch) -> _Posted:
-        labels = list(dict.fromkeys(task.label for task in batch.tasks))
+        labels = list(dict.fromkeys([task.label for task in batch.tasks]))
         posted = _Posted(batch, "+".join(labels), labels)
-        buffers: dict[int, list[memoryview]] = {}
-        sizes: dict[int, int] = {}
-        facts: dict[int, list[str]] = {}
+        buffers: dict[int, list[memoryview]] = {}   # by peers that are sent a frame
+        facts: dict[int, list[str]] = {}            # by peers that take part
         for task, round_ in zip(batch.tasks, batch.rounds, strict=True):
+            out, back = {}, {}                      # what goes to each peer and comes from it, in words
+            sent = 0
             for peer, arrays in round_.send.items():
-                views = [a.ring.encode(a.data) for a in arrays]
-                nbytes = sum(v.nbytes for v in views)
-                buffers.setdefault(peer, []).extend(v for v in views if v.nbytes)
-                sizes[peer] = sizes.get(peer, 0) + nbytes
-                self.meter.of(task.label).sent += nbytes
+                views = buffers.setdefault(peer, [])
+                for array in arrays:
+                    if array.size:
+                        views.append(view := array.ring.encode(array.data))
+                        sent += view.nbytes
+                out[peer] = ",".join([str(array.spec) for array in arrays])
+            self.meter.of(task.label).sent += sent
             for peer, specs in round_.recv.items():
-                posted.due[peer] = posted.due.get(peer, 0) + sum(s.nbytes for s in specs)
-            for peer in round_.send.keys() | round_.recv.keys():
-                out = ",".join(str(a.spec) for a in round_.send.get(peer, ()))
-                back = ",".join(map(str, round_.recv.get(peer, ())))
-                up, down = (out, back) if self.rank < peer else (back, out)
+                posted.due[peer] = posted.due.get(peer, 0) + sum([spec.nbytes for spec in specs])
+                back[peer] = ",".join([str(spec) for spec in specs])
+            for peer in out | back:
                 name = task.label if peer < self.size else ""
-                facts.setdefault(peer, []).append(f"{name}/{round_.tag}:{up};{down}")
+                up, down = (out, back) if self.rank < peer else (back, out)
+                facts.setdefault(peer, []).append(f"{name}/{round_.tag}:{up.get(peer, '')};{down.get(peer, '')}")
+        agreed = self.agreed.hexdigest()
         for peer, said in facts.items():
             link = self._links.get(peer)
             if link is None:
                 link = self._links[peer] = Link(self.rank, peer)
-            if self.seat is not None and peer < self.size:
-                said.extend((self.seat.position(peer), self.agreed.hexdigest()))
-            link.extend(said)
-            posted.digests[peer] = link.due
-            if peer in sizes:
-                header = link.seal(sizes[peer], posted.operation)
-                self.meter.of(labels[0]).sent += HEADER.size
-                self.meter.frames += 1
+            link.extend(said if self.seat is None or peer == self.size else [*said, self.seat.position(peer), agreed])
+            if peer in posted.due:
+                posted.digests[peer] = link.due
+            if peer in buffers:
+                header = link.seal(sum([view.nbytes for view in buffers[peer]]), posted.operation)
                 self._transport.post(peer, [memoryview(header), *buffers[peer]])
+        self.meter.of(labels[0]).sent += HEADER.size * len(buffers)
+        self.meter.frames += len(buffers)
         return posted
 
     def _receive(self, posted: _Posted) -> dict[int, memoryview]:
-        headers = {peer: bytearray(HEADER.size) for peer in posted.due}
-        self._collect({peer: memoryview(h) for peer, h in headers.items()}, posted)
+        headers = {peer: memoryview(bytearray(HEADER.size)) for peer in posted.due}
+        self._collect(headers, posted)
         for peer, data in headers.items():
             self._links[peer].check(Header.parse(data), posted.digests[peer], posted.due[peer],
                                     self.name(peer), posted.operation)

@@ -8,6 +8,7 @@ Source   NIST SP 800-38A (CTR), RFC 5869 (HKDF-SHA256).  A stream is one key use
 """
 from __future__ import annotations
 
+import math
 import os
 
 import numpy as np
@@ -40,16 +41,17 @@ class Stream:
 
     def draw(self, spec: Spec) -> RingArray:
         """The next uniform elements.  Never draws the same bytes twice."""
-        n = spec.nbytes
+        ring, shape = spec.ring, spec.shape
+        n = ring.itemsize * (size := math.prod(shape))
         self.position += n
         if n <= _SMALL:                 # single elements: one call into the cipher serves many draws
             if self._at + n > len(self._pool):
                 self._pool, self._at = self._cipher.update(_ZEROS[:_POOL]), 0
             start, self._at = self._at, self._at + n
-            return RingArray(spec.ring, spec.ring.decode(memoryview(self._pool)[start:start + n], spec.shape))
-        out = np.empty(spec.shape, spec.ring.dtype)
+            return RingArray(ring, np.frombuffer(self._pool, ring.dtype, size, start).reshape(shape))
+        out = np.empty(shape, ring.dtype)
         self._fill(out.reshape(-1).view(np.uint8).data)
-        return RingArray(spec.ring, out)
+        return RingArray(ring, out)
 
     def bytes(self, n: int) -> bytes:
         """The next n bytes, for keys."""

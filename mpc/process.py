@@ -1,8 +1,9 @@
-"""What a process that is a party, and nothing else, asks of the system.  Linux with glibc; elsewhere nothing."""
+"""What a process that is a party, and nothing else, asks of the system.  Linux with glibc; elsewhere less."""
 from __future__ import annotations
 
 import contextlib
 import ctypes
+import gc
 import signal
 
 _TRIM_THRESHOLD, _MMAP_MAX = -1, -4                  # mallopt(3)
@@ -20,6 +21,15 @@ def keep_freed_memory() -> None:
         libc = ctypes.CDLL(None)
         libc.mallopt(_MMAP_MAX, 0)
         libc.mallopt(_TRIM_THRESHOLD, (1 << 31) - 1)
+
+
+def collect_less_garbage() -> None:
+    """Look for cycles of objects rarely, and never among those there are now.
+
+    An operation makes thousands of small objects and no cycles; looking for these took a twelfth of its time.
+    """
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 100)
 
 
 def end_with_parent() -> None:

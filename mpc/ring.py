@@ -11,7 +11,7 @@ import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +26,11 @@ _SMALL_MULADD, _SMALL_MULADD_ONCE_AWAKE = 1 << 16, 1 << 11
 
 #: Matrix products with fewer word products than this are left to NumPy: the compiler is not worth waking, or calling.
 _SMALL_MATMUL, _SMALL_ONCE_AWAKE = 1 << 22, 1 << 14
+
+
+def worth_compiling(size: int, small: int, once_awake: int = 1) -> bool:
+    """Whether a kernel is to be used for so many elements, never for none: few do not wake the compiler, but take what is there."""
+    return size >= (once_awake if "mpc.kernels" in sys.modules else small)
 
 
 class Ring(ABC):
@@ -79,16 +84,16 @@ class Z2k(Ring):
         self.dtype = np.dtype(f"<u{self.itemsize}")
 
     def add(self, x: NDArray, y: NDArray) -> NDArray:
-        return np.asarray(np.add(x, y))
+        return np.asarray(x + y)
 
     def sub(self, x: NDArray, y: NDArray) -> NDArray:
-        return np.asarray(np.subtract(x, y))
+        return np.asarray(x - y)
 
     def neg(self, x: NDArray) -> NDArray:
         return np.asarray(np.negative(x))
 
     def mul(self, x: NDArray, y: NDArray) -> NDArray:
-        return np.asarray(np.multiply(x, y))
+        return np.asarray(x * y)
 
     def matmul(self, x: NDArray, y: NDArray) -> NDArray:
         rows = x.size // max(1, x.shape[-1])
@@ -109,7 +114,7 @@ class PackedBits(Ring):
     name, bits, itemsize, dtype = "GF(2)^64", 1, 8, np.dtype("<u8")
 
     def add(self, x: NDArray, y: NDArray) -> NDArray:
-        return np.asarray(np.bitwise_xor(x, y))
+        return np.asarray(x ^ y)
 
     sub = add
 
@@ -117,7 +122,7 @@ class PackedBits(Ring):
         return x
 
     def mul(self, x: NDArray, y: NDArray) -> NDArray:
-        return np.asarray(np.bitwise_and(x, y))
+        return np.asarray(x & y)
 
     def matmul(self, x: NDArray, y: NDArray) -> NDArray:
         raise TypeError("there is no matrix product over packed bits")
@@ -165,25 +170,27 @@ class RingArray:
     def spec(self) -> Spec:
         return Spec(self.ring, self.data.shape)
 
-    def _with(self, other: RingArray) -> NDArray:
-        if self.ring is not other.ring:
-            raise TypeError(f"cannot combine an array over {self.ring} with one over {other.ring}")
-        return other.data
-
     def __add__(self, other: RingArray) -> RingArray:
-        return RingArray(self.ring, self.ring.add(self.data, self._with(other)))
+        ring = self.ring
+        return RingArray(ring, ring.add(self.data, other.data)) if other.ring is ring else self._mixed(other)
 
     def __sub__(self, other: RingArray) -> RingArray:
-        return RingArray(self.ring, self.ring.sub(self.data, self._with(other)))
+        ring = self.ring
+        return RingArray(ring, ring.sub(self.data, other.data)) if other.ring is ring else self._mixed(other)
 
     def __neg__(self) -> RingArray:
         return RingArray(self.ring, self.ring.neg(self.data))
 
     def __mul__(self, other: RingArray) -> RingArray:
-        return RingArray(self.ring, self.ring.mul(self.data, self._with(other)))
+        ring = self.ring
+        return RingArray(ring, ring.mul(self.data, other.data)) if other.ring is ring else self._mixed(other)
 
     def __matmul__(self, other: RingArray) -> RingArray:
-        return RingArray(self.ring, self.ring.matmul(self.data, self._with(other)))
+        ring = self.ring
+        return RingArray(ring, ring.matmul(self.data, other.data)) if other.ring is ring else self._mixed(other)
+
+    def _mixed(self, other: RingArray) -> NoReturn:
+        raise TypeError(f"cannot combine an array over {self.ring} with one over {other.ring}")
 
     def __lshift__(self, bits: int) -> RingArray:
         return self.map(lambda data: data << self.ring.dtype.type(bits))
@@ -204,9 +211,20 @@ class RingArray:
 
 def muladd(a: RingArray, b: RingArray, c: RingArray, d: RingArray, e: RingArray) -> RingArray:
     """a·b + c·d + e, elementwise: in one pass over memory where the arrays are large and alike."""
-    operands = (a, b, c, d, e)
-    small = _SMALL_MULADD_ONCE_AWAKE if "mpc.kernels" in sys.modules else _SMALL_MULADD
-    if a.size < small or any(x.shape != a.shape or x.ring is not a.ring or not x.data.flags.c_contiguous for x in operands):
+    if not _in_one_pass(a, b, c, d, e):
         return a * b + c * d + e
     from mpc import kernels
     return RingArray(a.ring, kernels.muladd(a.data, b.data, c.data, d.data, e.data, a.ring is BITS))
+
+
+def cross(x0: RingArray, x1: RingArray, y0: RingArray, y1: RingArray, plus: RingArray, minus: RingArray) -> RingArray:
+    """x₀·(y₀ + y₁) + x₁·y₀ + plus − minus, as ``muladd``."""
+    if not _in_one_pass(x0, x1, y0, y1, plus, minus):
+        return x0 * (y0 + y1) + x1 * y0 + (plus - minus)
+    from mpc import kernels
+    return RingArray(x0.ring, kernels.cross(x0.data, x1.data, y0.data, y1.data, plus.data, minus.data, x0.ring is BITS))
+
+
+def _in_one_pass(first: RingArray, *rest: RingArray) -> bool:
+    return (worth_compiling(first.data.size, _SMALL_MULADD, _SMALL_MULADD_ONCE_AWAKE) and first.data.flags.c_contiguous
+            and all(x.data.shape == first.data.shape and x.ring is first.ring and x.data.flags.c_contiguous for x in rest))

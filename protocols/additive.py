@@ -125,7 +125,7 @@ class Additive(Suite):
             x = Share(self, (part,))
         return x
 
-    async def signs(self, x: Share) -> tuple[Share, Share]:
+    async def signs(self, x: Share) -> Share:
         return await carries.signs(self, x)
 
     async def zeros(self, x: Share) -> Share:

@@ -25,7 +25,7 @@ class Bilinear:
     def shape(self, x: Shape, y: Shape) -> Shape:
         """The shape of f(x, y); a ``ValueError`` in NumPy's words where the operands do not fit."""
         if self.name == "multiply":
-            return np.broadcast_shapes(x, y)
+            return x if x == y else np.broadcast_shapes(x, y)
         return _matmul_shape(x, y)
 
     def spec(self, x: Spec, y: Spec) -> Spec:

@@ -32,75 +32,92 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mpc.bits import planes, words_for
-from mpc.ring import BITS, NDArray, RingArray, Spec
+from mpc.ring import BITS, NDArray, RingArray, Spec, worth_compiling
 from mpc.rounds import exchange
 from protocols.suite import Share
 
 if TYPE_CHECKING:
     from protocols.replicated import Replicated
 
-_ONES, _NONE = np.uint64(2**64 - 1), np.uint64(0)
+#: Blocks of fewer words than this do not wake the compiler.
+_SMALL = 1 << 13
 
 
-async def signs(suite: Replicated, x: Share, knower: int) -> tuple[Share, Share]:
-    """G and P of blocks of four planes, lowest first, whose carry out of the last is the sign of x."""
+async def signs(suite: Replicated, x: Share, knower: int) -> Share:
+    """G and P, in two rows, of blocks of four planes, lowest first, whose carry out of the last is the sign of x."""
     n = x.ring.bits // 4                             # of the last block three bits are used, and the top bit as it is
-    mine, b = await _shared(suite, x, knower, n, n - 1)
-    out = Spec(BITS, (2 * n, words_for(x.size)))
-    result = None
-    if mine is not None:
-        lower, upper, top = mine
-        g, p, b3 = _generate(lower, b), _propagate(lower, b), b[3]
-        g[:-1] = _generate(upper, b[:, :-1]) ^ b3[:-1] & (g[:-1] ^ upper[0])
-        p[:-1] = _propagate(upper, b[:, :-1]) ^ b3[:-1] & p[:-1]
-        g[-1] ^= top[0] if suite.seat.rank == (knower + 2) % 3 else top[0] ^ b3[-1]
-        result = RingArray(BITS, np.concatenate([g, p]))
-    both = await suite.from_two(knower, result, out, "blocks")
-    return both[:n], both[n:]
+    return await _blocks(suite, x, knower, n - 1, 2)
 
 
 async def zeros(suite: Replicated, x: Share, knower: int) -> Share:
     """Planes that are all one where x = 0, one of four planes."""
-    n = x.ring.bits // 4
-    mine, b = await _shared(suite, x, knower, n, n, opposite=True)
-    out = Spec(BITS, (n, words_for(x.size)))
-    result = None
-    if mine is not None:
-        lower, upper, _ = mine
-        b = ~b
-        result = RingArray(BITS, _propagate(upper, b) ^ b[3] & _propagate(lower, b))
-    return await suite.from_two(knower, result, out, "blocks")
+    return (await _blocks(suite, x, knower, x.ring.bits // 4, 1, opposite=True))[0]
 
 
-async def _shared(suite: Replicated, x: Share, knower: int, n: int, whole: int,
-                  opposite: bool = False) -> tuple[tuple[NDArray, NDArray, NDArray] | None, NDArray]:
-    """The bits of one's term in blocks, and at S and T their shares of the monomials of K's.
+async def _blocks(suite: Replicated, x: Share, knower: int, whole: int, rows: int, opposite: bool = False) -> Share:
+    """K shares the monomials of its term's bits, S and T evaluate what blocks generate and propagate (or propagate only).
 
-    Of n blocks, ``whole`` have all fifteen; of the others the last bit is shared as it is.  The monomials come as those
-    of the lower three bits (the empty one first), these times the last bit, and what is left.
+    Of the blocks, ``whole`` have all fifteen monomials; of the others the last bit is shared as it is.
     """
-    rank, w = suite.seat.rank, words_for(x.size)
+    rank, w, n = suite.seat.rank, words_for(x.size), x.ring.bits // 4
     second, third = (knower + 1) % 3, (knower + 2) % 3
-    term = x.parts[0] + x.parts[1] if rank == knower else x.parts[1] if rank == second else x.parts[0]
-    bits = planes(-term if opposite and rank != knower else term).data.reshape(n, 4, w).swapaxes(0, 1)
-    spec = Spec(BITS, (7 * n + 8 * whole + n - whole, w))
+    out, spec = Spec(BITS, (rows, n, w)), Spec(BITS, (7 * n + 8 * whole + n - whole, w))
     if rank == knower:
-        mask = suite.seat.pair[second].draw(spec)
-        await exchange({third: (RingArray(BITS, _monomials(bits, whole)) + mask,)}, tag="monomials")
-        return None, bits
+        masked = suite.seat.pair[second].draw(spec)
+        shared = RingArray(BITS, with_monomials(masked.data, planes(x.parts[0] + x.parts[1]).data, whole))
+        await exchange({third: (shared,)}, tag="monomials")
+        return await suite.from_two(knower, None, out, "blocks")
     if rank == second:
-        words = suite.seat.pair[knower].draw(spec).data
+        term, words = x.parts[1], suite.seat.pair[knower].draw(spec)
         await exchange(tag="monomials")
     else:
-        words = (await exchange(recv={knower: (spec,)}, tag="monomials"))[knower][0].data
-    lower = np.empty((8, n, w), np.uint64)
-    lower[0] = _ONES if rank == second else _NONE    # the empty product
-    lower[1:] = words[:7 * n].reshape(7, n, w)
-    return (lower, words[7 * n:7 * n + 8 * whole].reshape(8, whole, w), words[7 * n + 8 * whole:]), bits
+        term, (words,) = x.parts[0], (await exchange(recv={knower: (spec,)}, tag="monomials"))[knower]
+    bits = planes(-term if opposite else term).data
+    return await suite.from_two(knower, RingArray(BITS, evaluated(words.data, bits, whole, rank == second, opposite, rows)), out, "blocks")
+
+
+def with_monomials(mask: NDArray, bits: NDArray, whole: int) -> NDArray:
+    """The monomials, masked; ``mask`` may be used up."""
+    if not worth_compiling(bits.size, _SMALL):
+        return with_monomials_twin(mask, bits, whole)
+    from mpc import kernels
+    kernels.monomials(bits, whole, mask)
+    return mask
+
+
+def evaluated(words: NDArray, bits: NDArray, whole: int, first: bool, complement: bool, rows: int) -> NDArray:
+    """Shares of what blocks generate and propagate from shares of monomials; ``first`` is who holds the empty one."""
+    if not worth_compiling(bits.size, _SMALL):
+        return evaluated_twin(words, bits, whole, first, complement, rows)
+    from mpc import kernels
+    return kernels.evaluate(words, bits, whole, first, complement, rows)
+
+
+# -- what the kernels do, plane by plane ---------------------------------------------------------------
+
+
+def with_monomials_twin(mask: NDArray, bits: NDArray, whole: int) -> NDArray:
+    return np.asarray(mask ^ _monomials(bits.reshape(len(bits) // 4, 4, bits.shape[1]).swapaxes(0, 1), whole))
+
+
+def evaluated_twin(words: NDArray, bits: NDArray, whole: int, first: bool, complement: bool, rows: int) -> NDArray:
+    n, w = bits.shape[0] // 4, bits.shape[1]
+    b, one = bits.reshape(n, 4, w).swapaxes(0, 1) ^ _word(complement), _word(first)
+    lower = np.concatenate([np.full((1, n, w), one), words[:7 * n].reshape(7, n, w)])
+    upper, top = words[7 * n:7 * n + 8 * whole].reshape(8, whole, w), words[7 * n + 8 * whole:]
+    g, p = _generate(lower, b).copy(), _propagate(lower, b).copy()
+    g[:whole] = _generate(upper, b[:, :whole]) ^ b[3, :whole] & (g[:whole] ^ upper[0])
+    p[:whole] = _propagate(upper, b[:, :whole]) ^ b[3, :whole] & p[:whole]
+    g[whole:] ^= top ^ one & b[3, whole:]
+    return np.stack([g, p][-rows:])
+
+
+def _word(on: bool) -> np.uint64:
+    return np.uint64(2**64 - 1 if on else 0)
 
 
 def _monomials(a: NDArray, whole: int) -> NDArray:
-    """Products of the bits a_0 … a_3 of each block, in the order in which ``_shared`` takes them apart."""
+    """Products of the bits a_0 … a_3 of each block: of the lower three bits, these times the last bit, the last bits that are left."""
     _, n, w = a.shape
     out = np.empty((7 * n + 8 * whole + n - whole, w), np.uint64)
     lower, upper = out[:7 * n].reshape(7, n, w), out[7 * n:7 * n + 8 * whole].reshape(8, whole, w)

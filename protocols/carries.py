@@ -17,6 +17,7 @@ Source   conversion from known terms: Mohassel, Rindal, ePrint 2018/403 (ABY3), 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from typing import cast
 
 import numpy as np
@@ -77,17 +78,17 @@ def doubled(x: Share) -> Share:
     return joined(zero_planes(x, 1), x[:-1])
 
 
-def topped(g: Share, p: Share, top: Share) -> tuple[Share, Share]:
-    """Planes whose carry is ``top`` plus the carry of these."""
-    return joined(g[:-1], g[-1:] + top[None]), p
+def stacked(g: Share, p: Share) -> Share:
+    """Planes that generate and planes that propagate, as the two rows of one share."""
+    return cast(Share, lift(lambda g, p: np.stack([g, p]), g, p))
 
 
-async def signs(suite: Suite, x: Share) -> tuple[Share, Share]:
+async def signs(suite: Suite, x: Share) -> Share:
     """Planes that generate and propagate a carry, whose carry out of the last is the sign of x."""
     top = x.ring.bits - 1
     a, b, g = await two_terms(suite, x)
     p = a + b
-    return topped(g[:top], p[:top], p[top])
+    return stacked(joined(g[:top - 1], g[top - 1:top] + p[top:]), p[:top])
 
 
 async def zeros(suite: Suite, x: Share) -> Share:
@@ -96,17 +97,21 @@ async def zeros(suite: Suite, x: Share) -> Share:
     return complement(a + b + doubled(a + b + g))
 
 
-async def carry(suite: Suite, g: Share, p: Share) -> Share:
-    """Whether planes that generate (g) or propagate (p) carry out of the last: ⌈log2⌉ rounds."""
-    while (n := g.shape[0]) > 1:
+async def carry(suite: Suite, planes: Share) -> Share:
+    """Whether planes that generate (the first row) or propagate (the second) carry out of the last: ⌈log2⌉ rounds."""
+    while (n := planes.shape[1]) > 1:
         h = n // 2
-        low_g, low_p, high_g, high_p = g[0:2 * h:2], p[0:2 * h:2], g[1:2 * h:2], p[1:2 * h:2]
-        if n == 2:
-            return (high_g + await both(suite, high_p, low_g))[0]
-        pair = cast(Share, lift(lambda u, v: np.stack([u, v]), low_g, low_p))
-        new = await both(suite, high_p.reshape((1, *high_p.shape)), pair)       # p is masked once for both
-        g, p = joined(high_g + new[0], g[2 * h:]), joined(new[1], p[2 * h:])
-    return g[0]
+        low, high = planes[:1 if n == 2 else 2, 0:2 * h:2], planes[1:, 1:2 * h:2]
+        new = await both(suite, high, low)              # p is masked once for both
+        planes = cast(Share, lift(partial(_above, h), new, planes))
+    return planes[0, 0]
+
+
+def _above(h: int, new: NDArray, planes: NDArray) -> NDArray:
+    """Pairs joined: what the higher one generates comes to what it passes on, and a last one without a pair stays."""
+    out = np.concatenate([new, planes[:len(new), 2 * h:]], axis=1)      # a copy: what was sent may still be leaving
+    out[0, :h] ^= planes[0, 1:2 * h:2]
+    return out
 
 
 async def all_ones(suite: Suite, x: Share) -> Share:

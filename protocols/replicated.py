@@ -21,8 +21,9 @@ from typing import ClassVar
 
 import numpy as np
 
+from mpc.bits import flipped, unpacked
 from mpc.prg import Stream
-from mpc.ring import RingArray, Spec, muladd
+from mpc.ring import Ring, RingArray, Spec, cross
 from mpc.rounds import exchange
 from protocols import blocks, truncation
 from protocols.bilinear import MULTIPLY, Bilinear
@@ -64,14 +65,16 @@ class Replicated(Suite):
         """The stream of the two parties that hold part ``part`` of every share."""
         return self.seat.pair[self._previous if part == self.seat.rank else self._next]
 
-    def _zero(self, spec: Spec) -> RingArray:
-        """This party's term of a fresh sharing of zero.  Local."""
-        return self.seat.pair[self._next].draw(spec) - self.seat.pair[self._previous].draw(spec)
+    def _zero(self, spec: Spec) -> tuple[RingArray, RingArray]:
+        """This party's term of a fresh sharing of zero, as what to add and what to subtract.  Local."""
+        return self.seat.pair[self._next].draw(spec), self.seat.pair[self._previous].draw(spec)
 
-    def _apart(self, spec: Spec) -> RingArray:
-        """This party's term of a sharing of zero of which party 0 knows all.  Local."""
-        pair = self.seat.pair
-        return pair[0].draw(spec) if self.seat.rank else -(pair[1].draw(spec) + pair[2].draw(spec))
+    def _apart(self, spec: Spec) -> tuple[RingArray, RingArray]:
+        """The same, of a sharing of zero of which party 0 knows all.  Local."""
+        pair, none = self.seat.pair, spec.ring.zeros(spec.shape)
+        if self.seat.rank == 0:
+            return pair[1].draw(spec), pair[2].draw(spec)
+        return (none, pair[0].draw(spec)) if self.seat.rank == 1 else (pair[0].draw(spec), none)
 
     def _public(self, value: RingArray, part: int) -> Share:
         """A share whose part ``part`` is ``value``, which its two holders know, and whose other parts are zero."""
@@ -115,8 +118,8 @@ class Replicated(Suite):
         async def product(x: Share, y: Share) -> Share:
             (x0, x1), (y0, y1) = x.parts, y.parts
             spec = f.spec(x.spec, y.spec)
-            mask = self._apart(spec) if bits else self._zero(spec)
-            term = muladd(x0, y0 + y1, x1, y0, mask) if f == MULTIPLY else f(x0, y0 + y1) + f(x1, y0) + mask
+            plus, minus = self._apart(spec) if bits else self._zero(spec)
+            term = cross(x0, x1, y0, y1, plus, minus) if f == MULTIPLY else f(x0, y0 + y1) + f(x1, y0) + plus - minus
             return await (self._quotient(term, bits, apart=True) if bits else self._replicated(term, f.name))
 
         if f.name == "multiply" and x.shape == y.shape:
@@ -164,6 +167,42 @@ class Replicated(Suite):
         product = None if rank == 0 else x.parts[0] * y.parts[1] if rank == 1 else x.parts[1] * y.parts[0]
         return await self.from_two(0, product, x.spec, "product of terms")
 
+    async def to_ring(self, bits: Share, ring: Ring, n: int) -> Share:
+        """A bit is c ⊕ d = d + (1 − 2d)·c, where party 0 knows c and the others know d: they take shares of c, c or −c by d.
+
+        Cost     2 rounds, one element from each party.
+        """
+        rank, into = self.seat.rank, Spec(ring, (*bits.shape[:-1], n))
+        c = unpacked(bits.parts[0] + bits.parts[1], ring, n) if rank == 0 else None
+        share = await self.input(0, c, into)
+        term = None if rank == 0 else flipped(share.parts[rank - 1], bits.parts[2 - rank], 3 - rank)
+        return await self.from_two(0, term, into, "bits")
+
+    async def chosen(self, bits: Share, x: Share) -> Share:
+        """For a bit as in ``to_ring``, and x = a + e, of which party 0 knows a = x_0 + x_1 and the others e = x_2,
+
+            (c ⊕ d)·x = d·x + (1 − 2d)·(c·a + c·e),
+
+        so that party 0 shares c and c·a, and the rest is local at parties 1 and 2.
+
+        Threat   party 2 draws its shares of c and c·a with party 0, party 1 gets the rest, masked by these; then ``from_two``.
+        Cost     2 rounds; party 0 sends two elements, the others one.  A bit and then a product are 3 rounds and two elements each.
+        """
+        rank, ring, n, shape = self.seat.rank, x.ring, x.size, x.shape
+        x = x.reshape((n,))
+        known = None
+        if rank == 0:
+            c = unpacked(bits.parts[0] + bits.parts[1], ring, n)
+            known = ring(np.stack([c.data, (c * (x.parts[0] + x.parts[1])).data]))
+        shares = (await self.input(0, known, Spec(ring, (2, n)))).parts[rank - 1]
+        term = None
+        if rank:
+            d, e = unpacked(bits.parts[2 - rank], ring, n), x.parts[2 - rank]
+            u = x.parts[0] + x.parts[1] if rank == 1 else x.parts[1]       # d·(a + e) in two terms
+            v = shares[1] + shares[0] * e
+            term = v + d * (u - v - v)
+        return (await self.from_two(0, term, Spec(ring, (n,)), "chosen")).reshape(shape)
+
     async def shuffle(self, x: Share) -> Share:
         """Three times two parties put x in an order that the third does not know: 3 rounds, 16 bytes an element each.
 
@@ -177,7 +216,7 @@ class Replicated(Suite):
             x = await self.from_two(third, term, x.spec, "shuffle")
         return x
 
-    async def signs(self, x: Share) -> tuple[Share, Share]:
+    async def signs(self, x: Share) -> Share:
         return await blocks.signs(self, x, self._turn())
 
     async def zeros(self, x: Share) -> Share:
@@ -215,12 +254,11 @@ class Replicated(Suite):
         full, half = term.spec, Spec(small, term.shape)
 
         if rank == 0:
-            term = term + truncation.offset(ring)
             x1, e1, s1, s2 = key[1].draw(full), key[1].draw(half), key[1].draw(half), key[2].draw(half)
-            x0 = truncation.quotient(term, bits) - x1
-            await exchange({2: (x0, truncation.top(term, small) - e1)}, tag="quotient: α")
+            x0, e2 = truncation.known(term, bits, x1, e1)
+            await exchange({2: (x0, e2)}, tag="quotient: α")
             await exchange(tag="quotient: αβ")
-            return Share(self, (x0 + truncation.wraps(s2, bits, ring), x1 + truncation.wraps(s1, bits, ring)))
+            return Share(self, (truncation.with_wraps(x0, s2, bits), truncation.with_wraps(x1, s1, bits)))
 
         other = 3 - rank
         if rank == 1:
@@ -232,9 +270,8 @@ class Replicated(Suite):
             mine, e = inbox[0]
         if apart:
             term = term + inbox[other][0]
-        masked = e * truncation.top(term, small) - s
+        x2, masked = truncation.common(term, bits, e, s)
         inbox = await exchange({other: (masked,)}, {other: (half,)}, "quotient: αβ")
-        both = masked + inbox[other][0]                  # αβ − s1 − s2
-        x2 = truncation.quotient(term, bits) + truncation.wraps(both, bits, ring) + truncation.correction(bits, ring)
-        mine = mine + truncation.wraps(s, bits, ring)
+        x2 = truncation.with_wraps(x2, masked + inbox[other][0], bits)          # αβ − s1 − s2
+        mine = truncation.with_wraps(mine, s, bits)
         return Share(self, (mine, x2) if rank == 1 else (x2, mine))

@@ -35,9 +35,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from mpc.ring import Z32, Ring, RingArray
+from mpc.ring import Z32, Ring, RingArray, worth_compiling
 from protocols.prep import Prep, TruncationMask
 from protocols.suite import Share, Suite
+
+#: Fewer elements than this do not wake the compiler.
+_SMALL = 1 << 16
 
 
 def check(bits: int, ring: Ring) -> None:
@@ -73,9 +76,34 @@ def top(term: RingArray, into: Ring) -> RingArray:
     return into((term >> (term.ring.bits - 1)).data)
 
 
-def wraps(both: RingArray, bits: int, ring: Ring) -> RingArray:
-    """αβ·2^(k−m)."""
-    return ring(both.data) << (ring.bits - bits)
+def with_wraps(x: RingArray, both: RingArray, bits: int) -> RingArray:
+    """x + αβ·2^(k−m)."""
+    ring = x.ring
+    if worth_compiling(x.size, _SMALL):
+        from mpc import kernels
+        return RingArray(ring, kernels.plus_shifted(x.data, both.data, ring.bits - bits))
+    return x + (ring(both.data) << (ring.bits - bits))
+
+
+def known(term: RingArray, bits: int, x: RingArray, e: RingArray) -> tuple[RingArray, RingArray]:
+    """Of the term a without its offset: (a >> m) − x, and α − e."""
+    ring = term.ring
+    if worth_compiling(term.size, _SMALL):
+        from mpc import kernels
+        rest, head = kernels.split_quotient(term.data, int(offset(ring).data), bits, x.data, e.data)
+        return RingArray(ring, rest), RingArray(e.ring, head)
+    term = term + offset(ring)
+    return quotient(term, bits) - x, top(term, e.ring) - e
+
+
+def common(term: RingArray, bits: int, e: RingArray, s: RingArray) -> tuple[RingArray, RingArray]:
+    """Of the term b: (b >> m) + 1 − 2^(k−2−m), and β·e − s."""
+    ring = term.ring
+    if worth_compiling(term.size, _SMALL):
+        from mpc import kernels
+        whole, masked = kernels.masked_quotient(term.data, int(correction(bits, ring).data), bits, e.data, s.data)
+        return RingArray(ring, whole), RingArray(e.ring, masked)
+    return quotient(term, bits) + correction(bits, ring), e * top(term, e.ring) - s
 
 
 async def of_two(suite: Suite, x: Share, bits: int) -> Share:
@@ -84,9 +112,9 @@ async def of_two(suite: Suite, x: Share, bits: int) -> Share:
     check(bits, ring)
     mask = suite.seat.common.draw(x.spec)            # an input's parts need not be uniform
     term = x.parts[0] + mask + offset(ring) if first else x.parts[0] - mask
-    known = Share(suite, (top(term, for_wraps(bits, ring)),))
-    both = await suite.product_of_terms(known, known)
-    result = quotient(term, bits) + wraps(both.parts[0], bits, ring)
+    mine = Share(suite, (top(term, for_wraps(bits, ring)),))
+    both = await suite.product_of_terms(mine, mine)
+    result = with_wraps(quotient(term, bits), both.parts[0], bits)
     return Share(suite, (result + correction(bits, ring) if first else result,))
 
 

@@ -69,6 +69,20 @@ def test_rounds_of_a_comparison(suite: str, parties: int, rounds: int) -> None:
     assert s.parties[0].meter.rounds - before == rounds         # side by side, they cost the rounds of one
 
 
+@pytest.mark.parametrize(("suite", "parties", "rounds", "sent"), [("additive", 2, 9, 55.2), ("replicated", 3, 8, 26.7)])
+def test_a_maximum_costs_little_more(suite: str, parties: int, rounds: int, sent: float) -> None:
+    """On average over the parties."""
+    n = 64 * 500
+    s = mpc.local(parties, suite)
+    x = s.secret(np.arange(n))
+    s.sync(x)
+    meters = [p.meter for p in s.parties]
+    before, already = meters[0].rounds, sum(m.sent - 64 * m.frames for m in meters)
+    s.sync(np.maximum(x, 5))
+    assert meters[0].rounds - before == rounds
+    assert (sum(m.sent - 64 * m.frames for m in meters) - already) / n / parties <= sent
+
+
 @pytest.mark.parametrize(("suite", "parties", "most"), [("additive", 2, 39.2), ("replicated", 3, 24)])
 def test_bytes_of_a_comparison(suite: str, parties: int, most: float) -> None:
     """Sent by each party, when every one has had its turn to send the most."""

@@ -5,7 +5,9 @@ import numpy as np
 import pytest
 
 from mpc import kernels
-from mpc.ring import BITS, Z32, Z64, Ring, RingArray, muladd
+from mpc.bits import unpacked, words_for
+from mpc.ring import BITS, Z32, Z64, Ring, RingArray, cross, muladd
+from protocols import blocks, truncation
 
 WORDS = [np.uint64, np.uint32]
 SIZES = [(0, 0, 0), (0, 3, 2), (3, 0, 2), (3, 2, 0), (1, 1, 1), (1, 7, 5), (3, 4, 4), (4, 4, 4), (5, 3, 1), (6, 1, 9), (7, 2, 3),
@@ -20,6 +22,10 @@ def draw(shape: tuple[int, int], word: type, seed: int) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, np.iinfo(word).max, shape, word, endpoint=True)
 
 
+def words(shape: tuple[int, ...], seed: int) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 2**64, shape, dtype=np.uint64)
+
+
 @pytest.mark.parametrize("word", WORDS)
 @pytest.mark.parametrize(("m", "k", "n"), SIZES)
 def test_matmul(m: int, k: int, n: int, word: type) -> None:
@@ -27,6 +33,14 @@ def test_matmul(m: int, k: int, n: int, word: type) -> None:
     mine = kernels.matmul(a, b)
     assert mine.dtype == word and mine.shape == (m, n)
     assert (mine == twin(a, b)).all()
+
+
+@pytest.mark.parametrize("word", WORDS)
+@pytest.mark.parametrize(("m", "k", "n"), [(32, 16, 48), (34, 64, 32), (33, 32, 32)])
+def test_matmul_by_quadrants(monkeypatch: pytest.MonkeyPatch, m: int, k: int, n: int, word: type) -> None:
+    monkeypatch.setattr(kernels, "STRASSEN", 16)
+    a, b = draw((m, k), word, 1), draw((k, n), word, 2)
+    assert (kernels.matmul(a, b) == twin(a, b)).all()
 
 
 @pytest.mark.parametrize("word", WORDS)
@@ -62,3 +76,52 @@ def test_sums_of_products_in_one_pass_equal_their_twin(ring: Ring, shape: tuple[
     assert (muladd(a, b, c, d, e).data == expected.data).all()
     turned = [x.map(np.transpose) for x in (a, b, c, d, e)]
     assert (muladd(*turned).data == expected.data.T).all()
+
+
+@pytest.mark.parametrize("ring", [Z32, Z64, BITS], ids=str)
+@pytest.mark.parametrize("shape", [(0,), (1,), (7, 300), (4096,)])
+def test_cross_terms_in_one_pass_equal_their_twin(ring: Ring, shape: tuple[int, ...]) -> None:
+    x0, x1, y0, y1, plus, minus = (ring(words(shape, seed)) for seed in range(6))
+    expected = x0 * (y0 + y1) + x1 * y0 + plus - minus
+    out = kernels.cross(x0.data, x1.data, y0.data, y1.data, plus.data, minus.data, ring is BITS)
+    assert out.dtype == ring.dtype and (out == expected.data).all()
+    assert (cross(x0, x1, y0, y1, plus, minus).data == expected.data).all()
+
+
+@pytest.mark.parametrize("ring", [Z32, Z64], ids=str)
+@pytest.mark.parametrize("shape", [(1,), (64,), (2, 65), (3, 300)])
+def test_flipped_numbers_equal_their_twin(ring: Ring, shape: tuple[int, ...]) -> None:
+    x, bits = ring(words(shape, 1)), words((*shape[:-1], words_for(shape[-1])), 2)
+    bit = unpacked(BITS(bits), ring, shape[-1])
+    for add in (1, 2):
+        expected = x - bit * (x + x) + bit * ring(add - 1)
+        assert (kernels.flipped(x.data, bits, add) == expected.data).all()
+
+
+@pytest.mark.parametrize("k", [32, 64])
+@pytest.mark.parametrize("w", [1, 7, 256, 300])
+def test_blocks_equal_their_twins(k: int, w: int) -> None:
+    """Monomials, with all of them or one block without, and what is made of shares of them."""
+    n, mask = k // 4, words((15 * k // 4, w), 1)
+    bits, mine = words((k, w), 2), words((k, w), 3)
+    for whole, first, complement, rows in ((n - 1, True, False, 2), (n - 1, False, False, 2), (n, True, True, 1), (n, False, True, 1)):
+        size = 7 * n + 8 * whole + n - whole
+        shared = mask[:size].copy()
+        kernels.monomials(bits, whole, shared)
+        assert (shared == blocks.with_monomials_twin(mask[:size], bits, whole)).all()
+        expected = blocks.evaluated_twin(shared, mine, whole, first, complement, rows)
+        assert (kernels.evaluate(shared, mine, whole, first, complement, rows) == expected).all()
+
+
+@pytest.mark.parametrize("ring", [Z32, Z64], ids=str)
+@pytest.mark.parametrize("bits", [1, 13, 30])
+def test_quotients_equal_their_twins(ring: Ring, bits: int) -> None:
+    small = truncation.for_wraps(bits, ring)
+    term, x, e, s = ring(words((300,), 1)), ring(words((300,), 2)), small(words((300,), 3)), small(words((300,), 4))
+    moved = term + truncation.offset(ring)
+    rest, head = kernels.split_quotient(term.data, int(truncation.offset(ring).data), bits, x.data, e.data)
+    assert (rest == (truncation.quotient(moved, bits) - x).data).all() and (head == (truncation.top(moved, small) - e).data).all()
+    whole, masked = kernels.masked_quotient(term.data, int(truncation.correction(bits, ring).data), bits, e.data, s.data)
+    assert (whole == (truncation.quotient(term, bits) + truncation.correction(bits, ring)).data).all()
+    assert (masked == (e * truncation.top(term, small) - s).data).all()
+    assert (kernels.plus_shifted(x.data, s.data, ring.bits - bits) == (x + (ring(s.data) << (ring.bits - bits))).data).all()

@@ -19,7 +19,7 @@ from protocols.additive import Additive
 from protocols.bilinear import MATMUL, MULTIPLY
 from protocols.carries import bits_of
 from protocols.ops.bitwise import conjunction, is_multiple, masked, modulo, nearest, number_of, shifted
-from protocols.ops.comparison import is_zero, negative, to_ring
+from protocols.ops.comparison import is_zero, negative, negative_part, to_ring
 from protocols.ops.division import _divided, _reciprocal
 from protocols.ops.exponential import _LOG2, _log, two_to
 from protocols.ops.normalisation import any_bit, polynomial, top_bit
@@ -77,6 +77,7 @@ OPERATIONS: dict[str, Operation] = {
     "matmul": lambda suite, x, y: suite.bilinear(MATMUL, square(x), square(y)),
     "truncate": lambda suite, x, y: suite.truncate(x, 16),
     "less than zero": lambda suite, x, y: negative(suite, x),
+    "part below zero": lambda suite, x, y: negative_part(suite, x),
     "equal to zero": lambda suite, x, y: is_zero(suite, y),
     "shuffle": lambda suite, x, y: suite.shuffle(x.reshape((2, x.size // 4, 2))),
     "sort": sort,
@@ -194,8 +195,8 @@ def test_freshness_catches_a_broken_multiplication(broken: Any) -> None:
 class Bare(Replicated):
     """``replicated`` without the sharing of zero that masks what it passes on (CrypTen's issue 518)."""
 
-    def _zero(self, spec: Spec) -> RingArray:
-        return spec.ring.zeros(spec.shape)
+    def _zero(self, spec: Spec) -> tuple[RingArray, RingArray]:
+        return spec.ring.zeros(spec.shape), spec.ring.zeros(spec.shape)
 
 
 def test_freshness_catches_replicated_sharing_without_zero_shares() -> None:

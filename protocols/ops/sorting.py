@@ -38,10 +38,10 @@ import numpy as np
 
 from mpc.bits import unpacked
 from mpc.encoding import INT
-from mpc.ring import Z32, NDArray
+from mpc.ring import BITS, Z32, NDArray
 from mpc.rounds import gather, pipeline
 from protocols.array import Secret, call, retyped, unified
-from protocols.carries import carry, complement, joined
+from protocols.carries import carry, joined
 from protocols.ops import linear, products
 from protocols.ops.bitwise import shifted
 from protocols.suite import CHUNK, Share, Suite, chunks, elementwise, lift
@@ -114,10 +114,10 @@ async def _before(suite: Suite, keys: Share, left: NDArray, right: NDArray) -> N
         a, b = left[lo:hi], right[lo:hi]
         *higher, last = (row.apply(lambda part: part.map(lambda k: k[a] - k[b])) for row in (keys[i] for i in range(len(keys.parts[0].data))))
         one = keys.ring(1)
-        (g, p), *more = await gather(suite.signs(last.apply(lambda part: Z32(part.data))), *(suite.signs(d - one) for d in reversed(higher)))
-        for upper_g, upper_p in more:
-            g, p = joined(negated(g), upper_g), joined(p, upper_p)
-        (opened,) = await suite.open(await carry(suite, g, p), tag="order")
+        planes, *more = await gather(suite.signs(last.apply(lambda part: Z32(part.data))), *(suite.signs(d - one) for d in reversed(higher)))
+        for upper in more:
+            planes = joined(negated(planes), upper, axis=1)
+        (opened,) = await suite.open(await carry(suite, planes), tag="order")
         out[lo:hi] = unpacked(opened, keys.ring, hi - lo).data
 
     if len(left) <= CHUNK:
@@ -127,9 +127,11 @@ async def _before(suite: Suite, keys: Share, left: NDArray, right: NDArray) -> N
     return out
 
 
-def negated(g: Share) -> Share:
-    """Planes that carry what ``g`` does not: the last one is what is carried out of them."""
-    return joined(g[:-1], complement(g[-1:]))
+def negated(planes: Share) -> Share:
+    """Planes that carry where these do not, for upper ones to be joined to."""
+    ones = np.zeros(planes.shape, np.uint64)
+    ones[0, -1] = 2**64 - 1
+    return planes + BITS(ones)
 
 
 # -- NumPy's functions -------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ Cost     two rounds.  Between two parties, for a product over Z_2^64: 64 transfe
          new.  With 2^g seeds for g bits the bytes go down by g and the computing up by 2^g / g; two bits take no more of it than
          one.  We know of no way from transfers and symmetric cryptography alone that saves more than such a factor; linear ones
          rest on homomorphic encryption (Chen et al., ASIACRYPT 2020) or on LPN over rings (Boyle et al., CRYPTO 2020).
-Source   Strassen, Numerische Mathematik 1969.  Gilboa, CRYPTO 1999, section 4.1; the shorter words: Demmler, Schneider, Zohner, NDSS 2015 (ABY), section V.
+Source   Gilboa, CRYPTO 1999, section 4.1; the shorter words: Demmler, Schneider, Zohner, NDSS 2015 (ABY), section V.
 """
 from __future__ import annotations
 
@@ -29,6 +29,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mpc import strassen
 from mpc.ring import BITS, NDArray, Ring, RingArray, Spec
 from mpc.rounds import exchange, pipeline
 from protocols.bilinear import MULTIPLY, Bilinear
@@ -135,8 +136,8 @@ async def cross(links: Links, f: Bilinear, x: RingArray, y: RingArray) -> RingAr
         return RingArray(x.ring, share.reshape(shape))
     a, b = _stacks(x.data, y.data)
     if min(a.shape[1:] + b.shape[2:]) >= _STRASSEN and not any(size % 2 for size in a.shape[1:] + b.shape[2:]):
-        sevenths = await cross(links, f, RingArray(x.ring, _sevenths(a, _LEFT)), RingArray(x.ring, _sevenths(b, _RIGHT)))
-        return RingArray(x.ring, _whole(sevenths.data.reshape(7, len(a), a.shape[1] // 2, b.shape[2] // 2)).reshape(shape))
+        sevenths = await cross(links, f, RingArray(x.ring, strassen.factors(a, strassen.LEFT)), RingArray(x.ring, strassen.factors(b, strassen.RIGHT)))
+        return RingArray(x.ring, strassen.product(sevenths.data.reshape(7, len(a), a.shape[1] // 2, b.shape[2] // 2)).reshape(shape))
     flip = a.shape[1] < b.shape[2]                   # rows as long as can be
     if flip:
         a, b = b.swapaxes(1, 2), a.swapaxes(1, 2)
@@ -152,33 +153,6 @@ def _stacks(x: NDArray, y: NDArray) -> list[NDArray]:
     x, y = x[None] if x.ndim == 1 else x, y[:, None] if y.ndim == 1 else y
     stack = np.broadcast_shapes(x.shape[:-2], y.shape[:-2])
     return [np.broadcast_to(z, stack + z.shape[-2:]).reshape(-1, *z.shape[-2:]) for z in (x, y)]
-
-
-#: Strassen's seven products of sums of quadrants (in the order 11, 12, 21, 22), and the quadrants of the result from them.
-_LEFT = ((1, 0, 0, 1), (0, 0, 1, 1), (1, 0, 0, 0), (0, 0, 0, 1), (1, 1, 0, 0), (-1, 0, 1, 0), (0, 1, 0, -1))
-_RIGHT = ((1, 0, 0, 1), (1, 0, 0, 0), (0, 1, 0, -1), (-1, 0, 1, 0), (0, 0, 0, 1), (1, 1, 0, 0), (0, 0, 1, 1))
-_RESULT = ((1, 0, 0, 1, -1, 0, 1), (0, 0, 1, 0, 1, 0, 0), (0, 1, 0, 1, 0, 0, 0), (1, -1, 1, 0, 0, 1, 0))
-
-
-def _sevenths(x: NDArray, sums: Sequence[Sequence[int]]) -> NDArray:
-    """Stacks (s, m, n) of matrices as (7·s, m/2, n/2)."""
-    m, n = x.shape[1] // 2, x.shape[2] // 2
-    quadrants = [x[:, i:i + m, j:j + n] for i in (0, m) for j in (0, n)]
-    return np.concatenate([_sum(signs, quadrants) for signs in sums])
-
-
-def _whole(products: NDArray) -> NDArray:
-    """The result (s, m, n) from the seven products (7, s, m/2, n/2)."""
-    c11, c12, c21, c22 = (_sum(signs, list(products)) for signs in _RESULT)
-    return np.concatenate([np.concatenate([c11, c12], axis=2), np.concatenate([c21, c22], axis=2)], axis=1)
-
-
-def _sum(signs: Sequence[int], terms: Sequence[NDArray]) -> NDArray:
-    out = np.zeros_like(terms[0])
-    for sign, term in zip(signs, terms, strict=True):
-        if sign:
-            out = out + term if sign > 0 else out - term
-    return out
 
 
 def _as_words(choices: NDArray) -> NDArray:
