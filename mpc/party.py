@@ -16,7 +16,7 @@ import numpy as np
 
 from mpc.errors import DesyncError, MpcError, PartyLost
 from mpc.frames import ABORT, BYE, HEADER, Header, Link, notice
-from mpc.meter import Meter
+from mpc.meter import Meter, payers
 from mpc.ring import RingArray
 from mpc.rounds import Batch, Flow, Scheduler, Task
 from mpc.seat import Seat
@@ -139,7 +139,7 @@ class Party:
             posted.digests[peer] = link.due
             if peer in sizes:
                 header = link.seal(sizes[peer], posted.operation)
-                self.meter.of(labels[0]).sent += HEADER.size
+                self.meter.of(payers(labels)[0]).sent += HEADER.size
                 self.meter.frames += 1
                 self._transport.post(peer, [memoryview(header), *buffers[peer]])
         return posted
@@ -150,7 +150,7 @@ class Party:
         for peer, data in headers.items():
             self._links[peer].check(Header.parse(data), posted.digests[peer], posted.due[peer],
                                     self.name(peer), posted.operation)
-        self.meter.of(posted.labels[0]).received += HEADER.size * len(headers)
+        self.meter.of(payers(posted.labels)[0]).received += HEADER.size * len(headers)
         payloads = {peer: np.empty(n, np.uint8).data for peer, n in posted.due.items()}
         self._collect({peer: view for peer, view in payloads.items() if view.nbytes}, posted)
         return payloads

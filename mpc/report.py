@@ -13,6 +13,9 @@ from rich.table import Table
 from mpc.meter import Network
 
 
+_SHARED = ("rounds", "sent", "received", "computing", "waiting")
+
+
 def amount(n: float) -> str:
     """Bytes for people."""
     for unit in ("B", "kB", "MB", "GB"):
@@ -47,6 +50,11 @@ def show(reports: Sequence[Mapping[str, Any]], networks: Sequence[Network] = (),
         used = report["meter"]
         table.add_row(report["name"], str(used["rounds"]), amount(used["sent"]), amount(used["received"]),
                       duration(used["computing"]), duration(used["waiting"]), f"{used['seconds']:.2f}")
+        offline = used["offline"]
+        if any(offline.values()):
+            for phase, part in (("offline", offline), ("online", {key: used[key] - offline[key] for key in _SHARED})):
+                table.add_row(f"  {phase}", str(part["rounds"]), amount(part["sent"]), amount(part["received"]),
+                              duration(part["computing"]), duration(part["waiting"]), style="dim")
     console.print(table)
     console.print("Operations that travel together share rounds, so their rounds add up to more than the run's.", style="dim")
     for network in networks:

@@ -18,9 +18,10 @@ from mpc.config import Config
 from mpc.errors import ConfigError, PartyLost
 from mpc.frames import HEADER
 from mpc.handshake import agree
-from mpc.meter import Meter
+from mpc.meter import OFFLINE, Meter
 from mpc.party import WINDOW, Party
 from mpc.prg import Stream
+from mpc.rounds import spawn
 from mpc.seat import take_seat
 from mpc.transport import Transport, tcp
 from mpc.transport.memory import mesh
@@ -42,7 +43,7 @@ async def sit_down(party: Party, kind: type[Suite], own: Stream, *, dealer: bool
     if not kind.needs_prep:
         return kind(seat)
     prep = Dealt(party.rank, party.size) if dealer else Oblivious()
-    await prep.setup(seat)
+    await (await spawn(prep.setup(seat), OFFLINE + "setup"))
     return kind(seat, prep)
 
 

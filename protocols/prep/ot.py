@@ -28,6 +28,7 @@ from typing import Any
 
 import numpy as np
 
+from mpc.meter import OFFLINE
 from mpc.prg import SEED_BYTES, Stream
 from mpc.ring import BITS, NDArray, RingArray, Shape, Spec
 from mpc.rounds import Task, spawn
@@ -88,12 +89,12 @@ class Oblivious:
         """The free parts, and the others under way; or none of the free ones and all under way."""
         if isinstance(kind, Triple):
             free = tuple(self._own.draw(s) for s in kind.free)
-            return free, await spawn(self._triple(kind, *free))
+            return free, await spawn(self._triple(kind, *free), OFFLINE + kind.name)
         if isinstance(kind, CrossTriple):
             free = tuple(self._own.draw(s) if i == self._seat.rank else s.ring.zeros(s.shape) for i, s in enumerate(kind.free))
-            return free, await spawn(self._cross_triple(kind, *free))
+            return free, await spawn(self._cross_triple(kind, *free), OFFLINE + kind.name)
         if isinstance(kind, TruncationMask):
-            return (), await spawn(self._mask(kind))
+            return (), await spawn(self._mask(kind), OFFLINE + kind.name)
         if isinstance(kind, Permutation) and kind.ring is not BITS:
             return await self._permutation(kind)
         raise NotImplementedError(f"there is no way yet to make by oblivious transfer: {kind.name} over {kind.ring}")
@@ -143,9 +144,9 @@ class Oblivious:
         order, a = kind.free
         if self._seat.rank == kind.owner:
             orders = self._own.permutations(order.shape)
-            return (order.ring(orders), a.ring.zeros(a.shape)), await spawn(self._move(kind, orders, None))
+            return (order.ring(orders), a.ring.zeros(a.shape)), await spawn(self._move(kind, orders, None), OFFLINE + kind.name)
         mine = self._own.draw(a)
-        return (order.ring.zeros(order.shape), mine), await spawn(self._move(kind, None, mine))
+        return (order.ring.zeros(order.shape), mine), await spawn(self._move(kind, None, mine), OFFLINE + kind.name)
 
     async def _move(self, kind: Permutation, orders: NDArray | None, mine: RingArray | None) -> Parts:
         share = await networks.move(self._links, TREE, self._seat, kind.owner, kind.spec, orders, None if mine is None else mine.data)
