@@ -17,7 +17,6 @@ from dataclasses import asdict, dataclass, field
 from time import perf_counter, time
 from typing import Any
 
-
 #: How the labels of what makes correlated randomness begin.
 OFFLINE = "prep "
 

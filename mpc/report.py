@@ -12,7 +12,6 @@ from rich.table import Table
 
 from mpc.meter import Network
 
-
 _SHARED = ("rounds", "sent", "received", "computing", "waiting")
 
 
@@ -52,7 +51,7 @@ def show(reports: Sequence[Mapping[str, Any]], networks: Sequence[Network] = (),
                       duration(used["computing"]), duration(used["waiting"]), f"{used['seconds']:.2f}")
         offline = used["offline"]
         if any(offline.values()):
-            for phase, part in (("offline", offline), ("online", {key: used[key] - offline[key] for key in _SHARED})):
+            for phase, part in zip(report.get("phases", ("offline", "online")), (offline, {key: used[key] - offline[key] for key in _SHARED}), strict=True):
                 table.add_row(f"  {phase}", str(part["rounds"]), amount(part["sent"]), amount(part["received"]),
                               duration(part["computing"]), duration(part["waiting"]), style="dim")
     console.print(table)
@@ -60,6 +59,8 @@ def show(reports: Sequence[Mapping[str, Any]], networks: Sequence[Network] = (),
     for network in networks:
         slowest = max(network.seconds(r["meter"]) for r in reports)
         console.print(f"[bold]On {network}[/bold] this run would take {slowest:.2f} s (computing, half an RTT a round, a whole one with the dealer, bytes).")
+    if "correlations" in first:
+        console.print(f"[bold]Correlations:[/bold] {first['correlations']}")
     console.print(f"[bold]Threat model:[/bold] {first['threat']}")
     console.print(f"[bold]Channels:[/bold] {first['channels']}")
 

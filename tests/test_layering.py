@@ -22,7 +22,7 @@ LICENSED: dict[str, set[str]] = {
     "threading": {"mpc.transport.memory", "protocols.run", "protocols.bench", "mpc.launch", "protocols.launch"},
 }
 #: Who may send: the tools around rounds, the suites and what they are made of, the sources of randomness, the session's announcements.
-SENDERS = {"mpc.rounds", "mpc.seat", "protocols.additive", "protocols.blocks", "protocols.replicated", "protocols.suite", "protocols.session", "protocols.prep.dealer",
+SENDERS = {"mpc.rounds", "mpc.seat", "protocols.additive", "protocols.blocks", "protocols.replicated", "protocols.suite", "protocols.session", "protocols.prep.dealer", "protocols.prep.stored",
            "protocols.ot.extension", "protocols.ot.products", "protocols.bench_prep"}
 
 

@@ -1,21 +1,22 @@
 """Correlated randomness: what a suite consumes, and where it comes from.
 
 A ``Correlation`` says which random arrays are shared and how the dependent ones follow from the free
-ones.  A ``Prep`` serves shares of it.  ``protocols/prep/dealer.py`` is the source in this release.
+ones.  A ``Prep`` serves shares of it.  The sources are a trusted dealer
+(``dealer``), oblivious transfer among the parties (``ot``) and what they have made so and kept on disk (``stored``).
 
 [Bea91] Beaver, CRYPTO 1991.  [EGKRS20] ePrint 2020/338.  [CGP20] Chase, Ghosh, Poburinnaya, ePrint 2019/1340.
 """
 from __future__ import annotations
 
-from collections.abc import Awaitable
-from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from collections.abc import Awaitable, Generator
+from dataclasses import dataclass, fields, replace
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
 from mpc.ring import Z32, Z64, NDArray, Ring, RingArray, Spec
 from mpc.seat import Seat
-from protocols.bilinear import Bilinear
+from protocols.bilinear import MULTIPLY, Bilinear
 from protocols.threat import Threat
 
 Parts = tuple[RingArray, ...]                       # one party's additive shares of several arrays
@@ -153,6 +154,35 @@ def permuted(x: RingArray, order: NDArray) -> RingArray:
     if order.shape[1:] == (1,):
         return x[:, order[:, 0].astype(np.intp)]
     return x.map(lambda data: np.take_along_axis(data, order[None].astype(np.intp), axis=1))
+
+
+def of_size(kind: Correlation, n: int) -> Correlation | None:
+    """The same kind for a vector of n; ``None`` where it is not elementwise."""
+    if isinstance(kind, Triple) and kind.f == MULTIPLY and kind.x == kind.y:
+        spec = Spec(kind.ring, (n,))
+        return Triple(MULTIPLY, spec, spec)
+    if isinstance(kind, CrossTriple | TruncationMask):
+        return replace(kind, spec=Spec(kind.ring, (n,)))
+    return None
+
+
+def name_of(kind: Correlation) -> str:
+    """A kind in words that no other kind has."""
+    values = (getattr(kind, field.name) for field in fields(kind))   # type: ignore[arg-type]
+    return ", ".join([kind.name, *(value.name if isinstance(value, Bilinear) else str(value) for value in values)])
+
+
+class Here:
+    """Parts that are here already."""
+
+    __slots__ = ("_parts",)
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+
+    def __await__(self) -> Generator[Any, Any, Parts]:
+        return self._parts
+        yield
 
 
 class Prep(Protocol):

@@ -33,11 +33,10 @@ from mpc.prg import SEED_BYTES, Stream
 from mpc.ring import BITS, NDArray, RingArray, Shape, Spec
 from mpc.rounds import Task, spawn
 from mpc.seat import Seat
-from protocols.bilinear import MULTIPLY
 from protocols.ot import networks
 from protocols.ot.extension import Links, connect
 from protocols.ot.products import cross, elementwise, products
-from protocols.prep import Correlation, CrossTriple, Parts, Permutation, Triple, TruncationMask
+from protocols.prep import Correlation, CrossTriple, Here, Parts, Permutation, Triple, TruncationMask, of_size
 from protocols.threat import Threat
 
 #: Bits of a piece of Δ: trees of 16 seeds, 4 bytes per transfer.
@@ -71,14 +70,14 @@ class Oblivious:
         self._links: Links = await connect(seat, TREE)
 
     async def draw(self, kind: Correlation) -> tuple[Parts, Awaitable[Parts]]:
-        n, one = kind.free[0].size, _of_size(kind, 1)
+        n, one = kind.free[0].size, of_size(kind, 1)
         if one is None or not 0 < n <= _POOLED:
             free, rest = await self._start(kind)
             return (free, rest) if free else await _apart(kind, rest)
         pool = self._pools.setdefault(one, _Pool())
         if pool.rest is None or pool.at + n > pool.batch:
             pool.batch, pool.at = min(_MOST, max(2 * pool.batch, 2 * n)), 0
-            whole = _of_size(kind, pool.batch)
+            whole = of_size(kind, pool.batch)
             assert whole is not None
             pool.free, pool.rest = await self._start(whole)
         lo, pool.at = pool.at, pool.at + n
@@ -156,17 +155,7 @@ class Oblivious:
 async def _apart(kind: Correlation, everything: Awaitable[Parts]) -> tuple[Parts, Awaitable[Parts]]:
     """The free parts and the others, all of which come together."""
     parts, n = await everything, len(kind.free)
-    return parts[:n], _Here(parts[n:])
-
-
-def _of_size(kind: Correlation, n: int) -> Correlation | None:
-    """The same kind for a vector of n; ``None`` where it is not elementwise."""
-    if isinstance(kind, Triple) and kind.f == MULTIPLY and kind.x == kind.y:
-        spec = Spec(kind.ring, (n,))
-        return Triple(MULTIPLY, spec, spec)
-    if isinstance(kind, CrossTriple | TruncationMask):
-        return replace(kind, spec=Spec(kind.ring, (n,)))
-    return None
+    return parts[:n], Here(parts[n:])
 
 
 def _weighted(bits: RingArray, first: int, shift: int) -> RingArray:
@@ -191,16 +180,3 @@ class _Later:
     def __await__(self) -> Generator[Any, Any, Parts]:
         parts = yield from self._source.__await__()
         return tuple(_cut(p, self._lo, self._hi, self._shape) for p in parts)
-
-
-class _Here:
-    """Parts that are here already."""
-
-    __slots__ = ("_parts",)
-
-    def __init__(self, parts: Parts) -> None:
-        self._parts = parts
-
-    def __await__(self) -> Generator[Any, Any, Parts]:
-        return self._parts
-        yield
