@@ -8,6 +8,7 @@ ones.  A ``Prep`` serves shares of it.  The sources are a trusted dealer
 """
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Generator
 from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar, Protocol
@@ -157,13 +158,38 @@ def permuted(x: RingArray, order: NDArray) -> RingArray:
 
 
 def of_size(kind: Correlation, n: int) -> Correlation | None:
-    """The same kind for a vector of n; ``None`` where it is not elementwise."""
-    if isinstance(kind, Triple) and kind.f == MULTIPLY and kind.x == kind.y:
-        spec = Spec(kind.ring, (n,))
-        return Triple(MULTIPLY, spec, spec)
+    """The same kind for n elements along the last axis; ``None`` where it is not elementwise.
+
+    A triple that repeats one operand along the first axis counts as elementwise over the others.
+    """
+    if isinstance(kind, Triple) and kind.f == MULTIPLY:
+        x, y = kind.x.shape, kind.y.shape
+        if x == y:
+            return replace(kind, x=Spec(kind.ring, (n,)), y=Spec(kind.ring, (n,)))
+        if x and y and x[1:] == y[1:] and 1 in (x[0], y[0]):
+            return replace(kind, x=Spec(kind.ring, (x[0], n)), y=Spec(kind.ring, (y[0], n)))
     if isinstance(kind, CrossTriple | TruncationMask):
         return replace(kind, spec=Spec(kind.ring, (n,)))
     return None
+
+
+def units(kind: Correlation) -> tuple[Correlation, int]:
+    """What requests of all sizes are made of, and of how many this one is."""
+    one = of_size(kind, 1)
+    if one is None:
+        return kind, 1
+    spec = kind.free[0]
+    return one, spec.size if len(one.free[0].shape) == 1 else math.prod(spec.shape[1:])
+
+
+def specs(kind: Correlation) -> tuple[Spec, ...]:
+    """Of all its arrays."""
+    return *kind.free, *kind.dependent
+
+
+def cut(parts: Parts, lo: int, hi: int, into: tuple[Spec, ...]) -> Parts:
+    """Elements of a batch, as arrays of these specs."""
+    return tuple(RingArray(p.ring, p.data[..., lo:hi].reshape(spec.shape)) for p, spec in zip(parts, into, strict=True))
 
 
 def name_of(kind: Correlation) -> str:

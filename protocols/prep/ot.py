@@ -10,7 +10,8 @@ every ordered pair of parties one across (``protocols/ot/products``).
     permutation      the owner sets the switches of a network (``networks``), at each of which the two who hold its inputs
                      exchange them or not: one transfer, of the difference
 
-Small requests are served from batches that grow with use.
+Small requests are served from batches that grow with use.  From the second one on, the next is begun when half of one is used,
+and travels with the rounds of what uses the other half.
 
 Threat   semi-honest, n−1 of n; see ``protocols/ot``.
 Cost     a party sends to each other one: per elementwise triple over Z_2^64 520 bytes, over Z_2^32 196, per word of AND triples
@@ -30,13 +31,25 @@ import numpy as np
 
 from mpc.meter import OFFLINE
 from mpc.prg import SEED_BYTES, Stream
-from mpc.ring import BITS, NDArray, RingArray, Shape, Spec
+from mpc.ring import BITS, NDArray, RingArray, Spec
 from mpc.rounds import Task, spawn
 from mpc.seat import Seat
 from protocols.ot import networks
 from protocols.ot.extension import Links, connect
 from protocols.ot.products import cross, elementwise, products
-from protocols.prep import Correlation, CrossTriple, Here, Parts, Permutation, Triple, TruncationMask, of_size
+from protocols.prep import (
+    Correlation,
+    CrossTriple,
+    Here,
+    Parts,
+    Permutation,
+    Triple,
+    TruncationMask,
+    cut,
+    of_size,
+    specs,
+    units,
+)
 from protocols.threat import Threat
 
 #: Bits of a piece of Δ: trees of 16 seeds, 4 bytes per transfer.
@@ -47,14 +60,15 @@ _POOLED, _FIRST, _MOST = 1 << 12, 1 << 8, 1 << 14
 
 
 class _Pool:
-    """A batch of one kind, and how much of it is used."""
+    """A batch of one kind, how much of it is used, and the batch after it once that is under way."""
 
-    __slots__ = ("at", "batch", "free", "rest")
+    __slots__ = ("at", "batch", "free", "next", "rest")
 
     def __init__(self) -> None:
-        self.batch = self.at = _FIRST // 2
+        self.batch = self.at = 0
         self.free: Parts = ()
         self.rest: Task[Parts] | None = None
+        self.next: tuple[Parts, Task[Parts]] | None = None
 
 
 class Oblivious:
@@ -70,19 +84,27 @@ class Oblivious:
         self._links: Links = await connect(seat, TREE)
 
     async def draw(self, kind: Correlation) -> tuple[Parts, Awaitable[Parts]]:
-        n, one = kind.free[0].size, of_size(kind, 1)
-        if one is None or not 0 < n <= _POOLED:
-            free, rest = await self._start(kind)
-            return (free, rest) if free else await _apart(kind, rest)
+        one, n = units(kind)
+        if of_size(kind, 1) is None or not 0 < n <= _POOLED:
+            return await self.make(kind)
         pool = self._pools.setdefault(one, _Pool())
-        if pool.rest is None or pool.at + n > pool.batch:
-            pool.batch, pool.at = min(_MOST, max(2 * pool.batch, 2 * n)), 0
-            whole = of_size(kind, pool.batch)
-            assert whole is not None
-            pool.free, pool.rest = await self._start(whole)
+        if pool.at + n > pool.batch:
+            size, begun = _after(pool.batch), pool.next
+            if n > size:
+                size, begun = 2 * n, None
+            pool.free, pool.rest = begun or await self._start(_batch(kind, size))
+            pool.batch, pool.at, pool.next = size, 0, None
         lo, pool.at = pool.at, pool.at + n
-        later = _Later(pool.rest, lo, lo + n, kind.free[0].shape)
-        return (tuple(_cut(p, lo, lo + n, kind.free[0].shape) for p in pool.free), later) if pool.free else await _apart(kind, later)
+        if pool.next is None and pool.batch > _FIRST and 2 * pool.at > pool.batch:      # its rounds travel with those of the rest
+            pool.next = await self._start(_batch(kind, _after(pool.batch)))
+        assert pool.rest is not None
+        later = _Later(pool.rest, lo, lo + n, kind.dependent if pool.free else specs(kind))
+        return (cut(pool.free, lo, lo + n, kind.free), later) if pool.free else await _apart(kind, later)
+
+    async def make(self, kind: Correlation) -> tuple[Parts, Awaitable[Parts]]:
+        """As ``draw``, but just this and on its own."""
+        free, rest = await self._start(kind)
+        return (free, rest) if free else await _apart(kind, rest)
 
     async def _start(self, kind: Correlation) -> tuple[Parts, Task[Parts]]:
         """The free parts, and the others under way; or none of the free ones and all under way."""
@@ -158,6 +180,17 @@ async def _apart(kind: Correlation, everything: Awaitable[Parts]) -> tuple[Parts
     return parts[:n], Here(parts[n:])
 
 
+def _after(batch: int) -> int:
+    """The size of the batch that follows one of this size."""
+    return min(_MOST, max(_FIRST, 2 * batch))
+
+
+def _batch(kind: Correlation, size: int) -> Correlation:
+    whole = of_size(kind, size)
+    assert whole is not None
+    return whole
+
+
 def _weighted(bits: RingArray, first: int, shift: int) -> RingArray:
     """Σ_{j ≥ first} 2^(j − shift)·bit j, over the last axis."""
     k, word = bits.shape[-1], bits.ring.dtype.type
@@ -165,18 +198,13 @@ def _weighted(bits: RingArray, first: int, shift: int) -> RingArray:
     return RingArray(bits.ring, (bits.data[..., first:] * weights).sum(axis=-1, dtype=word))
 
 
-def _cut(x: RingArray, lo: int, hi: int, shape: Shape) -> RingArray:
-    return RingArray(x.ring, np.reshape(x.data[lo:hi], shape))
-
-
 class _Later:
     """Parts that are cut out of a batch when awaited."""
 
-    __slots__ = ("_hi", "_lo", "_shape", "_source")
+    __slots__ = ("_hi", "_into", "_lo", "_source")
 
-    def __init__(self, source: Task[Parts], lo: int, hi: int, shape: Shape) -> None:
-        self._source, self._lo, self._hi, self._shape = source, lo, hi, shape
+    def __init__(self, source: Task[Parts], lo: int, hi: int, into: tuple[Spec, ...]) -> None:
+        self._source, self._lo, self._hi, self._into = source, lo, hi, into
 
     def __await__(self) -> Generator[Any, Any, Parts]:
-        parts = yield from self._source.__await__()
-        return tuple(_cut(p, self._lo, self._hi, self._shape) for p in parts)
+        return cut((yield from self._source.__await__()), self._lo, self._hi, self._into)

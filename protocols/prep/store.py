@@ -2,11 +2,11 @@
 
 A store is a folder with a file for each kind, and a file ``cursor``.
 
-    kind file    magic, length of the header, header (JSON), then blocks of units of the correlation, each under AES-GCM
+    kind file    magic, length of the header, header (JSON) and its tag, then blocks of units of the correlation, each under AES-GCM
     header       version, suite, ring, peers, rank, run (the offline run's name, the same at all parties), kind, count of
                  units, units in a block, bytes of a unit, salt
     key          HKDF-SHA256(the party's private key, salt), for this file alone; the nonce is the number of the block, and
-                 the header is authenticated with each
+                 the header is authenticated with each, and once by itself with the last number there is
     cursor       for each kind file, how many of its blocks are used, and how many there are
 
 A block is served when the cursor has passed it *on disk* (a new file, fsync, rename, fsync of the folder) and its place is
@@ -19,7 +19,7 @@ name is whole.  A lock beside the folder is held from opening to closing: one pr
 Threat   the disk may be read by others, who see sizes and positions, and altered by others, which the tags show, as far as
          they do not turn it back: whoever restores the folder from a copy or a snapshot serves twice, and what two runs
          have hidden behind the same mask can be computed by their peers.  Overwriting is as good as the disk lets it be.
-Cost     two fsyncs for a block of up to 2 MiB; 28 bytes and about 400 for the header beside the correlations.
+Cost     two fsyncs for a block of up to 2 MiB; 16 bytes for it and about 400 for the header beside the correlations.
 Source   NIST SP 800-38D (GCM), RFC 5869 (HKDF).
 """
 from __future__ import annotations
@@ -47,6 +47,7 @@ VERSION = 1
 _MAGIC = b"mpc-corr"
 _TAG = 16
 _MOST_HEADER = 1 << 16
+_ALONE = b"\xff" * 12                                 # the nonce of the header's own tag
 
 #: Units and bytes of a block, at most.
 _BLOCK, _BLOCK_BYTES = 1 << 16, 1 << 21
@@ -107,12 +108,13 @@ class Kind:
 
     def put(self, number: int, block: bytes) -> None:
         """Each number once: it is the nonce."""
-        _write(self._file, self._cipher.encrypt(_nonce(number), block, self._header), len(_MAGIC) + 4 + len(self._header) + number * self._stride)
+        _write(self._file, self._cipher.encrypt(_nonce(number), block, self._header), _begin(self._header) + number * self._stride)
 
     def close(self) -> None:
         """All blocks are there: now the header is."""
         os.fsync(self._file)
-        _write(self._file, _MAGIC + len(self._header).to_bytes(4, "little") + self._header, 0)
+        tag = self._cipher.encrypt(_ALONE, b"", self._header)
+        _write(self._file, _MAGIC + len(self._header).to_bytes(4, "little") + self._header + tag, 0)
         os.fsync(self._file)
         os.close(self._file)
 
@@ -157,9 +159,8 @@ class Making:
 class Shelf:
     """The blocks of one kind."""
 
-    def __init__(self, store: Store, name: str, facts: Mapping[str, Any], header: bytes, secret: bytes) -> None:
-        self._store, self._name, self._header, self._facts = store, name, header, facts
-        self._cipher = _cipher(secret, bytes.fromhex(facts["salt"]))
+    def __init__(self, store: Store, name: str, facts: Mapping[str, Any], header: bytes, cipher: AESGCM) -> None:
+        self._store, self._name, self._header, self._facts, self._cipher = store, name, header, facts, cipher
 
     @property
     def count(self) -> int:
@@ -178,7 +179,7 @@ class Shelf:
         """The next block, which from now on is used: see this module's docstring for the order of things."""
         store, (at, total) = self._store, self._store.used[self._name]
         size = min(self.block, self.count) * self.unit + _TAG
-        place = len(_MAGIC) + 4 + len(self._header) + at * (self.block * self.unit + _TAG)
+        place = _begin(self._header) + at * (self.block * self.unit + _TAG)
         path = store.folder / self._name
         file = os.open(path, os.O_RDWR)
         try:
@@ -192,7 +193,7 @@ class Shelf:
         try:
             return self._cipher.decrypt(_nonce(at), sealed, self._header)
         except InvalidTag:
-            raise ConfigError(f"the store {path} was altered, or the party's key is another than when it was made: {_AGAIN}") from None
+            raise _altered(path) from None
 
 
 class Store:
@@ -208,8 +209,8 @@ class Store:
             self.shelves = {}
             for name, (used, total) in self.used.items():
                 if used < total:
-                    facts, header = _read(folder / name, terms, self.run, total)
-                    self.shelves[facts["kind"]] = Shelf(self, name, facts, header, secret)
+                    facts, header, cipher = _read(folder / name, terms, self.run, total, secret)
+                    self.shelves[facts["kind"]] = Shelf(self, name, facts, header, cipher)
                 else:
                     (folder / name).unlink(missing_ok=True)
         except BaseException:
@@ -227,29 +228,34 @@ class Store:
         self._lock.release()
 
 
-def _read(path: Path, terms: Terms, run: str, blocks: int) -> tuple[dict[str, Any], bytes]:
-    """A kind file's header, if the file is whole and was made for these parties."""
+def _read(path: Path, terms: Terms, run: str, blocks: int, secret: bytes) -> tuple[dict[str, Any], bytes, AESGCM]:
+    """A kind file's header and key, if the file is whole and was made for these parties."""
     try:
         with path.open("rb") as file:
             start = file.read(len(_MAGIC) + 4)
             length = int.from_bytes(start[len(_MAGIC):], "little")
             header = file.read(length) if start.startswith(_MAGIC) and length <= _MOST_HEADER else b""
+            tag = file.read(_TAG)
             size = file.seek(0, os.SEEK_END)
     except OSError as error:
         raise ConfigError(f"the store {path} cannot be read ({error.strerror}): {_AGAIN}") from None
     try:
         facts: dict[str, Any] = json.loads(header)
         count, block, unit = (int(facts[key]) for key in ("count", "block", "unit"))
-        bytes.fromhex(facts["salt"])
+        cipher = _cipher(secret, bytes.fromhex(facts["salt"]))
     except (ValueError, KeyError, TypeError, RecursionError):
         raise ConfigError(f"the store {path} is incomplete or no store: {_AGAIN}") from None
-    if min(count, block) < 1 or unit < 0 or blocks != -(-count // block) or size != len(start) + length + count * unit + blocks * _TAG:
+    if min(count, block) < 1 or unit < 0 or blocks != -(-count // block) or size != _begin(header) + count * unit + blocks * _TAG:
         raise ConfigError(f"the store {path} is incomplete: {_AGAIN}")
     ours = {"version": VERSION, **asdict(terms), "peers": list(terms.peers), "run": run}
     other = [f"{key} (there {facts.get(key)}, here {value})" for key, value in ours.items() if facts.get(key) != value]
     if other:
         raise ConfigError(f"the store {path} was made for another {' and '.join(other)}: {_AGAIN}, or leave out --use-offline")
-    return facts, header
+    try:
+        cipher.decrypt(_ALONE, tag, header)
+    except InvalidTag:
+        raise _altered(path) from None
+    return facts, header, cipher
 
 
 def _load(folder: Path) -> tuple[str, dict[str, tuple[int, int]]]:
@@ -293,6 +299,15 @@ def _write(file: int, data: bytes, at: int) -> None:
 
 def _cipher(secret: bytes, salt: bytes) -> AESGCM:
     return AESGCM(HKDF(SHA256(), 32, salt=salt, info=b"mpc/1 correlations").derive(secret))
+
+
+def _altered(path: Path) -> ConfigError:
+    return ConfigError(f"the store {path} was altered, or the party's key is another than when it was made: {_AGAIN}")
+
+
+def _begin(header: bytes) -> int:
+    """Where the blocks begin."""
+    return len(_MAGIC) + 4 + len(header) + _TAG
 
 
 def _nonce(number: int) -> bytes:

@@ -29,7 +29,7 @@ from mpc.prg import SEED_BYTES, Stream
 from mpc.ring import Z64, RingArray, Spec
 from mpc.rounds import Flow, Task, exchange, gather, pipeline, spawn
 from mpc.seat import Seat
-from protocols.prep import Correlation, Here, Parts, Permutation, name_of, of_size
+from protocols.prep import Correlation, Here, Parts, Permutation, name_of, of_size, specs, units
 from protocols.prep.ot import Oblivious
 from protocols.prep.store import Making, Shelf, Store, block_of
 from protocols.threat import Threat
@@ -37,15 +37,8 @@ from protocols.threat import Threat
 #: Of correlations that are not elementwise, so many are made at once.
 _AT_ONCE = 16
 
-
-def _units(kind: Correlation) -> tuple[Correlation, int]:
-    """What a store counts, and how many of it this is."""
-    one = of_size(kind, 1)
-    return (kind, 1) if one is None else (one, kind.free[0].size)
-
-
-def _specs(kind: Correlation) -> tuple[Spec, ...]:
-    return *kind.free, *kind.dependent
+#: Of the kinds that a store lacked, so many are named in a report.
+_NAMED = 3
 
 
 class Rehearsal:
@@ -61,7 +54,7 @@ class Rehearsal:
         self._rank = seat.rank
 
     async def draw(self, kind: Correlation) -> tuple[Parts, Awaitable[Parts]]:
-        one, count = _units(kind)
+        one, count = units(kind)
         self.taken[one] += count
         free, dependent = (tuple(s.ring.zeros(s.shape) for s in specs) for specs in (kind.free, kind.dependent))
         if isinstance(kind, Permutation):           # an order at least, so that sorting takes the usual number of comparisons
@@ -84,7 +77,7 @@ async def fill(seat: Seat, making: Making, counts: Mapping[Correlation, int]) ->
 
 
 async def _fill(prep: Oblivious, making: Making, run: str, kind: Correlation, count: int) -> None:
-    unit = sum(spec.nbytes for spec in _specs(kind))
+    unit = sum(spec.nbytes for spec in specs(kind))
     file, step = making.kind(run, name_of(kind), count, unit), block_of(unit)
 
     async def block(number: int, size: int) -> None:
@@ -98,7 +91,7 @@ async def _fill(prep: Oblivious, making: Making, run: str, kind: Correlation, co
 async def _make(prep: Oblivious, kind: Correlation, size: int) -> list[Parts]:
     """The parts of ``size`` units, in pieces."""
     async def one(kind: Correlation) -> Parts:
-        free, rest = await prep.draw(kind)
+        free, rest = await prep.make(kind)
         return (*free, *await rest)
 
     whole = of_size(kind, size)
@@ -118,16 +111,16 @@ def _packed(pieces: list[Parts]) -> bytes:
 class _Kind:
     """What is left of one kind: the rest of the block at hand, and the shelf."""
 
-    def __init__(self, kind: Correlation, shelf: Shelf) -> None:
-        self._specs, self._shelf = _specs(kind), shelf
-        self._shapes = [() if of_size(kind, 1) is not None else s.shape for s in self._specs]
+    def __init__(self, one: Correlation, shelf: Shelf) -> None:
+        self._one, self._shelf = one, shelf
+        self._elementwise = of_size(one, 1) is not None
         self._at = self._end = 0
         self._block: Parts = ()
-        if shelf.unit != sum(s.nbytes for s in self._specs):
-            raise ConfigError(f"the store has another size for {name_of(kind)}: run 'mpc offline' again, all parties together")
+        if shelf.unit != sum(s.nbytes for s in specs(one)):
+            raise ConfigError(f"the store has another size for {name_of(one)}: run 'mpc offline' again, all parties together")
 
-    def take(self, count: int) -> Parts | None:
-        """This many units, or nothing if there are not so many."""
+    def take(self, kind: Correlation, count: int) -> Parts | None:
+        """This many units as one correlation, or nothing if there are not so many."""
         if self._end - self._at + self._shelf.count < count:
             return None
         pieces: list[Parts] = []
@@ -136,18 +129,20 @@ class _Kind:
                 self._open()
             lo, self._at = self._at, min(self._end, self._at + count)
             count -= self._at - lo
-            pieces.append(tuple(part[lo:self._at] for part in self._block))
-        return pieces[0] if len(pieces) == 1 else tuple(
-            RingArray(column[0].ring, np.concatenate([p.data for p in column])) for column in zip(*pieces, strict=True))
+            pieces.append(tuple(part[..., lo:self._at] if self._elementwise else part[lo] for part in self._block))
+        joined = pieces[0] if len(pieces) == 1 else tuple(
+            RingArray(column[0].ring, np.concatenate([p.data for p in column], axis=-1)) for column in zip(*pieces, strict=True))
+        return tuple(RingArray(part.ring, part.data.reshape(spec.shape)) for part, spec in zip(joined, specs(kind), strict=True))
 
     def _open(self) -> None:
-        units, at, parts = min(self._shelf.block, self._shelf.count), 0, []
+        count, at, parts = min(self._shelf.block, self._shelf.count), 0, []
         view = memoryview(self._shelf.take())
-        for spec, shape in zip(self._specs, self._shapes, strict=True):
-            nbytes = units * spec.nbytes
-            parts.append(RingArray(spec.ring, spec.ring.decode(view[at:at + nbytes], (units, *shape))))
+        for spec in specs(self._one):
+            shape = (*spec.shape[:-1], count) if self._elementwise else (count, *spec.shape)
+            nbytes = count * spec.nbytes
+            parts.append(RingArray(spec.ring, spec.ring.decode(view[at:at + nbytes], shape)))
             at += nbytes
-        self._block, self._at, self._end = tuple(parts), 0, units
+        self._block, self._at, self._end = tuple(parts), 0, count
 
 
 class Stored:
@@ -176,23 +171,22 @@ class Stored:
         seat.bind(store.run.encode(), Z64(stand).data.tobytes())
 
     async def draw(self, kind: Correlation) -> tuple[Parts, Awaitable[Parts]]:
-        one, count = _units(kind)
-        parts = self._take(one, count)
+        one, count = units(kind)
+        parts = self._take(kind, one, count)
         if parts is None:
             self.made[name_of(one)] += count
             return await self._on_demand(kind)
         self.served += count
-        shaped = tuple(RingArray(part.ring, part.data.reshape(spec.shape)) for part, spec in zip(parts, _specs(kind), strict=True))
-        return shaped[:len(kind.free)], Here(shaped[len(kind.free):])
+        return parts[:len(kind.free)], Here(parts[len(kind.free):])
 
-    def _take(self, one: Correlation, count: int) -> Parts | None:
+    def _take(self, kind: Correlation, one: Correlation, count: int) -> Parts | None:
         if not count:
-            return tuple(s.ring.zeros((0,)) for s in _specs(one))
+            return tuple(s.ring.zeros(s.shape) for s in specs(kind))
         if one not in self._kinds:
             shelf = self._store.shelves.get(name_of(one))
             self._kinds[one] = None if shelf is None else _Kind(one, shelf)
-        kind = self._kinds[one]
-        return None if kind is None else kind.take(count)
+        kept = self._kinds[one]
+        return None if kept is None else kept.take(kind, count)
 
     async def _on_demand(self, kind: Correlation) -> tuple[Parts, Awaitable[Parts]]:
         if self._ready is None:
@@ -206,7 +200,8 @@ class Stored:
         if self.skipped:
             words += f"; {self.skipped} blocks were left out, which another party had used up in a run that did not end well"
         if self.made:
-            words += f"; {self.made.total():,} on demand, since the store had no more of: {'; '.join(self.made)}"
+            words += f"; {self.made.total():,} on demand, since the store had no more of: {'; '.join(list(self.made)[:_NAMED])}"
+            words += f"; and of {len(self.made) - _NAMED} other kinds" if len(self.made) > _NAMED else ""
         return words + "."
 
 
