@@ -104,10 +104,11 @@ def main() -> None:
 @click.option("--timeout", default=60.0, show_default=True, type=click.FloatRange(0, 86400, min_open=True), help="Seconds any wait may last.")
 @click.option("--insecure-no-tls", is_flag=True, help="Send everything in the clear.")
 @click.option("--dealer", is_flag=True, help="Trust a dealer with the random numbers that the suite additive uses up.")
+@click.option("--offline", is_flag=True, help="Make correlated randomness first, in a run of its own: see 'mpc offline'.")
 @_trace
 @_network
 @_reporting_errors
-def run(program: Path, parties: int, suite: str | None, ring: int, fraction_bits: int | None, timeout: float, insecure_no_tls: bool, dealer: bool,
+def run(program: Path, parties: int, suite: str | None, ring: int, fraction_bits: int | None, timeout: float, insecure_no_tls: bool, dealer: bool, offline: bool,
         trace: Path | None, networks: tuple[Network, ...], debug: bool) -> None:
     """Run PROGRAM with all parties as processes on this machine, over TCP with mutual TLS.
 
@@ -121,14 +122,18 @@ def run(program: Path, parties: int, suite: str | None, ring: int, fraction_bits
     bits = fraction_bits_of(fraction_bits, ring_of(ring))
     if dealer and not kind.needs_prep:
         raise ConfigError(f"the suite '{kind.name}' needs no dealer: leave out --dealer")
+    if offline and not kind.needs_prep:
+        raise ConfigError(f"the suite '{kind.name}' takes no correlated randomness: leave out --offline")
+    if offline and (dealer or insecure_no_tls):
+        raise ConfigError("what is made in advance is made without a dealer, and encrypted under keys of TLS: leave out --dealer and --insecure-no-tls")
     launch.check_program(program)
     if trace is not None:
         _write_trace(trace, [])                     # better to fail now than after the run
-    outcome = launch.run(launch.Plan(program, parties, kind.name, dealer, ring, bits, not insecure_no_tls,
+    outcome = launch.run(launch.Plan(program, parties, kind.name, dealer, offline, ring, bits, not insecure_no_tls,
                                      trace is not None, debug, timeout))
     if outcome.code:
         sys.exit(outcome.code)
-    report.show(outcome.reports, networks)
+    report.show(outcome.reports, networks, outcome.offline)
     if trace is not None:
         _write_trace(trace, [event for r in outcome.reports for event in r["trace"]])
 
