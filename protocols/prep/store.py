@@ -149,7 +149,7 @@ class Making:
     def said(self) -> str:
         """What there is, for people."""
         size = sum(path.stat().st_size for path in self.folder.iterdir())
-        return f"{len(self._blocks)} kinds, {size / 1e6:.1f} MB, in {self.folder}."
+        return f"{len(self._blocks)} kinds, {size / 1e3:,.0f} kB, in {self.folder}."
 
     def close(self) -> None:
         shutil.rmtree(self._new, ignore_errors=True)
@@ -177,7 +177,7 @@ class Shelf:
 
     def take(self) -> bytes:
         """The next block, which from now on is used: see this module's docstring for the order of things."""
-        store, (at, total) = self._store, self._store.used[self._name]
+        store, at = self._store, self._store.used[self._name][0]
         size = min(self.block, self.count) * self.unit + _TAG
         place = _begin(self._header) + at * (self.block * self.unit + _TAG)
         path = store.folder / self._name
@@ -188,8 +188,6 @@ class Shelf:
             _write(file, bytes(size), place)
         finally:
             os.close(file)
-        if at + 1 == total:
-            path.unlink()
         try:
             return self._cipher.decrypt(_nonce(at), sealed, self._header)
         except InvalidTag:
@@ -222,6 +220,9 @@ class Store:
         used = {name: (max(at, to.get(name, 0)), total) for name, (at, total) in self.used.items()}
         if used != self.used:
             _save(self.folder, self.run, used)
+            for name, (at, total) in used.items():
+                if at == total > self.used[name][0]:
+                    (self.folder / name).unlink(missing_ok=True)
             self.used = used
 
     def close(self) -> None:
