@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +26,15 @@ from mpc.handshake import agree
 from mpc.meter import OFFLINE, Meter
 from mpc.party import Party
 from mpc.prg import Stream
+from mpc.ring import Z64, Spec
+from mpc.rounds import simulate
+from mpc.seat import take_seat
 from mpc.transport.memory import mesh
 from protocols.additive import Additive
-from protocols.prep.stored import Rehearsal
+from protocols.bilinear import MATMUL, MULTIPLY
+from protocols.prep import Correlation, Triple
+from protocols.prep.store import Making
+from protocols.prep.stored import Rehearsal, fill
 from protocols.run import RehearsalSession, sit_down, store_of, terms_of
 
 ROOT = Path(__file__).parent.parent
@@ -90,14 +97,25 @@ def used(configs: list[Path], name: str) -> dict[str, list[int]]:
     return json.loads((configs[0].parent / "correlations" / name / "cursor").read_text())["used"]
 
 
-def test_made_used_and_used_up(configs: list[Path]) -> None:
-    folder, party = configs[0].parent, "party --use-offline"
-    for code, out, err in Run(configs, "offline", "offline").end():
-        assert code == 0 and not out and " kinds, " in err and "making" in err and "rehearsal" in err, err
-    rehearsed = json.loads((folder / "0.seen").read_text())
-    assert all(0.2 < v < 2.3 for v in rehearsed[0]) and rehearsed == json.loads((folder / "1.seen").read_text())  # of dummies
-    assert all(at == 0 and total == 1 for at, total in used(configs, "north").values())
+def is_right(seen: list[Any]) -> None:
+    np.testing.assert_allclose(seen[0], [110, 420, 930], atol=1e-3)
+    assert seen[1] == [True] * 3 and abs(seen[2][0] - 1460) < 1e-2
 
+
+def kept(configs: list[Path]) -> None:
+    """What the program's first product takes, and its last one."""
+    x = Spec(Z64, (1,))
+    counts: dict[Correlation, int] = {Triple(MULTIPLY, x, x): 3, Triple(MATMUL, Spec(Z64, (1, 3)), Spec(Z64, (3,))): 1}
+
+    async def side(rank: int) -> None:
+        with closing(Making(*store_of(load(configs[rank])))) as making:
+            making.commit(await fill(await take_seat(rank, 2, Stream.fresh("own")), making, counts))
+    simulate(side(0), side(1))
+
+
+def test_a_party_that_was_killed_comes_back_and_nothing_is_used_again(configs: list[Path]) -> None:
+    folder, party = configs[0].parent, "party --use-offline"
+    kept(configs)
     (folder / "wait").touch()
     killed = Run(configs, party, party)
     deadline = time.monotonic() + 30
@@ -111,11 +129,9 @@ def test_made_used_and_used_up(configs: list[Path]) -> None:
     last = Run(configs, party, party)
     for code, out, err in last.end():
         assert code == 0 and "printed by the program" in out, err
-    seen = json.loads((folder / "0.seen").read_text().splitlines()[-1])
-    np.testing.assert_allclose(seen[0], [110, 420, 930], atol=1e-3)
-    assert seen[1] == [True] * 3 and abs(seen[2][0] - 1460) < 1e-2
+    is_right(json.loads((folder / "0.seen").read_text()))
     report = last.report(0)
-    assert "from the store" in report["correlations"] and "on demand, since the store had no more of: triple" in report["correlations"]
+    assert report["correlations"].startswith("1 from the store") and "on demand, since the store had no more of: triple" in report["correlations"]
     meter = report["meter"]
     assert 0 < meter["offline"]["sent"] < meter["sent"] and 0 < meter["offline"]["rounds"] < meter["rounds"]
     assert [p.name for p in (folder / "correlations" / "north").iterdir()] == [p.name for p in (folder / "correlations" / "south").iterdir()]
@@ -126,7 +142,11 @@ def test_run_does_both(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-m", "mpc", "run", str(tmp_path / "program.py"), "-n", "2", "--offline"], cwd=ROOT,
                           capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
-    assert done.stdout == "printed by the program\n"
+    assert done.stdout == "printed by the program\n"         # once: not in the rehearsal
+    rehearsed, seen = (json.loads(line) for line in (tmp_path / "0.seen").read_text().splitlines())
+    is_right(seen)
+    assert all(0.2 < v < 2.3 for v in rehearsed[0])             # of dummies, and right too
+    assert abs(sum(rehearsed[0]) - rehearsed[2][0]) < 1e-3
     for words in ("party-1, offline run", "  offline  ", "  online  ", "from the store of the offline run"):
         assert words in done.stderr
     assert "on demand" not in done.stderr
