@@ -1,18 +1,20 @@
-"""The command line: ``mpc run``, ``party``, ``dealer``, ``certs``, ``aggregate``, ``suites``, ``bench``.
+"""The command line: ``mpc run``, ``party``, ``offline``, ``dealer``, ``certs``, ``aggregate``, ``suites``, ``bench``.
 
 With ``mpc/__init__.py`` the one place in ``mpc`` that knows ``protocols``: this is the front door.
 """
 from __future__ import annotations
 
+import io
 import json
 import os
 import socket
 import sys
 import traceback
 from collections.abc import Callable
+from contextlib import ExitStack, closing, redirect_stdout
 from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -21,6 +23,12 @@ from mpc.errors import ConfigError, MpcError
 from mpc.launch import LAUNCHER
 from mpc.meter import Network
 from mpc.process import collect_less_garbage, end_with_parent, keep_freed_memory
+
+if TYPE_CHECKING:
+    from protocols.run import RehearsalSession
+    from protocols.session import Session
+
+S = TypeVar("S", bound="Session")
 
 
 def _reporting_errors(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -71,6 +79,13 @@ _trace = click.option("--trace", type=click.Path(path_type=Path, dir_okay=False)
 _config = click.option("--config", "config_file", required=True, type=click.Path(path_type=Path), help="This party's TOML file.")
 
 
+def _started_by_run(command: Callable[..., Any]) -> Callable[..., Any]:
+    """How ``mpc run`` starts a party: where to report to, and the socket to listen on."""
+    for option, kind in (("--report-to", click.Path(path_type=Path)), ("--listen-fd", click.INT)):
+        command = click.option(option, type=kind, hidden=True)(command)
+    return command
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="mpc-engine")
 def main() -> None:
@@ -89,10 +104,11 @@ def main() -> None:
 @click.option("--timeout", default=60.0, show_default=True, type=click.FloatRange(0, 86400, min_open=True), help="Seconds any wait may last.")
 @click.option("--insecure-no-tls", is_flag=True, help="Send everything in the clear.")
 @click.option("--dealer", is_flag=True, help="Trust a dealer with the random numbers that the suite additive uses up.")
+@click.option("--offline", is_flag=True, help="Make correlated randomness first, in a run of its own: see 'mpc offline'.")
 @_trace
 @_network
 @_reporting_errors
-def run(program: Path, parties: int, suite: str | None, ring: int, fraction_bits: int | None, timeout: float, insecure_no_tls: bool, dealer: bool,
+def run(program: Path, parties: int, suite: str | None, ring: int, fraction_bits: int | None, timeout: float, insecure_no_tls: bool, dealer: bool, offline: bool,
         trace: Path | None, networks: tuple[Network, ...], debug: bool) -> None:
     """Run PROGRAM with all parties as processes on this machine, over TCP with mutual TLS.
 
@@ -106,14 +122,18 @@ def run(program: Path, parties: int, suite: str | None, ring: int, fraction_bits
     bits = fraction_bits_of(fraction_bits, ring_of(ring))
     if dealer and not kind.needs_prep:
         raise ConfigError(f"the suite '{kind.name}' needs no dealer: leave out --dealer")
+    if offline and not kind.needs_prep:
+        raise ConfigError(f"the suite '{kind.name}' takes no correlated randomness: leave out --offline")
+    if offline and (dealer or insecure_no_tls):
+        raise ConfigError("what is made in advance is made without a dealer, and encrypted under keys of TLS: leave out --dealer and --insecure-no-tls")
     launch.check_program(program)
     if trace is not None:
         _write_trace(trace, [])                     # better to fail now than after the run
-    outcome = launch.run(launch.Plan(program, parties, kind.name, dealer, ring, bits, not insecure_no_tls,
+    outcome = launch.run(launch.Plan(program, parties, kind.name, dealer, offline, ring, bits, not insecure_no_tls,
                                      trace is not None, debug, timeout))
     if outcome.code:
         sys.exit(outcome.code)
-    report.show(outcome.reports, networks)
+    report.show(outcome.reports, networks, outcome.offline)
     if trace is not None:
         _write_trace(trace, [event for r in outcome.reports for event in r["trace"]])
 
@@ -123,14 +143,60 @@ def run(program: Path, parties: int, suite: str | None, ring: int, fraction_bits
 @_config
 @_trace
 @_network
-@click.option("--report-to", type=click.Path(path_type=Path), hidden=True)
-@click.option("--listen-fd", type=int, hidden=True)
+@click.option("--use-offline", is_flag=True, help="Take correlated randomness from the store that 'mpc offline' has made; what it lacks is made on demand.")
+@_started_by_run
 @_reporting_errors
-def party(program: Path, config_file: Path, trace: Path | None, networks: tuple[Network, ...],
+def party(program: Path, config_file: Path, trace: Path | None, networks: tuple[Network, ...], use_offline: bool,
           report_to: Path | None, listen_fd: int | None, debug: bool) -> None:
     """Run PROGRAM as one party of a session with other machines."""
+    from protocols import run as runner
+    from protocols.prep.store import Store
+    from protocols.prep.stored import Stored
+    config, text, program_main = _prepared(program, config_file, report_to)
+    with ExitStack() as stack:
+        store = stack.enter_context(closing(Store(*runner.store_of(config)))) if use_offline else None
+        session = runner.join(config, text, source=store, listener=_listener(listen_fd), trace=trace is not None)
+        result = _carried_out(session, program_main)
+    if result is not None:
+        click.echo(result if isinstance(result, str) else repr(result))
+    prep = session.suites[0].prep
+    _conclude(config, session, {"correlations": prep.said()} if isinstance(prep, Stored) else {}, networks, report_to, trace)
+
+
+@main.command()
+@click.argument("program", type=click.Path(path_type=Path))
+@_config
+@_network
+@_started_by_run
+@_reporting_errors
+def offline(program: Path, config_file: Path, networks: tuple[Network, ...], report_to: Path | None, listen_fd: int | None, debug: bool) -> None:
+    """Make in advance what PROGRAM will use up of correlated randomness.
+
+    All parties run this, with the suite additive and without a dealer.  PROGRAM runs on dummy values of the same shapes as
+    its inputs, to learn what it takes; the inputs are read and stay where they are, and what it prints is not shown.  What
+    is made lies in the folder correlations beside the configuration, encrypted under this party's private key, until a run
+    with 'mpc party --use-offline' uses it up; what was there before is thrown away.
+    """
+    from protocols import run as runner
+    from protocols.prep.store import Making
+    config, text, program_main = _prepared(program, config_file, report_to)
+    with closing(Making(*runner.store_of(config))) as making:
+        session = runner.join(config, text, source=making, listener=_listener(listen_fd))
+
+        assert isinstance(session, runner.RehearsalSession)
+
+        def rehearse(session: RehearsalSession) -> None:
+            with redirect_stdout(io.StringIO()):
+                program_main(session)
+            session.keep(making)
+
+        _carried_out(session, rehearse)
+    _conclude(config, session, {"phases": ["making", "rehearsal"], "correlations": making.said()}, networks, report_to, None)
+
+
+def _prepared(program: Path, config_file: Path, report_to: Path | None) -> tuple[Config, bytes, Callable[[Session], Any]]:
+    """The configuration, the program's text and its ``main``."""
     from mpc import config as configuration
-    from mpc import report
     from protocols import run as runner
     keep_freed_memory()
     if report_to is not None:
@@ -140,14 +206,21 @@ def party(program: Path, config_file: Path, trace: Path | None, networks: tuple[
         _say_who_is_awaited(config)
     text, program_main = runner.load_program(program)
     collect_less_garbage()
-    listener = socket.socket(fileno=listen_fd) if listen_fd is not None else None
-    session = runner.join(config, text, listener=listener, trace=trace is not None)
-    member = session.parties[0]
+    return config, text, program_main
+
+
+def _listener(fd: int | None) -> socket.socket | None:
+    return None if fd is None else socket.socket(fileno=fd)
+
+
+def _carried_out(session: S, work: Callable[[S], Any]) -> Any:
+    """Do this, then leave the session; the others hear of it if it fails."""
+    from mpc import report
     bar = report.Bar() if sys.stderr.isatty() else None
-    member.on_progress = bar
+    session.parties[0].on_progress = bar
     error: BaseException | None = None
     try:
-        result = program_main(session)
+        return work(session)
     except BaseException as failure:
         error = failure
         raise
@@ -155,19 +228,23 @@ def party(program: Path, config_file: Path, trace: Path | None, networks: tuple[
         if bar is not None:
             bar.close()
         session.close(error)
-    if result is not None:
-        click.echo(result if isinstance(result, str) else repr(result))
+
+
+def _conclude(config: Config, session: Session, facts: dict[str, Any], networks: tuple[Network, ...], report_to: Path | None, trace: Path | None) -> None:
+    """Report what the session took, to the user or to ``mpc run``."""
+    from mpc import report
+    meter = session.parties[0].meter
     channels = "TLS 1.3 with certificates on both sides" if config.tls else "INSECURE: plain TCP, anybody on the network can read and alter what is sent"
     threat = session.threat.among(session.size)
     if config.tls is None:
         threat = f"INSECURE: void, since whoever reads the network reads the keys. With TLS: {threat}"
-    said = {"name": config.me, "rank": config.rank, "meter": member.meter.as_dict(), "threat": threat, "channels": channels}
+    said = {"name": config.me, "rank": config.rank, "meter": meter.as_dict(), "threat": threat, "channels": channels, **facts}
     if report_to is not None:
         report_to.write_text(json.dumps(said))
     else:
         report.show([said], networks)
     if trace is not None:
-        _write_trace(trace, [{**event, "pid": config.me} for event in member.meter.trace or ()])
+        _write_trace(trace, [{**event, "pid": config.me} for event in meter.trace or ()])
 
 
 def _say_who_is_awaited(config: Config) -> None:

@@ -47,6 +47,7 @@ class Config:
     fraction_bits: int | None = None    # 16, or 8 over 32 bits
     timeout: float = 60.0
     dealer: str | None = None
+    folder: Path = Path()       # of the file, where correlations are kept
 
     @property
     def rank(self) -> int:
@@ -113,7 +114,7 @@ class Reader:
         timeout = table.get("timeout", 60)
         if not isinstance(timeout, int | float) or not 0 < timeout < math.inf:
             self.fail("timeout", f"must be a positive number of seconds, not {timeout!r}")
-        return Config(parties=parties, tls=self.tls(table), timeout=float(timeout), **rest)  # type: ignore[arg-type]
+        return Config(parties=parties, tls=self.tls(table), timeout=float(timeout), folder=self.path.parent, **rest)  # type: ignore[arg-type]
 
     def tls(self, table: Mapping[str, object]) -> Tls | None:
         if table.get("insecure_no_tls", False):

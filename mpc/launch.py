@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic, sleep
 from typing import IO, Any
@@ -32,6 +32,7 @@ class Plan:
     parties: int
     suite: str
     dealer: bool
+    offline: bool                       # correlations first, by a run of their own
     ring: int
     fraction_bits: int
     tls: bool = True
@@ -44,26 +45,39 @@ class Plan:
 
 @dataclass(slots=True)
 class Outcome:
-    """What became of the parties: their reports by rank, and the exit code of the whole."""
+    """What became of the parties: their reports by rank, of an offline run too, and the exit code of the whole."""
 
     reports: list[dict[str, Any]]
     code: int
+    offline: list[dict[str, Any]] = field(default_factory=list)
 
 
 def run(plan: Plan) -> Outcome:
-    """Start a process per party (and the dealer), show party 0's output as it comes, wait for all."""
-    with tempfile.TemporaryDirectory(prefix="mpc-run-") as name, contextlib.ExitStack() as stack:
+    """Start a process per party (and the dealer), show party 0's output as it comes, wait for all; twice if it begins offline."""
+    with tempfile.TemporaryDirectory(prefix="mpc-run-") as name:
         folder = Path(name)
-        listeners = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(plan.parties)]
         names = [f"party-{i}" for i in range(plan.parties)] + (["dealer"] if plan.dealer else [])
         if plan.tls:
             make_authority_and_certificates(names, folder, days=1)
-        members: list[_Member] = []
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))     # so that what is below ends the parties too
+        before = Outcome([], 0)
+        if plan.offline:
+            before = _session(plan, folder, names, ["offline"])
+            if before.code:
+                return before
+        outcome = _session(plan, folder, names, ["party", *(["--use-offline"] if plan.offline else [])])
+        return Outcome(outcome.reports, outcome.code, before.reports)
+
+
+def _session(plan: Plan, folder: Path, names: list[str], command: list[str]) -> Outcome:
+    """All processes of one session, from start to end."""
+    with contextlib.ExitStack() as stack:
+        listeners = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(plan.parties)]
+        members: list[_Member] = []
         try:
             for rank, who in enumerate(names):
                 (folder / f"{who}.toml").write_text(_config(plan, who, names, listeners))
-                members.append(_start(plan, folder, who, listeners[rank] if rank < plan.parties else None, rank == 0, stack))
+                members.append(_start(plan, folder, who, command, listeners[rank] if rank < plan.parties else None, rank == 0, stack))
             for listener in listeners:
                 listener.close()
             _wait(members, plan.parties, show=not plan.quiet)
@@ -99,15 +113,15 @@ def _config(plan: Plan, who: str, names: list[str], listeners: list[socket.socke
     return "\n".join(lines) + "\n"
 
 
-def _start(plan: Plan, folder: Path, who: str, listener: socket.socket | None, first: bool, stack: contextlib.ExitStack) -> _Member:
+def _start(plan: Plan, folder: Path, who: str, what: list[str], listener: socket.socket | None, first: bool, stack: contextlib.ExitStack) -> _Member:
     command = [sys.executable, "-m", "mpc"]
     config = str(folder / f"{who}.toml")
     if listener is None:
         command += ["dealer", "--config", config]
     else:
-        command += ["party", str(plan.program), "--config", config, "--report-to", str(folder / f"{who}.json"),
+        command += [what[0], str(plan.program), *what[1:], "--config", config, "--report-to", str(folder / f"{who}.json"),
                     "--listen-fd", str(listener.fileno())]
-        command += ["--trace", str(folder / f"{who}.trace")] if plan.trace else []
+        command += ["--trace", str(folder / f"{who}.trace")] if plan.trace and what[0] == "party" else []
     command += ["--debug"] if plan.debug else []
     root = str(Path(__file__).resolve().parent.parent)
     paths = os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])

@@ -1,10 +1,24 @@
-"""What a run took: rounds, bytes and seconds by operation; and what it would take on another network."""
+"""What a run took: rounds, bytes and seconds by operation; and what it would take on another network.
+
+*Offline* is what could have been done before anybody had an input: the operations whose label begins with ``OFFLINE``,
+which are those that make correlated randomness.  All else is *online*.  When both travel in one batch,
+
+    bytes       are counted where the arrays belong; a frame's header is online
+    rounds      are online; offline are those in which nothing else travelled
+    waiting     is online; offline is that in rounds in which nothing else travelled
+    computing   is counted where it is done
+
+so that what is online is what the run would have taken had everything been there before.
+"""
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from time import perf_counter, time
 from typing import Any
+
+#: How the labels of what makes correlated randomness begin.
+OFFLINE = "prep "
 
 
 @dataclass(slots=True)
@@ -55,6 +69,7 @@ class Meter:
 
     operations: dict[str, Usage] = field(default_factory=dict)
     rounds: int = 0
+    online: int = 0                                 # rounds in which more than correlated randomness travelled
     asked: int = 0                                  # rounds in which this party waited for a dealer's answer
     frames: int = 0
     trace: list[dict[str, Any]] | None = None
@@ -73,20 +88,24 @@ class Meter:
         if self.trace is not None and end - start > 20e-6:
             self._event(label, "computing", start, end, {})
 
-    def exchanged(self, labels: Iterable[str], depth: int, asked: bool) -> None:
+    def exchanged(self, labels: Sequence[str], depth: int, asked: bool) -> None:
         """A batch with messages of these operations was delivered, as round number ``depth``."""
         if asked and depth > self._deepest.get("", 0):
             self._deepest[""] = depth
             self.asked += 1
         self.rounds = max(self.rounds, depth)
+        if depth > self._deepest.get(OFFLINE, 0) and not all(label.startswith(OFFLINE) for label in labels):
+            self._deepest[OFFLINE] = depth
+            self.online += 1
         for label in labels:
             if depth > self._deepest.get(label, 0):
                 self._deepest[label] = depth
                 self.of(label).rounds += 1
 
     def waited(self, labels: list[str], start: float, end: float, received: int) -> None:
-        for label in labels:
-            self.of(label).waiting += (end - start) / len(labels)
+        waiting = payers(labels)
+        for label in waiting:
+            self.of(label).waiting += (end - start) / len(waiting)
         if self.trace is not None:
             self._event(", ".join(labels), "exchanging", start, end, {"bytes received": received})
 
@@ -94,6 +113,12 @@ class Meter:
         assert self.trace is not None
         self.trace.append({"name": name, "cat": category, "ph": "X", "tid": category,
                            "ts": (start - self.started + self.epoch) * 1e6, "dur": (end - start) * 1e6, "args": args})
+
+    def offline(self) -> Usage:
+        """What the making of correlated randomness took."""
+        made = [u for label, u in self.operations.items() if label.startswith(OFFLINE)]
+        return Usage(sum(u.calls for u in made), self.rounds - self.online, sum(u.sent for u in made), sum(u.received for u in made),
+                     sum(u.computing for u in made), sum(u.waiting for u in made))
 
     @property
     def sent(self) -> int:
@@ -114,4 +139,10 @@ class Meter:
     def as_dict(self) -> dict[str, Any]:
         return {"operations": {k: asdict(u) for k, u in self.operations.items()}, "rounds": self.rounds, "asked": self.asked,
                 "frames": self.frames, "sent": self.sent, "received": self.received,
-                "computing": self.computing, "waiting": self.waiting, "seconds": perf_counter() - self.started}
+                "computing": self.computing, "waiting": self.waiting, "seconds": perf_counter() - self.started,
+                "offline": asdict(self.offline())}
+
+
+def payers(labels: list[str]) -> list[str]:
+    """Of the operations that travel together, those that would have cost a round anyway."""
+    return [label for label in labels if not label.startswith(OFFLINE)] or labels

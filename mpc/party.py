@@ -16,7 +16,7 @@ import numpy as np
 
 from mpc.errors import DesyncError, MpcError, PartyLost
 from mpc.frames import ABORT, BYE, HEADER, Header, Link, notice
-from mpc.meter import Meter
+from mpc.meter import Meter, payers
 from mpc.ring import RingArray
 from mpc.rounds import Batch, Flow, Scheduler, Task
 from mpc.seat import Seat
@@ -144,7 +144,7 @@ class Party:
             if peer in buffers:
                 header = link.seal(sum([view.nbytes for view in buffers[peer]]), posted.operation)
                 self._transport.post(peer, [memoryview(header), *buffers[peer]])
-        self.meter.of(labels[0]).sent += HEADER.size * len(buffers)
+        self.meter.of(payers(labels)[0]).sent += HEADER.size * len(buffers)
         self.meter.frames += len(buffers)
         return posted
 
@@ -154,7 +154,7 @@ class Party:
         for peer, data in headers.items():
             self._links[peer].check(Header.parse(data), posted.digests[peer], posted.due[peer],
                                     self.name(peer), posted.operation)
-        self.meter.of(posted.labels[0]).received += HEADER.size * len(headers)
+        self.meter.of(payers(posted.labels)[0]).received += HEADER.size * len(headers)
         payloads = {peer: np.empty(n, np.uint8).data for peer, n in posted.due.items()}
         self._collect({peer: view for peer, view in payloads.items() if view.nbytes}, posted)
         return payloads

@@ -12,6 +12,8 @@ from rich.table import Table
 
 from mpc.meter import Network
 
+_SHARED = ("rounds", "sent", "received", "computing", "waiting")
+
 
 def amount(n: float) -> str:
     """Bytes for people."""
@@ -27,8 +29,12 @@ def duration(seconds: float) -> str:
     return f"{seconds * 1e3:.1f} ms" if seconds < 1 else f"{seconds:.2f} s"
 
 
-def show(reports: Sequence[Mapping[str, Any]], networks: Sequence[Network] = (), console: Console | None = None) -> None:
-    """Operations at the first of these parties, all parties' totals, the networks asked for, and the threat model."""
+def show(reports: Sequence[Mapping[str, Any]], networks: Sequence[Network] = (), before: Sequence[Mapping[str, Any]] = (),
+         console: Console | None = None) -> None:
+    """Operations at the first of these parties, all parties' totals, the networks asked for, and the threat model.
+
+    ``before`` are the same parties' reports of an offline run.
+    """
     console = console or Console(stderr=True, width=None if sys.stderr.isatty() else 100, highlight=False)
     first = reports[0]
     table = Table(box=SIMPLE, title=f"Operations at {first['name']}", title_justify="left", title_style="bold")
@@ -43,17 +49,29 @@ def show(reports: Sequence[Mapping[str, Any]], networks: Sequence[Network] = (),
     table = Table(box=SIMPLE, title="Parties", title_justify="left", title_style="bold")
     for column in ("party", "rounds", "sent", "received", "computing", "waiting", "seconds"):
         table.add_column(column, justify="left" if column == "party" else "right")
-    for report in reports:
+    for at, report in enumerate(reports):
+        if before:
+            table.add_row(f"{report['name']}, offline run", *_totals(before[at]["meter"]))
         used = report["meter"]
-        table.add_row(report["name"], str(used["rounds"]), amount(used["sent"]), amount(used["received"]),
-                      duration(used["computing"]), duration(used["waiting"]), f"{used['seconds']:.2f}")
+        table.add_row(report["name"], *_totals(used))
+        offline = used["offline"]
+        if any(offline.values()):
+            for phase, part in zip(report.get("phases", ("offline", "online")), (offline, {key: used[key] - offline[key] for key in _SHARED}), strict=True):
+                table.add_row(f"  {phase}", *_totals(part), style="dim")
     console.print(table)
     console.print("Operations that travel together share rounds, so their rounds add up to more than the run's.", style="dim")
     for network in networks:
         slowest = max(network.seconds(r["meter"]) for r in reports)
         console.print(f"[bold]On {network}[/bold] this run would take {slowest:.2f} s (computing, half an RTT a round, a whole one with the dealer, bytes).")
+    if "correlations" in first:
+        console.print(f"[bold]Correlations:[/bold] {first['correlations']}")
     console.print(f"[bold]Threat model:[/bold] {first['threat']}")
     console.print(f"[bold]Channels:[/bold] {first['channels']}")
+
+
+def _totals(used: Mapping[str, Any]) -> list[str]:
+    seconds = [f"{used['seconds']:.2f}"] if "seconds" in used else []
+    return [str(used["rounds"]), amount(used["sent"]), amount(used["received"]), duration(used["computing"]), duration(used["waiting"]), *seconds]
 
 
 class Bar:

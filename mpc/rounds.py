@@ -44,9 +44,12 @@ def exchange(send: Mapping[int, tuple[RingArray, ...]] | None = None,
 
 
 @types.coroutine
-def spawn(flow: Flow[T]) -> Generator[Any, Any, Task[T]]:
-    """Start a protocol side by side with this one; await the task for its result."""
-    return cast("Task[T]", (yield flow))
+def spawn(flow: Flow[T], label: str | None = None) -> Generator[Any, Any, Task[T]]:
+    """Start a protocol side by side with this one; await the task for its result.
+
+    It counts as part of this one's operation, or with a label as another's.
+    """
+    return cast("Task[T]", (yield flow, label))
 
 
 async def gather(*flows: Flow[Any]) -> list[Any]:
@@ -188,7 +191,8 @@ class Scheduler:
                     want.owner = task
                     self._pipelines.append(want)
                 else:
-                    child: Task[Any] = Task(want, task.label, task.depth)
+                    flow, label = want
+                    child: Task[Any] = Task(flow, label or task.label, task.depth)
                     self._ready.appendleft((task, child, None))
                     self._ready.appendleft((child, None, None))
             if self._on_step:

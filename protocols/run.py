@@ -14,19 +14,27 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
+
 from mpc.config import Config
+from mpc.encoding import BOOL, Fixed, Kind
 from mpc.errors import ConfigError, PartyLost
 from mpc.frames import HEADER
 from mpc.handshake import agree
-from mpc.meter import Meter
+from mpc.meter import OFFLINE, Meter
 from mpc.party import WINDOW, Party
-from mpc.prg import Stream
+from mpc.prg import SEED_BYTES, Stream
+from mpc.ring import Z64, RingArray, Spec
+from mpc.rounds import spawn
 from mpc.seat import take_seat
 from mpc.transport import Transport, tcp
 from mpc.transport.memory import mesh
 from mpc.transport.tls import check_own
+from protocols.prep import Prep, name_of
 from protocols.prep.dealer import Dealer, DealerFrames, Dealt
 from protocols.prep.ot import Oblivious
+from protocols.prep.store import Making, Store, Terms, secret_of
+from protocols.prep.stored import Rehearsal, Stored, fill
 from protocols.session import FUSE, Session, fraction_bits_of
 from protocols.suite import CHUNK, Suite
 from protocols.suites import find, ring_of
@@ -36,13 +44,12 @@ _WITH_DEALER = frozenset({"version", "ring", "parties"})
 VERSION = 1
 
 
-async def sit_down(party: Party, kind: type[Suite], own: Stream, *, dealer: bool) -> Suite:
-    """Agree on keys with the other parties and, where the suite needs correlated randomness, with the dealer or on transfers."""
+async def sit_down(party: Party, kind: type[Suite], own: Stream, prep: Prep) -> Suite:
+    """Agree on keys with the other parties and, where the suite needs correlated randomness, with its source."""
     party.seat = seat = await take_seat(party.rank, party.size, own)
     if not kind.needs_prep:
         return kind(seat)
-    prep = Dealt(party.rank, party.size) if dealer else Oblivious()
-    await prep.setup(seat)
+    await (await spawn(prep.setup(seat), OFFLINE + "setup"))
     return kind(seat, prep)
 
 
@@ -58,7 +65,7 @@ class Local(Session):
         self._kind, self._seed, self._dealer = find(suite, parties), insecure_seed, dealer
         self._options: dict[str, Any] = {"ring": ring_of(ring), "fraction_bits": fraction_bits, "fuse": fuse}
         members = [Party(t) for t in self._mesh(parties, timeout=0)]
-        tasks = [p.start(sit_down(p, self._kind, self._own(p.rank), dealer=self._dealer)) for p in members]
+        tasks = [p.start(sit_down(p, self._kind, self._own(p.rank), self._prep(p))) for p in members]
         self.parties, self._ended = tuple(members), False
         super().__init__(members, self._finish(tasks), **self._options)
 
@@ -74,7 +81,7 @@ class Local(Session):
             party = Party(transport)
             error: BaseException | None = None
             try:
-                suite = party.run(sit_down(party, self._kind, self._own(party.rank), dealer=self._dealer))
+                suite = party.run(sit_down(party, self._kind, self._own(party.rank), self._prep(party)))
                 results[party.rank] = main(Session([party], [suite], **self._options))
             except BaseException as failure:
                 error = failure
@@ -97,6 +104,9 @@ class Local(Session):
         frames = DealerFrames(Dealer(parties, None if self._seed is None else self._stream("dealer")))
         return list(mesh(parties, service=frames.answer, timeout=timeout,
                          greetings={i: frames.greeting(i) for i in range(parties)}))
+
+    def _prep(self, party: Party) -> Prep:
+        return Dealt(party.rank, party.size) if self._dealer else Oblivious()
 
     def _own(self, rank: int) -> Stream:
         return Stream.fresh("own") if self._seed is None else self._stream(f"party {rank}")
@@ -134,20 +144,21 @@ def suite_of(config: Config) -> type[Suite]:
     return kind
 
 
-def terms_of(config: Config, program: bytes | None) -> dict[str, Any]:
+def terms_of(config: Config, program: bytes | None, store: str | None = None) -> dict[str, Any]:
     """What must be the same at all parties."""
     terms: dict[str, Any] = {"version": VERSION, "ring": config.ring, "parties": [p.name for p in config.parties]}
     if program is not None:
         suite = suite_of(config).name
         terms |= {"suite": suite, "fraction_bits": fraction_bits_of(config.fraction_bits, ring_of(config.ring)), "dealer": config.dealer, "fuse": FUSE,
-                  "chunk": CHUNK, "window": WINDOW, "program": hashlib.sha256(program).hexdigest()[:32]}
+                  "chunk": CHUNK, "window": WINDOW, "store of correlations": store, "program": hashlib.sha256(program).hexdigest()[:32]}
     return terms
 
 
-def join(config: Config, program: bytes, *, listener: socket.socket | None = None, trace: bool = False) -> Session:
+def join(config: Config, program: bytes, *, source: Store | Making | None = None, listener: socket.socket | None = None, trace: bool = False) -> Session:
     """Connect to the other parties, agree on everything, and return the session; close it when done.
 
-    ``program`` is the text all parties must run.  Raises ``ConfigError`` before anything is sent,
+    ``program`` is the text all parties must run.  With a store as its ``source`` the session takes correlations from there,
+    with one that is to be made it is a rehearsal.  Raises ``ConfigError`` before anything is sent,
     ``HandshakeError`` where a peer is another or runs something else, ``PartyLost`` where it does not come.
     """
     kind = suite_of(config)
@@ -160,15 +171,59 @@ def join(config: Config, program: bytes, *, listener: socket.socket | None = Non
     if config.dealer is not None:
         names[len(config.parties)] = config.dealer
     transport = tcp.connect(config.rank, config.parties, tls=config.tls, dealer=config.dealer, timeout=config.timeout, listener=listener)
+    prep: Prep
+    store = None
+    if isinstance(source, Making):
+        prep, store = Rehearsal(), "to be made"
+    elif source is not None:
+        prep, store = Stored(source), source.run
+    else:
+        prep = Oblivious() if config.dealer is None else Dealt(config.rank, len(config.parties))
     party = Party(transport, meter=Meter(trace=[] if trace else None), names=names)
     try:
         peers = {p: n for p, n in names.items() if p != party.rank}
-        agree(transport, peers, terms_of(config, program), _WITH_DEALER)
-        suite = party.run(sit_down(party, kind, Stream.fresh("own"), dealer=config.dealer is not None))
-        return Session([party], [suite], ring=ring, fraction_bits=config.fraction_bits)
+        agree(transport, peers, terms_of(config, program, store), _WITH_DEALER)
+        suite = party.run(sit_down(party, kind, Stream.fresh("own"), prep))
+        return (RehearsalSession if isinstance(source, Making) else Session)([party], [suite], ring=ring, fraction_bits=config.fraction_bits)
     except BaseException as error:
         party.close(error)
         raise
+
+
+def store_of(config: Config) -> tuple[Path, Terms, bytes]:
+    """Where a party's correlations are kept, whose they are, and the secret that seals them."""
+    suite = suite_of(config)
+    if not suite.needs_prep:
+        raise ConfigError(f"the suite '{suite.name}' takes no correlated randomness: there is nothing to make in advance")
+    if config.dealer is not None:
+        raise ConfigError("what is made in advance is made without a dealer: leave out dealer =")
+    if config.tls is None:
+        raise ConfigError("what is made in advance is encrypted under this party's private key: give certificate and key in place of insecure_no_tls")
+    terms = Terms(suite.name, config.ring, tuple(p.name for p in config.parties), config.rank)
+    return config.folder / "correlations" / config.me, terms, secret_of(config.tls.key)
+
+
+class RehearsalSession(Session):
+    """A program's run on dummy values, from which follows what it takes; what users pass stays where it is.
+
+    Real numbers become uniform ones from 0.5 to 1.5, integers and truth values random bits, all of them public: values
+    that may be divided by, counted and compared, so that the program goes the way that it would.
+    """
+
+    def _encode(self, values: Any, kind: Kind | None) -> tuple[Kind, RingArray]:
+        kind, real = super()._encode(values, kind)
+        words = Stream(bytes(SEED_BYTES), f"INSECURE dummy {self.id} {self._made}").draw(Spec(Z64, real.shape)).data
+        bits = words >> np.uint64(63)
+        dummy = 0.5 + words * 2.0**-64 if isinstance(kind, Fixed) else bits.astype(bool) if kind == BOOL else bits
+        return kind, kind.encode(dummy, self.ring)
+
+    def keep(self, making: Making) -> None:
+        """Make what the program has taken, and keep it."""
+        (party,), (suite,) = self.parties, self.suites
+        assert isinstance(suite.prep, Rehearsal)
+        counts = suite.prep.taken
+        party.agreed.update(repr([(name_of(kind), count) for kind, count in counts.items()]).encode())
+        making.commit(party.run(fill(suite.seat, making, counts), OFFLINE + "store"))
 
 
 def serve_dealer(config: Config) -> None:

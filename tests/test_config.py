@@ -37,7 +37,7 @@ def test_good(path: Path) -> None:
     folder = path.parent
     parties = (Peer("a", "127.0.0.1", 7001), Peer("b", "::1", 7002))
     tls = Tls(folder / "ca.pem", folder / "a.pem", folder / "a.key")
-    assert load(path) == Config("a", parties, tls, timeout=5.0, dealer="dealer")
+    assert load(path) == Config("a", parties, tls, timeout=5.0, dealer="dealer", folder=folder)
     assert load(path).rank == 0
     assert parties[1].address == "[::1]:7002"
     path.write_text(GOOD.replace('me = "a"', 'me = "dealer"', 1))

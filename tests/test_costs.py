@@ -18,7 +18,7 @@ from mpc.ring import RINGS, Z64, Ring, Spec
 from mpc.rounds import Recorder
 from mpc.transport.memory import mesh
 from protocols.bilinear import MATMUL, MULTIPLY
-from protocols.prep.dealer import Dealer, DealerFrames
+from protocols.prep.dealer import Dealer, DealerFrames, Dealt
 from protocols.run import sit_down
 from protocols.suite import CHUNK, Share, Suite
 from protocols.suites import SUITES
@@ -56,7 +56,7 @@ def measured(name: str, parties: int, prepare: Callable[[Suite], Coroutine[Any, 
                     p.deliver()
         return [t.result() for t in tasks]
 
-    suites = run([sit_down(p, kind, Stream.fresh("own"), dealer=True) for p in members], "setup")
+    suites = run([sit_down(p, kind, Stream.fresh("own"), Dealt(p.rank, p.size)) for p in members], "setup")
     prepared = run([prepare(s) for s in suites], "prepare")
     before = [(p.meter.rounds, p.meter.sent - HEADER.size * p.meter.frames) for p in members]
     sent: dict[tuple[int, int], int] = {}

@@ -23,7 +23,7 @@ LICENSED: dict[str, set[str]] = {
 }
 #: Who may send: the tools around rounds, the suites and what they are made of, the sources of randomness, the session's announcements.
 SENDERS = {"mpc.rounds", "mpc.seat", "protocols.additive", "protocols.blocks", "protocols.replicated", "protocols.suite", "protocols.session", "protocols.prep.dealer",
-           "protocols.ot.extension", "protocols.ot.silent", "protocols.ot.products", "protocols.bench_prep"}
+           "protocols.prep.stored", "protocols.ot.extension", "protocols.ot.silent", "protocols.ot.products", "protocols.bench_prep"}
 
 
 def type_checking(node: ast.AST) -> bool:

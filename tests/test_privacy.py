@@ -207,8 +207,8 @@ def test_freshness_catches_replicated_sharing_without_zero_shares() -> None:
 class Shared(Replicated):
     """``replicated`` with masks that the party to which a term is passed on has, too: its bytes are fresh all the same."""
 
-    def _zero(self, spec: Spec) -> RingArray:
-        return super()._zero(spec) * spec.ring(0) + self.seat.pair[self._previous].draw(spec)
+    def _zero(self, spec: Spec) -> tuple[RingArray, RingArray]:
+        return spec.ring.zeros(spec.shape), super()._zero(spec)[1]
 
 
 def test_freshness_catches_masks_that_the_receiver_has() -> None:

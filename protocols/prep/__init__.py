@@ -1,21 +1,23 @@
 """Correlated randomness: what a suite consumes, and where it comes from.
 
 A ``Correlation`` says which random arrays are shared and how the dependent ones follow from the free
-ones.  A ``Prep`` serves shares of it.  ``protocols/prep/dealer.py`` is the source in this release.
+ones.  A ``Prep`` serves shares of it.  The sources are a trusted dealer
+(``dealer``), oblivious transfer among the parties (``ot``) and what they have made so and kept on disk (``stored``).
 
 [Bea91] Beaver, CRYPTO 1991.  [EGKRS20] ePrint 2020/338.  [CGP20] Chase, Ghosh, Poburinnaya, ePrint 2019/1340.
 """
 from __future__ import annotations
 
-from collections.abc import Awaitable
-from dataclasses import dataclass
-from typing import ClassVar, Protocol
+import math
+from collections.abc import Awaitable, Generator
+from dataclasses import dataclass, fields, replace
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
 from mpc.ring import Z32, Z64, NDArray, Ring, RingArray, Spec
 from mpc.seat import Seat
-from protocols.bilinear import Bilinear
+from protocols.bilinear import MULTIPLY, Bilinear
 from protocols.threat import Threat
 
 Parts = tuple[RingArray, ...]                       # one party's additive shares of several arrays
@@ -153,6 +155,60 @@ def permuted(x: RingArray, order: NDArray) -> RingArray:
     if order.shape[1:] == (1,):
         return x[:, order[:, 0].astype(np.intp)]
     return x.map(lambda data: np.take_along_axis(data, order[None].astype(np.intp), axis=1))
+
+
+def of_size(kind: Correlation, n: int) -> Correlation | None:
+    """The same kind for n elements along the last axis; ``None`` where it is not elementwise.
+
+    A triple that repeats one operand along the first axis counts as elementwise over the others.
+    """
+    if isinstance(kind, Triple) and kind.f == MULTIPLY:
+        x, y = kind.x.shape, kind.y.shape
+        if x == y:
+            return replace(kind, x=Spec(kind.ring, (n,)), y=Spec(kind.ring, (n,)))
+        if x and y and x[1:] == y[1:] and 1 in (x[0], y[0]):
+            return replace(kind, x=Spec(kind.ring, (x[0], n)), y=Spec(kind.ring, (y[0], n)))
+    if isinstance(kind, CrossTriple | TruncationMask):
+        return replace(kind, spec=Spec(kind.ring, (n,)))
+    return None
+
+
+def units(kind: Correlation) -> tuple[Correlation, int]:
+    """What requests of all sizes are made of, and of how many this one is."""
+    one = of_size(kind, 1)
+    if one is None:
+        return kind, 1
+    spec = kind.free[0]
+    return one, spec.size if len(one.free[0].shape) == 1 else math.prod(spec.shape[1:])
+
+
+def specs(kind: Correlation) -> tuple[Spec, ...]:
+    """Of all its arrays."""
+    return *kind.free, *kind.dependent
+
+
+def cut(parts: Parts, lo: int, hi: int, into: tuple[Spec, ...]) -> Parts:
+    """Elements of a batch, as arrays of these specs."""
+    return tuple(RingArray(p.ring, p.data[..., lo:hi].reshape(spec.shape)) for p, spec in zip(parts, into, strict=True))
+
+
+def name_of(kind: Correlation) -> str:
+    """A kind in words that no other kind has."""
+    values = (getattr(kind, field.name) for field in fields(kind))   # type: ignore[arg-type]
+    return ", ".join([kind.name, *(value.name if isinstance(value, Bilinear) else str(value) for value in values)])
+
+
+class Here:
+    """Parts that are here already."""
+
+    __slots__ = ("_parts",)
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+
+    def __await__(self) -> Generator[Any, Any, Parts]:
+        return self._parts
+        yield
 
 
 class Prep(Protocol):

@@ -28,6 +28,7 @@ import numpy as np
 
 from mpc.errors import WireError
 from mpc.frames import ABORT, BYE, DATA, HEADER, Header, Link
+from mpc.meter import OFFLINE
 from mpc.prg import SEED_BYTES, Stream
 from mpc.ring import BITS, RINGS, Z64, Ring, RingArray, Shape, Spec
 from mpc.rounds import Task, exchange, pipeline, spawn
@@ -251,7 +252,7 @@ class Dealt:
         assert self._streams is not None, "setup comes first"
         free = self._streams.free(kind, False)
         mine = () if self._last else self._streams.dependent(kind, False)
-        return free, await spawn(self._fetch(kind, mine, False))
+        return free, await spawn(self._fetch(kind, mine, False), OFFLINE + kind.name)
 
     async def _fetch(self, kind: Correlation, mine: Parts, stocked: bool) -> Parts:
         """The last party asks the dealer; the others take part in the round with nothing to say."""

@@ -10,7 +10,8 @@ every ordered pair of parties one across (``protocols/ot/products``).
     permutation      the owner sets the switches of a network (``networks``), at each of which the two who hold its inputs
                      exchange them or not: one transfer, of the difference
 
-Small requests are served from batches that grow with use.
+Small requests are served from batches that grow with use.  From the second one on, the next is begun when half of one is used,
+and travels with the rounds of what uses the other half.
 
 Threat   semi-honest, n−1 of n; see ``protocols/ot``.
 Cost     a party sends to each other one: per elementwise triple over Z_2^64 520 bytes, over Z_2^32 196, per word of AND triples
@@ -29,15 +30,27 @@ from typing import Any
 
 import numpy as np
 
+from mpc.meter import OFFLINE
 from mpc.prg import SEED_BYTES, Stream
-from mpc.ring import BITS, NDArray, RingArray, Shape, Spec
+from mpc.ring import BITS, NDArray, RingArray, Spec
 from mpc.rounds import Task, spawn
 from mpc.seat import Seat
-from protocols.bilinear import MULTIPLY
 from protocols.ot import extension, networks, silent
 from protocols.ot.extension import Links
 from protocols.ot.products import cross, elementwise, products
-from protocols.prep import Correlation, CrossTriple, Parts, Permutation, Triple, TruncationMask
+from protocols.prep import (
+    Correlation,
+    CrossTriple,
+    Here,
+    Parts,
+    Permutation,
+    Triple,
+    TruncationMask,
+    cut,
+    of_size,
+    specs,
+    units,
+)
 from protocols.threat import Threat
 
 #: Bits of a piece of Δ: trees of 16 seeds, 4 bytes per transfer.
@@ -48,14 +61,15 @@ _POOLED, _FIRST, _MOST = 1 << 12, 1 << 8, 1 << 14
 
 
 class _Pool:
-    """A batch of one kind, and how much of it is used."""
+    """A batch of one kind, how much of it is used, and the batch after it once that is under way."""
 
-    __slots__ = ("at", "batch", "free", "rest")
+    __slots__ = ("at", "batch", "free", "next", "rest")
 
     def __init__(self) -> None:
-        self.batch = self.at = _FIRST // 2
+        self.batch = self.at = 0
         self.free: Parts = ()
         self.rest: Task[Parts] | None = None
+        self.next: tuple[Parts, Task[Parts]] | None = None
 
 
 class Oblivious:
@@ -72,30 +86,38 @@ class Oblivious:
         self._links: Links = await (silent if self._silent else extension).connect(seat, TREE)
 
     async def draw(self, kind: Correlation) -> tuple[Parts, Awaitable[Parts]]:
-        n, one = kind.free[0].size, _of_size(kind, 1)
-        if one is None or not 0 < n <= _POOLED:
-            free, rest = await self._start(kind)
-            return (free, rest) if free else await _apart(kind, rest)
+        one, n = units(kind)
+        if of_size(kind, 1) is None or not 0 < n <= _POOLED:
+            return await self.make(kind)
         pool = self._pools.setdefault(one, _Pool())
-        if pool.rest is None or pool.at + n > pool.batch:
-            pool.batch, pool.at = min(_MOST, max(2 * pool.batch, 2 * n)), 0
-            whole = _of_size(kind, pool.batch)
-            assert whole is not None
-            pool.free, pool.rest = await self._start(whole)
+        if pool.at + n > pool.batch:
+            size, begun = _after(pool.batch), pool.next
+            if n > size:
+                size, begun = 2 * n, None
+            pool.free, pool.rest = begun or await self._start(_batch(kind, size))
+            pool.batch, pool.at, pool.next = size, 0, None
         lo, pool.at = pool.at, pool.at + n
-        later = _Later(pool.rest, lo, lo + n, kind.free[0].shape)
-        return (tuple(_cut(p, lo, lo + n, kind.free[0].shape) for p in pool.free), later) if pool.free else await _apart(kind, later)
+        if pool.next is None and pool.batch > _FIRST and 2 * pool.at > pool.batch:      # its rounds travel with those of the rest
+            pool.next = await self._start(_batch(kind, _after(pool.batch)))
+        assert pool.rest is not None
+        later = _Later(pool.rest, lo, lo + n, kind.dependent if pool.free else specs(kind))
+        return (cut(pool.free, lo, lo + n, kind.free), later) if pool.free else await _apart(kind, later)
+
+    async def make(self, kind: Correlation) -> tuple[Parts, Awaitable[Parts]]:
+        """As ``draw``, but just this and on its own."""
+        free, rest = await self._start(kind)
+        return (free, rest) if free else await _apart(kind, rest)
 
     async def _start(self, kind: Correlation) -> tuple[Parts, Task[Parts]]:
         """The free parts, and the others under way; or none of the free ones and all under way."""
         if isinstance(kind, Triple):
             free = tuple(self._own.draw(s) for s in kind.free)
-            return free, await spawn(self._triple(kind, *free))
+            return free, await spawn(self._triple(kind, *free), OFFLINE + kind.name)
         if isinstance(kind, CrossTriple):
             free = tuple(self._own.draw(s) if i == self._seat.rank else s.ring.zeros(s.shape) for i, s in enumerate(kind.free))
-            return free, await spawn(self._cross_triple(kind, *free))
+            return free, await spawn(self._cross_triple(kind, *free), OFFLINE + kind.name)
         if isinstance(kind, TruncationMask):
-            return (), await spawn(self._mask(kind))
+            return (), await spawn(self._mask(kind), OFFLINE + kind.name)
         if isinstance(kind, Permutation) and kind.ring is not BITS:
             return await self._permutation(kind)
         raise NotImplementedError(f"there is no way yet to make by oblivious transfer: {kind.name} over {kind.ring}")
@@ -145,9 +167,9 @@ class Oblivious:
         order, a = kind.free
         if self._seat.rank == kind.owner:
             orders = self._own.permutations(order.shape)
-            return (order.ring(orders), a.ring.zeros(a.shape)), await spawn(self._move(kind, orders, None))
+            return (order.ring(orders), a.ring.zeros(a.shape)), await spawn(self._move(kind, orders, None), OFFLINE + kind.name)
         mine = self._own.draw(a)
-        return (order.ring.zeros(order.shape), mine), await spawn(self._move(kind, None, mine))
+        return (order.ring.zeros(order.shape), mine), await spawn(self._move(kind, None, mine), OFFLINE + kind.name)
 
     async def _move(self, kind: Permutation, orders: NDArray | None, mine: RingArray | None) -> Parts:
         share = await networks.move(self._links, self._seat, kind.owner, kind.spec, orders, None if mine is None else mine.data)
@@ -157,17 +179,18 @@ class Oblivious:
 async def _apart(kind: Correlation, everything: Awaitable[Parts]) -> tuple[Parts, Awaitable[Parts]]:
     """The free parts and the others, all of which come together."""
     parts, n = await everything, len(kind.free)
-    return parts[:n], _Here(parts[n:])
+    return parts[:n], Here(parts[n:])
 
 
-def _of_size(kind: Correlation, n: int) -> Correlation | None:
-    """The same kind for a vector of n; ``None`` where it is not elementwise."""
-    if isinstance(kind, Triple) and kind.f == MULTIPLY and kind.x == kind.y:
-        spec = Spec(kind.ring, (n,))
-        return Triple(MULTIPLY, spec, spec)
-    if isinstance(kind, CrossTriple | TruncationMask):
-        return replace(kind, spec=Spec(kind.ring, (n,)))
-    return None
+def _after(batch: int) -> int:
+    """The size of the batch that follows one of this size."""
+    return min(_MOST, max(_FIRST, 2 * batch))
+
+
+def _batch(kind: Correlation, size: int) -> Correlation:
+    whole = of_size(kind, size)
+    assert whole is not None
+    return whole
 
 
 def _weighted(bits: RingArray, first: int, shift: int) -> RingArray:
@@ -177,31 +200,13 @@ def _weighted(bits: RingArray, first: int, shift: int) -> RingArray:
     return RingArray(bits.ring, (bits.data[..., first:] * weights).sum(axis=-1, dtype=word))
 
 
-def _cut(x: RingArray, lo: int, hi: int, shape: Shape) -> RingArray:
-    return RingArray(x.ring, np.reshape(x.data[lo:hi], shape))
-
-
 class _Later:
     """Parts that are cut out of a batch when awaited."""
 
-    __slots__ = ("_hi", "_lo", "_shape", "_source")
+    __slots__ = ("_hi", "_into", "_lo", "_source")
 
-    def __init__(self, source: Task[Parts], lo: int, hi: int, shape: Shape) -> None:
-        self._source, self._lo, self._hi, self._shape = source, lo, hi, shape
-
-    def __await__(self) -> Generator[Any, Any, Parts]:
-        parts = yield from self._source.__await__()
-        return tuple(_cut(p, self._lo, self._hi, self._shape) for p in parts)
-
-
-class _Here:
-    """Parts that are here already."""
-
-    __slots__ = ("_parts",)
-
-    def __init__(self, parts: Parts) -> None:
-        self._parts = parts
+    def __init__(self, source: Task[Parts], lo: int, hi: int, into: tuple[Spec, ...]) -> None:
+        self._source, self._lo, self._hi, self._into = source, lo, hi, into
 
     def __await__(self) -> Generator[Any, Any, Parts]:
-        return self._parts
-        yield
+        return cut((yield from self._source.__await__()), self._lo, self._hi, self._into)

@@ -47,7 +47,7 @@ from mpc.bits import words_for
 from mpc.errors import EncodingError
 from mpc.ring import BITS, NDArray, Ring, RingArray, Spec
 from mpc.rounds import gather, pipeline
-from protocols.carries import both, carry, complement, joined
+from protocols.carries import both, carry, complement, joined, stacked
 from protocols.ops.comparison import to_ring
 from protocols.privacy.laws import DiscreteGaussian, table
 from protocols.suite import Share, Suite, chunks
@@ -104,7 +104,7 @@ class Joint:
         index, sign, uniform = bits[:h], bits[h:h + 1], bits[h + 1:]
         found = (await one_hot(suite, index)).apply(self._looked_up)
         threshold, alias = found[:FINE], found[FINE:]
-        below = await carry(suite, await both(suite, threshold, complement(uniform)), complement(threshold + uniform))
+        below = await carry(suite, stacked(await both(suite, threshold, complement(uniform)), complement(threshold + uniform)))
         size = alias + await both(suite, below[None], index + alias)
         flipped = await to_ring(suite, joined(size + sign, sign), ring, (h + 1, copies, count))
         return flipped.apply(lambda part: RingArray(ring, self._combined(part.data)))
