@@ -81,8 +81,9 @@ def with_monomials(mask: NDArray, bits: NDArray, whole: int) -> NDArray:
     if not worth_compiling(bits.size, _SMALL):
         return with_monomials_twin(mask, bits, whole)
     from mpc import kernels
-    kernels.monomials(bits, whole, mask)
-    return mask
+    out = mask if mask.flags.writeable else mask.copy()     # a short draw is a view of the stream's own buffer
+    kernels.monomials(bits, whole, out)
+    return out
 
 
 def evaluated(words: NDArray, bits: NDArray, whole: int, first: bool, complement: bool, rows: int) -> NDArray:
