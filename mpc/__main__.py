@@ -105,11 +105,12 @@ def main() -> None:
 @click.option("--insecure-no-tls", is_flag=True, help="Send everything in the clear.")
 @click.option("--dealer", is_flag=True, help="Trust a dealer with the random numbers that the suite additive uses up.")
 @click.option("--offline", is_flag=True, help="Make correlated randomness first, in a run of its own: see 'mpc offline'.")
+@click.option("--silent-transfers", is_flag=True, help="Make correlated randomness with half the bytes and more computing: for slow networks.")
 @_trace
 @_network
 @_reporting_errors
 def run(program: Path, parties: int, suite: str | None, ring: int, fraction_bits: int | None, timeout: float, insecure_no_tls: bool, dealer: bool, offline: bool,
-        trace: Path | None, networks: tuple[Network, ...], debug: bool) -> None:
+        silent_transfers: bool, trace: Path | None, networks: tuple[Network, ...], debug: bool) -> None:
     """Run PROGRAM with all parties as processes on this machine, over TCP with mutual TLS.
 
     A dealer, if asked for, is one more process.  Party 0's output is shown, and the
@@ -126,10 +127,12 @@ def run(program: Path, parties: int, suite: str | None, ring: int, fraction_bits
         raise ConfigError(f"the suite '{kind.name}' takes no correlated randomness: leave out --offline")
     if offline and (dealer or insecure_no_tls):
         raise ConfigError("what is made in advance is made without a dealer, and encrypted under keys of TLS: leave out --dealer and --insecure-no-tls")
+    if silent_transfers and (dealer or not kind.needs_prep):
+        raise ConfigError("where a dealer deals, or the suite takes no correlated randomness, nothing is transferred: leave out --silent-transfers")
     launch.check_program(program)
     if trace is not None:
         _write_trace(trace, [])                     # better to fail now than after the run
-    outcome = launch.run(launch.Plan(program, parties, kind.name, dealer, offline, ring, bits, not insecure_no_tls,
+    outcome = launch.run(launch.Plan(program, parties, kind.name, dealer, offline, silent_transfers, ring, bits, not insecure_no_tls,
                                      trace is not None, debug, timeout))
     if outcome.code:
         sys.exit(outcome.code)
@@ -188,7 +191,7 @@ def offline(program: Path, config_file: Path, networks: tuple[Network, ...], rep
         def rehearse(session: RehearsalSession) -> None:
             with redirect_stdout(io.StringIO()):
                 program_main(session)
-            session.keep(making)
+            session.keep(making, runner.transfers(config))
 
         _carried_out(session, rehearse)
     _conclude(config, session, {"phases": ["making", "rehearsal"], "correlations": making.said()}, networks, report_to, None)

@@ -17,7 +17,7 @@ _WORDS: dict[type, str] = {str: "a text in quotes", int: "a whole number", float
 _TLS = ("authority", "certificate", "key")
 _FIELDS: dict[str, type] = {
     "me": str, "suite": str, "ring": int, "fraction_bits": int, "timeout": float, "authority": str,
-    "certificate": str, "key": str, "dealer": str, "insecure_no_tls": bool, "parties": list,
+    "certificate": str, "key": str, "dealer": str, "silent_transfers": bool, "insecure_no_tls": bool, "parties": list,
 }  # fmt: skip
 _PARTY: dict[str, type] = {"name": str, "address": str}
 
@@ -47,6 +47,7 @@ class Config:
     fraction_bits: int | None = None    # 16, or 8 over 32 bits
     timeout: float = 60.0
     dealer: str | None = None
+    silent_transfers: bool = False      # fewer bytes, more computing
     folder: Path = Path()       # of the file, where correlations are kept
 
     @property
@@ -106,7 +107,7 @@ class Reader:
             names.append(dealer)
         if table["me"] not in names:
             self.fail("me", f"is {table['me']!r}, expected one of the names {', '.join(names)}")
-        rest = {field: table[field] for field in ("me", "suite", "ring", "fraction_bits", "dealer") if field in table}
+        rest = {field: table[field] for field in ("me", "suite", "ring", "fraction_bits", "dealer", "silent_transfers") if field in table}
         for field, least in (("ring", 1), ("fraction_bits", 0)):
             value = table.get(field, least)
             if isinstance(value, int) and value < least:

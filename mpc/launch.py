@@ -33,6 +33,7 @@ class Plan:
     suite: str
     dealer: bool
     offline: bool                       # correlations first, by a run of their own
+    silent_transfers: bool
     ring: int
     fraction_bits: int
     tls: bool = True
@@ -108,6 +109,8 @@ def _config(plan: Plan, who: str, names: list[str], listeners: list[socket.socke
         lines.append("insecure_no_tls = true")
     if plan.dealer:
         lines.append('dealer = "dealer"')
+    if plan.silent_transfers:
+        lines.append("silent_transfers = true")
     for name, listener in zip(names, listeners, strict=False):
         lines += ["[[parties]]", f'name = "{name}"', f'address = "127.0.0.1:{listener.getsockname()[1]}"']
     return "\n".join(lines) + "\n"

@@ -140,7 +140,7 @@ def run(names: Sequence[str], *, suite: str | None, parties: int, sizes: str, ru
     for name in names or sizes_of:
         for size in chosen or sizes_of[name]:           # fresh processes for each, so that none inherits another's memory
             dealer = kind.needs_prep and name in CASES
-            plan = launch.Plan(Path(__file__), parties, kind.name, dealer, False, 64, 16, tls=tls, debug=debug, timeout=600, quiet=True)
+            plan = launch.Plan(Path(__file__), parties, kind.name, dealer, False, False, 64, 16, tls=tls, debug=debug, timeout=600, quiet=True)
             fresh = _launch(plan, {"name": name, "size": size, "runs": runs})
             lines += fresh
             if as_json:

@@ -141,7 +141,14 @@ def suite_of(config: Config) -> type[Suite]:
     kind = find(config.suite or ("additive" if config.dealer else None), len(config.parties))
     if config.dealer is not None and not kind.needs_prep:
         raise ConfigError(f"the suite '{kind.name}' needs no dealer: leave out either dealer = or suite =")
+    if config.silent_transfers and (config.dealer is not None or not kind.needs_prep):
+        raise ConfigError("where a dealer deals, or the suite takes no correlated randomness, nothing is transferred: leave out silent_transfers =")
     return kind
+
+
+def transfers(config: Config) -> Oblivious:
+    """The source of correlations that needs nobody else."""
+    return Oblivious(silent=config.silent_transfers)
 
 
 def terms_of(config: Config, program: bytes | None, store: str | None = None) -> dict[str, Any]:
@@ -149,7 +156,7 @@ def terms_of(config: Config, program: bytes | None, store: str | None = None) ->
     terms: dict[str, Any] = {"version": VERSION, "ring": config.ring, "parties": [p.name for p in config.parties]}
     if program is not None:
         suite = suite_of(config).name
-        terms |= {"suite": suite, "fraction_bits": fraction_bits_of(config.fraction_bits, ring_of(config.ring)), "dealer": config.dealer, "fuse": FUSE,
+        terms |= {"suite": suite, "fraction_bits": fraction_bits_of(config.fraction_bits, ring_of(config.ring)), "dealer": config.dealer, "silent_transfers": config.silent_transfers, "fuse": FUSE,
                   "chunk": CHUNK, "window": WINDOW, "store of correlations": store, "program": hashlib.sha256(program).hexdigest()[:32]}
     return terms
 
@@ -176,9 +183,9 @@ def join(config: Config, program: bytes, *, source: Store | Making | None = None
     if isinstance(source, Making):
         prep, store = Rehearsal(), "to be made"
     elif source is not None:
-        prep, store = Stored(source), source.run
+        prep, store = Stored(source, transfers(config)), source.run
     else:
-        prep = Oblivious() if config.dealer is None else Dealt(config.rank, len(config.parties))
+        prep = transfers(config) if config.dealer is None else Dealt(config.rank, len(config.parties))
     party = Party(transport, meter=Meter(trace=[] if trace else None), names=names)
     try:
         peers = {p: n for p, n in names.items() if p != party.rank}
@@ -217,13 +224,13 @@ class RehearsalSession(Session):
         dummy = 0.5 + words * 2.0**-64 if isinstance(kind, Fixed) else bits.astype(bool) if kind == BOOL else bits
         return kind, kind.encode(dummy, self.ring)
 
-    def keep(self, making: Making) -> None:
+    def keep(self, making: Making, prep: Oblivious) -> None:
         """Make what the program has taken, and keep it."""
         (party,), (suite,) = self.parties, self.suites
         assert isinstance(suite.prep, Rehearsal)
         counts = suite.prep.taken
         party.agreed.update(repr([(name_of(kind), count) for kind, count in counts.items()]).encode())
-        making.commit(party.run(fill(suite.seat, making, counts), OFFLINE + "store"))
+        making.commit(party.run(fill(suite.seat, prep, making, counts), OFFLINE + "store"))
 
 
 def serve_dealer(config: Config) -> None:

@@ -338,6 +338,18 @@ def test_a_program_that_ends_early(tmp_path):
     refused(mpc("run", program, "-n", 2), "party-1 has ended its program")
 
 
+
+def test_silent_transfers_take_fewer_bytes(tmp_path):
+    program = write(tmp_path, "def main(party):\n    x = party.secret(np.arange(100_000), owner=0)\n    return (x * x).reveal()[77]\n")
+    sent = {}
+    for options in ((), ("--silent-transfers",)):
+        done = mpc("run", program, "-n", 2, *options)
+        assert done.returncode == 0 and done.stdout.strip() in ("5929", "np.int64(5929)"), done.stderr
+        sent[options] = float(done.stderr.split("offline")[1].split()[1])            # MB of party 0
+    assert 40 < sent[()] < 60 and 20 < sent[("--silent-transfers",)] < 30
+    refused(mpc("run", program, "-n", 2, "--dealer", "--silent-transfers"), "nothing is transferred")
+
+
 # -- parties that are lost ------------------------------------------------------------------------------
 
 LOOP = ("def main(party):\n    x = party.secret(np.arange(1000), owner=0)\n    y = x * x\n"

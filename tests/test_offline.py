@@ -33,6 +33,7 @@ from mpc.transport.memory import mesh
 from protocols.additive import Additive
 from protocols.bilinear import MATMUL, MULTIPLY
 from protocols.prep import Correlation, Triple
+from protocols.prep.ot import Oblivious
 from protocols.prep.store import Making
 from protocols.prep.stored import Rehearsal, fill
 from protocols.run import RehearsalSession, sit_down, store_of, terms_of
@@ -109,7 +110,7 @@ def kept(configs: list[Path]) -> None:
 
     async def side(rank: int) -> None:
         with closing(Making(*store_of(load(configs[rank])))) as making:
-            making.commit(await fill(await take_seat(rank, 2, Stream.fresh("own")), making, counts))
+            making.commit(await fill(await take_seat(rank, 2, Stream.fresh("own")), Oblivious(), making, counts))
     simulate(side(0), side(1))
 
 

@@ -27,6 +27,7 @@ from mpc.seat import take_seat
 from protocols.bilinear import MATMUL, MULTIPLY
 from protocols.prep import Correlation, CrossTriple, Permutation, Triple, TruncationMask, units
 from protocols.prep import store as module
+from protocols.prep.ot import Oblivious
 from protocols.prep.store import Making, Store
 from protocols.prep.stored import Rehearsal, Stored, fill
 
@@ -228,7 +229,7 @@ def counted(kinds: list[Correlation]) -> dict[Correlation, int]:
 def filled(folder: Path, counts: dict[Correlation, int]) -> None:
     async def side(rank: int) -> None:
         making = Making(folder / str(rank), replace(TERMS, rank=rank), SECRET)
-        making.commit(await fill(await take_seat(rank, 2, stream(7, f"{rank}{folder}")), making, counts))
+        making.commit(await fill(await take_seat(rank, 2, stream(7, f"{rank}{folder}")), Oblivious(), making, counts))
         making.close()
     simulate(*(side(rank) for rank in range(2)))
 
@@ -239,7 +240,7 @@ def served(folder: Path, kinds: list[Correlation]) -> tuple[list[list[tuple[Any,
     async def side(rank: int) -> Any:
         store = Store(folder / str(rank), replace(TERMS, rank=rank), SECRET)
         try:
-            prep = Stored(store)
+            prep = Stored(store, Oblivious())
             preps.append(prep)
             await prep.setup(await take_seat(rank, 2, stream(8, f"{rank}{folder}")))
             return await drawn(prep, kinds)

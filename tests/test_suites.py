@@ -474,7 +474,7 @@ def test_what_others_pass_as_an_owners_value_is_ignored() -> None:
     assert all((r == 1).all() for r in mpc.local(3).run(main))
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e30, 2**70, "text", None, [[1], [1, 2]], 1j, object()], ids=repr)
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e30, 2**70, "text", None, [[1], [1, 2]], 1j, ...], ids=repr)
 def test_bad_inputs_are_refused(value: Any) -> None:
     s = mpc.local(2)
     with pytest.raises(MpcError):
@@ -482,7 +482,7 @@ def test_bad_inputs_are_refused(value: Any) -> None:
     assert s.reveal(s.secret(1)) == 1
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e30, "text", 1j, None, object(), [[1], [1, 2]]], ids=repr)
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e30, "text", 1j, None, ..., [[1], [1, 2]]], ids=repr)
 @pytest.mark.parametrize("f", [lambda x, v: x + v, lambda x, v: v - x, lambda x, v: x * v, lambda x, v: x @ v], ids=["+", "-", "*", "@"])
 def test_bad_public_operands_are_refused(f: Any, value: Any) -> None:
     """With an error that says so; never with an array of objects."""

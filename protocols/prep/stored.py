@@ -64,9 +64,9 @@ class Rehearsal:
         return free, Here(dependent)
 
 
-async def fill(seat: Seat, making: Making, counts: Mapping[Correlation, int]) -> str:
+async def fill(seat: Seat, prep: Oblivious, making: Making, counts: Mapping[Correlation, int]) -> str:
     """Make so many of each kind, and write this party's shares of them; the name of this run, when all parties have written."""
-    prep, run = Oblivious(), seat.session.hex()[:16]
+    run = seat.session.hex()[:16]
     await prep.setup(seat)
     for kind, count in counts.items():
         if count:
@@ -150,8 +150,8 @@ class Stored:
 
     threat = Oblivious.threat
 
-    def __init__(self, store: Store) -> None:
-        self._store, self._online = store, Oblivious()
+    def __init__(self, store: Store, online: Oblivious) -> None:
+        self._store, self._online = store, online
         self._kinds: dict[Correlation, _Kind | None] = {}
         self._ready: Task[None] | None = None       # of the transfers on demand
         self.served, self.skipped = 0, 0            # units out of the store, blocks that another party had used
