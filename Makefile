@@ -14,7 +14,7 @@ demo: $(VENV)/installed
 
 test: $(VENV)/installed-for-tests lint
 	$(BIN)/python -m coverage erase
-	$(BIN)/python -m coverage run -m pytest --numprocesses auto --dist worksteal
+	$(BIN)/python -m coverage run -m pytest --numprocesses auto --dist worksteal --durations 20
 	$(BIN)/python -m coverage combine --quiet
 	$(BIN)/python -m coverage report --skip-covered
 
