@@ -122,9 +122,9 @@ def run(program: Path, parties: int, suite: str | None, ring: int, fraction_bits
     kind = find(suite, parties)
     bits = fraction_bits_of(fraction_bits, ring_of(ring))
     if dealer and not kind.needs_prep:
-        raise ConfigError(f"the suite '{kind.name}' needs no dealer: leave out --dealer")
+        raise ConfigError(f"the suite '{kind.name}' needs no dealer: leave out --dealer, or add --suite additive")
     if offline and not kind.needs_prep:
-        raise ConfigError(f"the suite '{kind.name}' takes no correlated randomness: leave out --offline")
+        raise ConfigError(f"the suite '{kind.name}' takes no correlated randomness: leave out --offline, or add --suite additive")
     if offline and (dealer or insecure_no_tls):
         raise ConfigError("what is made in advance is made without a dealer, and encrypted under keys of TLS: leave out --dealer and --insecure-no-tls")
     if silent_transfers and (dealer or not kind.needs_prep):
@@ -153,6 +153,7 @@ def party(program: Path, config_file: Path, trace: Path | None, networks: tuple[
           report_to: Path | None, listen_fd: int | None, debug: bool) -> None:
     """Run PROGRAM as one party of a session with other machines."""
     from protocols import run as runner
+    from protocols.array import Secret
     from protocols.prep.store import Store
     from protocols.prep.stored import Stored
     config, text, program_main = _prepared(program, config_file, report_to)
@@ -162,6 +163,8 @@ def party(program: Path, config_file: Path, trace: Path | None, networks: tuple[
         result = _carried_out(session, program_main)
     if result is not None:
         click.echo(result if isinstance(result, str) else repr(result))
+        if isinstance(result, Secret):
+            click.echo("main returned a secret: call its .reveal() to see what it is", err=True)
     prep = session.suites[0].prep
     _conclude(config, session, {"correlations": prep.said()} if isinstance(prep, Stored) else {}, networks, report_to, trace)
 
@@ -301,8 +304,8 @@ def certs(names: tuple[str, ...], out: Path, days: int, debug: bool) -> None:
 def aggregate() -> None:
     """Secure aggregation: many clients, one server, and only the mean of their vectors is seen.
 
-    Certificates come from 'mpc certs SERVER CLIENTS...', signing keys from 'mpc aggregate keys'; README.md has
-    the two files that each participant writes.
+    Certificates come from 'mpc certs SERVER CLIENTS...', signing keys from 'mpc aggregate keys';
+    docs/aggregation.md has the two files that each participant writes.
     """
 
 
@@ -341,7 +344,8 @@ def aggregate_directory(publics: tuple[Path, ...], out: Path, debug: bool) -> No
 def aggregate_serve(config_file: Path, log: Path | None, debug: bool) -> None:
     """Run the plan's rounds; continue with what is left of them after a restart.
 
-    The mean of each round is written as round-N.npy into the folder 'state'.  Ends with 1 after 'attempts'
+    The mean of each round is written as round-000001.npy and so on into the folder 'state', 'server-state' beside
+    the configuration unless it says otherwise.  Ends with 1 after 'attempts'
     rounds in a row that gave no mean.
     """
     from protocols.aggregation import plan

@@ -85,6 +85,8 @@ class Reader:
         for field, value in table.items():
             if field not in fields:
                 near = difflib.get_close_matches(field, fields, 1)
+                if where.startswith("parties[") and field in _FIELDS:
+                    self.fail(where + field, "is not about one party: write it above the first [[parties]]")
                 hint = f"did you mean {near[0]!r}?" if near else f"expected one of {', '.join(fields)}"
                 self.fail(where + field, f"is not a known field: {hint}")
             expected = fields[field]

@@ -37,10 +37,18 @@ def agree(transport: Transport, peers: Mapping[int, str], terms: Mapping[str, An
         if not isinstance(theirs, dict):
             raise HandshakeError(f"{name} does not speak this protocol: its greeting cannot be read")
         keys = common if transport.size in (peer, transport.rank) else terms.keys() | theirs.keys()
+        if "store of correlations" in keys and (words := _stores(theirs.get("store of correlations"), terms.get("store of correlations"))):
+            raise HandshakeError(f"{name} {words}")
         other = [f"{key if key in terms else 'set of terms'} (there {_show(theirs.get(key))}, here {_show(terms.get(key))})"
                  for key in sorted(keys) if theirs.get(key) != terms.get(key)]
         if other:
             raise HandshakeError(f"{name} runs with another {' and '.join(other)}; all parties must agree on it")
+
+
+def _stores(theirs: Any, ours: Any) -> str:
+    """What the other side does with correlations made in advance, where it is something else than we do."""
+    does = [{None: "runs 'mpc party' without --use-offline", "to be made": "runs 'mpc offline'"}.get(run, "runs 'mpc party --use-offline'") for run in (theirs, ours)]
+    return f"{does[0]}, and this party {does[1]}: all must do the same" if does[0] != does[1] else ""
 
 
 def _show(value: Any) -> str:

@@ -256,7 +256,7 @@ class Secret(np.lib.mixins.NDArrayOperatorsMixin):
         from protocols.tables import FUNCTIONS
         make = FUNCTIONS.get(func)
         if make is None:
-            raise NotImplementedError(f"np.{func.__name__} on secrets is not available yet")
+            raise NotImplementedError(f"{func.__module__.replace('numpy', 'np', 1)}.{func.__name__} on secrets is not available yet")
         try:
             return self._witnessed(f"np.{func.__name__}", func, make(*args, **kwargs), args, kwargs)
         except TypeError as error:

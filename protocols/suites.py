@@ -21,7 +21,8 @@ def find(name: str | None, parties: int) -> type[Suite]:
         raise ConfigError(f"there is no suite '{name}'; there is: {', '.join(SUITES)}")
     least, most = suite.parties
     if parties < least or (most is not None and parties > most):
-        raise ConfigError(f"the suite '{name}' takes {least}{' or more' if most is None else f' to {most}'} parties, not {parties}")
+        many = f"{least} or more" if most is None else f"{least} to {most}" if most > least else f"exactly {least}"
+        raise ConfigError(f"the suite '{suite.name}' takes {many} parties, not {parties}")
     return suite
 
 

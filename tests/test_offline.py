@@ -161,12 +161,13 @@ def test_run_says_what_it_cannot_make_in_advance() -> None:
 
 def test_parties_with_other_stores_are_told_so(configs: list[Path]) -> None:
     """One of them without, and one whose store is of another offline run."""
+    store = "runs 'mpc party --use-offline'"
     for there, here in ((None, "5c"), ("5c", None), ("5d", "5c"), ("to be made", "5c")):
         errors: list[str] = []
 
-        def side(transport: Any, config: Path, store: str | None, errors: list[str] = errors) -> None:
+        def side(transport: Any, config: Path, kept: str | None, errors: list[str] = errors) -> None:
             try:
-                agree(transport, {1 - transport.rank: "peer"}, terms_of(load(config), b"", store), frozenset())
+                agree(transport, {1 - transport.rank: "peer"}, terms_of(load(config), b"", kept), frozenset())
             except HandshakeError as error:
                 errors.append(str(error))
 
@@ -175,8 +176,10 @@ def test_parties_with_other_stores_are_told_so(configs: list[Path]) -> None:
             thread.start()
         for thread in threads:
             thread.join()
-        assert sorted(errors) == sorted(f"peer runs with another store of correlations (there {json.dumps(a)}, here {json.dumps(b)}); all parties must agree on it"
-                                        for a, b in ((here, there), (there, here)))
+        does = {None: "runs 'mpc party' without --use-offline", "to be made": "runs 'mpc offline'"}
+        assert sorted(errors) == sorted(
+            f"peer runs with another store of correlations (there {json.dumps(a)}, here {json.dumps(b)}); all parties must agree on it" if {a, b} == {"5c", "5d"}
+            else f"peer {does.get(a, store)}, and this party {does.get(b, store)}: all must do the same" for a, b in ((here, there), (there, here)))
 
 
 @pytest.mark.parametrize(("line", "said"), [

@@ -443,7 +443,7 @@ def connect(
         state.run()
         if absent := state.missing:
             who = ", ".join(everybody[peer] for peer in absent)
-            why = f" ({'; '.join(state.reasons)})" if state.reasons else ""
+            why = f" ({'; '.join(state.reasons)})" if state.reasons else ": see what it says itself, and that all have their parties in the same order"
             message = f"{who} did not join within {timeout:g} s{why}"
             raise HandshakeError(message) if any(state.reasons.values()) else PartyLost(message, who)
         done = True

@@ -136,7 +136,7 @@ def choose(clients: int, dropout: float, corrupt: float, *, bits: float = SECURI
         if t is not None:
             return degree, t
     raise ConfigError(f"with {clients} clients of which {dropout:.0%} drop out and {corrupt:.0%} collude with the server no threshold is safe "
-                      f"to {bits:g} bits and loses fewer than one round in {1 / most_lost:.0f}: assume less, or ask for less by name")
+                      f"to {bits:g} bits and loses fewer than one round in {1 / most_lost:.0f}: state a smaller fraction 'dropout' or 'corrupt' (with fewer than five clients, corrupt = 0.0: none may collude)")
 
 
 def _threshold(clients: int, degree: int, corrupt: float, bits: float, one_list: bool) -> int | None:

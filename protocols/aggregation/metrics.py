@@ -43,7 +43,7 @@ class Metrics:
         out = []
         for name in self.names:
             value = values.get(name)
-            if not isinstance(value, int | float | np.number) or not abs(value) <= METRIC:
+            if not isinstance(value, int | float | np.integer | np.floating) or not abs(value) <= METRIC:
                 raise EncodingError(f"the metric {name!r} is agreed on and is not there as a number within ±{METRIC}")
             out.append(round(weight * float(value) * (1 << self._fraction)) % (1 << 64))
         return out

@@ -91,6 +91,7 @@ class Service:
                 failed += 1
                 self._note("round failed", round=number, reason=str(error), attempts_left=self.plan.attempts - failed)
                 if failed >= self.plan.attempts:
+                    self._part(f"the server gives up after {failed} rounds without a sum, the last since {error}")
                     raise
                 continue
             failed = 0
@@ -106,9 +107,12 @@ class Service:
             self._account.check(self.plan.noise)
         except BudgetSpent as error:
             self._note("budget spent", reason=str(error), spent=self._account.spent)
-            for name in list(self._hub.links):
-                self._hub.expel(name, str(error))
+            self._part(str(error))
             raise
+
+    def _part(self, why: str) -> None:
+        for name in list(self._hub.links):
+            self._hub.expel(name, why)
 
     # -- one round --------------------------------------------------------------------------------
 

@@ -79,7 +79,7 @@ class Terms:
         have = bounds.security(n, self.degree, self.threshold, self.corrupt, one_list=self.one_list)
         if have < self.security:
             raise ConfigError(f"{self.degree} neighbours and threshold {self.threshold} give {have:.1f} bits of security with {n} clients of which "
-                              f"{self.corrupt:.0%} collude with the server, less than {self.security:g}; choose more, or ask for less by name")
+                              f"{self.corrupt:.0%} collude with the server, less than {self.security:g}; take more of them, or state a smaller fraction 'corrupt'")
 
     @property
     def clients(self) -> int:
