@@ -160,11 +160,15 @@ def party(program: Path, config_file: Path, trace: Path | None, networks: tuple[
     with ExitStack() as stack:
         store = stack.enter_context(closing(Store(*runner.store_of(config)))) if use_offline else None
         session = runner.join(config, text, source=store, listener=_listener(listen_fd), trace=trace is not None)
-        result = _carried_out(session, program_main)
-    if result is not None:
-        click.echo(result if isinstance(result, str) else repr(result))
-        if isinstance(result, Secret):
-            click.echo("main returned a secret: call its .reveal() to see what it is", err=True)
+
+        def compute(session: Session) -> None:
+            result = program_main(session)
+            if result is not None:                  # shown before we leave: it stands, even if a peer then turns out to be lost
+                click.echo(result if isinstance(result, str) else repr(result))
+            if isinstance(result, Secret):
+                click.echo("main returned a secret: call its .reveal() to see what it is", err=True)
+
+        _carried_out(session, compute)
     prep = session.suites[0].prep
     _conclude(config, session, {"correlations": prep.said()} if isinstance(prep, Stored) else {}, networks, report_to, trace)
 
@@ -219,14 +223,14 @@ def _listener(fd: int | None) -> socket.socket | None:
     return None if fd is None else socket.socket(fileno=fd)
 
 
-def _carried_out(session: S, work: Callable[[S], Any]) -> Any:
+def _carried_out(session: S, work: Callable[[S], None]) -> None:
     """Do this, then leave the session; the others hear of it if it fails."""
     from mpc import report
     bar = report.Bar() if sys.stderr.isatty() else None
     session.parties[0].on_progress = bar
     error: BaseException | None = None
     try:
-        return work(session)
+        work(session)
     except BaseException as failure:
         error = failure
         raise

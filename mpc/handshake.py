@@ -6,7 +6,7 @@ import struct
 from collections.abc import Mapping
 from typing import Any
 
-from mpc.errors import HandshakeError
+from mpc.errors import HandshakeError, PartyLost
 from mpc.transport import Transport
 
 _LENGTH = struct.Struct("<I")
@@ -22,20 +22,13 @@ def agree(transport: Transport, peers: Mapping[int, str], terms: Mapping[str, An
         ours = {key: terms[key] for key in (common if peer == transport.size else terms)}
         said = json.dumps(ours, sort_keys=True).encode()
         transport.post(peer, [memoryview(_LENGTH.pack(len(said)) + said)])
+    lost: PartyLost | None = None
     for peer, name in peers.items():
-        head = bytearray(_LENGTH.size)
-        transport.collect({peer: memoryview(head)})
-        (length,) = _LENGTH.unpack(head)
-        if length > _MOST:
-            raise HandshakeError(f"{name} does not speak this protocol: its greeting would be {length} bytes long")
-        body = bytearray(length)
-        transport.collect({peer: memoryview(body)})
         try:
-            theirs = json.loads(body)
-        except (ValueError, RecursionError):
-            raise HandshakeError(f"{name} does not speak this protocol: its greeting cannot be read") from None
-        if not isinstance(theirs, dict):
-            raise HandshakeError(f"{name} does not speak this protocol: its greeting cannot be read")
+            theirs = _hear(transport, peer, name)
+        except PartyLost as loss:                   # perhaps because of what another one says, which we then can say ourselves
+            lost = lost or loss
+            continue
         keys = common if transport.size in (peer, transport.rank) else terms.keys() | theirs.keys()
         if "store of correlations" in keys and (words := _stores(theirs.get("store of correlations"), terms.get("store of correlations"))):
             raise HandshakeError(f"{name} {words}")
@@ -43,11 +36,31 @@ def agree(transport: Transport, peers: Mapping[int, str], terms: Mapping[str, An
                  for key in sorted(keys) if theirs.get(key) != terms.get(key)]
         if other:
             raise HandshakeError(f"{name} runs with another {' and '.join(other)}; all parties must agree on it")
+    if lost is not None:
+        raise lost
+
+
+def _hear(transport: Transport, peer: int, name: str) -> dict[str, Any]:
+    """A peer's terms, as it sent them."""
+    head = bytearray(_LENGTH.size)
+    transport.collect({peer: memoryview(head)})
+    (length,) = _LENGTH.unpack(head)
+    if length > _MOST:
+        raise HandshakeError(f"{name} does not speak this protocol: its greeting would be {length} bytes long")
+    body = bytearray(length)
+    transport.collect({peer: memoryview(body)})
+    try:
+        theirs = json.loads(body)
+    except (ValueError, RecursionError):
+        theirs = None
+    if not isinstance(theirs, dict):
+        raise HandshakeError(f"{name} does not speak this protocol: its greeting cannot be read")
+    return theirs
 
 
 def _stores(theirs: Any, ours: Any) -> str:
     """What the other side does with correlations made in advance, where it is something else than we do."""
-    does = [{None: "runs 'mpc party' without --use-offline", "to be made": "runs 'mpc offline'"}.get(run, "runs 'mpc party --use-offline'") for run in (theirs, ours)]
+    does = ["runs 'mpc party' without --use-offline" if run is None else "runs 'mpc offline'" if run == "to be made" else "runs 'mpc party --use-offline'" for run in (theirs, ours)]
     return f"{does[0]}, and this party {does[1]}: all must do the same" if does[0] != does[1] else ""
 
 

@@ -182,7 +182,7 @@ def _outcome(plan: Plan, folder: Path, members: list[_Member], stopped: list[str
 
 def _is_consequence(words: str) -> bool:
     """Whether a party only reports that another one has failed: causes are shown first."""
-    return any(mark in words for mark in (" gave up at ", " closed the connection", " has ended its program", "stopped, since"))
+    return any(mark in words for mark in (" gave up", " closed the connection", " has ended its program", "stopped, since"))
 
 
 def check_program(path: Path) -> None:

@@ -22,12 +22,13 @@ from mpc.errors import ConfigError, PartyLost
 from mpc.frames import HEADER
 from mpc.handshake import agree
 from mpc.meter import OFFLINE, Meter
-from mpc.party import WINDOW, Party
+from mpc.party import WINDOW, Party, leave
 from mpc.prg import SEED_BYTES, Stream
 from mpc.ring import Z64, RingArray, Spec
 from mpc.rounds import spawn
 from mpc.seat import take_seat
-from mpc.transport import Transport, tcp
+from mpc.transport import Transport
+from mpc.transport.joining import connect
 from mpc.transport.memory import mesh
 from mpc.transport.tls import check_own
 from protocols.prep import Prep, name_of
@@ -177,7 +178,7 @@ def join(config: Config, program: bytes, *, source: Store | Making | None = None
     names = dict(enumerate(p.name for p in config.parties))
     if config.dealer is not None:
         names[len(config.parties)] = config.dealer
-    transport = tcp.connect(config.rank, config.parties, tls=config.tls, dealer=config.dealer, timeout=config.timeout, listener=listener)
+    transport = connect(config.rank, config.parties, tls=config.tls, dealer=config.dealer, timeout=config.timeout, listener=listener)
     prep: Prep
     store = None
     if isinstance(source, Making):
@@ -241,7 +242,8 @@ def serve_dealer(config: Config) -> None:
     ring_of(config.ring)
     if config.tls is not None:
         check_own(config.tls, config.me)
-    transport = tcp.connect(n, config.parties, tls=config.tls, dealer=config.dealer, timeout=config.timeout)
+    transport = connect(n, config.parties, tls=config.tls, dealer=config.dealer, timeout=config.timeout)
+    error: BaseException | None = None
     try:
         agree(transport, {i: p.name for i, p in enumerate(config.parties)}, terms_of(config, None), _WITH_DEALER)
         frames = DealerFrames(Dealer(n))
@@ -254,13 +256,18 @@ def serve_dealer(config: Config) -> None:
             transport.collect({n - 1: memoryview(header)})
             length = frames.expects(n - 1, header)
             if length is None:
-                return
+                transport.excuse(n - 1)
+                break
             frame = bytearray(HEADER.size + length)
             frame[:HEADER.size] = header
             transport.collect({n - 1: memoryview(frame)[HEADER.size:]})
             transport.post(n - 1, frames.answer(n - 1, bytes(frame)))
+        transport.timeout = config.timeout
+    except BaseException as failure:
+        error = failure
+        raise
     finally:
-        transport.close()
+        leave(transport, range(n), error)
 
 
 def load_program(path: Path) -> tuple[bytes, Callable[[Session], Any]]:

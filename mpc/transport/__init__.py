@@ -16,27 +16,40 @@ class Transport(Protocol):
     rank: int
     size: int
 
-    def post(self, peer: int, buffers: Sequence[memoryview]) -> None:
-        """Queue these bytes for ``peer`` and send what the network takes without blocking.
+    def post(self, peer: int, buffers: Sequence[memoryview]) -> int:
+        """Queue these bytes for ``peer``, send what the network takes without blocking, and say how much still waits.
 
-        The buffers are not copied: the caller leaves them unchanged afterwards.
+        The buffers are not copied: the caller leaves them unchanged afterwards.  What waits is counted in bytes, and
+        1 KiB for each buffer.  Raises ``PartyLost`` if the link is at its end and the peer did not say goodbye; to one
+        that did, nothing is sent.
         """
         ...
 
     def collect(self, wanted: Mapping[int, memoryview]) -> None:
         """Fill each buffer with the next bytes from its peer, sending what is queued meanwhile.
 
-        Raises ``PartyLost`` if a peer closes the link or is silent for longer than the limit.
+        Raises ``PartyLost`` if a peer closes the link or is silent for longer than the limit, and as ``look`` does.
         """
         ...
 
-    def flush(self) -> None:
-        """Block until everything posted has left, at most for the limit."""
+    def look(self) -> None:
+        """Raise ``PartyLost`` if any peer is gone that did not say goodbye: its program has ended, or its machine is silent.
+
+        Looks once in a second at most, so it can be called as often as one likes.
+        """
+        ...
+
+    def flush(self, most: Mapping[int, int] | None = None) -> None:
+        """Block until everything posted has arrived at the peers' machines; or only until at most so much waits for each.
+
+        Raises ``PartyLost`` where nothing moves for the limit, and as ``look`` does.
+        """
         ...
 
     def close(self, linger: float = 0.0) -> None:
         """Close all links; idempotent.
 
-        With ``linger`` seconds, first read and drop what peers still send, so that what was said last arrives.
+        With ``linger`` seconds, first send what waits, and read and drop what peers still send, so that what was said
+        last arrives.
         """
         ...
