@@ -17,7 +17,7 @@ _WORDS: dict[type, str] = {str: "a text in quotes", int: "a whole number", float
 _TLS = ("authority", "certificate", "key")
 _FIELDS: dict[str, type] = {
     "me": str, "suite": str, "ring": int, "fraction_bits": int, "timeout": float, "authority": str,
-    "certificate": str, "key": str, "dealer": str, "silent_transfers": bool, "insecure_no_tls": bool, "parties": list,
+    "certificate": str, "key": str, "dealer": str, "silent_transfers": bool, "insecure_no_tls": bool, "largest_array": int, "parties": list,
 }  # fmt: skip
 _PARTY: dict[str, type] = {"name": str, "address": str}
 
@@ -48,6 +48,7 @@ class Config:
     timeout: float = 60.0
     dealer: str | None = None
     silent_transfers: bool = False      # fewer bytes, more computing
+    largest_array: int = 1 << 26        # elements that another's word may make this process allocate
     folder: Path = Path()       # of the file, where correlations are kept
 
     @property

@@ -192,7 +192,7 @@ def join(config: Config, program: bytes, *, source: Store | Making | None = None
         peers = {p: n for p, n in names.items() if p != party.rank}
         agree(transport, peers, terms_of(config, program, store), _WITH_DEALER)
         suite = party.run(sit_down(party, kind, Stream.fresh("own"), prep))
-        return (RehearsalSession if isinstance(source, Making) else Session)([party], [suite], ring=ring, fraction_bits=config.fraction_bits)
+        return (RehearsalSession if isinstance(source, Making) else Session)([party], [suite], ring=ring, fraction_bits=config.fraction_bits, largest=config.largest_array)
     except BaseException as error:
         party.close(error)
         raise
@@ -246,7 +246,7 @@ def serve_dealer(config: Config) -> None:
     error: BaseException | None = None
     try:
         agree(transport, {i: p.name for i, p in enumerate(config.parties)}, terms_of(config, None), _WITH_DEALER)
-        frames = DealerFrames(Dealer(n))
+        frames = DealerFrames(Dealer(n), config.largest_array)
         for i in range(n):
             transport.post(i, frames.greeting(i))
         transport.flush()

@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from operator import index
 from typing import Any, TypeVar
 
 import numpy as np
@@ -32,7 +33,7 @@ T = TypeVar("T")
 FUSE = 1 << 16
 
 _MAX_AXES = 16
-_MAX_ELEMENTS = 1 << 31                             # of one array: what a peer's word may make us allocate
+_MAX_ELEMENTS = 1 << 31                             # of one array, whoever names its shape
 _BOOL_CODE = 256                                     # where fractional bits are announced
 _ANNOUNCED = Spec(Z64, (2 + _MAX_AXES,))
 
@@ -41,8 +42,9 @@ class Session:
     """One party's computation with the others; ``party`` in a user's ``main(party)``."""
 
     def __init__(self, parties: Sequence[Party], suites: Sequence[Suite], *, ring: Ring = Z64,
-                 fraction_bits: int | None = None, fuse: int = FUSE) -> None:
+                 fraction_bits: int | None = None, fuse: int = FUSE, largest: int = _MAX_ELEMENTS) -> None:
         self.parties, self.suites = tuple(parties), tuple(suites)
+        self.largest = largest                      # elements of an array that a peer may announce: all others allocate them at its word
         self.ring, self.fuse, self.fixed = ring, fuse, Fixed(fraction_bits_of(fraction_bits, ring))
         self.id, self.size = parties[0].rank, parties[0].size
         self.check = False                          # do every operation once more in the clear; see ``run.local``
@@ -55,11 +57,11 @@ class Session:
         """Share ``values`` of party ``owner``; what the others pass is not looked at.
 
         Integers are shared as they are, floats as fixed point; ``kind=mpc.Fixed(20)`` chooses.  Without
-        ``shape`` (and ``kind``) the owner announces both in one round; they are public.  Sharing itself
+        ``shape`` (and ``kind``) the owner announces both in one round; they are public.  What is announced has
+        at most ``largest_array`` elements (of the configuration; 2^26 unless it says otherwise).  Sharing itself
         sends nothing with the suite ``additive``.
         """
-        if not 0 <= owner < self.size:
-            raise MpcError(f"there is no party {owner}; the parties are 0 to {self.size - 1}")
+        owner = self._rank(owner)
         announced = shape is not None and kind is not None
         mine: RingArray | None = None
         if self._holds(owner):
@@ -84,6 +86,15 @@ class Session:
         own = {rank: self._encode(values if len(held) == 1 else values[rank], kind) for rank in held}
         said = self._announce({p: (own[p][1], own[p][0]) if p in own else (None, None) for p in range(self.size)})
         return [self._input(p, own[p][1] if p in own else None, *said[p]) for p in range(self.size)]
+
+    def _rank(self, party: int) -> int:
+        try:
+            rank = index(party)
+        except TypeError:
+            raise MpcError(f"a party is named by its rank, 0 to {self.size - 1}, not by {type(party).__name__}") from None
+        if not 0 <= rank < self.size:
+            raise MpcError(f"there is no party {rank}; the parties are 0 to {self.size - 1}")
+        return rank
 
     def _holds(self, rank: int) -> bool:
         return any(p.rank == rank for p in self.parties)
@@ -118,6 +129,8 @@ class Session:
         for rank, (array, kind) in own.items():
             if array is not None and kind is not None:
                 shape = array.shape
+                if self._elements(shape) > self.largest:
+                    raise MpcError(f"an array of {array.size} elements is too large to be announced; {self._ways()}")
                 words[rank] = Z64([_BOOL_CODE if kind == BOOL else kind.fraction, len(shape), *shape, *[0] * (_MAX_AXES - len(shape))])
 
         async def protocol(suite: Suite) -> dict[int, RingArray]:
@@ -126,17 +139,31 @@ class Session:
             inbox = await exchange(send, {p: (_ANNOUNCED,) for p in own if p != me}, "shape")
             return {p: inbox[p][0] if p != me else words[p] for p in own}
 
-        heard = self._finish([p.start(protocol(s), "shapes") for p, s in zip(self.parties, self.suites, strict=True)])[0]
+        return self._heard(self._finish([p.start(protocol(s), "shapes") for p, s in zip(self.parties, self.suites, strict=True)])[0])
+
+    def _heard(self, heard: dict[int, RingArray]) -> dict[int, tuple[Shape, Kind]]:
+        """Announcements, checked: nothing of what they are about is allocated yet."""
         said: dict[int, tuple[Shape, Kind]] = {}
         for rank, array in heard.items():
             fraction, axes, *dims = (int(w) for w in array.data)
             shape = tuple(dims[:axes])
-            if (axes > _MAX_AXES or (fraction > self.ring.bits // 2 - 2 and fraction != _BOOL_CODE) or any(dims[axes:])
-                    or math.prod(max(1, d) for d in shape) > _MAX_ELEMENTS):
+            most = self._elements(shape)
+            if axes > _MAX_AXES or (fraction > self.ring.bits // 2 - 2 and fraction != _BOOL_CODE) or any(dims[axes:]) or most > _MAX_ELEMENTS:
                 raise WireError(f"party {rank} announced an array that cannot be shared: more than {_MAX_ELEMENTS} elements, "
                                 "too many axes, or too many fractional bits")
+            if most > self.largest:
+                raise WireError(f"party {rank} announced an array of {most} elements; {self._ways()}")
             said[rank] = shape, BOOL if fraction == _BOOL_CODE else Fixed(fraction) if fraction else INT
         return said
+
+    @staticmethod
+    def _elements(shape: Shape) -> int:
+        """Of an array of this shape, or of one that it could be reshaped into by a mistake: 0 counts as 1."""
+        return math.prod(max(1, d) for d in shape)
+
+    def _ways(self) -> str:
+        return (f"at another's word a party takes up to {self.largest}: pass its shape= and kind= to secret(...) at all parties, "
+                "or raise largest_array in their configurations")
 
     # -- operations -------------------------------------------------------------------------------
 
@@ -193,8 +220,8 @@ class Session:
 
         One array for one secret, a tuple for several, all in one round.
         """
-        if to is not None and not 0 <= to < self.size:
-            raise MpcError(f"there is no party {to}; the parties are 0 to {self.size - 1}")
+        if to is not None:
+            to = self._rank(to)
 
         def protocol(suite: Suite, *shares: Share) -> Flow[tuple[RingArray, ...]]:
             return suite.reveal(*shares, to=to)

@@ -2,7 +2,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from typing import Any
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
 
 import numpy as np
 from hypothesis import settings
@@ -19,6 +20,7 @@ from protocols.suites import SUITES
 settings.register_profile("shared machine", deadline=None)
 settings.load_profile("shared machine")
 
+T = TypeVar("T")
 Main = Callable[[Suite], Coroutine[Any, Any, Any]]
 
 
@@ -119,3 +121,17 @@ def total(parts: Any) -> np.ndarray:
 def input_of(suite: Suite, values: RingArray, owner: int = 0) -> Coroutine[Any, Any, Share]:
     """``suite.input`` as ``owner`` and the others call it."""
     return suite.input(owner, values if suite.seat.rank == owner else None, Spec(values.ring, values.shape))
+
+
+def together(*calls: Callable[[], T]) -> list[T]:
+    """The answers of all calls, made at the same time, in their order."""
+    with ThreadPoolExecutor(len(calls)) as pool:
+        return [future.result() for future in [pool.submit(call) for call in calls]]
+
+
+def failure(call: Callable[[], object]) -> Exception:
+    try:
+        call()
+    except Exception as error:
+        return error
+    raise AssertionError("nothing was raised")

@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from conftest import failure, together
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_tcp import Table, failure, together
+from test_tcp import Table
 
 import mpc.party
 from mpc.errors import PartyLost

@@ -3,14 +3,14 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TypeVar
 
 import pytest
+from conftest import failure, together
+from deployed import DEALER, NAMES, certificates
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -23,10 +23,6 @@ from mpc.transport.joining import connect
 from mpc.transport.tcp import TcpTransport
 from mpc.transport.tls import Tls
 
-T = TypeVar("T")
-NAMES = ["ann", "bob", "cy"]
-DEALER = "dealer"
-
 
 def tls_of(folder: Path, name: str) -> Tls:
     return Tls(folder / "ca.pem", folder / f"{name}.pem", folder / f"{name}.key")
@@ -34,9 +30,7 @@ def tls_of(folder: Path, name: str) -> Tls:
 
 @pytest.fixture(scope="module")
 def certs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("certs")
-    make_authority_and_certificates([*NAMES, DEALER], folder)
-    return folder
+    return certificates(tmp_path_factory.mktemp("certs"))
 
 
 @pytest.fixture(params=["plain", "tls"])
@@ -71,20 +65,6 @@ class Table:
 def table(folder: Path | None) -> Iterator[Table]:
     with closing(Table(2, folder)) as made:
         yield made
-
-
-def together(*calls: Callable[[], T]) -> list[T]:
-    """The answers of all calls, made at the same time, in their order."""
-    with ThreadPoolExecutor(len(calls)) as pool:
-        return [future.result() for future in [pool.submit(call) for call in calls]]
-
-
-def failure(call: Callable[[], object]) -> Exception:
-    try:
-        call()
-    except Exception as error:
-        return error
-    raise AssertionError("nothing was raised")
 
 
 def swap(transport: TcpTransport, sizes: list[int], peers: list[int]) -> None:

@@ -10,7 +10,8 @@ import sys
 import time
 from collections.abc import Callable
 
-from test_tcp import Table, failure
+from conftest import failure
+from test_tcp import Table
 
 
 def main(how: str, when: str) -> None:
