@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import os
 import socket
 import sys
@@ -18,9 +19,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from mpc.config import Config
+from mpc import launch
+from mpc.config import DAY, Config
 from mpc.errors import ConfigError, MpcError
-from mpc.launch import LAUNCHER
 from mpc.meter import Network
 from mpc.process import collect_less_garbage, end_with_parent, keep_freed_memory
 
@@ -72,6 +73,15 @@ class _NetworkType(click.ParamType[Network]):
             self.fail("give lan, wan, or a round-trip time in ms and a rate in Mbit/s, as in 20,1000", param, ctx)
 
 
+class _Seconds(click.FloatRange):
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        seconds = float(super().convert(value, param, ctx))
+        if math.isnan(seconds):
+            self.fail("give a number of seconds", param, ctx)
+        return seconds
+
+
+_parties = click.IntRange(max=launch.MOST)
 _network = click.option("--network", "networks", multiple=True, type=_NetworkType(),
                         help="Add what this run would take there: lan (0.2 ms, 10 Gbit/s), wan (50 ms, 100 Mbit/s) "
                              "or RTT in ms and Mbit/s, as in 20,1000. May be repeated.")
@@ -97,11 +107,11 @@ def main() -> None:
 
 @main.command()
 @click.argument("program", type=click.Path(path_type=Path))
-@click.option("-n", "--parties", default=3, show_default=True, help="Number of parties.")
+@click.option("-n", "--parties", default=3, show_default=True, type=_parties, help="Number of parties.")
 @click.option("--suite", default=None, help="See 'mpc suites'.  [default: replicated for three parties, else additive]")
 @click.option("--ring", default=64, show_default=True, help="Bits of the ring: 64 or 32.")
 @click.option("--fraction-bits", default=None, type=int, help="Fractional bits of shared floats.  [default: 16, or 8 with 32 bits]")
-@click.option("--timeout", default=60.0, show_default=True, type=click.FloatRange(0, 86400, min_open=True), help="Seconds any wait may last.")
+@click.option("--timeout", default=60.0, show_default=True, type=_Seconds(0, DAY, min_open=True), help="Seconds any wait may last.")
 @click.option("--insecure-no-tls", is_flag=True, help="Send everything in the clear.")
 @click.option("--dealer", is_flag=True, help="Trust a dealer with the random numbers that the suite additive uses up.")
 @click.option("--offline", is_flag=True, help="Make correlated randomness first, in a run of its own: see 'mpc offline'.")
@@ -116,7 +126,7 @@ def run(program: Path, parties: int, suite: str | None, ring: int, fraction_bits
     A dealer, if asked for, is one more process.  Party 0's output is shown, and the
     others' where it differs.
     """
-    from mpc import launch, report
+    from mpc import report
     from protocols.session import fraction_bits_of
     from protocols.suites import find, ring_of
     kind = find(suite, parties)
@@ -280,7 +290,7 @@ def dealer(config_file: Path, debug: bool) -> None:
     from mpc import config as configuration
     from protocols import run as runner
     keep_freed_memory()
-    if os.getppid() == int(os.environ.get(LAUNCHER, "0")):
+    if os.getppid() == int(os.environ.get(launch.LAUNCHER, "0")):
         end_with_parent()
     config = configuration.load(config_file)
     _say_who_is_awaited(config)
@@ -418,7 +428,7 @@ def suites(debug: bool) -> None:
 @main.command()
 @click.argument("names", nargs=-1)
 @click.option("--suite", default=None, help="[default: replicated for three parties, else additive]")
-@click.option("-n", "--parties", default=2, show_default=True, help="Number of parties.")
+@click.option("-n", "--parties", default=2, show_default=True, type=_parties, help="Number of parties.")
 @click.option("--size", "sizes", default="", help="Sizes for operations that have one, as in 1000000,10000000.")
 @click.option("--runs", default=5, show_default=True, type=click.IntRange(5), help="Timed runs per line.")
 @click.option("--tls", is_flag=True, help="Over TLS; without, over plain TCP.")

@@ -24,6 +24,7 @@ from mpc.errors import ConfigError
 
 AUTHORITY = "ca"
 AUTHORITY_DAYS = 3650  # parties can be added for years without handing everybody a new ca.pem
+MOST_DAYS = 36500
 CLOCK_SKEW = timedelta(minutes=5)
 
 _LABEL = r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
@@ -48,9 +49,9 @@ def make_authority_and_certificates(
     Certificates hold for ``days`` from ``not_before`` (default: now, less five minutes for clocks that differ).
     """
     _check_names(names)
-    if days < 1:
-        raise ConfigError(f"certificates cannot be valid for {days} days: give a positive number")
-    folder.mkdir(parents=True, exist_ok=True)
+    if not 1 <= days <= MOST_DAYS:
+        raise ConfigError(f"certificates cannot be valid for {days} days: give a number from 1 to {MOST_DAYS}")
+    make_folder(folder)
     for name in names:
         for path in _files(folder, name):
             if path.exists():
@@ -165,5 +166,17 @@ def write_new(path: Path, content: bytes, mode: int) -> None:
         raise ConfigError(f"{path} exists and is not overwritten: remove it or choose another folder or name") from None
     except OSError as error:
         raise ConfigError(f"{path} cannot be written ({error.strerror}): choose another folder") from None
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+    except OSError as error:
+        path.unlink()
+        raise ConfigError(f"{path} cannot be written ({error.strerror}): make room, or choose another folder") from None
+
+
+def make_folder(path: Path) -> None:
+    """A folder to write to, unless it is there."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"the folder {path} cannot be made ({error.strerror}): choose another one") from None

@@ -20,6 +20,9 @@ from mpc.errors import ConfigError
 #: Tells a dealer that it was started by ``run`` (a variable of the environment: the launcher's process).
 LAUNCHER = "MPC_LAUNCHER"
 
+#: Parties at most: each is a process.
+MOST = 256
+
 #: Seconds the other parties get to end after one has failed; they notice at once unless they compute.
 GRACE = 5.0
 

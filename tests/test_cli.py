@@ -287,6 +287,14 @@ def test_wrong_options_and_files(tmp_path):
     refused(mpc("party", "examples/average_salary.py", "--config", tmp_path / "none.toml"), "none.toml")
     with_dealer = deployment(tmp_path, 3, tls=False, suite="replicated")[0]
     refused(mpc("party", "examples/average_salary.py", "--config", with_dealer), "needs no dealer")
+    for number in ("nan", "inf", "1e9", "0"):
+        refused(mpc("run", "examples/average_salary.py", "--timeout", number), "--timeout")
+    for number in (257, 10**26):
+        refused(mpc("run", "examples/average_salary.py", "-n", number), "256")
+    for days in (0, -1, 10_000_000, 10**30):
+        refused(mpc("certs", "a", "--days", days, "--out", tmp_path / "none"), "1 to 36500")
+    for command in (("certs", "a"), ("aggregate", "keys", "a")):
+        refused(mpc(*command, "--out", "/proc/x"), "the folder /proc/x cannot be made")
     refused(mpc("bench", "sing"), "no benchmark 'sing'")
     refused(mpc("certs", "bad name!", "--out", tmp_path), "bad name!")
 

@@ -62,9 +62,13 @@ class Tls:
 def check_own(tls: Tls, name: str) -> None:
     """Notice before anybody is called that the certificate is another party's, or no longer valid."""
     try:
-        certificate = x509.load_pem_x509_certificate(tls.certificate.read_bytes())
+        text = tls.certificate.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"{tls.certificate} cannot be read ({error.strerror})") from None
+    try:
+        certificate = x509.load_pem_x509_certificate(text)
         own = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value.get_values_for_type(x509.DNSName)
-    except (OSError, ValueError, x509.ExtensionNotFound):
+    except (ValueError, x509.ExtensionNotFound):
         raise ConfigError(f"{tls.certificate} is not a certificate with a party's name (mpc certs makes them)") from None
     if name not in own:
         raise ConfigError(f"{tls.certificate} is for {', '.join(own) or 'nobody'}, but me = \"{name}\": use {name}'s certificate")
