@@ -4,10 +4,14 @@ With ``mpc/__init__.py`` the one place in ``mpc`` that knows ``protocols``: this
 """
 from __future__ import annotations
 
+import signal
+
+if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)    # an interrupt while all this loads ends the process without a traceback
+
 import io
 import json
 import math
-import os
 import socket
 import sys
 import traceback
@@ -23,7 +27,7 @@ from mpc import launch
 from mpc.config import DAY, Config
 from mpc.errors import ConfigError, MpcError
 from mpc.meter import Network
-from mpc.process import collect_less_garbage, end_with_parent, keep_freed_memory
+from mpc.process import collect_less_garbage, keep_freed_memory, write_no_core
 
 if TYPE_CHECKING:
     from protocols.run import RehearsalSession
@@ -36,6 +40,8 @@ def _reporting_errors(command: Callable[..., Any]) -> Callable[..., Any]:
     """One sentence and exit code 1 for whatever goes wrong; the traceback only with ``--debug``."""
     @wraps(command)
     def wrapper(*args: Any, debug: bool = False, **kwargs: Any) -> Any:
+        if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
         try:
             return command(*args, debug=debug, **kwargs)
         except (click.ClickException, click.exceptions.Exit):
@@ -58,9 +64,13 @@ def _sentence(error: BaseException) -> str:
     ours = (sys.prefix, sys.base_prefix, str(Path(__file__).parent), str(Path(__file__).parent.parent / "protocols"), "<frozen")
     frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith(ours)]
     place = f" (in {Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
+    try:
+        said = str(error)
+    except Exception:                               # a user's own class may do anything
+        said = "it cannot say what went wrong"
     if isinstance(error, MpcError):
-        return f"{error}{place}"
-    return f"{type(error).__name__}: {error}{place}; --debug shows the traceback"
+        return f"{said}{place}"
+    return f"{type(error).__name__}: {said}{place}; --debug shows the traceback"
 
 
 class _NetworkType(click.ParamType[Network]):
@@ -219,8 +229,7 @@ def _prepared(program: Path, config_file: Path, report_to: Path | None) -> tuple
     from mpc import config as configuration
     from protocols import run as runner
     keep_freed_memory()
-    if report_to is not None:
-        end_with_parent()
+    write_no_core()
     config = configuration.load(config_file)
     if report_to is None:
         _say_who_is_awaited(config)
@@ -290,8 +299,7 @@ def dealer(config_file: Path, debug: bool) -> None:
     from mpc import config as configuration
     from protocols import run as runner
     keep_freed_memory()
-    if os.getppid() == int(os.environ.get(launch.LAUNCHER, "0")):
-        end_with_parent()
+    write_no_core()
     config = configuration.load(config_file)
     _say_who_is_awaited(config)
     runner.serve_dealer(config)

@@ -67,6 +67,19 @@ def make_authority_and_certificates(
         _write(folder, name, certificate, key)
 
 
+def fresh(names: Sequence[str], days: int) -> dict[str, tuple[bytes, bytes]]:
+    """A certificate and a key for each name, in PEM form, and under ``ca`` the authority's certificate, whose key is forgotten."""
+    _check_names(names)
+    start = datetime.now(UTC) - CLOCK_SKEW
+    authority_key = ec.generate_private_key(ec.SECP256R1())
+    authority = _sign(AUTHORITY, authority_key, start=start, end=start + timedelta(days=days), issuer=None, issuer_key=authority_key)
+    made = {AUTHORITY: (authority.public_bytes(serialization.Encoding.PEM), b"")}
+    for name in names:
+        key = ec.generate_private_key(ec.SECP256R1())
+        made[name] = _pem(_sign(name, key, start=start, end=start + timedelta(days=days), issuer=authority, issuer_key=authority_key), key)
+    return made
+
+
 def _check_names(names: Sequence[str]) -> None:
     seen: set[str] = set()
     for name in names:
@@ -151,11 +164,16 @@ def _sign(
 
 def _write(folder: Path, name: str, certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> None:
     certificate_path, key_path = _files(folder, name)
+    public, secret = _pem(certificate, key)
+    write_new(key_path, secret, 0o600)
+    write_new(certificate_path, public, 0o644)
+
+
+def _pem(certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> tuple[bytes, bytes]:
     secret = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-    write_new(key_path, secret, 0o600)
-    write_new(certificate_path, certificate.public_bytes(serialization.Encoding.PEM), 0o644)
+    return certificate.public_bytes(serialization.Encoding.PEM), secret
 
 
 def write_new(path: Path, content: bytes, mode: int) -> None:

@@ -18,7 +18,7 @@ LICENSED: dict[str, set[str]] = {
     "numpy.random": {"protocols.bench"},                # public test data
     "socket": {"protocols.aggregation.net", "mpc.__main__", "mpc.transport.joining", "mpc.transport.tcp", "mpc.transport.tls", "mpc.launch", "protocols.run", "protocols.bench"},
     "ssl": {"protocols.aggregation.net", "mpc.transport.joining", "mpc.transport.tcp", "mpc.transport.tls"},
-    "subprocess": {"mpc.launch", "mpc.__main__", "protocols.run", "protocols.bench", "protocols.launch"},
+    "subprocess": {"mpc.ephemeral", "mpc.launch", "mpc.__main__", "protocols.run", "protocols.bench", "protocols.launch"},
     "threading": {"mpc.transport.memory", "protocols.run", "protocols.bench", "mpc.launch", "protocols.launch"},
 }
 #: Who may send: the tools around rounds, the suites and what they are made of, the sources of randomness, the session's announcements.
