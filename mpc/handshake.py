@@ -33,7 +33,7 @@ def agree(transport: Transport, peers: Mapping[int, str], terms: Mapping[str, An
         if "store of correlations" in keys and (words := _stores(theirs.get("store of correlations"), terms.get("store of correlations"))):
             raise HandshakeError(f"{name} {words}")
         other = [f"{key if key in terms else 'set of terms'} (there {_show(theirs.get(key))}, here {_show(terms.get(key))})"
-                 for key in sorted(keys) if theirs.get(key) != terms.get(key)]
+                 for key in sorted(keys) if json.dumps(theirs.get(key)) != json.dumps(terms.get(key))]
         if other:
             raise HandshakeError(f"{name} runs with another {' and '.join(other)}; all parties must agree on it")
     if lost is not None:

@@ -90,7 +90,7 @@ class Run:
         if how == "a closed terminal":
             os.close(self.terminal)
         elif how.endswith(" of all"):
-            os.killpg(self.pid, getattr(signal, f"SIG{how.split()[0]}"))
+            os.killpg(self.pid, getattr(signal, f"SIG{how.split(maxsplit=1)[0]}"))
         else:
             os.kill(self.pid, getattr(signal, f"SIG{how}"))
 

@@ -82,7 +82,7 @@ class _Gathering:
     server: ssl.SSLContext | None
     deadline: float
     joined: dict[int, socket.socket] = field(default_factory=dict)
-    gone: dict[int, float] = field(default_factory=dict)  # who has hung up since, and when
+    gone: dict[int, float] = field(default_factory=dict)  # who has hung up since, and until when that may be the end of a session
     claimed: set[int] = field(default_factory=set)  # ranks that joined or are about to
     tried: dict[int, str] = field(default_factory=dict)  # what came of our last call to a peer
     turned_away: dict[str, bool] = field(default_factory=dict)  # why callers were not let in: identity, or only the network?
@@ -110,14 +110,14 @@ class _Gathering:
             soonest = min([self.deadline, now + 60.0, *(wake for _, _, wake in self.tasks.values()), *self.gone.values()])
             ready = dict(poll.poll(max(0.0, soonest - now) * 1000 + 1))
             now = monotonic()
-            for task, (sock, _, wake) in list(self.tasks.items()):
-                if task in self.tasks and (wake <= now or (sock is not None and sock.fileno() in ready)):
-                    self.resume(task)
             for rank, sock in list(self.joined.items()):
                 if ready.get(sock.fileno(), 0) & (HANGUP | select.POLLHUP | select.POLLERR):
                     self.gone.setdefault(rank, now + LINGER)
                 if self.gone.get(rank, now) < now:
                     self.lose(rank)
+            for task, (sock, _, wake) in list(self.tasks.items()):
+                if task in self.tasks and (wake <= now or (sock is not None and sock.fileno() in ready)):
+                    self.resume(task)
         if self.failure is not None:
             raise self.failure
 
@@ -146,7 +146,10 @@ class _Gathering:
         self.calls.pop(task, None)
 
     def lose(self, rank: int) -> None:
-        """Forget a peer that has hung up before all were here: it may come again."""
+        """Forget a peer that has hung up before all were here: it may come again.
+
+        Not at once: perhaps all are here in a moment, and it has left because of what they said to each other.
+        """
         self.joined.pop(rank).close()
         del self.gone[rank]
         self.claimed.discard(rank)
@@ -263,7 +266,9 @@ class _Gathering:
         if hello.get("to") != self.rank:
             raise _Refused(f"{name} wanted another party than {self.names[self.rank]}: compare the addresses")
         if self.server is not None and name.lower() not in (entry.lower() for entry in caller.held):
-            raise _Refused(f"claims to be {name} but its certificate is for {', '.join(caller.held) or 'nobody'}")
+            raise _Refused(f"claims to be {name} but its certificate is for {printable(', '.join(caller.held)) or 'nobody'}")
+        if rank in self.gone:
+            self.lose(rank)
         if rank in self.claimed:
             raise _Refused(f"{name} has already joined")
         return rank
