@@ -42,7 +42,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from mpc.encoding import Kind, numeric
+from mpc.encoding import numeric
 from mpc.ring import RingArray
 from mpc.rounds import gather
 from protocols.array import Secret, call
@@ -130,22 +130,23 @@ def _exponential(x: Secret, factor: float, most: int | None = None) -> Secret:
     x = products.real(x)
     f, k = x.kind.fraction, x.session.ring.bits
     s, g = (0, f) if factor == 1 else fraction_of_exponent(k, f)
+    m = round(factor * 2**s)
     lowest = max(math.ceil(-(f + 1.5) / factor * 2**f), -1 << k - 2)   # below it, results round to 0; half a bit early, for factor is rounded
 
     async def protocol(suite: Suite, x: Share) -> Share:
         ring = x.ring
-        power, below = await gather(two_to(suite, x * ring(round(factor * 2**s)), g, f, most=most), negative(suite, x - ring(lowest)))
+        power, below = await gather(two_to(suite, x * ring(m), g, f, most=most), negative(suite, x - ring(lowest)))
         return cast(Share, power - await product(suite, power, below))
-    return _elementwise("exp", protocol, x)
+    return _elementwise("exp", protocol, x, (m, lowest, s, most))
 
 
-def _elementwise(label: str, protocol: Callable[[Suite, Share], Any], x: Secret, kind: Kind | None = None, public: object = None) -> Secret:
+def _elementwise(label: str, protocol: Callable[[Suite, Share], Any], x: Secret, public: object = None) -> Secret:
     """``protocol`` of vectors, on pieces of an array of any shape."""
     def streamed(suite: Suite, x: Share) -> Any:
         async def piece(x: Share) -> Share:
             return cast(Share, await protocol(suite, x.reshape((x.size,)))).reshape(x.shape)
         return elementwise(piece, x)
-    return x.session.spawn(label, streamed, (x,), x.shape, kind or x.kind, public)
+    return x.session.spawn(label, streamed, (x,), x.shape, x.kind, public)
 
 
 def exp(x: Secret) -> Secret:
@@ -186,7 +187,7 @@ def _logarithm(x: Secret, base: float) -> Secret:
     async def protocol(suite: Suite, x: Share) -> Share:
         result = await _log(suite, x, f, base)
         return await suite.truncate(result, extra) if extra else result
-    return _elementwise("log", protocol, x)
+    return _elementwise("log", protocol, x, base)
 
 
 def log(x: Secret) -> Secret:
