@@ -36,6 +36,7 @@ from protocols.prep import Correlation, Triple
 from protocols.prep.ot import Oblivious
 from protocols.prep.store import Making
 from protocols.prep.stored import Rehearsal, fill
+from protocols.program import Program
 from protocols.run import RehearsalSession, sit_down, store_of, terms_of
 
 ROOT = Path(__file__).parent.parent
@@ -159,15 +160,18 @@ def test_run_says_what_it_cannot_make_in_advance() -> None:
         assert done.exit_code == 1 and said in done.output
 
 
-def test_parties_with_other_stores_are_told_so(configs: list[Path]) -> None:
+def test_parties_with_other_stores_are_told_so(configs: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
     """One of them without, and one whose store is of another offline run."""
+    for name in ("path", "meta_path"):                  # a program is loaded for the life of a process
+        monkeypatch.setattr(sys, name, getattr(sys, name)[:])
+    program = Program(configs[0].parent / "program.py")
     store = "runs 'mpc party --use-offline'"
     for there, here in ((None, "5c"), ("5c", None), ("5d", "5c"), ("to be made", "5c")):
         errors: list[str] = []
 
         def side(transport: Any, config: Path, kept: str | None, errors: list[str] = errors) -> None:
             try:
-                agree(transport, {1 - transport.rank: "peer"}, terms_of(load(config), b"", kept), frozenset())
+                agree(transport, {1 - transport.rank: "peer"}, terms_of(load(config), program, kept), frozenset())
             except HandshakeError as error:
                 errors.append(str(error))
 
