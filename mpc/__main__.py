@@ -159,7 +159,10 @@ def party(program: Path, config_file: Path, trace: Path | None, networks: tuple[
     from protocols.prep.stored import Stored
     config, loaded = _prepared(program, config_file, report_to)
     with ExitStack() as stack:
-        store = stack.enter_context(closing(Store(*runner.store_of(config)))) if use_offline else None
+        store = None
+        if use_offline:
+            store = stack.enter_context(closing(Store(*runner.store_of(config, lasting=report_to is None))))
+            _warn(store.doubt)
         session = runner.join(config, loaded, source=store, listener=_listener(listen_fd), trace=trace is not None)
         result = _carried_out(session, loaded.main)
     if result is not None:
@@ -187,7 +190,7 @@ def offline(program: Path, config_file: Path, networks: tuple[Network, ...], rep
     from protocols import run as runner
     from protocols.prep.store import Making
     config, loaded = _prepared(program, config_file, report_to)
-    with closing(Making(*runner.store_of(config))) as making:
+    with closing(Making(*runner.store_of(config, lasting=report_to is None))) as making:
         session = runner.join(config, loaded, source=making, listener=_listener(listen_fd))
 
         assert isinstance(session, runner.RehearsalSession)
@@ -198,6 +201,7 @@ def offline(program: Path, config_file: Path, networks: tuple[Network, ...], rep
             session.keep(making, runner.transfers(config))
 
         _carried_out(session, rehearse)
+        _warn(making.doubt)
     _conclude(config, session, {"phases": ["making", "rehearsal"], "correlations": making.said()}, networks, report_to, None)
 
 
@@ -257,6 +261,11 @@ def _conclude(config: Config, session: Session, facts: dict[str, Any], networks:
 def _say_who_is_awaited(config: Config) -> None:
     others = [p.name for p in config.parties if p.name != config.me] + ([config.dealer] if config.dealer not in (None, config.me) else [])
     click.echo(f"{config.me}: waiting up to {config.timeout:g} s for {', '.join(map(str, others))}", err=True)
+
+
+def _warn(doubt: str) -> None:
+    if doubt:
+        click.echo(f"warning: {doubt}", err=True)
 
 
 def _write_trace(path: Path, events: list[dict[str, Any]]) -> None:

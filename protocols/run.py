@@ -27,7 +27,7 @@ from mpc.seat import take_seat
 from mpc.transport import Transport, tcp
 from mpc.transport.memory import mesh
 from mpc.transport.tls import check_own
-from protocols.prep import Prep, name_of
+from protocols.prep import Prep, name_of, remembered
 from protocols.prep.dealer import Dealer, DealerFrames, Dealt
 from protocols.prep.ot import Oblivious
 from protocols.prep.store import Making, Store, Terms, secret_of
@@ -195,8 +195,11 @@ def join(config: Config, program: Program, *, source: Store | Making | None = No
         raise
 
 
-def store_of(config: Config) -> tuple[Path, Terms, bytes]:
-    """Where a party's correlations are kept, whose they are, and the secret that seals them."""
+def store_of(config: Config, *, lasting: bool = True) -> tuple[Path, Terms, bytes, Path | None]:
+    """Where a party's correlations are kept, whose they are, the secret that seals them, and where it is remembered what is used.
+
+    That is nowhere, unless they are ``lasting``: those of ``mpc run`` go with their party's key.
+    """
     suite = suite_of(config)
     if not suite.needs_prep:
         raise ConfigError(f"the suite '{suite.name}' takes no correlated randomness: there is nothing to make in advance")
@@ -205,7 +208,8 @@ def store_of(config: Config) -> tuple[Path, Terms, bytes]:
     if config.tls is None:
         raise ConfigError("what is made in advance is encrypted under this party's private key: give certificate and key in place of insecure_no_tls")
     terms = Terms(suite.name, config.ring, tuple(p.name for p in config.parties), config.rank)
-    return config.folder / "correlations" / config.me, terms, secret_of(config.tls.key)
+    memory = remembered.home() if lasting else None
+    return config.folder / "correlations" / config.me, terms, secret_of(config.tls.key), memory
 
 
 class RehearsalSession(Session):
