@@ -62,7 +62,7 @@ class Int:
         return ring(array.copy() if array.dtype == ring.dtype else array)   # never the caller's own memory
 
     def decode(self, x: RingArray) -> NDArray:
-        return x.data.view(f"<i{x.ring.itemsize}")
+        return x.ring.signed(x.data)
 
     def __str__(self) -> str:
         return "int"
@@ -87,10 +87,10 @@ class Fixed:
             raise EncodingError(
                 f"a value lies outside ±2^{limit}, the range of fixed point with {self.fraction} fractional bits "
                 f"over {ring.name}; scale the data or choose fewer fractional bits")
-        return RingArray(ring, ring(array).data << ring.dtype.type(self.fraction)) if whole else ring(scaled.astype(np.int64))
+        return ring(array) << self.fraction if whole else ring.whole(scaled)
 
     def decode(self, x: RingArray) -> NDArray:
-        return x.data.view(f"<i{x.ring.itemsize}") * np.float64(2.0 ** -self.fraction)
+        return x.ring.doubles(x.data) * np.float64(2.0 ** -self.fraction)
 
     def __str__(self) -> str:
         return f"fixed({self.fraction})"
@@ -111,7 +111,7 @@ class Bool:
         return ring(array)
 
     def decode(self, x: RingArray) -> NDArray:
-        return np.asarray(x.data != 0)
+        return np.asarray(x.ring.words(x.data)[0] != 0)
 
     def __str__(self) -> str:
         return "bool"

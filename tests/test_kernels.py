@@ -6,7 +6,7 @@ import pytest
 
 from mpc import kernels
 from mpc.bits import unpacked, words_for
-from mpc.ring import BITS, Z32, Z64, Ring, RingArray, cross, muladd
+from mpc.ring import BITS, Z32, Z64, Ring, RingArray, cross, muladd, narrowest
 from protocols import blocks, truncation
 
 WORDS = [np.uint64, np.uint32]
@@ -71,7 +71,7 @@ def test_sums_of_products_in_one_pass_equal_their_twin(ring: Ring, shape: tuple[
     rng = np.random.default_rng(len(shape))
     a, b, c, d, e = (RingArray(ring, rng.integers(0, 2**64, shape, dtype=np.uint64).astype(ring.dtype)) for _ in range(5))
     expected = a * b + c * d + e
-    out = kernels.muladd(a.data, b.data, c.data, d.data, e.data, ring is BITS)
+    out = (kernels.muladd_bits if ring is BITS else kernels.muladd)(a.data, b.data, c.data, d.data, e.data)
     assert out.dtype == ring.dtype and (out == expected.data).all()
     assert (muladd(a, b, c, d, e).data == expected.data).all()
     turned = [x.map(np.transpose) for x in (a, b, c, d, e)]
@@ -83,7 +83,7 @@ def test_sums_of_products_in_one_pass_equal_their_twin(ring: Ring, shape: tuple[
 def test_cross_terms_in_one_pass_equal_their_twin(ring: Ring, shape: tuple[int, ...]) -> None:
     x0, x1, y0, y1, plus, minus = (ring(words(shape, seed)) for seed in range(6))
     expected = x0 * (y0 + y1) + x1 * y0 + plus - minus
-    out = kernels.cross(x0.data, x1.data, y0.data, y1.data, plus.data, minus.data, ring is BITS)
+    out = (kernels.cross_bits if ring is BITS else kernels.cross)(x0.data, x1.data, y0.data, y1.data, plus.data, minus.data)
     assert out.dtype == ring.dtype and (out == expected.data).all()
     assert (cross(x0, x1, y0, y1, plus, minus).data == expected.data).all()
 
@@ -116,12 +116,12 @@ def test_blocks_equal_their_twins(k: int, w: int) -> None:
 @pytest.mark.parametrize("ring", [Z32, Z64], ids=str)
 @pytest.mark.parametrize("bits", [1, 13, 30])
 def test_quotients_equal_their_twins(ring: Ring, bits: int) -> None:
-    small = truncation.for_wraps(bits, ring)
+    small = narrowest(bits, ring)
     term, x, e, s = ring(words((300,), 1)), ring(words((300,), 2)), small(words((300,), 3)), small(words((300,), 4))
-    moved = term + truncation.offset(ring)
-    rest, head = kernels.split_quotient(term.data, int(truncation.offset(ring).data), bits, x.data, e.data)
+    moved = term + ring(truncation.offset(ring))
+    rest, head = kernels.split_quotient(term.data, truncation.offset(ring), bits, x.data, e.data)
     assert (rest == (truncation.quotient(moved, bits) - x).data).all() and (head == (truncation.top(moved, small) - e).data).all()
-    whole, masked = kernels.masked_quotient(term.data, int(truncation.correction(bits, ring).data), bits, e.data, s.data)
-    assert (whole == (truncation.quotient(term, bits) + truncation.correction(bits, ring)).data).all()
+    whole, masked = kernels.masked_quotient(term.data, truncation.correction(bits, ring), bits, e.data, s.data)
+    assert (whole == (truncation.quotient(term, bits) + ring(truncation.correction(bits, ring))).data).all()
     assert (masked == (e * truncation.top(term, small) - s).data).all()
     assert (kernels.plus_shifted(x.data, s.data, ring.bits - bits) == (x + (ring(s.data) << (ring.bits - bits))).data).all()
