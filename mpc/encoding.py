@@ -38,6 +38,8 @@ def numeric(values: Any, what: str = "a value") -> NDArray:
         array = np.asarray(values)
     except ValueError as error:         # ragged nested lists
         raise EncodingError(f"{what} is not a rectangular array: {str(error).split('.')[0]}") from None
+    if array.dtype == object and array.size and all(type(value) is int for value in array.flat):
+        return array                    # integers beyond 64 bits, for rings that hold them
     if array.dtype.kind not in "biuf":
         hint = "; integers must fit 64 bits" if array.dtype == object else ""
         raise EncodingError(f"{what} of dtype {array.dtype} cannot be shared; use integers or floats{hint}")
@@ -79,7 +81,7 @@ class Fixed:
         limit = ring.bits - 2 - self.fraction
         if array.dtype.kind == "f" and not np.isfinite(array).all():
             raise EncodingError("NaN or infinity cannot be shared; remove or replace such values first")
-        whole = array.dtype.kind in "biu"
+        whole = array.dtype.kind in "biuO"
         with np.errstate(over="ignore"):             # what overflows is out of range
             scaled = array if whole else np.asarray(np.rint(array * np.float64(2.0 ** self.fraction)))
         most = 2.0 ** (limit if whole else ring.bits - 2)

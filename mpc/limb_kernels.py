@@ -17,15 +17,16 @@ from mpc.limbs import DTYPE, NDArray, joined, words
 _U64 = types.uint64
 
 
-@intrinsic
-def _high(typingctx: Any, a: Any, b: Any) -> Any:
-    """The upper word of the product of two words: one instruction."""
+def _upper_word(typingctx: Any, a: Any, b: Any) -> Any:
+    """Of the product of two words: one instruction."""
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         wide = ir.IntType(128)
         product = builder.mul(*(builder.zext(x, wide) for x in args))
         return builder.trunc(builder.lshr(product, ir.Constant(wide, 64)), ir.IntType(64))
     return _U64(_U64, _U64), generate
 
+
+_high: Any = intrinsic(_upper_word)
 
 @njit(cache=True, boundscheck=False, nogil=True, inline="always")
 def _product(a0: Any, a1: Any, b0: Any, b1: Any) -> Any:

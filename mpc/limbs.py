@@ -131,21 +131,14 @@ def matmul(x: NDArray, y: NDArray) -> NDArray:
     return out[..., 0, :] if x.ndim == 1 and y.ndim > 1 else out[..., 0] if x.ndim == 1 else out
 
 
-def total(x: NDArray, axis: Any, keepdims: bool) -> NDArray:
-    """Sums of up to 2^32 elements."""
-    def along(a: NDArray) -> NDArray:
-        return np.asarray(np.sum(a, axis=axis, keepdims=keepdims, dtype=np.uint64))
+def adding(f: Callable[[NDArray], NDArray], x: NDArray) -> NDArray:
+    """A function that adds up at most 2^32 elements for each result, of 64-bit words, on numbers of two."""
     lo, hi = words(x)
-    return _carried(along(lo & _LOW), along(lo >> _HALF), along(hi))
+    low, middle, high = (np.asarray(f(part)) for part in (lo & _LOW, lo >> _HALF, hi))
+    return _carried(low, middle, high)
 
 
-def running(x: NDArray, axis: Any) -> NDArray:
-    def along(a: NDArray) -> NDArray:
-        return np.asarray(np.cumsum(a, axis=axis, dtype=np.uint64))
-    lo, hi = words(x)
-    return _carried(along(lo & _LOW), along(lo >> _HALF), along(hi))
-
-
+@_arrays
 def _carried(low: NDArray, middle: NDArray, high: NDArray) -> NDArray:
     """low + 2^32·middle + 2^64·high."""
     lo = np.asarray(low + (middle << _HALF))

@@ -57,11 +57,8 @@ class Ring(ABC):
     @abstractmethod
     def matmul(self, x: NDArray, y: NDArray) -> NDArray: ...
     @abstractmethod
-    def total(self, x: NDArray, axis: Any, keepdims: bool = False) -> NDArray:
-        """Sums along axes."""
-    @abstractmethod
-    def running(self, x: NDArray, axis: Any) -> NDArray:
-        """All sums of the first 1, 2, … elements along an axis."""
+    def adding(self, f: Callable[[NDArray], NDArray], x: NDArray) -> NDArray:
+        """A function of arrays of unsigned words that adds up at most 2^32 of them for each result, on elements."""
     @abstractmethod
     def shl(self, x: NDArray, bits: int) -> NDArray: ...
     @abstractmethod
@@ -123,11 +120,8 @@ class Ring(ABC):
 class _Words(Ring):
     """What is stored in unsigned words of the processor's."""
 
-    def total(self, x: NDArray, axis: Any, keepdims: bool = False) -> NDArray:
-        return np.asarray(np.sum(x, axis=axis, keepdims=keepdims, dtype=self.dtype))
-
-    def running(self, x: NDArray, axis: Any) -> NDArray:
-        return np.asarray(np.cumsum(x, axis=axis, dtype=self.dtype))
+    def adding(self, f: Callable[[NDArray], NDArray], x: NDArray) -> NDArray:
+        return np.asarray(f(x))
 
     def shl(self, x: NDArray, bits: int) -> NDArray:
         return np.asarray(x << self.dtype.type(bits))
@@ -161,9 +155,11 @@ class _Words(Ring):
         return self(words[0])
 
     def __call__(self, x: Any) -> RingArray:
-        array = np.asarray(x)
+        array = _integers(x)
         if array.dtype == limbs.DTYPE:
             array = limbs.words(array)[0]
+        elif array.dtype.kind == "O":
+            array = np.asarray(array % (1 << self.bits), object)
         return RingArray(self, array.astype(self.dtype, casting="unsafe", copy=False))
 
     @property
@@ -175,8 +171,8 @@ class _Words(Ring):
 class Z2k(_Words):
     """Integers modulo 2**32 or 2**64: unsigned words with the processor's own wrap-around."""
 
-    def __init__(self, bits: int, fraction: int) -> None:
-        self.name, self.bits, self.itemsize, self.fraction = f"Z_2^{bits}", bits, bits // 8, fraction
+    def __init__(self, bits: int) -> None:
+        self.name, self.bits, self.itemsize, self.fraction = f"Z_2^{bits}", bits, bits // 8, bits // 4
         self.dtype = np.dtype(f"<u{self.itemsize}")
 
     def add(self, x: NDArray, y: NDArray) -> NDArray:
@@ -239,11 +235,8 @@ class Limbs(Ring):
     def matmul(self, x: NDArray, y: NDArray) -> NDArray:
         return _matmul(self, x, y, limbs.matmul, _SMALL_LIMBS)
 
-    def total(self, x: NDArray, axis: Any, keepdims: bool = False) -> NDArray:
-        return limbs.total(x, axis, keepdims)
-
-    def running(self, x: NDArray, axis: Any) -> NDArray:
-        return limbs.running(x, axis)
+    def adding(self, f: Callable[[NDArray], NDArray], x: NDArray) -> NDArray:
+        return limbs.adding(f, x)
 
     def shl(self, x: NDArray, bits: int) -> NDArray:
         return limbs.shl(x, bits)
@@ -276,12 +269,20 @@ class Limbs(Ring):
         return RingArray(self, limbs.joined(*words))
 
     def __call__(self, x: Any) -> RingArray:
-        return RingArray(self, limbs.of_int(x) if isinstance(x, int) else limbs.of_integers(np.asarray(x)))
+        return RingArray(self, limbs.of_int(x) if isinstance(x, int) else limbs.of_integers(_integers(x)))
 
     @property
     def kernels(self) -> Any:
         from mpc import limb_kernels
         return limb_kernels
+
+
+def _integers(x: Any) -> NDArray:
+    """An array of integers; of a list with large ones NumPy would make doubles."""
+    array = np.asarray(x, object if isinstance(x, list) else None)
+    if array.dtype.kind == "f":
+        raise TypeError("real numbers are no elements of a ring; encode them first")
+    return array
 
 
 def _matmul(ring: Ring, x: NDArray, y: NDArray, plain: Callable[[NDArray, NDArray], NDArray], small: int) -> NDArray:
@@ -296,7 +297,7 @@ def _matmul(ring: Ring, x: NDArray, y: NDArray, plain: Callable[[NDArray, NDArra
     return np.asarray(plain(x, y))
 
 
-Z64, Z32, Z128, BITS = Z2k(64, 16), Z2k(32, 8), Limbs(), PackedBits()
+Z64, Z32, Z128, BITS = Z2k(64), Z2k(32), Limbs(), PackedBits()
 RINGS: dict[int, Ring] = {64: Z64, 32: Z32, 128: Z128}
 
 
@@ -375,11 +376,15 @@ class RingArray:
         """Modulo 2^bits."""
         return RingArray(self.ring, self.ring.low(self.data, bits))
 
+    def adding(self, f: Callable[[NDArray], NDArray]) -> RingArray:
+        """Apply a function of arrays of unsigned words that adds elements up."""
+        return RingArray(self.ring, self.ring.adding(f, self.data))
+
     def sum(self, axis: Any = None, keepdims: bool = False) -> RingArray:
-        return RingArray(self.ring, self.ring.total(self.data, axis, keepdims))
+        return self.adding(lambda words: np.sum(words, axis=axis, keepdims=keepdims, dtype=words.dtype))
 
     def cumsum(self, axis: Any = None) -> RingArray:
-        return RingArray(self.ring, self.ring.running(self.data, axis))
+        return self.adding(lambda words: np.cumsum(words, axis=axis, dtype=words.dtype))
 
     def __getitem__(self, index: Any) -> RingArray:
         return RingArray(self.ring, np.asarray(self.data[index]))

@@ -15,8 +15,6 @@ from functools import reduce
 from operator import add
 from typing import ClassVar
 
-import numpy as np
-
 from mpc.bits import planes
 from mpc.ring import RingArray, Spec, zeros_like
 from mpc.rounds import exchange

@@ -238,8 +238,9 @@ def _amounts(x: Secret, m: Any, name: str) -> NDArray:
 def left_shift(x: Any, m: Any) -> Secret:
     """x·2^m for public m, modulo 2^k.  Local."""
     x = _secret(x, m, "left_shift")
-    ring = x.session.ring
-    return products.multiply(x, (ring.dtype.type(1) << _amounts(x, m, "left_shift").astype(ring.dtype)).view(f"i{ring.itemsize}"))
+    amounts = _amounts(x, m, "left_shift")
+    powers = x.session.ring([1 << int(n) for n in range(x.session.ring.bits)])
+    return products.multiply(x, powers[amounts])
 
 
 def right_shift(x: Any, m: Any) -> Secret:

@@ -132,9 +132,7 @@ def _read(hot: Secret, x: Any) -> Secret:
     hot = retyped(hot, INT)
     kind: Kind = x.kind if isinstance(x, Secret) else hot.session.kind_of(x)
     if not isinstance(x, Secret):                       # as the ring's words: a public real is not cut into two products
-        words = hot.session.public(x, kind).data
-        x = words.view(f"i{words.dtype.itemsize}")
-        return retyped(products.matmul(hot, x), kind)
+        return retyped(products.matmul(hot, hot.session.public(x, kind)), kind)
     return retyped(products.matmul(hot, retyped(x, INT)), kind)
 
 
