@@ -167,8 +167,8 @@ def check_private(path: Path) -> None:
     except OSError as error:
         raise ConfigError(f"{path} cannot be read ({error.strerror})") from None
     if facts.st_uid == os.getuid() and facts.st_mode & 0o077:
-        raise ConfigError(f"{path} is open to others than its owner (mode {stat.S_IMODE(facts.st_mode):04o}): run 'chmod 600 {path}', "
-                          "and make another key if somebody may have read it")
+        raise ConfigError(f"{path} is open to others than its owner (mode {stat.S_IMODE(facts.st_mode):04o}): "
+                          f"run 'chmod 600 {path}', and make another key if somebody may have read it")
 
 
 def write_new(path: Path, content: bytes, mode: int) -> None:

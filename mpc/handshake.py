@@ -43,11 +43,15 @@ def agree(transport: Transport, peers: Mapping[int, str], terms: Mapping[str, An
         if "store of correlations" in keys and (words := _stores(theirs.get("store of correlations"), terms.get("store of correlations"))):
             raise HandshakeError(f"{name} {words}")
         here, there = (_facts(said, keys) for said in (terms, theirs))
-        other = [f"{_word(fact[-1]) if fact in here or len(fact) > 1 else 'set of terms'} (there {_show(there.get(fact))}, here {_show(here.get(fact))})"
-                 for fact in sorted(here.keys() | there.keys()) if here.get(fact) != there.get(fact)]
+        other = []
+        for fact in sorted(here.keys() | there.keys()):
+            if here.get(fact) != there.get(fact):
+                what = _word(fact[-1]) if fact in here or len(fact) > 1 else "set of terms"
+                other.append(f"{what} (there {_show(there.get(fact))}, here {_show(here.get(fact))})")
         if other:
+            named = " and ".join(other[:_NAMED])
             more = f" and {len(other) - _NAMED} more" if len(other) > _NAMED else ""
-            raise HandshakeError(f"{name} runs with another {' and '.join(other[:_NAMED])}{more}; all parties must agree on it")
+            raise HandshakeError(f"{name} runs with another {named}{more}; all parties must agree on it")
 
 
 def _facts(terms: Mapping[str, Any], keys: Iterable[str]) -> dict[tuple[str, ...], Any]:
@@ -55,14 +59,18 @@ def _facts(terms: Mapping[str, Any], keys: Iterable[str]) -> dict[tuple[str, ...
     facts: dict[tuple[str, ...], Any] = {}
     for key in keys:
         value = terms.get(key)
-        facts |= {(key, name): item for name, item in value.items()} if isinstance(value, dict) else {(key,): value}
+        if isinstance(value, dict):
+            facts |= {(key, name): item for name, item in value.items()}
+        else:
+            facts[key,] = value
     return facts
 
 
 def _stores(theirs: Any, ours: Any) -> str:
     """What the other side does with correlations made in advance, where it is something else than we do."""
-    does = ["runs 'mpc party' without --use-offline" if run is None else "runs 'mpc offline'" if run == "to be made"
-            else "runs 'mpc party --use-offline'" for run in (theirs, ours)]
+    does = ["runs 'mpc party' without --use-offline" if run is None
+            else "runs 'mpc offline'" if run == "to be made" else "runs 'mpc party --use-offline'"
+            for run in (theirs, ours)]
     return f"{does[0]}, and this party {does[1]}: all must do the same" if does[0] != does[1] else ""
 
 

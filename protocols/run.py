@@ -196,7 +196,7 @@ def join(config: Config, program: Program, *, source: Store | Making | None = No
 
 
 def store_of(config: Config, *, lasting: bool = True) -> tuple[Path, Terms, bytes, Path | None]:
-    """Where a party's correlations are kept, whose they are, the secret that seals them, and where it is remembered what is used.
+    """Where a party's correlations are kept, whose they are, what seals them, and where their use is remembered.
 
     That is nowhere, unless they are ``lasting``: those of ``mpc run`` go with their party's key.
     """

@@ -267,8 +267,8 @@ def _canonical(public: object) -> bytes:
     """Public facts as bytes: the same at every party for equal values, others for others.
 
     Each item says what it is and ends by itself.  Of a number that is whether it is an integer, a real number or a
-    truth value; how wide it is makes no difference.  What has no such form is refused: its ``repr`` may leave something
-    out, or show an address.
+    truth value; how wide it is makes no difference.  What has no such form is refused: its ``repr`` may leave
+    something out, or show an address.
     """
     if isinstance(public, RingArray):
         return _of_array(public.ring.name, public.data)
@@ -281,7 +281,8 @@ def _canonical(public: object) -> bytes:
     if isinstance(public, slice):
         return b":" + _canonical(public.start) + _canonical(public.stop) + _canonical(public.step)
     if isinstance(public, tuple | list | range):
-        return (b"(" if isinstance(public, tuple) else b"[") + b"".join([_canonical(item) for item in public]) + b")"
+        items = b"".join([_canonical(item) for item in public])
+        return (b"(" if isinstance(public, tuple) else b"[") + items + b")"
     if isinstance(public, float | np.floating):
         return b"r" + struct.pack("<d", public)
     if isinstance(public, str):
@@ -292,8 +293,8 @@ def _canonical(public: object) -> bytes:
     array = np.asarray(public)
     letter = array.dtype.kind
     if letter not in "biuf":
-        raise MpcError(f"a public argument of type {type(public).__name__}: whether the other parties pass the same cannot "
-                       "be seen; pass numbers, texts, slices, or tuples, lists and arrays of numbers")
+        raise MpcError(f"a public argument of type {type(public).__name__}: whether the other parties pass the same "
+                       "cannot be seen; pass numbers, texts, slices, or tuples, lists and arrays of numbers")
     beyond = letter == "u" and array.size and array.max() >= 1 << 63
     wide = "u8" if beyond else {"b": "?", "f": "f8"}.get(letter, "i8")
     return _of_array(wide, array.astype(wide, copy=False))

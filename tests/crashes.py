@@ -60,8 +60,11 @@ def cleared(folder: Path) -> bool:
     return True
 
 
-def child(work: Callable[[Callable[[bytes], object]], None], at: int | None, full: bool = False) -> tuple[list[str], str]:
-    """What a child served that is killed before this step, or told that the disk is full, and what it said at its end."""
+Work = Callable[[Callable[[bytes], object]], None]
+
+
+def child(work: Work, at: int | None, full: bool = False) -> tuple[list[str], str]:
+    """What a child served that is killed before a step, or told that the disk is full, and what it said at its end."""
     out, into = os.pipe()
     said, saying = os.pipe()
     pid = os.fork()

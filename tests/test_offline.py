@@ -143,8 +143,9 @@ def test_a_party_that_was_killed_comes_back_and_nothing_is_used_again(configs: l
 
 def alone(config: Path, *options: str, **environment: str) -> tuple[int, str]:
     """One party that does not come so far that it meets the others."""
-    done = subprocess.run([sys.executable, "-m", "mpc", "party", str(config.parent / "program.py"), "--config", str(config), *options],
-                          cwd=ROOT, capture_output=True, text=True, timeout=60, check=False, env={**os.environ, **environment})
+    command = [sys.executable, "-m", "mpc", "party", str(config.parent / "program.py"), "--config", str(config), *options]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False,
+                          env={**os.environ, **environment})
     assert "Traceback" not in done.stderr
     return done.returncode, " ".join(done.stderr.split())
 
@@ -169,9 +170,9 @@ def test_a_store_that_was_turned_back_is_noticed_by_this_account(configs: list[P
         next(iter(store.shelves.values())).take()
     code, said = alone(tmp_path / "copy" / configs[0].name, "--use-offline")
     assert code == 1 and "was turned back, or is a copy: 0 of its blocks are used" in said
-    (tmp_path / "empty").mkdir()
-    (tmp_path / "copy" / configs[0].name).write_text(configs[0].read_text().replace("timeout = 20", "timeout = 0.1"))
-    code, said = alone(tmp_path / "copy" / configs[0].name, "--use-offline", XDG_STATE_HOME=str(tmp_path / "empty"))
+    copy = tmp_path / "copy" / configs[0].name
+    copy.write_text(copy.read_text().replace("timeout = 20", "timeout = 0.1"))
+    code, said = alone(copy, "--use-offline", XDG_STATE_HOME=str(tmp_path / "elsewhere"))
     assert code == 1 and "warning: this machine does not remember the store" in said and "south" in said
 
 
@@ -184,7 +185,8 @@ def test_a_key_that_is_open_to_others_is_refused(configs: list[Path]) -> None:
 def test_run_does_both(tmp_path: Path) -> None:
     (tmp_path / "program.py").write_text(f"HERE = {str(tmp_path)!r}\n{PROGRAM}")
     done = subprocess.run([sys.executable, "-m", "mpc", "run", str(tmp_path / "program.py"), "-n", "2", "--offline"], cwd=ROOT,
-                          capture_output=True, text=True, timeout=60, check=False, env={**os.environ, "XDG_STATE_HOME": str(tmp_path / "state")})
+                          capture_output=True, text=True, timeout=60, check=False,
+                          env={**os.environ, "XDG_STATE_HOME": str(tmp_path / "state")})
     assert done.returncode == 0, done.stderr
     assert not (tmp_path / "state").exists()                # keys and stores are gone: there is nothing to remember
     assert done.stdout == "printed by the program\n"         # once: not in the rehearsal

@@ -1,11 +1,12 @@
 """What a machine remembers of its stores of correlations, outside their folders.
 
-For each store there is a file in ``$XDG_STATE_HOME/mpc/stores``, by default ``~/.local/state/mpc/stores``, that says how
-many of its blocks were used.  A store that knows of fewer is one that was turned back, or a copy of one that another
-folder has: no tag can tell, since all in it is as this party once wrote it.
+For each store there is a file in ``$XDG_STATE_HOME/mpc/stores``, by default ``~/.local/state/mpc/stores``, that says
+how many of its blocks were used.  A store that knows of fewer is one that was turned back, or a copy: no tag can tell,
+since all in it is as this party once wrote it.
 
 It is written whenever blocks are used, after the store's own cursor, and synced when the store is closed.  So it is
-behind only after a loss of power, and never ahead.  It holds no secret.
+never ahead, and behind only after a loss of power.  It holds no secret, and 8 bytes; it is not removed with its store,
+of which a copy may come back.
 """
 from __future__ import annotations
 

@@ -101,8 +101,8 @@ class Lock:
             folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._file = os.open(folder.parent / f"{folder.name}.lock", os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as error:
-            raise ConfigError(f"the store {folder} cannot be opened ({error.strerror}): the folder of the configuration "
-                              "must be writable, and its disk have room") from None
+            raise ConfigError(f"the store {folder} cannot be opened ({error.strerror}): the folder of the "
+                              "configuration must be writable, and its disk have room") from None
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -227,7 +227,8 @@ class Shelf:
         ours = {"version": VERSION, **asdict(terms), "peers": list(terms.peers), "run": store.run}
         other = [f"{key} (there {facts[key]}, here {value})" for key, value in ours.items() if facts[key] != value]
         if other:
-            raise ConfigError(f"the store {self.path} was made for another {' and '.join(other)}: {_AGAIN}, or leave out --use-offline")
+            raise ConfigError(f"the store {self.path} was made for another {' and '.join(other)}: {_AGAIN}, "
+                              "or leave out --use-offline")
         if _file_of(facts["kind"]) != name:
             raise ConfigError(f"the store {self.path} has what belongs in {_file_of(facts['kind'])}: {_AGAIN}")
         self.kind: str = facts["kind"]
@@ -235,7 +236,8 @@ class Shelf:
         self.unit: int = facts["unit"]
         self._all: int = facts["count"]
         blocks = -(-self._all // self.block)
-        if blocks != store.used[name][1] or size != _begin(self._header) + self._all * self.unit + blocks * _TAG:
+        due = _begin(self._header) + self._all * self.unit + blocks * _TAG
+        if (blocks, size) != (store.used[name][1], due):
             raise ConfigError(f"the store {self.path} is incomplete: {_AGAIN}")
         self._settle()
 
@@ -267,7 +269,7 @@ class Shelf:
         _forget(self.path)
 
     def _settle(self) -> None:
-        """Overwrite what a process that was ended has left of used blocks, and see that the next one is as it was made."""
+        """Overwrite what an ended process has left of used blocks, and see that the next one is as it was made."""
         end = start = self._used
         while start and any(self._sealed(start - 1)):
             start -= 1
@@ -361,11 +363,12 @@ class Store:
             return
         self._count = count
         if known is None:
-            self.doubt = (f"this machine does not remember the store {self.folder}: if another copy of it was used, or will be, "
-                          f"what both hide can be computed; in doubt {_AGAIN}")
+            self.doubt = (f"this machine does not remember the store {self.folder}: if another copy of it was used, "
+                          f"or will be, what both hide can be computed; in doubt {_AGAIN}")
         elif known > self._blocks:
-            raise ConfigError(f"the store {self.folder} was turned back, or is a copy: {self._blocks} of its blocks are used by its "
-                              f"own account, and this machine remembers {known}; what was used must not be used again: {_AGAIN}")
+            raise ConfigError(f"the store {self.folder} was turned back, or is a copy: {self._blocks} of its blocks are "
+                              f"used by its own account, and this machine remembers {known}; what was used must not "
+                              f"be used again: {_AGAIN}")
 
 
 # -- the cursor ------------------------------------------------------------------------------------------
@@ -378,8 +381,9 @@ def _load(folder: Path, secret: bytes) -> tuple[str, dict[str, tuple[int, int]]]
     try:
         _seal(said, secret).verify(bytes.fromhex(tag.decode()))
     except (ValueError, InvalidSignature):
-        raise ConfigError(f"nobody knows what of the store {folder} is used: its cursor was altered, or made by another version "
-                          f"of this engine, or the party's key is another than when it was made: {_AGAIN}") from None
+        raise ConfigError(f"nobody knows what of the store {folder} is used: its cursor was altered, or made by another "
+                          "version of this engine, or the party's key is another than when it was made: "
+                          f"{_AGAIN}") from None
     facts = json.loads(said)
     if facts["version"] != VERSION:
         raise ConfigError(f"the store {folder} was made by another version of this engine: {_AGAIN}")
@@ -408,8 +412,8 @@ def _seal(said: bytes, secret: bytes) -> HMAC:
 
 # -- the disk --------------------------------------------------------------------------------------------
 
-_MAKING = "make room for it, and run 'mpc offline' again, all parties together; a store that was there is as it was"
-_SERVING = "no block is used twice, and none is lost but the one that was due; make room for it, and run all parties again"
+_MAKING = f"make room for it, and {_AGAIN}; a store that was there is as it was"
+_SERVING = "no block is used twice, and none lost but the one that was due; make room for it, and run all parties again"
 
 
 @contextmanager
@@ -442,8 +446,8 @@ def _check_folder(folder: Path) -> None:
 
 
 def _forgetful(memory: Path, error: OSError) -> str:
-    return (f"what is used of the store cannot be remembered outside of it ({memory}: {error.strerror}): that it was turned back "
-            "would not be noticed; set XDG_STATE_HOME to a folder that can be written")
+    return (f"what is used of the store cannot be remembered outside of it ({memory}: {error.strerror}): that it was "
+            "turned back would not be noticed; set XDG_STATE_HOME to a folder that can be written")
 
 
 def _discard(folder: Path) -> None:
