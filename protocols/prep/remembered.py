@@ -43,3 +43,8 @@ class Count:
     def close(self) -> None:
         os.fsync(self._file)
         os.close(self._file)
+
+
+def forgetful(folder: Path, error: OSError) -> str:
+    return (f"what is used of the store cannot be remembered outside of it ({folder}: {error.strerror}): that it was "
+            "turned back would not be noticed; set XDG_STATE_HOME to a folder that can be written")

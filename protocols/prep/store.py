@@ -34,13 +34,9 @@ Source   NIST SP 800-38D (GCM), RFC 5869 (HKDF), RFC 2104 (HMAC).
 """
 from __future__ import annotations
 
-import fcntl
 import json
 import os
-import shutil
-import stat
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from hashlib import blake2b
 from pathlib import Path
@@ -55,18 +51,20 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from mpc.errors import ConfigError
 from mpc.prg import SEED_BYTES, Stream
+from protocols.prep import remembered
+from protocols.prep.disk import AGAIN, HEADER, Lock, check_folder, discard, forget, opened, sync, told, write
 from protocols.prep.remembered import Count
 
 VERSION = 2
 _MAGIC = b"mpc-corr"
 _TAG = 16
-_MOST_HEADER = 1 << 16
 _ALONE = b"\xff" * 12                                 # the nonce of the header's own tag
 
 #: Units and bytes of a block, at most.
 _BLOCK, _BLOCK_BYTES = 1 << 16, 1 << 21
 
-_AGAIN = "run 'mpc offline' again, all parties together"
+_MAKING = f"make room for it, and {AGAIN}; a store that was there is as it was"
+_SERVING = "no block is used twice, and none lost but the one that was due; make room for it, and run all parties again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,26 +91,6 @@ def block_of(unit: int) -> int:
     return max(1, min(_BLOCK, _BLOCK_BYTES // max(1, unit)))
 
 
-class Lock:
-    """The right to a folder, which one process has at a time."""
-
-    def __init__(self, folder: Path) -> None:
-        try:
-            folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._file = os.open(folder.parent / f"{folder.name}.lock", os.O_RDWR | os.O_CREAT, 0o600)
-        except OSError as error:
-            raise ConfigError(f"the store {folder} cannot be opened ({error.strerror}): the folder of the "
-                              "configuration must be writable, and its disk have room") from None
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            os.close(self._file)
-            raise ConfigError(f"another process uses the store {folder}: wait for its end, a correlation must not be used twice") from None
-
-    def release(self) -> None:
-        os.close(self._file)
-
-
 class Kind:
     """The file of one kind, while its blocks are made."""
 
@@ -120,21 +98,21 @@ class Kind:
         self._header, self._cipher = json.dumps(facts, sort_keys=True).encode(), cipher
         self._stride = facts["block"] * facts["unit"] + _TAG
         self._path = path
-        with _disk(path, "written", _MAKING):
+        with told(path, "written", _MAKING):
             self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
 
     def put(self, number: int, block: bytes) -> None:
         """Each number once: it is the nonce."""
         sealed = self._cipher.encrypt(_nonce(number), block, self._header)
-        with _disk(self._path, "written", _MAKING):
-            _write(self._file, sealed, _begin(self._header) + number * self._stride)
+        with told(self._path, "written", _MAKING):
+            write(self._file, sealed, _begin(self._header) + number * self._stride)
 
     def close(self) -> None:
         """All blocks are there: now the header is."""
         tag = self._cipher.encrypt(_ALONE, b"", self._header)
-        with _disk(self._path, "written", _MAKING):
+        with told(self._path, "written", _MAKING):
             os.fsync(self._file)
-            _write(self._file, _MAGIC + len(self._header).to_bytes(4, "little") + self._header + tag, 0)
+            write(self._file, _MAGIC + len(self._header).to_bytes(4, "little") + self._header + tag, 0)
             os.fsync(self._file)
             os.close(self._file)
 
@@ -153,9 +131,9 @@ class Making:
         self._new, self._old = (folder.parent / f"{folder.name}.{word}" for word in ("new", "old"))
         self._blocks: dict[str, int] = {}
         try:
-            with _disk(self.folder, "written", _MAKING):
+            with told(self.folder, "written", _MAKING):
                 for left in (self._new, self._old):     # by a run that did not come to its end
-                    _discard(left)
+                    discard(left)
                 self._new.mkdir(mode=0o700)
         except ConfigError:
             self._lock.release()
@@ -178,8 +156,8 @@ class Making:
                 count.set(0)
                 count.close()
             except OSError as error:
-                self.doubt = _forgetful(self._memory, error)
-        with _disk(self.folder, "written", _MAKING):
+                self.doubt = remembered.forgetful(self._memory, error)
+        with told(self.folder, "written", _MAKING):
             _save(self._new, self._secret, run, {name: (0, total) for name, total in self._blocks.items()})
             if self.folder.exists():
                 os.replace(self.folder, self._old)
@@ -189,9 +167,9 @@ class Making:
                 if self._old.exists():
                     os.replace(self._old, self.folder)
                 raise
-        with _disk(self.folder, "written", _AGAIN):
-            _sync(self.folder.parent)
-        _discard(self._old)
+        with told(self.folder, "written", AGAIN):
+            sync(self.folder.parent)
+        discard(self._old)
 
     def said(self) -> str:
         """What there is, for people."""
@@ -199,7 +177,7 @@ class Making:
         return f"{len(self._blocks)} kinds, {size / 1e3:,.0f} kB, in {self.folder}."
 
     def close(self) -> None:
-        _discard(self._new)
+        discard(self._new)
         self._lock.release()
 
 
@@ -208,10 +186,10 @@ class Shelf:
 
     def __init__(self, store: Store, name: str, terms: Terms, secret: bytes) -> None:
         self._store, self.name, self.path = store, name, store.folder / name
-        with _disk(self.path, "read", _AGAIN), _file(self.path) as file:
+        with told(self.path, "read", AGAIN), opened(self.path) as file:
             start = os.pread(file, len(_MAGIC) + 4, 0)
             length = int.from_bytes(start[len(_MAGIC):], "little")
-            whole = start.startswith(_MAGIC) and length <= _MOST_HEADER
+            whole = start.startswith(_MAGIC) and length <= HEADER
             self._header = os.pread(file, length, len(start)) if whole else b""
             tag = os.pread(file, _TAG, len(start) + length)
             size = os.fstat(file).st_size
@@ -219,7 +197,7 @@ class Shelf:
             facts = json.loads(self._header)
             self._cipher = _cipher(secret, bytes.fromhex(facts["salt"]))
         except (ValueError, KeyError, TypeError, RecursionError):
-            raise ConfigError(f"the store {self.path} is incomplete or no store: {_AGAIN}") from None
+            raise ConfigError(f"the store {self.path} is incomplete or no store: {AGAIN}") from None
         try:
             self._cipher.decrypt(_ALONE, tag, self._header)
         except InvalidTag:
@@ -227,10 +205,10 @@ class Shelf:
         ours = {"version": VERSION, **asdict(terms), "peers": list(terms.peers), "run": store.run}
         other = [f"{key} (there {facts[key]}, here {value})" for key, value in ours.items() if facts[key] != value]
         if other:
-            raise ConfigError(f"the store {self.path} was made for another {' and '.join(other)}: {_AGAIN}, "
+            raise ConfigError(f"the store {self.path} was made for another {' and '.join(other)}: {AGAIN}, "
                               "or leave out --use-offline")
         if _file_of(facts["kind"]) != name:
-            raise ConfigError(f"the store {self.path} has what belongs in {_file_of(facts['kind'])}: {_AGAIN}")
+            raise ConfigError(f"the store {self.path} has what belongs in {_file_of(facts['kind'])}: {AGAIN}")
         self.kind: str = facts["kind"]
         self.block: int = facts["block"]
         self.unit: int = facts["unit"]
@@ -238,7 +216,7 @@ class Shelf:
         blocks = -(-self._all // self.block)
         due = _begin(self._header) + self._all * self.unit + blocks * _TAG
         if (blocks, size) != (store.used[name][1], due):
-            raise ConfigError(f"the store {self.path} is incomplete: {_AGAIN}")
+            raise ConfigError(f"the store {self.path} is incomplete: {AGAIN}")
         self._settle()
 
     @property
@@ -259,14 +237,14 @@ class Shelf:
 
     def erase(self, lo: int, hi: int) -> None:
         """Overwrite blocks lo to hi, and remove a file of which that is the end."""
-        with _file(self.path, os.O_RDWR) as file:
+        with opened(self.path, os.O_RDWR) as file:
             for at in range(lo, hi):
                 place, size = self._place(at)
-                _write(file, bytes(size), place)
+                write(file, bytes(size), place)
             if self._store.used[self.name][1] > hi:
                 os.fsync(file)
                 return
-        _forget(self.path)
+        forget(self.path)
 
     def _settle(self) -> None:
         """Overwrite what an ended process has left of used blocks, and see that the next one is as it was made."""
@@ -274,7 +252,7 @@ class Shelf:
         while start and any(self._sealed(start - 1)):
             start -= 1
         if start < end:
-            with _disk(self.path, "written", _SERVING):
+            with told(self.path, "written", _SERVING):
                 self.erase(start, end)
         self._opened(end, self._sealed(end))
 
@@ -285,7 +263,7 @@ class Shelf:
 
     def _sealed(self, at: int) -> bytes:
         place, size = self._place(at)
-        with _disk(self.path, "read", _AGAIN), _file(self.path) as file:
+        with told(self.path, "read", AGAIN), opened(self.path) as file:
             return os.pread(file, size, place)
 
     def _opened(self, at: int, sealed: bytes) -> bytes:
@@ -307,7 +285,7 @@ class Store:
         self._count: Count | None = None
         if not folder.is_dir():
             raise ConfigError(f"there is no store {folder}: run 'mpc offline', all parties together, or leave out --use-offline")
-        _check_folder(folder)
+        check_folder(folder)
         self._lock = Lock(folder)
         try:
             self.run, self.used = _load(folder, secret)
@@ -318,8 +296,8 @@ class Store:
                 if used < total:
                     self._shelves[name] = Shelf(self, name, terms, secret)
                 else:
-                    with _disk(folder, "written", _SERVING):
-                        _forget(folder / name)
+                    with told(folder, "written", _SERVING):
+                        forget(folder / name)
             self.shelves = {shelf.kind: shelf for shelf in self._shelves.values()}
         except BaseException:
             self.close()
@@ -331,7 +309,7 @@ class Store:
         used = {name: (max(at, to.get(name, 0)), total) for name, (at, total) in before.items()}
         if used == before:
             return
-        with _disk(self.folder, "written", _SERVING):
+        with told(self.folder, "written", _SERVING):
             _save(self.folder, self._secret, self.run, used)
             self.used = used
             for name, (at, _) in used.items():
@@ -359,16 +337,16 @@ class Store:
             if known is None or known < self._blocks:
                 count.set(self._blocks)
         except OSError as error:
-            self.doubt = _forgetful(memory, error)
+            self.doubt = remembered.forgetful(memory, error)
             return
         self._count = count
         if known is None:
             self.doubt = (f"this machine does not remember the store {self.folder}: if another copy of it was used, "
-                          f"or will be, what both hide can be computed; in doubt {_AGAIN}")
+                          f"or will be, what both hide can be computed; in doubt {AGAIN}")
         elif known > self._blocks:
             raise ConfigError(f"the store {self.folder} was turned back, or is a copy: {self._blocks} of its blocks are "
                               f"used by its own account, and this machine remembers {known}; what was used must not "
-                              f"be used again: {_AGAIN}")
+                              f"be used again: {AGAIN}")
 
 
 # -- the cursor ------------------------------------------------------------------------------------------
@@ -376,17 +354,17 @@ class Store:
 
 def _load(folder: Path, secret: bytes) -> tuple[str, dict[str, tuple[int, int]]]:
     path = folder / "cursor"
-    with _disk(path, "read", _AGAIN), _file(path) as file:
+    with told(path, "read", AGAIN), opened(path) as file:
         said, _, tag = os.pread(file, os.fstat(file).st_size, 0).rpartition(b"\n")
     try:
         _seal(said, secret).verify(bytes.fromhex(tag.decode()))
     except (ValueError, InvalidSignature):
         raise ConfigError(f"nobody knows what of the store {folder} is used: its cursor was altered, or made by another "
                           "version of this engine, or the party's key is another than when it was made: "
-                          f"{_AGAIN}") from None
+                          f"{AGAIN}") from None
     facts = json.loads(said)
     if facts["version"] != VERSION:
-        raise ConfigError(f"the store {folder} was made by another version of this engine: {_AGAIN}")
+        raise ConfigError(f"the store {folder} was made by another version of this engine: {AGAIN}")
     return facts["run"], {name: (at, total) for name, (at, total) in facts["used"].items()}
 
 
@@ -396,12 +374,12 @@ def _save(folder: Path, secret: bytes, run: str, used: Mapping[str, tuple[int, i
     said = json.dumps({"version": VERSION, "run": run, "used": used}, sort_keys=True).encode()
     file = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     try:
-        _write(file, said + b"\n" + _seal(said, secret).finalize().hex().encode(), 0)
+        write(file, said + b"\n" + _seal(said, secret).finalize().hex().encode(), 0)
         os.fsync(file)
     finally:
         os.close(file)
     os.replace(new, path)
-    _sync(folder)
+    sync(folder)
 
 
 def _seal(said: bytes, secret: bytes) -> HMAC:
@@ -410,76 +388,7 @@ def _seal(said: bytes, secret: bytes) -> HMAC:
     return seal
 
 
-# -- the disk --------------------------------------------------------------------------------------------
-
-_MAKING = f"make room for it, and {_AGAIN}; a store that was there is as it was"
-_SERVING = "no block is used twice, and none lost but the one that was due; make room for it, and run all parties again"
-
-
-@contextmanager
-def _disk(path: Path, done: str, advice: str) -> Iterator[None]:
-    """What the system has against it, in a sentence."""
-    try:
-        yield
-    except OSError as error:
-        raise ConfigError(f"the store {path} cannot be {done} ({error.strerror}): {advice}") from None
-
-
-@contextmanager
-def _file(path: Path, how: int = os.O_RDONLY) -> Iterator[int]:
-    """A file of a store, which is none of the things that one waits for, nor a way to elsewhere."""
-    file = os.open(path, how | os.O_NOFOLLOW | os.O_NONBLOCK)
-    try:
-        if not stat.S_ISREG(os.fstat(file).st_mode):
-            raise ConfigError(f"the store {path} is no file: {_AGAIN}")
-        yield file
-    finally:
-        os.close(file)
-
-
-def _check_folder(folder: Path) -> None:
-    """As ssh does with keys: what others may enter is not used, if it is ours."""
-    facts = folder.stat()
-    if facts.st_uid == os.getuid() and facts.st_mode & 0o077:
-        raise ConfigError(f"the store {folder} is open to others than its owner (mode {stat.S_IMODE(facts.st_mode):04o}): "
-                          f"run 'chmod 700 {folder}'; if others may have written to it, {_AGAIN}")
-
-
-def _forgetful(memory: Path, error: OSError) -> str:
-    return (f"what is used of the store cannot be remembered outside of it ({memory}: {error.strerror}): that it was "
-            "turned back would not be noticed; set XDG_STATE_HOME to a folder that can be written")
-
-
-def _discard(folder: Path) -> None:
-    """Remove a store that nobody uses any more, as far as the disk lets it be."""
-    for path in folder.glob("*-*"):
-        with suppress(OSError):
-            _forget(path)
-    shutil.rmtree(folder, ignore_errors=True)
-
-
-def _forget(path: Path) -> None:
-    """Remove a file of a kind, first what its key is made of."""
-    with suppress(FileNotFoundError):
-        with _file(path, os.O_WRONLY) as file:
-            _write(file, bytes(min(os.fstat(file).st_size, _MOST_HEADER)), 0)
-            os.fsync(file)
-        path.unlink()
-
-
-def _sync(folder: Path) -> None:
-    file = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(file)
-    finally:
-        os.close(file)
-
-
-def _write(file: int, data: bytes, at: int) -> None:
-    view = memoryview(data)
-    while view:
-        done = os.pwrite(file, view, at)
-        view, at = view[done:], at + done
+# -- keys and places ------------------------------------------------------------------------------------
 
 
 def _cipher(secret: bytes, salt: bytes) -> AESGCM:
@@ -492,7 +401,7 @@ def _file_of(kind: str) -> str:
 
 
 def _altered(path: Path) -> ConfigError:
-    return ConfigError(f"the store {path} was altered, or the party's key is another than when it was made: {_AGAIN}")
+    return ConfigError(f"the store {path} was altered, or the party's key is another than when it was made: {AGAIN}")
 
 
 def _begin(header: bytes) -> int:
