@@ -27,6 +27,7 @@ class Unnamed:
         self.file: IO[bytes]
         if hasattr(os, "memfd_create"):
             self.file = open(os.memfd_create("mpc"), "r+b", buffering=0)  # noqa: SIM115
+            os.fchmod(self.file.fileno(), 0o600)
             self.path = f"/proc/self/fd/{self.file.fileno()}"
         else:
             self.file = tempfile.NamedTemporaryFile(prefix="mpc-run-", buffering=0)  # noqa: SIM115

@@ -5,6 +5,7 @@ import socket
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from mpc.certs import make_authority_and_certificates
@@ -39,7 +40,8 @@ class Deployment:
 
     def play(self, rank: int, main: Callable[[Session], Any], program: bytes = b"", **changes: Any) -> Any:
         """What ``mpc party`` does: join, run ``main``, leave."""
-        session = runner.join(self.config(rank, **changes), program, listener=self.listeners[rank])
+        loaded: Any = SimpleNamespace(terms={"program": program.hex(), "modules": {}}, on_late=None)
+        session = runner.join(self.config(rank, **changes), loaded, listener=self.listeners[rank])
         error: BaseException | None = None
         try:
             return main(session)

@@ -318,7 +318,7 @@ class Bent(Tampered):
         self.how = "bytes"
         changed = bent(rng, frame)
         # A payload that is altered is not noticed, as these suites are semi-honest: only the rest of a frame is.
-        return changed if changed[:32] != frame[:32] or changed.startswith(frame) else frame[:HEADER.size - 1]
+        return changed if changed[:32] != frame[:32] or changed.startswith(frame) else frame[:31]
 
 
 def main(party: mpc.Session) -> list[int]:

@@ -253,7 +253,7 @@ def test_nobody_comes(folder: Path | None) -> None:
         error = failure(lambda: table.join(1))
         assert isinstance(error, PartyLost) and "ann did not join within 0.3 s" in str(error)
         assert "it does not listen" in str(error)
-    with closing(Table(2, folder, timeout=0.3)) as table:
+    with closing(Table(2, folder, timeout=2)) as table:
         first = table.peers[0]
         with socket.create_connection((first.host, first.port)) as garbage:
             garbage.sendall(b"\xff" * 100)
