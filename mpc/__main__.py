@@ -7,7 +7,8 @@ from __future__ import annotations
 import signal
 
 if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-    signal.signal(signal.SIGINT, signal.SIG_DFL)    # an interrupt while all this loads ends the process without a traceback
+    # An interrupt while all this loads ends the process without a traceback.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 import io
 import json
@@ -122,7 +123,8 @@ def main() -> None:
 @click.option("--suite", default=None, help="See 'mpc suites'.  [default: replicated for three parties, else additive]")
 @click.option("--ring", default=64, show_default=True, help="Bits of the ring: 64, 32 or 128.")
 @click.option("--fraction-bits", default=None, type=int, help="Fractional bits of shared floats.  [default: 16; 8 with 32 bits, 40 with 128]")
-@click.option("--timeout", default=60.0, show_default=True, type=_Seconds(0, DAY, min_open=True), help="Seconds any wait may last.")
+@click.option("--timeout", default=60.0, show_default=True, type=_Seconds(0, DAY, min_open=True),
+              help="Seconds any wait may last.")
 @click.option("--insecure-no-tls", is_flag=True, help="Send everything in the clear.")
 @click.option("--dealer", is_flag=True, help="Trust a dealer with the random numbers that the suite additive uses up.")
 @click.option("--offline", is_flag=True, help="Make correlated randomness first, in a run of its own: see 'mpc offline'.")
@@ -187,7 +189,8 @@ def party(program: Path, config_file: Path, trace: Path | None, networks: tuple[
 
         def compute(session: Session) -> None:
             result = loaded.main(session)
-            if result is not None:                  # shown before we leave: it stands, even if a peer then turns out to be lost
+            # Shown before we leave: it stands, even if a peer then turns out to be lost.
+            if result is not None:
                 click.echo(result if isinstance(result, str) else repr(result))
             if isinstance(result, Secret):
                 click.echo("main returned a secret: call its .reveal() to see what it is", err=True)

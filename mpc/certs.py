@@ -51,7 +51,7 @@ def make_authority_and_certificates(
     """
     _check_names(names)
     if not 1 <= days <= MOST_DAYS:
-        raise ConfigError(f"certificates cannot be valid for {days} days: give a number from 1 to {MOST_DAYS}")
+        raise ConfigError(f"certificates cannot be valid for {days} days: give 1 to {MOST_DAYS}")
     make_folder(folder)
     for name in names:
         for path in _files(folder, name):
@@ -69,15 +69,17 @@ def make_authority_and_certificates(
 
 
 def fresh(names: Sequence[str], days: int) -> dict[str, tuple[bytes, bytes]]:
-    """A certificate and a key for each name, in PEM form, and under ``ca`` the authority's certificate, whose key is forgotten."""
+    """A certificate and a key for each name, as PEM; under ``ca`` the authority's, whose key is forgotten."""
     _check_names(names)
     start = datetime.now(UTC) - CLOCK_SKEW
     authority_key = ec.generate_private_key(ec.SECP256R1())
-    authority = _sign(AUTHORITY, authority_key, start=start, end=start + timedelta(days=days), issuer=None, issuer_key=authority_key)
+    end = start + timedelta(days=days)
+    authority = _sign(AUTHORITY, authority_key, start=start, end=end, issuer=None, issuer_key=authority_key)
     made = {AUTHORITY: (authority.public_bytes(serialization.Encoding.PEM), b"")}
     for name in names:
         key = ec.generate_private_key(ec.SECP256R1())
-        made[name] = _pem(_sign(name, key, start=start, end=start + timedelta(days=days), issuer=authority, issuer_key=authority_key), key)
+        certificate = _sign(name, key, start=start, end=end, issuer=authority, issuer_key=authority_key)
+        made[name] = _pem(certificate, key)
     return made
 
 
@@ -203,7 +205,8 @@ def write_new(path: Path, content: bytes, mode: int) -> None:
             file.write(content)
     except OSError as error:
         path.unlink()
-        raise ConfigError(f"{path} cannot be written ({error.strerror}): make room, or choose another folder") from None
+        said = f"{path} cannot be written ({error.strerror}): make room, or choose another folder"
+        raise ConfigError(said) from None
 
 
 def make_folder(path: Path) -> None:
@@ -211,4 +214,5 @@ def make_folder(path: Path) -> None:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ConfigError(f"the folder {path} cannot be made ({error.strerror}): choose another one") from None
+        said = f"the folder {path} cannot be made ({error.strerror}): choose another one"
+        raise ConfigError(said) from None

@@ -16,10 +16,12 @@ _WORDS: dict[type, str] = {str: "a text in quotes", int: "a whole number", float
 _TLS = ("authority", "certificate", "key")
 _FIELDS: dict[str, type] = {
     "me": str, "suite": str, "ring": int, "fraction_bits": int, "timeout": float, "authority": str,
-    "certificate": str, "key": str, "dealer": str, "silent_transfers": bool, "insecure_no_tls": bool, "largest_array": int, "parties": list,
+    "certificate": str, "key": str, "dealer": str, "silent_transfers": bool, "insecure_no_tls": bool,
+    "largest_array": int, "parties": list,
 }  # fmt: skip
 _PARTY: dict[str, type] = {"name": str, "address": str}
-_RANGES = {"ring": (1, 1024), "fraction_bits": (0, 1024), "largest_array": (1, 1 << 31)}    # what a suite offers is narrower
+#: What a suite offers is narrower.
+_RANGES = {"ring": (1, 1024), "fraction_bits": (0, 1024), "largest_array": (1, 1 << 31)}
 _LONGEST = 4096                     # letters of a text: a path's
 _FILE = 1 << 20                     # bytes of a configuration file
 DAY = 86400.0                       # seconds: the longest wait there is
@@ -80,11 +82,12 @@ class Reader:
         except OSError as error:
             raise ConfigError(f"{self.path} cannot be read ({error.strerror}): give the path of a configuration file") from None
         if len(text) > _FILE:
-            raise ConfigError(f"{self.path} is larger than any configuration file, {_FILE} bytes: give the path of one")
+            raise ConfigError(f"{self.path} has over {_FILE} bytes: give the path of a configuration file")
         try:
             return tomllib.loads(text.decode())
         except RecursionError:
-            raise ConfigError(f"{self.path} is not a configuration file: its brackets are nested too deeply") from None
+            said = f"{self.path} is not a configuration file: its brackets are nested too deeply"
+            raise ConfigError(said) from None
         except ValueError as error:  # of TOML, of UTF-8, or a number of thousands of digits
             raise ConfigError(f"{self.path} is not a TOML file: {error}") from None
 
@@ -128,13 +131,15 @@ class Reader:
             value = table.get(field, least)
             if isinstance(value, int) and not least <= value <= most:
                 self.fail(field, f"must be a whole number from {least} to {most}, not {_shown(value)}")
-        return Config(parties=parties, tls=self.tls(table), timeout=self.seconds(table), folder=self.path.parent, **rest)  # type: ignore[arg-type]
+        return Config(parties=parties, tls=self.tls(table), timeout=self.seconds(table),
+                      folder=self.path.parent, **rest)  # type: ignore[arg-type]
 
     def seconds(self, table: Mapping[str, object]) -> float:
         """The field ``timeout``."""
         timeout = table.get("timeout", 60)
         if not isinstance(timeout, int | float) or not 0 < timeout <= DAY:
-            self.fail("timeout", f"must be a number of seconds above 0, at most {DAY:g} (a day), not {_shown(timeout)}")
+            expected = f"a number of seconds above 0, at most {DAY:g} (a day)"
+            self.fail("timeout", f"must be {expected}, not {_shown(timeout)}")
         return float(timeout)
 
     def tls(self, table: Mapping[str, object]) -> Tls | None:
@@ -156,7 +161,8 @@ class Reader:
         try:
             there = path.is_file()
         except OSError as error:
-            self.fail(field, f"names a file that cannot be looked for ({error.strerror}), {_shown(str(path))}: expected {what}")
+            why = f"names a file that cannot be looked for ({error.strerror})"
+            self.fail(field, f"{why}, {_shown(str(path))}: expected {what}")
         if not there:
             self.fail(field, f"names a file that is not there, {_shown(str(path))}: expected {what}")
         return path
@@ -210,6 +216,6 @@ def _shown(value: object) -> str:
     """A value that somebody wrote, for a message: not more of it than a line."""
     try:
         text = repr(value)
-    except (ValueError, RecursionError):            # of a number of thousands of digits; of what is nested deeply
+    except (ValueError, RecursionError):  # of a number of thousands of digits; of what is nested deeply
         return f"a very long {'number' if isinstance(value, int) else 'value'}"
     return text if len(text) <= 100 else f"{text[:100]}…"

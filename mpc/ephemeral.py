@@ -1,9 +1,10 @@
 """Files and folders that are gone with the processes that use them, however these end.
 
-A file without a name lies in memory; who has inherited its descriptor opens it by ``path``, and nobody else can.  What
-needs names on a disk gets a folder with a keeper: a shell that waits until all who hold the other end of its pipe are
-gone, and then removes it.
+A file without a name lies in memory; who has inherited its descriptor opens it by ``path``, and nobody else
+can.  What needs names on a disk gets a folder with a keeper: a shell that waits until all who hold the other
+end of its pipe are gone, and then removes it.
 """
+
 from __future__ import annotations
 
 import os
@@ -17,7 +18,13 @@ from typing import IO
 
 from mpc.errors import ConfigError
 
-_KEEPER = 'trap "" INT TERM HUP QUIT; folder=$(mktemp -d "${TMPDIR:-/tmp}/mpc-run-XXXXXX") && echo "$folder"; exec >&-; read _; rm -rf "$folder"'
+_KEEPER = """
+trap "" INT TERM HUP QUIT
+folder=$(mktemp -d "${TMPDIR:-/tmp}/mpc-run-XXXXXX") && echo "$folder"
+exec >&-
+read _
+rm -rf "$folder"
+"""
 
 
 class Unnamed:
@@ -60,13 +67,17 @@ def kept() -> Iterator[Kept]:
     out, into = os.pipe()
     try:
         # In a session of its own: what ends a terminal's processes does not end it.
-        keeper = subprocess.Popen(["/bin/sh", "-c", _KEEPER], stdin=out, stdout=subprocess.PIPE, start_new_session=True)
+        keeper = subprocess.Popen(
+            ["/bin/sh", "-c", _KEEPER], stdin=out, stdout=subprocess.PIPE, start_new_session=True
+        )
         os.close(out)
         assert keeper.stdout is not None
         with keeper.stdout as said:
             path = said.readline().decode().rstrip("\n")
         if not path:
-            raise ConfigError("no folder for temporary files can be made: set TMPDIR to one that can be written")
+            raise ConfigError(
+                "no folder for temporary files can be made: set TMPDIR to one that can be written"
+            )
         yield Kept(Path(path), into)
     finally:
         os.close(into)

@@ -104,7 +104,7 @@ def notice(magic: bytes, text: str) -> bytes:
 
 
 def parting(said: bytes | bytearray | memoryview, who: str) -> PartyLost | None:
-    """What a link that is at its end says of its peer, by all that was still on it: ``None`` after a goodbye, else the loss."""
+    """What became of a peer whose link has ended, by what was still on it: ``None`` after a goodbye."""
     last = bytes(said[-HEADER.size:])
     if last == notice(BYE, ""):
         return None

@@ -29,7 +29,8 @@ def agree(transport: Transport, peers: Mapping[int, str], terms: Mapping[str, An
     for peer, name in peers.items():
         try:
             theirs = _hear(transport, peer, name)
-        except PartyLost as loss:                   # perhaps because of what another one says, which we then can say ourselves
+        except PartyLost as loss:
+            # Perhaps because of what another one says, which we then can say ourselves.
             lost = lost or loss
             continue
         keys = common if transport.size in (peer, transport.rank) else terms.keys() | theirs.keys()
@@ -55,7 +56,7 @@ def _hear(transport: Transport, peer: int, name: str) -> dict[str, Any]:
     transport.collect({peer: memoryview(head)})
     (length,) = _LENGTH.unpack(head)
     if length > _MOST:
-        raise HandshakeError(f"{name} does not speak this protocol: its greeting would be {length} bytes long")
+        raise HandshakeError(f"{name} does not speak this protocol: a greeting of {length} bytes is none")
     body = bytearray(length)
     transport.collect({peer: memoryview(body)})
     try:

@@ -19,7 +19,8 @@ from mpc.ephemeral import Kept, Unnamed, kept
 from mpc.errors import ConfigError
 from mpc.process import ending_with_parent, write_no_core
 
-Pem = dict[str, tuple[Unnamed, ...]]                # each one's certificate and key; under "ca", the authority's certificate
+#: Each one's certificate and key; under "ca", the authority's certificate.
+Pem = dict[str, tuple[Unnamed, ...]]
 
 #: Parties at most: each is a process.
 MOST = 256
@@ -58,18 +59,20 @@ class Outcome:
 
 
 def run(plan: Plan) -> Outcome:
-    """Start a process per party (and the dealer), show party 0's output as it comes, wait for all; twice if it begins offline.
+    """Start a process per party (and the dealer), show party 0's output as it comes, wait for all.
 
-    Whatever ends this process, and whenever, ends all of them, and nothing is left of what they had: keys,
-    configurations and what is printed are in files without a name, a store in a folder that goes with its users.
+    Twice, if it begins offline.  Whatever ends this process, and whenever, ends all of them, and nothing is
+    left of what they had: keys, configurations and what is printed are in files without a name, a store in a
+    folder that goes with its users.
     """
     write_no_core()
-    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):  # so that what is below ends the parties first
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):  # so that what is below ends the parties
         if signal.getsignal(number) is signal.SIG_DFL:
             signal.signal(number, lambda number, _: sys.exit(128 + number))
     names = [f"party-{i}" for i in range(plan.parties)] + (["dealer"] if plan.dealer else [])
     with ExitStack() as stack:
-        pem = {who: tuple(stack.enter_context(Unnamed(part)) for part in parts) for who, parts in fresh(names, days=1).items()} if plan.tls else {}
+        made = fresh(names, days=1) if plan.tls else {}
+        pem = {who: tuple(stack.enter_context(Unnamed(part)) for part in pair) for who, pair in made.items()}
         folder = stack.enter_context(kept()) if plan.offline else None
         before = Outcome([], 0)
         if plan.offline:
@@ -88,7 +91,8 @@ def _session(plan: Plan, names: list[str], pem: Pem, folder: Kept | None, comman
         try:
             for rank, who in enumerate(names):
                 text = _config(plan, who, names, pem, listeners)
-                members.append(_start(plan, who, command, text, pem, folder, listeners[rank] if rank < plan.parties else None, rank == 0, stack))
+                listener = listeners[rank] if rank < plan.parties else None
+                members.append(_start(plan, who, command, text, pem, folder, listener, rank == 0, stack))
             for listener in listeners:
                 listener.close()
             _wait(members, plan.parties, show=not plan.quiet)
@@ -118,7 +122,8 @@ def _config(plan: Plan, who: str, names: list[str], pem: Pem, listeners: list[so
              "largest_array = 2147483648"]          # all parties are one user's: nobody else's word
     if plan.tls:
         certificate, key = pem[who]
-        lines += [f'authority = "{pem["ca"][0].path}"', f'certificate = "{certificate.path}"', f'key = "{key.path}"']
+        lines += [f'authority = "{pem["ca"][0].path}"']
+        lines += [f'certificate = "{certificate.path}"', f'key = "{key.path}"']
     else:
         lines.append("insecure_no_tls = true")
     if plan.dealer:
@@ -132,7 +137,8 @@ def _config(plan: Plan, who: str, names: list[str], pem: Pem, listeners: list[so
 
 def _start(plan: Plan, who: str, what: list[str], text: str, pem: Pem, folder: Kept | None,
            listener: socket.socket | None, first: bool, stack: ExitStack) -> _Member:
-    config, out, err, report, trace = (stack.enter_context(Unnamed(content)) for content in (text.encode(), b"", b"", b"", b""))
+    contents = (text.encode(), b"", b"", b"", b"")
+    config, out, err, report, trace = (stack.enter_context(Unnamed(content)) for content in contents)
     handed = [config, report, trace, *pem.get("ca", ())[:1], *pem.get(who, ())]
     descriptors = [file.file.fileno() for file in handed]
     path = config.path
@@ -143,15 +149,19 @@ def _start(plan: Plan, who: str, what: list[str], text: str, pem: Pem, folder: K
     if listener is None:
         command += ["dealer", "--config", path]
     else:
-        command += [what[0], str(plan.program), *what[1:], "--config", path, "--report-to", report.path, "--listen-fd", str(listener.fileno())]
+        command += [what[0], str(plan.program), *what[1:], "--config", path]
+        command += ["--report-to", report.path, "--listen-fd", str(listener.fileno())]
         command += ["--trace", trace.path] if plan.trace and what[0] == "party" else []
         descriptors.append(listener.fileno())
     command += ["--debug"] if plan.debug else []
     root = str(Path(__file__).resolve().parent.parent)
     paths = os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])
-    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out.file, stderr=None if first and sys.stderr.isatty() else err.file,
-                               pass_fds=descriptors, preexec_fn=ending_with_parent(),  # noqa: PLW1509 (there are no threads)
-                               env={**os.environ, "PYTHONPATH": paths, "PYTHONUNBUFFERED": "1", **dict(plan.environment)})
+    environment = {**os.environ, "PYTHONPATH": paths, "PYTHONUNBUFFERED": "1", **dict(plan.environment)}
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out.file,
+                               stderr=None if first and sys.stderr.isatty() else err.file,
+                               pass_fds=descriptors,
+                               preexec_fn=ending_with_parent(),  # noqa: PLW1509 (there are no threads)
+                               env=environment)
     return _Member(who, process, out, err, report, trace)
 
 
@@ -165,7 +175,8 @@ def _wait(members: list[_Member], parties: int, show: bool) -> None:
         shown += len(said)
         if show and said:
             print(decode(said), end="", flush=True)
-        if not any(alive) or (deadline is not None and monotonic() > deadline) or (any(codes) and not any(alive[:parties])):
+        late = deadline is not None and monotonic() > deadline
+        if not any(alive) or late or (any(codes) and not any(alive[:parties])):
             return
         if deadline is None and (any(codes) or not any(alive[:parties])):
             deadline = monotonic() + GRACE
@@ -201,7 +212,8 @@ def _outcome(plan: Plan, members: list[_Member], stopped: list[str]) -> Outcome:
 
 def _is_consequence(words: str) -> bool:
     """Whether a party only reports that another one has failed: causes are shown first."""
-    return any(mark in words for mark in (" gave up", " closed the connection", " has ended its program", "stopped, since"))
+    marks = (" gave up", " closed the connection", " has ended its program", "stopped, since")
+    return any(mark in words for mark in marks)
 
 
 def check_program(path: Path) -> None:

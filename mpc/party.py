@@ -4,8 +4,8 @@ The only object that touches a transport.  ``start`` begins a protocol, ``finish
 until it is done.  Up to ``window`` batches are under way at a time (only pipelines use more than one);
 all parties post and deliver in the same order, so no frame needs a name to be found.
 
-A party that only sends runs ahead of the others.  Of what it has sent in rounds that are over, ``BACKLOG`` bytes
-may wait for a slow peer; then the party waits, too.
+A party that only sends runs ahead of the others.  Of what it has sent in rounds that are over, ``BACKLOG``
+bytes may wait for a slow peer; then the party waits, too.
 """
 from __future__ import annotations
 
@@ -194,15 +194,16 @@ class Party:
     def _ease(self, posted: _Posted) -> None:
         """Wait for peers that are far behind.
 
-        What is under way does not count: parties that wait for each other to take it would wait for ever.  A party
-        that waits for a peer to take a round's frames is past that round, and the peer is not: in no circle of
-        parties can each wait for the next.
+        What is under way does not count: parties that wait for each other to take it would wait for ever.
+        A party that waits for a peer to take a round's frames is past that round, and the peer is not: in no
+        circle of parties can each wait for the next.
         """
         most = {peer: BACKLOG for peer in self._links}
         for later in self._posted:
             for round_ in later.batch.rounds:
                 for peer, arrays in round_.send.items():
-                    most[peer] += HEADER.size + sum([array.spec.nbytes for array in arrays]) + (len(arrays) + 1 << 10)
+                    most[peer] += HEADER.size + sum([array.spec.nbytes for array in arrays])
+                    most[peer] += len(arrays) + 1 << 10
         try:
             self._transport.flush(most)
         except PartyLost as loss:
@@ -213,13 +214,14 @@ class Party:
         return PartyLost(f"{loss}, at '{posted.operation}' (round {posted.batch.depth})", loss.who)
 
     def close(self, error: BaseException | None = None) -> None:
-        """Say goodbye, or why not, and close the links: whoever waits for this party ends at once; idempotent.
+        """Say goodbye, or why not, and close the links: whoever waits for this party ends at once.
 
-        Without an error, waits until all that was sent has arrived; ``PartyLost`` if it has not.
+        Without an error, waits until all that was sent has arrived; ``PartyLost`` if it has not.  Idempotent.
         """
         if not self._closed:
             self._closed = True
-            leave(self._transport, [peer for peer in range(self.size + 1) if peer != self.rank and (peer < self.size or peer in self._links)], error)
+            peers = [*range(self.size), *([self.size] if self.size in self._links else [])]
+            leave(self._transport, [peer for peer in peers if peer != self.rank], error)
 
 
 def leave(transport: Transport, peers: Iterable[int], error: BaseException | None = None) -> None:

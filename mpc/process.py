@@ -41,9 +41,9 @@ def write_no_core() -> None:
 
 
 def ending_with_parent() -> Callable[[], None]:
-    """What a child has to call before it becomes another program, to be ended when this process is, however that ends.
+    """What a child has to call before it becomes another program, to be ended when this process is.
 
-    Nobody computes on for a user who has left.  It may have left before the call: then the child ends at once.
+    However that ends: nobody computes on for a user who has left.  One who has left already ends it at once.
     """
     parent = os.getpid()
     try:

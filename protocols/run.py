@@ -175,7 +175,8 @@ def join(config: Config, program: Program, *, source: Store | Making | None = No
     names = dict(enumerate(p.name for p in config.parties))
     if config.dealer is not None:
         names[len(config.parties)] = config.dealer
-    transport = connect(config.rank, config.parties, tls=config.tls, dealer=config.dealer, timeout=config.timeout, listener=listener)
+    transport = connect(config.rank, config.parties, tls=config.tls, dealer=config.dealer,
+                        timeout=config.timeout, listener=listener)
     prep: Prep
     store = None
     if isinstance(source, Making):
@@ -190,7 +191,9 @@ def join(config: Config, program: Program, *, source: Store | Making | None = No
         agree(transport, peers, terms_of(config, program, store), _WITH_DEALER)
         program.on_late = lambda file, digest: party.agreed.update(f"module {file} {digest} ".encode())
         suite = party.run(sit_down(party, kind, Stream.fresh("own"), prep))
-        return (RehearsalSession if isinstance(source, Making) else Session)([party], [suite], ring=ring, fraction_bits=config.fraction_bits, largest=config.largest_array)
+        kind_of_session = RehearsalSession if isinstance(source, Making) else Session
+        return kind_of_session([party], [suite], ring=ring, fraction_bits=config.fraction_bits,
+                               largest=config.largest_array)
     except BaseException as error:
         party.close(error)
         raise

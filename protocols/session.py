@@ -46,7 +46,7 @@ class Session:
     def __init__(self, parties: Sequence[Party], suites: Sequence[Suite], *, ring: Ring = Z64,
                  fraction_bits: int | None = None, fuse: int = FUSE, largest: int = _MAX_ELEMENTS) -> None:
         self.parties, self.suites = tuple(parties), tuple(suites)
-        self.largest = largest                      # elements of an array that a peer may announce: all others allocate them at its word
+        self.largest = largest                      # elements of an array that is allocated at a peer's word
         self.ring, self.fuse, self.fixed = ring, fuse, Fixed(fraction_bits_of(fraction_bits, ring))
         self.id, self.size = parties[0].rank, parties[0].size
         self.check = False                          # do every operation once more in the clear; see ``run.local``
@@ -59,9 +59,9 @@ class Session:
         """Share ``values`` of party ``owner``; what the others pass is not looked at.
 
         Integers are shared as they are, floats as fixed point; ``kind=mpc.Fixed(20)`` chooses.  Without
-        ``shape`` (and ``kind``) the owner announces both in one round; they are public.  What is announced has
-        at most ``largest_array`` elements (of the configuration; 2^26 unless it says otherwise).  Sharing itself
-        sends nothing with the suite ``additive``.
+        ``shape`` (and ``kind``) the owner announces both in one round; they are public.  What is announced
+        has at most ``largest_array`` elements (of the configuration; 2^26 unless it says otherwise).  Sharing
+        itself sends nothing with the suite ``additive``.
         """
         owner = self._rank(owner)
         announced = shape is not None and kind is not None
@@ -93,7 +93,8 @@ class Session:
         try:
             rank = index(party)
         except TypeError:
-            raise MpcError(f"a party is named by its rank, 0 to {self.size - 1}, not by {type(party).__name__}") from None
+            said = f"a party is named by its rank, 0 to {self.size - 1}, not by {type(party).__name__}"
+            raise MpcError(said) from None
         if not 0 <= rank < self.size:
             raise MpcError(f"there is no party {rank}; the parties are 0 to {self.size - 1}")
         return rank
@@ -132,7 +133,7 @@ class Session:
             if array is not None and kind is not None:
                 shape = array.shape
                 if self._elements(shape) > self.largest:
-                    raise MpcError(f"an array of {array.size} elements is too large to be announced; {self._ways()}")
+                    raise MpcError(f"{array.size} elements are too many to be announced; {self._ways()}")
                 words[rank] = Z64([_BOOL_CODE if kind == BOOL else kind.fraction, len(shape), *shape, *[0] * (_MAX_AXES - len(shape))])
 
         async def protocol(suite: Suite) -> dict[int, RingArray]:
@@ -141,7 +142,8 @@ class Session:
             inbox = await exchange(send, {p: (_ANNOUNCED,) for p in own if p != me}, "shape")
             return {p: inbox[p][0] if p != me else words[p] for p in own}
 
-        return self._heard(self._finish([p.start(protocol(s), "shapes") for p, s in zip(self.parties, self.suites, strict=True)])[0])
+        flows = zip(self.parties, map(protocol, self.suites), strict=True)
+        return self._heard(self._finish([party.start(flow, "shapes") for party, flow in flows])[0])
 
     def _heard(self, heard: dict[int, RingArray]) -> dict[int, tuple[Shape, Kind]]:
         """Announcements, checked: nothing of what they are about is allocated yet."""
@@ -150,7 +152,8 @@ class Session:
             fraction, axes, *dims = (int(w) for w in array.data)
             shape = tuple(dims[:axes])
             most = self._elements(shape)
-            if axes > _MAX_AXES or (fraction > self.ring.bits // 2 - 2 and fraction != _BOOL_CODE) or any(dims[axes:]) or most > _MAX_ELEMENTS:
+            fits = fraction <= self.ring.bits // 2 - 2 or fraction == _BOOL_CODE
+            if axes > _MAX_AXES or any(dims[axes:]) or most > _MAX_ELEMENTS or not fits:
                 raise WireError(f"party {rank} announced an array that cannot be shared: more than {_MAX_ELEMENTS} elements, "
                                 "too many axes, or too many fractional bits")
             if most > self.largest:
@@ -164,8 +167,8 @@ class Session:
         return math.prod(max(1, d) for d in shape)
 
     def _ways(self) -> str:
-        return (f"at another's word a party takes up to {self.largest}: pass its shape= and kind= to secret(...) at all parties, "
-                "or raise largest_array in their configurations")
+        return (f"at another's word a party takes up to {self.largest}: pass its shape= and kind= to "
+                "secret(...) at all parties, or raise largest_array in their configurations")
 
     # -- operations -------------------------------------------------------------------------------
 

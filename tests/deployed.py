@@ -1,4 +1,5 @@
 """Sessions over TCP whose parties are threads of this process: all that a deployment has, except for the processes."""
+
 from __future__ import annotations
 
 import socket
@@ -26,16 +27,26 @@ def certificates(folder: Path) -> Path:
 class Deployment:
     """Addresses that are listened on, and each one's configuration; without a folder of certificates, plain TCP."""
 
-    def __init__(self, size: int, folder: Path | None, *, dealer: bool = False, timeout: float = 10, **fields: Any) -> None:
+    def __init__(
+        self, size: int, folder: Path | None, *, dealer: bool = False, timeout: float = 10, **fields: Any
+    ) -> None:
         self.listeners = [socket.create_server(("127.0.0.1", 0)) for _ in range(size)]
-        self.peers = tuple(Peer(name, *sock.getsockname()) for name, sock in zip(NAMES, self.listeners, strict=False))
+        self.peers = tuple(
+            Peer(name, *sock.getsockname()) for name, sock in zip(NAMES, self.listeners, strict=False)
+        )
         self.names = NAMES[:size] + [DEALER] * dealer
         self.folder = folder
-        self.common = Config("", self.peers, None, timeout=timeout, dealer=DEALER if dealer else None, **fields)
+        self.common = Config(
+            "", self.peers, None, timeout=timeout, dealer=DEALER if dealer else None, **fields
+        )
 
     def config(self, rank: int, **changes: Any) -> Config:
         name = self.names[rank]
-        tls = None if self.folder is None else Tls(self.folder / "ca.pem", self.folder / f"{name}.pem", self.folder / f"{name}.key")
+        tls = (
+            None
+            if self.folder is None
+            else Tls(self.folder / "ca.pem", self.folder / f"{name}.pem", self.folder / f"{name}.key")
+        )
         return replace(self.common, me=name, tls=tls, **changes)
 
     def play(self, rank: int, main: Callable[[Session], Any], program: bytes = b"", **changes: Any) -> Any:

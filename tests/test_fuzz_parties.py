@@ -3,6 +3,7 @@
 ``MPC_FUZZ_CASES`` attacks on the listener (``make fuzz``: 10,000) and a fifth as many conversations that are bent;
 ``MPC_SEED`` draws others.
 """
+
 from __future__ import annotations
 
 import json
@@ -55,7 +56,7 @@ def bent(rng: Rng, data: bytes) -> bytes:
     """These bytes, cut, flipped, extended, doubled or replaced."""
     how = rng.integers(6)
     if how == 0:
-        return data[:rng.integers(len(data) + 1)]
+        return data[: rng.integers(len(data) + 1)]
     if how == 1:
         changed = bytearray(data)
         for at in rng.integers(0, len(data), rng.integers(1, 9)) if data else ():
@@ -80,18 +81,29 @@ class Attacks:
     def __init__(self, address: tuple[str, int], folder: Path) -> None:
         self.address, self.done = address, Counter[str]()
         self.contexts = {sort: zoo.client(*pair) for sort, pair in zoo.make(folder).items()}
-        self.contexts |= {"none at all": zoo.client(), "old": zoo.client(old=True), "cy's": zoo.client(folder / "cy.pem", folder / "cy.key")}
+        self.contexts |= {
+            "none at all": zoo.client(),
+            "old": zoo.client(old=True),
+            "cy's": zoo.client(folder / "cy.pem", folder / "cy.key"),
+        }
         self.bob = zoo.client(folder / "bob.pem", folder / "bob.key")
         self.open: list[socket.socket] = []
         self.mine = threading.local()
 
     def __call__(self, case: int) -> None:
         rng = np.random.default_rng([SEED, case])
-        kinds: list[Callable[[Rng], None]] = [self.rubbish, self.half_a_handshake, self.strange, self.greeting, self.cut, self.bob_who_leaves]
+        kinds: list[Callable[[Rng], None]] = [
+            self.rubbish,
+            self.half_a_handshake,
+            self.strange,
+            self.greeting,
+            self.cut,
+            self.bob_who_leaves,
+        ]
         kind = kinds[rng.integers(len(kinds))]
         self.done[kind.__name__] += 1
         self.mine.sockets = []
-        with suppress(OSError):                     # whatever the party did about it
+        with suppress(OSError):  # whatever the party did about it
             kind(rng)
         for sock in self.mine.sockets:
             if sock not in self.open:
@@ -130,7 +142,9 @@ class Attacks:
     def half_a_handshake(self, rng: Rng) -> None:
         """The first flight of a client, bent."""
         into, out = ssl.MemoryBIO(), ssl.MemoryBIO()
-        client = list(self.contexts.values())[rng.integers(len(self.contexts))].wrap_bio(into, out, server_hostname="ann")
+        client = list(self.contexts.values())[rng.integers(len(self.contexts))].wrap_bio(
+            into, out, server_hostname="ann"
+        )
         with suppress(ssl.SSLWantReadError):
             client.do_handshake()
         sock = self.call()
@@ -147,7 +161,7 @@ class Attacks:
     def greeting(self, rng: Rng) -> None:
         """With bob's own certificate: every field another one, every length, every form."""
         hello = dict(HELLO)
-        for key in rng.permutation(list(hello))[:rng.integers(4)]:
+        for key in rng.permutation(list(hello))[: rng.integers(4)]:
             hello[key] = anything(rng)
         if rng.random() < 0.2:
             hello[str(anything(rng))] = anything(rng)
@@ -155,7 +169,11 @@ class Attacks:
         if rng.random() < 0.4:
             text = bent(rng, text)
         sock = self.call(self.bob)
-        self.say(sock, text, size=int(rng.choice([0, 1, 4, 1024, 1025, 2**31, 2**32 - 1])) if rng.random() < 0.3 else None)
+        self.say(
+            sock,
+            text,
+            size=int(rng.choice([0, 1, 4, 1024, 1025, 2**31, 2**32 - 1])) if rng.random() < 0.3 else None,
+        )
         self.leave(rng, sock)
 
     def cut(self, rng: Rng) -> None:
@@ -164,7 +182,10 @@ class Attacks:
         client = self.bob.wrap_bio(into, out, server_hostname="ann")
         sock, left = self.call(), int(rng.integers(2600))
         sock.settimeout(0.5)
-        steps: list[Callable[[], object]] = [client.do_handshake, lambda: client.write(framed(json.dumps(HELLO).encode()))]
+        steps: list[Callable[[], object]] = [
+            client.do_handshake,
+            lambda: client.write(framed(json.dumps(HELLO).encode())),
+        ]
         try:
             while steps:
                 try:
@@ -215,8 +236,13 @@ def files(pid: int) -> int:
 
 
 def configured(folder: Path, name: str, ports: list[int]) -> Path:
-    lines = [f'me = "{name}"\ntimeout = 3600\nauthority = "ca.pem"\ncertificate = "{name}.pem"\nkey = "{name}.key"']
-    lines += [f'[[parties]]\nname = "{other}"\naddress = "127.0.0.1:{port}"' for other, port in zip(NAMES, ports, strict=True)]
+    lines = [
+        f'me = "{name}"\ntimeout = 3600\nauthority = "ca.pem"\ncertificate = "{name}.pem"\nkey = "{name}.key"'
+    ]
+    lines += [
+        f'[[parties]]\nname = "{other}"\naddress = "127.0.0.1:{port}"'
+        for other, port in zip(NAMES, ports, strict=True)
+    ]
     (folder / f"{name}.toml").write_text("\n".join(lines))
     return folder / f"{name}.toml"
 
@@ -235,7 +261,15 @@ def test_a_party_that_waits_lives_through_all_of_it(tmp_path: Path) -> None:
     program.write_text(PROGRAM)
 
     def party(name: str) -> subprocess.Popen[str]:
-        command = [sys.executable, "-m", "mpc", "party", str(program), "--config", str(configured(folder, name, ports))]
+        command = [
+            sys.executable,
+            "-m",
+            "mpc",
+            "party",
+            str(program),
+            "--config",
+            str(configured(folder, name, ports)),
+        ]
         return subprocess.Popen(command, cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
     ann = party("ann")
@@ -264,7 +298,9 @@ def test_a_party_that_waits_lives_through_all_of_it(tmp_path: Path) -> None:
         left = files(ann.pid)
         all_of_them = [ann, party("bob"), party("cy")]
         said = together(*[lambda p=p: p.communicate(timeout=120) for p in all_of_them])  # type: ignore[misc]
-        assert [p.returncode for p in all_of_them] == [0, 0, 0] and [out for out, _ in said] == ["482\n"] * 3, said
+        assert [p.returncode for p in all_of_them] == [0, 0, 0] and [out for out, _ in said] == [
+            "482\n"
+        ] * 3, said
         print(f"{dict(attacks.done)}: {before} MB, then {after} MB; {at_first} files, then {left}")
         assert after < before + 40 and left <= at_first + 1
     finally:
@@ -279,7 +315,9 @@ def test_a_party_that_waits_lives_through_all_of_it(tmp_path: Path) -> None:
 class Bent(Tampered):
     """A transport that does something to one frame, the ``number``-th that is sent to any of ``targets``."""
 
-    def __init__(self, inner: Transport, rng: Rng, number: int, targets: tuple[int, ...], payloads: bool) -> None:
+    def __init__(
+        self, inner: Transport, rng: Rng, number: int, targets: tuple[int, ...], payloads: bool
+    ) -> None:
         super().__init__(inner, self.alter)
         self.rng, self.left, self.targets, self.payloads = rng, number, targets, payloads
         self.how = "nothing"
@@ -294,7 +332,7 @@ class Bent(Tampered):
         if not frame.startswith((DATA, BYE, ABORT)):
             self.how = "greeting"
             terms = json.loads(frame[4:])
-            for key in rng.permutation(list(terms))[:rng.integers(1, 3)]:
+            for key in rng.permutation(list(terms))[: rng.integers(1, 3)]:
                 terms[key] = anything(rng)
             text = json.dumps(terms).encode()
             if rng.random() < 0.3:
@@ -302,19 +340,30 @@ class Bent(Tampered):
             size = int(rng.choice([0, 1, 2**16, 2**16 + 1, 2**32 - 1])) if rng.random() < 0.2 else len(text)
             return size.to_bytes(4, "little") + text
         if self.payloads and len(frame) > HEADER.size and rng.random() < 0.6:
-            self.how = "payload"                    # of a request to a dealer: refused, or answered with something else
-            words = np.frombuffer(frame[HEADER.size:], np.uint64).copy()
+            self.how = "payload"  # of a request to a dealer: refused, or answered with something else
+            words = np.frombuffer(frame[HEADER.size :], np.uint64).copy()
             for at in rng.integers(0, len(words), rng.integers(1, 4)):
-                words[at] = rng.choice([0, 1, 2, 8, 9, 62, 64, 2**26, 2**31, 2**32, 2**63, 2**64 - 1]).astype(np.uint64) if rng.random() < 0.8 else rng.integers(2**63)
-            return frame[:HEADER.size] + words.tobytes()
+                words[at] = (
+                    rng.choice([0, 1, 2, 8, 9, 62, 64, 2**26, 2**31, 2**32, 2**63, 2**64 - 1]).astype(
+                        np.uint64
+                    )
+                    if rng.random() < 0.8
+                    else rng.integers(2**63)
+                )
+            return frame[: HEADER.size] + words.tobytes()
         if rng.random() < 0.5:
             self.how = "header"
-            fields = list(HEADER.unpack(frame[:HEADER.size]))
+            fields = list(HEADER.unpack(frame[: HEADER.size]))
             which = int(rng.integers(4))
-            fields[which] = {0: [b"mpc\x02", b"\0" * 4, BYE, ABORT], 1: [0, 2**32 - 1, fields[1] + 1], 2: [0, 2**64 - 1, 2**40, fields[2] + 1], 3: [bytes(16), rng.bytes(16)]}[which][rng.integers(2)]
+            fields[which] = {
+                0: [b"mpc\x02", b"\0" * 4, BYE, ABORT],
+                1: [0, 2**32 - 1, fields[1] + 1],
+                2: [0, 2**64 - 1, 2**40, fields[2] + 1],
+                3: [bytes(16), rng.bytes(16)],
+            }[which][rng.integers(2)]
             if fields[0] in (BYE, ABORT):
                 fields[4] = b"\x1b[2Jpatient\n"
-            return HEADER.pack(*fields) + frame[HEADER.size:]
+            return HEADER.pack(*fields) + frame[HEADER.size :]
         self.how = "bytes"
         changed = bent(rng, frame)
         # A payload that is altered is not noticed, as these suites are semi-honest: only the rest of a frame is.
@@ -330,7 +379,15 @@ def main(party: mpc.Session) -> list[int]:
 RIGHT = np.where(np.arange(6) * np.arange(6)[::-1] * 3 > 10, np.arange(6), np.arange(6)[::-1] * 3).tolist()
 
 
-def bending(monkeypatch: pytest.MonkeyPatch, rng: Rng, attacker: int, number: int, targets: tuple[int, ...], *, payloads: bool = False) -> list[Bent]:
+def bending(
+    monkeypatch: pytest.MonkeyPatch,
+    rng: Rng,
+    attacker: int,
+    number: int,
+    targets: tuple[int, ...],
+    *,
+    payloads: bool = False,
+) -> list[Bent]:
     """From now on, what this rank sends is bent."""
     made: list[Bent] = []
     connect = runner.connect.__wrapped__ if hasattr(runner.connect, "__wrapped__") else runner.connect
@@ -367,7 +424,9 @@ def own_files() -> int:
     return len(os.listdir("/proc/self/fd"))
 
 
-def test_bent_conversations_end_in_errors_or_right_results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bent_conversations_end_in_errors_or_right_results(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Three parties over TLS; one of them, a real one but for a frame, does anything to it."""
     folder, counts = certificates(tmp_path), Counter[str]()
     threads, opened, ended = threading.active_count(), own_files(), 0
@@ -375,7 +434,9 @@ def test_bent_conversations_end_in_errors_or_right_results(tmp_path: Path, monke
         rng = np.random.default_rng([SEED, case, 2])
         made = bending(monkeypatch, rng, 2, int(rng.integers(16)) if case else 1000, (0, 1))
         with closing(Deployment(3, folder, timeout=0.7)) as deployment:
-            outcomes = together(*[lambda rank=rank: outcome(lambda: deployment.play(rank, main)) for rank in range(3)])  # type: ignore[misc]
+            outcomes = together(
+                *[lambda rank=rank: outcome(lambda: deployment.play(rank, main)) for rank in range(3)]
+            )  # type: ignore[misc]
         check(outcomes[:2], RIGHT)
         assert case or outcomes == [RIGHT] * 3, outcomes
         counts[made[0].how if made else "not joined"] += 1
@@ -385,18 +446,24 @@ def test_bent_conversations_end_in_errors_or_right_results(tmp_path: Path, monke
     assert own_files() <= opened + 3 and threading.active_count() <= threads
 
 
-def test_bent_requests_end_a_dealer_in_errors_or_are_answered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bent_requests_end_a_dealer_in_errors_or_are_answered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The last party asks for anything: the dealer makes nothing that is not allowed, and ends in one sentence."""
     folder, counts = certificates(tmp_path), Counter[str]()
     before, ended = memory(os.getpid()), 0
     for case in range(max(1, CASES // 5)):
         rng = np.random.default_rng([SEED, case, 3])
         made = bending(monkeypatch, rng, 1, int(rng.integers(6)) if case else 1000, (2,), payloads=True)
-        with closing(Deployment(2, folder, dealer=True, timeout=0.7, suite="additive", largest_array=1 << 20)) as deployment:
+        with closing(
+            Deployment(2, folder, dealer=True, timeout=0.7, suite="additive", largest_array=1 << 20)
+        ) as deployment:
             works = [lambda rank=rank: deployment.play(rank, main) for rank in range(2)] + [deployment.deal]  # type: ignore[misc]
             outcomes = together(*[lambda work=work: outcome(work) for work in works])  # type: ignore[misc]
         check(outcomes[2:], None)
-        if made and made[0].how != "payload":       # who asks for something else than all others need can spoil the result
+        if (
+            made and made[0].how != "payload"
+        ):  # who asks for something else than all others need can spoil the result
             check(outcomes[:1], RIGHT)
         assert case or outcomes == [RIGHT, RIGHT, None], outcomes
         counts[made[0].how if made else "not joined"] += 1
@@ -433,7 +500,7 @@ def test_whoever_answers_in_a_peers_place_is_called_again(tmp_path: Path) -> Non
                     if rng.random() < 0.5:
                         reset(sock)
                     elif rng.random() < 0.05:
-                        kept.append(sock)           # says nothing more: patience is spent on it
+                        kept.append(sock)  # says nothing more: patience is spent on it
                         continue
                 sock.close()
             false.close()
@@ -443,12 +510,18 @@ def test_whoever_answers_in_a_peers_place_is_called_again(tmp_path: Path) -> Non
                 sock.close()
             return result
 
-        assert together(late, lambda: deployment.play(1, lambda party: int(party.secret(7).reveal()))) == [7, 7]
+        assert together(late, lambda: deployment.play(1, lambda party: int(party.secret(7).reveal()))) == [
+            7,
+            7,
+        ]
         assert done == cases
 
 
 def test_the_attacks_are_attacks() -> None:
     """What is drawn does find its way in where nothing is checked: a listener that believes everybody."""
     rng = np.random.default_rng(SEED)
-    assert len({bent(rng, b"hello") for _ in range(50)}) > 20 and len({repr(anything(rng)) for _ in range(100)}) > 10
+    assert (
+        len({bent(rng, b"hello") for _ in range(50)}) > 20
+        and len({repr(anything(rng)) for _ in range(100)}) > 10
+    )
     assert isinstance(failure(lambda: 1 / 0), ZeroDivisionError)

@@ -2,6 +2,7 @@
 
 ``MPC_KILLS`` cases of each kind; ``make kills`` does 300.  ``MPC_SEED`` draws others.
 """
+
 from __future__ import annotations
 
 import os
@@ -24,7 +25,7 @@ ROOT = Path(__file__).parent.parent
 CASES = int(os.environ.get("MPC_KILLS", "0"))
 SEED = int(os.environ.get("MPC_SEED", "1"))
 MARK = "MPC_TEST_MARK"
-PROGRAM = '''
+PROGRAM = """
 import os, sys, time
 from pathlib import Path
 import numpy as np
@@ -38,7 +39,7 @@ def main(party):
         if party.reveal(party.secret(time.monotonic() > until if party.id == 0 else None, owner=0)):
             break
     return int(x.reveal()[1])
-'''
+"""
 HOWS = ["INT", "TERM", "HUP", "QUIT", "KILL", "a closed terminal", "KILL of all", "TERM of all"]
 
 
@@ -51,7 +52,9 @@ def ours(mark: str) -> dict[int, str]:
                 if f"{MARK}={mark}".encode() in (entry / "environ").read_bytes().split(b"\0"):
                     state = (entry / "stat").read_text().rsplit(")", 1)[1].split()[0]
                     if state not in "ZX":
-                        found[int(entry.name)] = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+                        found[int(entry.name)] = (
+                            (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+                        )
     return found
 
 
@@ -73,7 +76,13 @@ class Run:
             path.mkdir()
         (self.folder / "program.py").write_text(PROGRAM)
         command = [sys.executable, "-m", "mpc", "run", str(self.folder / "program.py"), *options]
-        env = {**os.environ, MARK: self.mark, "TMPDIR": str(self.temporary), "MPC_TEST_MARKS": str(self.marks), "TERM": "dumb"}
+        env = {
+            **os.environ,
+            MARK: self.mark,
+            "TMPDIR": str(self.temporary),
+            "MPC_TEST_MARKS": str(self.marks),
+            "TERM": "dumb",
+        }
         self.terminal = -1
         self.said = (self.folder / "said").open("w+")
         if terminal:
@@ -83,7 +92,9 @@ class Run:
                 os.execve(command[0], command, env)
             self.pid = pid
         else:
-            self.process = subprocess.Popen(command, cwd=ROOT, env=env, stdout=self.said, stderr=self.said, start_new_session=True)
+            self.process = subprocess.Popen(
+                command, cwd=ROOT, env=env, stdout=self.said, stderr=self.said, start_new_session=True
+            )
             self.pid = self.process.pid
 
     def hit(self, how: str) -> None:
@@ -123,7 +134,9 @@ def test_nothing_is_left_behind_whatever_ends_a_run_and_whenever(tmp_path: Path,
     run.hit(how)
     left, files, said = run.left()
     assert not left and not files, (how, options, left, files)
-    assert "Traceback" not in said or "/mpc/__main__.py" not in said, said      # before its first line, Python itself shows one
+    assert "Traceback" not in said or "/mpc/__main__.py" not in said, (
+        said
+    )  # before its first line, Python itself shows one
 
 
 @pytest.mark.parametrize("case", range(CASES or 3))
@@ -132,10 +145,18 @@ def test_who_survives_a_killed_process_says_so_and_ends(tmp_path: Path, kind: st
     """Wherever all are by then; once they have met, by themselves and before they are stopped."""
     rng = np.random.default_rng([SEED, case, len(kind)])
     parties = 3 if kind == "party" and case % 2 else 2
-    run = Run(tmp_path, "-n", str(parties), *(["--suite", "additive", "--dealer"] if kind == "dealer" or parties == 2 else []))
+    run = Run(
+        tmp_path,
+        "-n",
+        str(parties),
+        *(["--suite", "additive", "--dealer"] if kind == "dealer" or parties == 2 else []),
+    )
     until = time.monotonic() + 60
     wanted = {"party": " party ", "dealer": " dealer "}[kind]
-    while not (victims := [pid for pid, command in ours(run.mark).items() if wanted in command]) and time.monotonic() < until:
+    while (
+        not (victims := [pid for pid, command in ours(run.mark).items() if wanted in command])
+        and time.monotonic() < until
+    ):
         time.sleep(0.01)
     time.sleep(float(rng.choice([0.3, 2.0, 4.0]) * rng.random()))
     victim = int(rng.choice(victims))
@@ -145,7 +166,7 @@ def test_who_survives_a_killed_process_says_so_and_ends(tmp_path: Path, kind: st
     left, files, said = run.left()
     assert not left and not files, (left, files)
     assert "Traceback" not in said, said
-    if run.process.returncode == 0:                 # it had done its part, and all had what they need of it
+    if run.process.returncode == 0:  # it had done its part, and all had what they need of it
         assert said.splitlines()[0] == "1", said
     elif met:
         assert "closed the connection" in said and "stopped, since" not in said, said
@@ -162,7 +183,7 @@ def test_a_folder_goes_with_the_last_who_uses_it(tmp_path: Path, monkeypatch: py
         assert folder.path.is_dir()
     assert not list(tmp_path.iterdir())
     child = os.fork()
-    if child == 0:                                  # as ``mpc run`` ends that is killed
+    if child == 0:  # as ``mpc run`` ends that is killed
         with kept() as folder:
             (folder.path / "store").write_text("x")
             os.kill(os.getpid(), signal.SIGKILL)
@@ -173,11 +194,15 @@ def test_a_folder_goes_with_the_last_who_uses_it(tmp_path: Path, monkeypatch: py
     assert not list(tmp_path.iterdir())
 
 
-def test_without_files_that_have_no_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+def test_without_files_that_have_no_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
     """As on systems other than Linux: nothing is left by a run that ends."""
     monkeypatch.delattr(os, "memfd_create")
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    (tmp_path / "program.py").write_text("def main(party):\n    return party.secret(21, owner=0).reveal() * 2\n")
+    (tmp_path / "program.py").write_text(
+        "def main(party):\n    return party.secret(21, owner=0).reveal() * 2\n"
+    )
     outcome = launch.run(launch.Plan(tmp_path / "program.py", 2, "additive", False, False, False, 64, 16))
     assert outcome.code == 0 and "42" in capfd.readouterr().out and len(outcome.reports) == 2
     assert [path.name for path in tmp_path.iterdir()] == ["program.py"]

@@ -1,4 +1,5 @@
 """Peers that are gone, or take nothing: noticed whatever a party does, in whichever direction data flow; and what waits for them has a limit."""
+
 from __future__ import annotations
 
 import subprocess
@@ -24,14 +25,16 @@ from mpc.rounds import exchange, gather, pipeline
 from mpc.transport import Transport, tcp
 from mpc.transport.memory import mesh
 
-BIG = 1 << 17                                       # elements: 1 MiB
+BIG = 1 << 17  # elements: 1 MiB
 
 
 async def stream(rank: int, rounds: int, heard: list[int]) -> None:
     """Party 0 sends numbers to party 1, and nothing ever comes back."""
     spec = Spec(Z64, (BIG,))
     for i in range(rounds):
-        inbox = await exchange({1: (Z64(np.full(BIG, i)),)} if rank == 0 else {}, {0: (spec,)} if rank == 1 else {}, "stream")
+        inbox = await exchange(
+            {1: (Z64(np.full(BIG, i)),)} if rank == 0 else {}, {0: (spec,)} if rank == 1 else {}, "stream"
+        )
         heard += [int(a[0].data[-1]) for a in inbox.values()]
 
 
@@ -60,7 +63,7 @@ def test_what_is_sent_to_a_peer_that_takes_nothing_has_a_limit(kind: str) -> Non
     count = Counting()
     error = failure(lambda: Party(first).run(count.send(400), "stream"))
     assert isinstance(error, PartyLost) and "took nothing for 1 s, at 'stream'" in str(error)
-    assert 10 < count.rounds < 80                   # 16 MiB, and what the kernel holds
+    assert 10 < count.rounds < 80  # 16 MiB, and what the kernel holds
     first.close()
     second.close()
 
@@ -117,7 +120,11 @@ def test_a_party_that_only_sends_notices_that_the_other_is_gone(monkeypatch: pyt
             party.run(word(), "multiply")
 
     error = failure(on)
-    assert isinstance(error, PartyLost) and "party" not in error.who and "bob closed the connection, at 'multiply' (round" in str(error)
+    assert (
+        isinstance(error, PartyLost)
+        and "party" not in error.who
+        and "bob closed the connection, at 'multiply' (round" in str(error)
+    )
     party.close(error)
 
 
@@ -154,7 +161,7 @@ def test_a_program_does_not_end_well_when_what_it_sent_never_arrived() -> None:
     party.run(Counting().send(18), "stream")
     error = failure(party.close)
     assert isinstance(error, PartyLost) and "bob took nothing for 1 s" in str(error)
-    party.close()                                   # once is enough
+    party.close()  # once is enough
     second.close()
 
 
@@ -188,14 +195,25 @@ def test_who_ends_first_is_nobodys_loss() -> None:
     assert heard == [0, 1, 2]
 
 
-MESSAGES = st.lists(st.dictionaries(st.tuples(st.integers(0, 2), st.integers(0, 2)), st.sampled_from([0, 1, 1000, 100_000, 400_000]), max_size=4), min_size=1, max_size=8)
+MESSAGES = st.lists(
+    st.dictionaries(
+        st.tuples(st.integers(0, 2), st.integers(0, 2)),
+        st.sampled_from([0, 1, 1000, 100_000, 400_000]),
+        max_size=4,
+    ),
+    min_size=1,
+    max_size=8,
+)
 
 
 @pytest.mark.parametrize("kind", ["memory", "tcp"])
 @settings(max_examples=40)
 @given(rounds=MESSAGES, at_once=st.booleans(), window=st.integers(1, 4))
-def test_no_pattern_of_rounds_waits_for_itself(kind: str, rounds: list[dict[tuple[int, int], int]], at_once: bool, window: int) -> None:
+def test_no_pattern_of_rounds_waits_for_itself(
+    kind: str, rounds: list[dict[tuple[int, int], int]], at_once: bool, window: int
+) -> None:
     """Three parties that send each other anything, with nothing allowed to wait; in memory, where no kernel helps, too."""
+
     async def one(rank: int, sizes: dict[tuple[int, int], int]) -> None:
         send = {b: (Z64(np.full(n, a)),) for (a, b), n in sizes.items() if a == rank != b}
         due = {a: (Spec(Z64, (n,)),) for (a, b), n in sizes.items() if b == rank != a}
@@ -212,6 +230,7 @@ def test_no_pattern_of_rounds_waits_for_itself(kind: str, rounds: list[dict[tupl
 
     kept, mpc.party.BACKLOG = mpc.party.BACKLOG, 0
     try:
+
         def body(end: Transport) -> None:
             party, error = Party(end, window=window), None
             try:
@@ -228,14 +247,26 @@ def test_no_pattern_of_rounds_waits_for_itself(kind: str, rounds: list[dict[tupl
 
 
 def vanishing(how: str, when: str) -> tuple[str, float]:
-    done = subprocess.run(["unshare", "-rn", sys.executable, "vanishing.py", how, when], cwd=Path(__file__).parent, capture_output=True, text=True, timeout=120, check=True)
+    done = subprocess.run(
+        ["unshare", "-rn", sys.executable, "vanishing.py", how, when],
+        cwd=Path(__file__).parent,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
     said, seconds = done.stdout.splitlines()
     return said, float(seconds)
 
 
 def unsharing() -> bool:
     try:
-        return subprocess.run(["unshare", "-rn", "ip", "link", "set", "lo", "up"], capture_output=True, check=False).returncode == 0
+        return (
+            subprocess.run(
+                ["unshare", "-rn", "ip", "link", "set", "lo", "up"], capture_output=True, check=False
+            ).returncode
+            == 0
+        )
     except OSError:
         return False
 
@@ -244,7 +275,9 @@ def unsharing() -> bool:
 def test_a_machine_that_vanishes_without_a_word_is_noticed_within_ten_seconds() -> None:
     cases = [("look", "idle"), ("look", "sent"), ("collect", "idle"), ("collect", "sent"), ("flush", "sent")]
     outcomes: dict[tuple[str, str], tuple[str, float]] = {}
-    threads = [threading.Thread(target=lambda case=case: outcomes.update({case: vanishing(*case)})) for case in cases]  # type: ignore[misc]
+    threads = [
+        threading.Thread(target=lambda case=case: outcomes.update({case: vanishing(*case)})) for case in cases
+    ]  # type: ignore[misc]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -252,5 +285,3 @@ def test_a_machine_that_vanishes_without_a_word_is_noticed_within_ten_seconds() 
     assert len(outcomes) == len(cases)
     for said, seconds in outcomes.values():
         assert "bob does not answer any more" in said and seconds < 10.5
-
-

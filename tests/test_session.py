@@ -195,7 +195,7 @@ def test_what_is_announced_has_a_limit() -> None:
     assert "largest_array" in str(errors[0]) and "ann gave up" in str(errors[1])
     with closing(Deployment(2, None, largest_array=1000)) as small:
         errors = together(*[lambda rank=rank: failure(lambda: small.play(rank, main)) for rank in (0, 1)])  # type: ignore[misc]
-    assert "too large to be announced" in str(errors[1])
+    assert "too many to be announced" in str(errors[1])
     with closing(Deployment(2, None, largest_array=1000)) as small:
         assert together(*[lambda rank=rank: small.play(rank, named) for rank in (0, 1)]) == [1000, 1000]  # type: ignore[misc]
 

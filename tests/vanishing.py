@@ -3,6 +3,7 @@
 HOW is what the first party does then: ``look`` (it computes, and looks at every operation), ``collect``, ``flush``.  WHEN
 is ``idle`` or ``sent``: with bytes under way.  Prints the error and the seconds until it came.
 """
+
 from __future__ import annotations
 
 import subprocess
@@ -27,7 +28,11 @@ def main(how: str, when: str) -> None:
             first.look()
             time.sleep(0.1)
 
-    does: dict[str, Callable[[], None]] = {"look": look, "collect": lambda: first.collect({1: memoryview(bytearray(1))}), "flush": first.flush}
+    does: dict[str, Callable[[], None]] = {
+        "look": look,
+        "collect": lambda: first.collect({1: memoryview(bytearray(1))}),
+        "flush": first.flush,
+    }
     print(f"{failure(does[how])}\n{time.monotonic() - start}")
     second.close()
 

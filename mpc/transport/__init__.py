@@ -17,30 +17,30 @@ class Transport(Protocol):
     size: int
 
     def post(self, peer: int, buffers: Sequence[memoryview]) -> int:
-        """Queue these bytes for ``peer``, send what the network takes without blocking, and say how much still waits.
+        """Queue these bytes for ``peer``, send what the network takes at once, and say how much still waits.
 
-        The buffers are not copied: the caller leaves them unchanged afterwards.  What waits is counted in bytes, and
-        1 KiB for each buffer.  Raises ``PartyLost`` if the link is at its end and the peer did not say goodbye; to one
-        that did, nothing is sent.
+        The buffers are not copied: the caller leaves them unchanged afterwards.  What waits is counted in
+        bytes, and 1 KiB for each buffer.  Raises ``PartyLost`` if the link is at its end and the peer did not
+        say goodbye; to one that did, nothing is sent.
         """
         ...
 
     def collect(self, wanted: Mapping[int, memoryview]) -> None:
         """Fill each buffer with the next bytes from its peer, sending what is queued meanwhile.
 
-        Raises ``PartyLost`` if a peer closes the link or is silent for longer than the limit, and as ``look`` does.
+        Raises ``PartyLost`` if a peer closes the link, is silent for longer than the limit, or as ``look``.
         """
         ...
 
     def look(self) -> None:
-        """Raise ``PartyLost`` if any peer is gone that did not say goodbye: its program has ended, or its machine is silent.
+        """Raise ``PartyLost`` if a peer is gone without a goodbye: its program ended, its machine is silent.
 
         Looks once in a second at most, so it can be called as often as one likes.
         """
         ...
 
     def flush(self, most: Mapping[int, int] | None = None) -> None:
-        """Block until everything posted has arrived at the peers' machines; or only until at most so much waits for each.
+        """Block until all that was posted has arrived at the peers' machines, or at most so much still waits.
 
         Raises ``PartyLost`` where nothing moves for the limit, and as ``look`` does.
         """
@@ -49,7 +49,7 @@ class Transport(Protocol):
     def close(self, linger: float = 0.0) -> None:
         """Close all links; idempotent.
 
-        With ``linger`` seconds, first send what waits, and read and drop what peers still send, so that what was said
-        last arrives.
+        With ``linger`` seconds, first send what waits, and read and drop what peers still send, so that what
+        was said last arrives.
         """
         ...

@@ -3,11 +3,13 @@
 Party ``i`` listens for all higher ranks and connects to all lower ones; a dealer, rank ``size``, connects to
 everybody.  One loop, no threads: ``connect`` drives all handshakes side by side as generators.
 
-No stranger can hold up a party, or end it: callers wait in three rooms, those who have said nothing (no TLS object is
-made for them), those in the middle of TLS and those whose certificate is right.  Each has so many places, and a
-newcomer to a full room takes the place of whoever waits longest of those who came from where most did.  So a peer is
-kept out by those only who have come as far as itself, in great numbers, within its round-trip time.
+No stranger can hold up a party, or end it: callers wait in three rooms, those who have said nothing (no TLS
+object is made for them), those in the middle of TLS and those whose certificate is right.  Each has so many
+places, and a newcomer to a full room takes the place of whoever waits longest of those who came from where
+most did.  So a peer is kept out by those only who have come as far as itself, in great numbers, within its
+round-trip time.
 """
+
 from __future__ import annotations
 
 import errno
@@ -31,7 +33,11 @@ STRANGER = 5.0  # seconds a caller has to say who it is
 PATIENCE = 5.0  # seconds a peer that we call has to answer, at first; twice as many at each further try
 LINGER = 1.0  # seconds to let a refused peer read why, and to see who else has something against us
 RETRY = 0.05  # seconds between attempts to reach a peer that does not listen yet
-KEEPALIVE = 3, 2, 3  # seconds until a silent machine is asked, between questions, and how many: 9 until it counts as gone
+KEEPALIVE = (
+    3,
+    2,
+    3,
+)  # seconds until a silent machine is asked, between questions, and how many: 9 until it counts as gone
 ACCEPTED = 16  # callers let in before the others' turn
 HELLO = 1024
 REASONS = 20
@@ -82,10 +88,14 @@ class _Gathering:
     server: ssl.SSLContext | None
     deadline: float
     joined: dict[int, socket.socket] = field(default_factory=dict)
-    gone: dict[int, float] = field(default_factory=dict)  # who has hung up since, and until when that may be the end of a session
+    gone: dict[int, float] = field(
+        default_factory=dict
+    )  # who has hung up since, and until when that may be the end of a session
     claimed: set[int] = field(default_factory=set)  # ranks that joined or are about to
     tried: dict[int, str] = field(default_factory=dict)  # what came of our last call to a peer
-    turned_away: dict[str, bool] = field(default_factory=dict)  # why callers were not let in: identity, or only the network?
+    turned_away: dict[str, bool] = field(
+        default_factory=dict
+    )  # why callers were not let in: identity, or only the network?
     tasks: dict[_Step, tuple[socket.socket | None, int, float]] = field(default_factory=dict)
     callers: dict[_Step, _Caller] = field(default_factory=dict)
     calls: dict[_Step, int] = field(default_factory=dict)  # the ranks that we call
@@ -96,7 +106,7 @@ class _Gathering:
         return [rank for rank in range(len(self.names)) if rank != self.rank and rank not in self.joined]
 
     def run(self) -> None:
-        """Drive all handshakes until everybody has joined, or the time is over, or a peer cannot be trusted or does not trust us."""
+        """Drive all handshakes until all have joined, the time is over, or a peer and we disagree."""
         while self.missing and (now := monotonic()) < self.deadline:
             if self.failure is not None and not self.calls:
                 break
@@ -107,7 +117,14 @@ class _Gathering:
             for rank, sock in self.joined.items():
                 if rank not in self.gone:
                     poll.register(sock, HANGUP)
-            soonest = min([self.deadline, now + 60.0, *(wake for _, _, wake in self.tasks.values()), *self.gone.values()])
+            soonest = min(
+                [
+                    self.deadline,
+                    now + 60.0,
+                    *(wake for _, _, wake in self.tasks.values()),
+                    *self.gone.values(),
+                ]
+            )
             ready = dict(poll.poll(max(0.0, soonest - now) * 1000 + 1))
             now = monotonic()
             for rank, sock in list(self.joined.items()):
@@ -129,12 +146,14 @@ class _Gathering:
         except HandshakeError as failure:
             self.end(task)
             if self.failure is None:
-                # Others may have the same against us, or we against them: let them say so, and hear it from us.
+                # Others may have the same against us, or we against them: let it be said.
                 self.failure, self.deadline = failure, min(self.deadline, monotonic() + LINGER)
         except Exception as error:
             if task not in self.callers:
                 raise
-            self.note(f"{self.callers[task].address}: {type(error).__name__}")  # whatever it has said: it is not our end
+            self.note(
+                f"{self.callers[task].address}: {type(error).__name__}"
+            )  # whatever it has said: it is not our end
             self.end(task)
         else:
             self.tasks[task] = (sock, events, monotonic() + seconds)
@@ -148,7 +167,7 @@ class _Gathering:
     def lose(self, rank: int) -> None:
         """Forget a peer that has hung up before all were here: it may come again.
 
-        Not at once: perhaps all are here in a moment, and it has left because of what they said to each other.
+        Not at once: perhaps all are here in a moment, and it has left because of what they told each other.
         """
         self.joined.pop(rank).close()
         del self.gone[rank]
@@ -171,7 +190,11 @@ class _Gathering:
         who = ", ".join(self.names[rank] for rank in absent)
         reasons = [f"{self.name(rank)}: {self.tried[rank]}" for rank in absent if rank in self.tried]
         reasons += sorted(self.turned_away, key=lambda reason: not self.turned_away[reason])[:5]
-        why = f" ({'; '.join(reasons)})" if reasons else ": see what it says itself, and that all have their parties in the same order"
+        why = (
+            f" ({'; '.join(reasons)})"
+            if reasons
+            else ": see what it says itself, and that all have their parties in the same order"
+        )
         message = f"{who} did not join within {timeout:g} s{why}"
         return HandshakeError(message) if any(self.turned_away.values()) else PartyLost(message, who)
 
@@ -227,7 +250,9 @@ class _Gathering:
             self.enter(caller, _Room.SPEAKING)
             try:
                 if self.server is not None:
-                    caller.socket = secure = self.server.wrap_socket(caller.socket, server_side=True, do_handshake_on_connect=False)
+                    caller.socket = secure = self.server.wrap_socket(
+                        caller.socket, server_side=True, do_handshake_on_connect=False
+                    )
                     yield from _handshake(secure, until)
                     caller.held = names(secure)
                     self.enter(caller, _Room.KNOWN)
@@ -250,7 +275,10 @@ class _Gathering:
                 if not keep:
                     self.claimed.discard(rank)
         except TimeoutError:
-            self.note(f"{address}: it did not say who it is within {STRANGER:g} s", network=caller.room is _Room.SILENT)
+            self.note(
+                f"{address}: it did not say who it is within {STRANGER:g} s",
+                network=caller.room is _Room.SILENT,
+            )
         except (OSError, EOFError, _Refused):
             self.note(f"{address}: it left before it said who it is", network=True)
         finally:
@@ -266,7 +294,8 @@ class _Gathering:
         if hello.get("to") != self.rank:
             raise _Refused(f"{name} wanted another party than {self.names[self.rank]}: compare the addresses")
         if self.server is not None and name.lower() not in (entry.lower() for entry in caller.held):
-            raise _Refused(f"claims to be {name} but its certificate is for {printable(', '.join(caller.held)) or 'nobody'}")
+            held = printable(", ".join(caller.held)) or "nobody"
+            raise _Refused(f"claims to be {name} but its certificate is for {held}")
         if rank in self.gone:
             self.lose(rank)
         if rank in self.claimed:
@@ -288,14 +317,18 @@ class _Gathering:
             try:
                 sock = yield from _reach(peer, attempt, until)
                 if self.client is not None:
-                    sock = secure = self.client.wrap_socket(sock, server_hostname=peer.name, do_handshake_on_connect=False)
+                    sock = secure = self.client.wrap_socket(
+                        sock, server_hostname=peer.name, do_handshake_on_connect=False
+                    )
                     yield from _handshake(secure, until)
                 yield from _say(sock, {"mpc": 1, "from": self.rank, "to": rank}, until)
                 answer = yield from _hear(sock, until)
                 if "error" in answer:
                     raise HandshakeError(f"party {peer.name} refused us: {printable(answer['error'])}")
                 if answer != {"mpc": 1, "from": rank, "to": self.rank}:
-                    raise HandshakeError(f"party {peer.name} at {peer.address} answered as someone else: compare the party lists")
+                    raise HandshakeError(
+                        f"party {peer.name} at {peer.address} answered as someone else: compare the lists"
+                    )
                 self.joined[rank], sock = sock, None
                 self.tried.pop(rank, None)
                 return
@@ -304,8 +337,12 @@ class _Gathering:
                 if isinstance(error, ssl.SSLCertVerificationError):
                     yield from _linger(sock)  # OpenSSL has sent an alert that says why
                     if error.verify_code == 62:
-                        raise HandshakeError(f"{peer.address} is not party {peer.name}: its certificate is for another name") from None
-                    raise HandshakeError(f"party {peer.name} at {peer.address} cannot be trusted: {explain(error)}") from None
+                        raise HandshakeError(
+                            f"{peer.address} is not party {peer.name}: its certificate is for another name"
+                        ) from None
+                    raise HandshakeError(
+                        f"party {peer.name} at {peer.address} cannot be trusted: {explain(error)}"
+                    ) from None
                 if words := refusal(error):
                     raise HandshakeError(f"party {peer.name} refused our certificate: {words}") from None
                 self.tried[rank] = explain(error)
@@ -339,7 +376,14 @@ def connect(
     """
     everybody = [peer.name for peer in peers] + ([dealer] if dealer is not None else [])
     listens = rank < len(everybody) - 1 and rank < len(peers)
-    state = _Gathering(rank, peers, everybody, tls.client() if tls else None, tls.server() if tls and listens else None, monotonic() + timeout)
+    state = _Gathering(
+        rank,
+        peers,
+        everybody,
+        tls.client() if tls else None,
+        tls.server() if tls and listens else None,
+        monotonic() + timeout,
+    )
     done = False
     try:
         if listens:
@@ -356,24 +400,37 @@ def connect(
         state.close(everything=not done)
         if listener is not None:
             listener.close()
-    return TcpTransport(rank, len(peers), {peer: (everybody[peer], state.joined[peer]) for peer in sorted(state.joined)}, timeout)
+    return TcpTransport(
+        rank,
+        len(peers),
+        {peer: (everybody[peer], state.joined[peer]) for peer in sorted(state.joined)},
+        timeout,
+    )
 
 
 def _listen(peer: Peer) -> socket.socket:
     try:
-        family, kind, protocol, _, address = socket.getaddrinfo(peer.host, peer.port, type=socket.SOCK_STREAM)[0]
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            peer.host, peer.port, type=socket.SOCK_STREAM
+        )[0]
         listener = socket.socket(family, kind, protocol)
     except OSError as error:
-        raise ConfigError(f"our address {peer.address} cannot be used ({error.strerror}): correct it") from None
+        raise ConfigError(
+            f"our address {peer.address} cannot be used ({error.strerror}): correct it"
+        ) from None
     try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a restart need not wait for old links
+        listener.setsockopt(
+            socket.SOL_SOCKET, socket.SO_REUSEADDR, 1
+        )  # a restart need not wait for old links
         listener.bind(address)
         listener.listen(1024)
     except OSError as error:
         listener.close()
         advice = "stop the program that uses it or choose another port"
         if error.errno == errno.EADDRNOTAVAIL:
-            advice = "it is no address of this machine; in your own file, write 0.0.0.0 and the port for yourself"
+            advice = (
+                "it is no address of this machine; in your own file, write 0.0.0.0 and the port for yourself"
+            )
         raise ConfigError(f"cannot listen on {peer.address} ({error.strerror}): {advice}") from None
     return listener
 
@@ -404,7 +461,9 @@ def _has_spoken(sock: socket.socket) -> bool:
     return True
 
 
-def _reach(peer: Peer, attempt: int, until: float) -> Generator[tuple[socket.socket | None, int, float], None, socket.socket]:
+def _reach(
+    peer: Peer, attempt: int, until: float
+) -> Generator[tuple[socket.socket | None, int, float], None, socket.socket]:
     found = socket.getaddrinfo(peer.host, peer.port, type=socket.SOCK_STREAM)
     family, kind, protocol, _, address = found[attempt % len(found)]
     sock = socket.socket(family, kind, protocol)
@@ -416,7 +475,9 @@ def _reach(peer: Peer, attempt: int, until: float) -> Generator[tuple[socket.soc
         yield sock, select.POLLOUT, _left(until)
         _left(until)
         if code := sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
-            raise ConnectionError(code, "it does not listen" if code == errno.ECONNREFUSED else "it cannot be reached")
+            raise ConnectionError(
+                code, "it does not listen" if code == errno.ECONNREFUSED else "it cannot be reached"
+            )
         return sock
     except BaseException:
         sock.close()
@@ -444,7 +505,9 @@ def _say(sock: socket.socket, message: dict[str, object], until: float) -> _Step
             yield sock, select.POLLOUT, _left(until)
 
 
-def _hear(sock: socket.socket, until: float) -> Generator[tuple[socket.socket | None, int, float], None, dict[str, object]]:
+def _hear(
+    sock: socket.socket, until: float
+) -> Generator[tuple[socket.socket | None, int, float], None, dict[str, object]]:
     """One small message; never more bytes than it has, for the rest belongs to the computation."""
     data, size = b"", 4
     while len(data) < size:
@@ -484,4 +547,3 @@ def _linger(sock: socket.socket) -> _Step:
                         return
                 except BlockingIOError:
                     yield plain, select.POLLIN, max(0.0, until - monotonic())
-

@@ -81,8 +81,9 @@ class MemoryTransport:
         for peer, so_much in (most or {}).items():
             with self._mesh.changed:
                 link = self.rank, peer
-                if not self._mesh.changed.wait_for(lambda: self._mesh.waiting[link] <= so_much or peer in self._mesh.closed,  # noqa: B023
-                                                   self._timeout):
+                waiting, closed = self._mesh.waiting, self._mesh.closed
+                if not self._mesh.changed.wait_for(
+                        lambda: waiting[link] <= so_much or peer in closed, self._timeout):  # noqa: B023
                     raise PartyLost(f"party {peer} took nothing for {self._timeout:g} s", f"party {peer}")
         self.look()
 

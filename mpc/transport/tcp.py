@@ -1,8 +1,8 @@
 """Links over TCP, under TLS 1.3 unless asked otherwise; ``mpc.transport.joining`` makes them.
 
-One loop, no threads: ``collect`` drives all links.  Whether a peer is gone is looked up at every call, once in a
-second at most: an ended connection that says no goodbye, and a machine that has acknowledged nothing for ``DEAF``
-seconds, whichever way data flow.
+One loop, no threads: ``collect`` drives all links.  Whether a peer is gone is looked up at every operation,
+once in a second at most: an ended connection that says no goodbye, and a machine that has acknowledged
+nothing for ``DEAF`` seconds, whichever way data flow.
 
 Figures (loopback, a process per party, 2 cores): 8 bytes there and back 11 µs, under TLS 20 µs; without the
 20 µs of trying again before ``poll`` (see ``SPIN``) it is 95 µs, the price of two wake-ups.  With three
@@ -10,6 +10,7 @@ processes on the two cores those 20 µs change nothing beyond noise, 50 µs woul
 both directions at once: 3.5 GB/s each way, under TLS (AES-256-GCM) 0.9 GB/s.  A MemoryBIO with 128 KiB socket
 reads instead of ``SSLSocket`` is as fast (0.9 GB/s) and adds copies and code: not worth it.
 """
+
 from __future__ import annotations
 
 import errno
@@ -87,7 +88,8 @@ class _Link:
                 if len(queue) == 1 or self.secure:
                     sent = self.socket.send(queue[0])  # type: ignore[union-attr]
                 else:
-                    sent = self.socket.sendmsg([queue[i] for i in range(min(len(queue), IOV))])  # type: ignore[union-attr]
+                    some = [queue[i] for i in range(min(len(queue), IOV))]
+                    sent = self.socket.sendmsg(some)  # type: ignore[union-attr]
                 moved += sent
                 while queue and sent >= len(queue[0]):
                     sent -= len(queue.popleft())
@@ -118,14 +120,18 @@ class _Link:
         if error is not None and error.errno in _UNREACHABLE:
             return self.deaf()
         if isinstance(error, ssl.SSLError) and not isinstance(error, ssl.SSLEOFError):
-            return PartyLost(f"the TLS link to {self.name} broke ({error.reason or type(error).__name__})", self.name)
+            return PartyLost(
+                f"the TLS link to {self.name} broke ({error.reason or type(error).__name__})", self.name
+            )
         return PartyLost(f"{self.name} closed the connection", self.name)
 
     def deaf(self) -> PartyLost:
-        return PartyLost(f"{self.name} does not answer any more: its machine or the network in between is gone", self.name)
+        return PartyLost(
+            f"{self.name} does not answer any more: its machine or the network in between is gone", self.name
+        )
 
     def remains(self) -> tuple[bytearray, OSError | None]:
-        """All that can still be read, which is as much as the kernel holds for a link, and the error at its end."""
+        """All that can still be read, which is what the kernel holds for a link, and the error at its end."""
         said = bytearray()
         try:
             while piece := self.socket.recv(1 << 16):  # type: ignore[union-attr]
@@ -140,11 +146,16 @@ class _Link:
 class TcpTransport:
     """``Transport`` over connected sockets; made by ``connect``."""
 
-    def __init__(self, rank: int, size: int, links: Mapping[int, tuple[str, socket.socket]], timeout: float) -> None:
+    def __init__(
+        self, rank: int, size: int, links: Mapping[int, tuple[str, socket.socket]], timeout: float
+    ) -> None:
         self.rank = rank
         self.size = size
-        self.timeout: float | None = timeout  # None waits for ever: for a dealer, whom parties ask when they need it
-        self._links = {peer: _Link(name, sock, isinstance(sock, ssl.SSLSocket)) for peer, (name, sock) in links.items()}
+        # None waits for ever: for a dealer, whom parties ask when they need it.
+        self.timeout: float | None = timeout
+        self._links = {
+            peer: _Link(name, sock, isinstance(sock, ssl.SSLSocket)) for peer, (name, sock) in links.items()
+        }
         self._poll = select.poll()
         self._watched: dict[int, int] = {}  # what poll knows: registering anew would cost a call each time
         self._ends = select.poll()  # tells of links that are at their end, and of nothing else
@@ -186,7 +197,7 @@ class TcpTransport:
             elif perf_counter() > until:
                 limit = limit or self._limit()
                 self._wait(missing, limit)
-                until = 1.0  # poll has said that something is there: no need to spin again if it was not enough
+                until = 1.0  # something is there, poll has said: no need to spin again if it was not enough
 
     def look(self) -> None:
         if monotonic() < self._next_look:
@@ -205,14 +216,18 @@ class TcpTransport:
             self.look()
             if self._push():
                 limit = 0.0
-            waiting = {peer: link for peer, link in self._links.items() if link.waiting > (most or {}).get(peer, 0)}
+            waiting = {
+                peer: link for peer, link in self._links.items() if link.waiting > (most or {}).get(peer, 0)
+            }
             if waiting:
                 limit = limit or self._limit()
                 self._wait({}, limit)
             elif most is not None:
                 return
             else:
-                late = [link.name for link in self._links.values() if not link.broken and _underway(link.socket)]
+                late = [
+                    link.name for link in self._links.values() if not link.broken and _underway(link.socket)
+                ]
                 self._part(1 if late else 0)
                 if not late:
                     return
@@ -243,7 +258,7 @@ class TcpTransport:
         return moved
 
     def _leave(self, peer: int) -> None:
-        """A link is at its end: keep what its peer still said, and raise ``PartyLost`` unless that ends with a goodbye."""
+        """Keep what was still said on a link that has ended; ``PartyLost`` unless it ends with a goodbye."""
         link = self._links[peer]
         said, error = link.remains()
         file = link.socket.fileno()
@@ -302,7 +317,9 @@ class TcpTransport:
         """When what is under way must be through, even if it drips: a peer cannot hold us for ever."""
         if self.timeout is None:
             return math.inf
-        waiting = sum(len(view) for view in missing.values()) + sum(link.bytes for link in self._links.values())
+        waiting = sum(len(view) for view in missing.values()) + sum(
+            link.bytes for link in self._links.values()
+        )
         return monotonic() + self.timeout + waiting / SLOWEST
 
     def _limit(self) -> float:
@@ -332,7 +349,7 @@ class TcpTransport:
         return moved
 
     def _wait(self, missing: Mapping[int, memoryview], limit: float) -> None:
-        """Sleep until a link can go on, at most until ``limit``; in between, look whether all peers are there."""
+        """Sleep until a link can go on, at most until ``limit``; see in between whether all are there."""
         for peer, link in self._links.items():
             events = (select.POLLIN if peer in missing else 0) | (select.POLLOUT if link.queue else 0)
             file = link.socket.fileno()
@@ -377,7 +394,7 @@ def _underway(sock: socket.socket | _Left) -> int:
 
 
 def _unanswered(sock: socket.socket | _Left) -> bool:
-    """Whether bytes are under way of which the peer's machine acknowledges nothing.  Linux; elsewhere this is not noticed.
+    """Whether bytes are under way of which the peer's machine acknowledges nothing.  Linux; elsewhere never.
 
     Where nothing is under way, the kernel's keepalive finds out.  TCP_USER_TIMEOUT would not do: it also ends
     links to peers that are there and only busy, with a receive buffer that is full.
@@ -387,5 +404,5 @@ def _unanswered(sock: socket.socket | _Left) -> bool:
     assert isinstance(sock, socket.socket)
     info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 60)  # struct tcp_info of linux/tcp.h
     segments, sent, answered = (struct.unpack_from("=I", info, at)[0] for at in (24, 44, 56))
-    # Sent again, a while after the last answer and a while ago: a busy peer's machine would have answered that.
+    # Sent again, a while after the last answer and a while ago: a busy peer's machine would have answered.
     return bool(segments) and answered > DEAF * 1000 and answered - sent > 1000 and sent > 1000

@@ -135,7 +135,7 @@ class Dealer:
         """What the last party lacks for the correlation it asks for."""
         *others, last = self._streams
         sums = last.free(kind, stocked)
-        for s in others:                            # one after the other: no more than two parties' parts are held at a time
+        for s in others:                            # one after the other: two parties' parts at a time
             sums = tuple(map(add, sums, s.free(kind, stocked)))
         rest = kind.derive(*sums)
         for s in others:
@@ -192,7 +192,8 @@ class DealerFrames:
         most = max([sum(spec.size for spec in (*kind.free, *kind.dependent)) for kind, _ in asked]
                    + [sum(spec.size for kind, _ in asked for spec in kind.dependent)])
         if most > self._largest:
-            raise WireError(f"party {party} asks the dealer for {most} elements at once; it makes up to {self._largest}: raise largest_array in its configuration")
+            raise WireError(f"party {party} asks the dealer for {most} elements at once; it makes up to "
+                            f"{self._largest}: raise largest_array in its configuration")
         answers = [self._dealer.correction(*one) for one in asked]
         views = [p.ring.encode(p.data) for parts in answers for p in parts]
         return [memoryview(link.seal(sum(v.nbytes for v in views), "dealer")), *(v for v in views if v.nbytes)]
