@@ -8,7 +8,8 @@ import socket
 import subprocess
 import sys
 from codecs import getincrementaldecoder
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic, sleep
@@ -66,36 +67,61 @@ def run(plan: Plan) -> Outcome:
     folder that goes with its users.
     """
     write_no_core()
-    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):  # so that what is below ends the parties
-        if signal.getsignal(number) is signal.SIG_DFL:
-            signal.signal(number, lambda number, _: sys.exit(128 + number))
     names = [f"party-{i}" for i in range(plan.parties)] + (["dealer"] if plan.dealer else [])
-    with ExitStack() as stack:
+    with _heeding() as heed, ExitStack() as stack:
         made = fresh(names, days=1) if plan.tls else {}
         pem = {who: tuple(stack.enter_context(Unnamed(part)) for part in pair) for who, pair in made.items()}
         folder = stack.enter_context(kept()) if plan.offline else None
         before = Outcome([], 0)
         if plan.offline:
-            before = _session(plan, names, pem, folder, ["offline"])
+            before = _session(plan, names, pem, folder, ["offline"], heed)
             if before.code:
                 return before
-        outcome = _session(plan, names, pem, folder, ["party", *(["--use-offline"] if plan.offline else [])])
+        command = ["party", *(["--use-offline"] if plan.offline else [])]
+        outcome = _session(plan, names, pem, folder, command, heed)
         return Outcome(outcome.reports, outcome.code, before.reports)
 
 
-def _session(plan: Plan, names: list[str], pem: Pem, folder: Kept | None, command: list[str]) -> Outcome:
+@contextmanager
+def _heeding() -> Iterator[Callable[[], None]]:
+    """What raises, where it is called, for a signal that has come by then and would end this process.
+
+    Raised as soon as it comes, that could be between any two steps of ``subprocess``, which then waits for ever.
+    """
+    came: list[int] = []
+    ends = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+    before = {number: signal.getsignal(number) for number in ends}
+    usual = (signal.SIG_DFL, signal.default_int_handler)
+    taken = [number for number, handler in before.items() if handler in usual]      # not what nohup ignores
+
+    def heed() -> None:
+        if came:
+            raise KeyboardInterrupt if came[0] == signal.SIGINT else SystemExit(128 + came[0])
+
+    try:
+        for number in taken:
+            signal.signal(number, lambda number, _: came.append(number))
+        yield heed
+    finally:
+        for number in taken:
+            signal.signal(number, before[number])
+
+
+def _session(plan: Plan, names: list[str], pem: Pem, folder: Kept | None, command: list[str],
+             heed: Callable[[], None]) -> Outcome:
     """All processes of one session, from start to end."""
     with ExitStack() as stack:
         listeners = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(plan.parties)]
         members: list[_Member] = []
         try:
             for rank, who in enumerate(names):
+                heed()
                 text = _config(plan, who, names, pem, listeners)
                 listener = listeners[rank] if rank < plan.parties else None
                 members.append(_start(plan, who, command, text, pem, folder, listener, rank == 0, stack))
             for listener in listeners:
                 listener.close()
-            _wait(members, plan.parties, show=not plan.quiet)
+            _wait(members, plan.parties, heed, show=not plan.quiet)
             stopped = [member.name for member in members if member.process.poll() is None]
         finally:
             for member in members:
@@ -165,10 +191,11 @@ def _start(plan: Plan, who: str, what: list[str], text: str, pem: Pem, folder: K
     return _Member(who, process, out, err, report, trace)
 
 
-def _wait(members: list[_Member], parties: int, show: bool) -> None:
+def _wait(members: list[_Member], parties: int, heed: Callable[[], None], show: bool) -> None:
     """Until all have ended, or some have failed and the others had time to notice; shows the first one's output."""
     deadline, shown, decode = None, 0, getincrementaldecoder("utf-8")("replace").decode
     while True:
+        heed()
         codes = [member.process.poll() for member in members]
         alive = [code is None for code in codes]
         said = members[0].out.read(shown)

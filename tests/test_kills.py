@@ -206,3 +206,52 @@ def test_without_files_that_have_no_name(
     outcome = launch.run(launch.Plan(tmp_path / "program.py", 2, "additive", False, False, False, 64, 16))
     assert outcome.code == 0 and "42" in capfd.readouterr().out and len(outcome.reports) == 2
     assert [path.name for path in tmp_path.iterdir()] == ["program.py"]
+
+
+TORN = '''
+import os, signal, subprocess, sys, threading
+from pathlib import Path
+from types import SimpleNamespace
+from mpc import launch
+
+class Torn:
+    """A lock of subprocess; while it is being taken for the 50th time, a signal comes."""
+
+    taken = 0
+
+    def __init__(self):
+        self.lock = threading.Lock()
+
+    def acquire(self, *args):
+        got = self.lock.acquire(*args)
+        Torn.taken += 1
+        if Torn.taken == 50:
+            os.kill(os.getpid(), getattr(signal, sys.argv[2]))
+        return got
+
+    def release(self):
+        self.lock.release()
+
+    __enter__ = acquire
+
+    def __exit__(self, *_):
+        self.release()
+
+subprocess.threading = SimpleNamespace(Lock=Torn)
+plan = launch.Plan(Path(sys.argv[1]), 2, "additive", False, False, False, 64, 16)
+try:
+    launch.run(plan)
+except KeyboardInterrupt:
+    sys.exit(130)
+'''
+
+
+@pytest.mark.parametrize(("number", "code"), [("SIGTERM", 143), ("SIGINT", 130)])
+def test_a_signal_between_two_steps_of_the_standard_library_hangs_nothing(
+    tmp_path: Path, number: str, code: int
+) -> None:
+    """It once came where a lock was taken and not yet sure to be given back."""
+    (tmp_path / "program.py").write_text("import time\ndef main(party):\n    time.sleep(60)\n")
+    command = [sys.executable, "-c", TORN, str(tmp_path / "program.py"), number]
+    done = subprocess.run(command, cwd=ROOT, timeout=50, capture_output=True, text=True, check=False)
+    assert done.returncode == code, done
