@@ -52,6 +52,10 @@ class Ring(ABC):
     @abstractmethod
     def matmul(self, x: NDArray, y: NDArray) -> NDArray: ...
 
+    @abstractmethod
+    def whole(self, x: NDArray) -> RingArray:
+        """Doubles without a fraction, |x| < 2^(bits − 1), as elements."""
+
     def __call__(self, x: Any) -> RingArray:
         """Integers (of any sign, reduced) as elements of this ring."""
         return RingArray(self, np.asarray(x).astype(self.dtype, casting="unsafe", copy=False))
@@ -95,6 +99,9 @@ class Z2k(Ring):
     def mul(self, x: NDArray, y: NDArray) -> NDArray:
         return np.asarray(x * y)
 
+    def whole(self, x: NDArray) -> RingArray:
+        return self(x.astype(np.int64))
+
     def matmul(self, x: NDArray, y: NDArray) -> NDArray:
         rows = x.size // max(1, x.shape[-1])
         small = _SMALL_ONCE_AWAKE if "mpc.kernels" in sys.modules else _SMALL_MATMUL
@@ -123,6 +130,9 @@ class PackedBits(Ring):
 
     def mul(self, x: NDArray, y: NDArray) -> NDArray:
         return np.asarray(x & y)
+
+    def whole(self, x: NDArray) -> RingArray:
+        raise TypeError("doubles are not packed bits")
 
     def matmul(self, x: NDArray, y: NDArray) -> NDArray:
         raise TypeError("there is no matrix product over packed bits")
