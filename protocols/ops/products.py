@@ -16,6 +16,7 @@ from typing import Any, cast
 import numpy as np
 
 from mpc.encoding import BOOL, INT, Fixed, Kind, numeric
+from mpc.ring import RingArray
 from protocols import einsum as sums
 from protocols.array import Secret, call, find_session, rescaled, retyped
 from protocols.bilinear import MATMUL, MULTIPLY, Bilinear
@@ -59,13 +60,17 @@ def _with_public(f: Bilinear, x: Secret, public: Any, *, left: bool) -> Secret:
     array = numeric(public, "a public operand")
     if array.dtype.kind == "f":
         return times(f, x, doubles(array), left=left)
-    shape = f.shape(array.shape, x.shape) if left else f.shape(x.shape, array.shape)
-    m = x.session.public(array, INT)
+    truths = f == MULTIPLY and x.kind == BOOL and array.dtype.kind == "b"
+    return by_elements(f, x, x.session.public(array, INT), BOOL if truths else linear.counted(x.kind), left=left)
+
+
+def by_elements(f: Bilinear, x: Secret, m: RingArray, kind: Kind, *, left: bool = False) -> Secret:
+    """f(x, m), or f(m, x), for public elements of the ring.  Local."""
+    shape = f.shape(m.shape, x.shape) if left else f.shape(x.shape, m.shape)
 
     async def scaled(suite: Suite, x: Share) -> Share:
         return x.apply(lambda part: f(m, part) if left else f(part, m))
-    truths = f == MULTIPLY and x.kind == BOOL and array.dtype.kind == "b"
-    return x.session.spawn(f.name, scaled, (x,), shape, BOOL if truths else linear.counted(x.kind), m)
+    return x.session.spawn(f.name, scaled, (x,), shape, kind, m)
 
 
 def _kind(fraction: int) -> Kind:
@@ -151,7 +156,10 @@ def einsum(subscripts: str, *operands: Any) -> Secret:
 
         async def local(suite: Suite, x: Share) -> Share:
             return cast(Share, lift(lambda a: np.einsum(subscripts, a), x))
-        return session.spawn("einsum", local, (only,), shape, only.kind, subscripts)
+        inputs, _, out = subscripts.replace(" ", "").partition("->")
+        kept = out if "->" in subscripts else [c for c in inputs if inputs.count(c) == 1]
+        kind = only.kind if set(inputs) == set(kept) else linear.counted(only.kind)
+        return session.spawn("einsum", local, (only,), shape, kind, subscripts)
     if len(operands) != 2:
         raise NotImplementedError("einsum of more than two operands on secrets")
     x, y = operands
