@@ -99,8 +99,8 @@ def main() -> None:
 @click.argument("program", type=click.Path(path_type=Path))
 @click.option("-n", "--parties", default=3, show_default=True, help="Number of parties.")
 @click.option("--suite", default=None, help="See 'mpc suites'.  [default: replicated for three parties, else additive]")
-@click.option("--ring", default=64, show_default=True, help="Bits of the ring: 64 or 32.")
-@click.option("--fraction-bits", default=None, type=int, help="Fractional bits of shared floats.  [default: 16, or 8 with 32 bits]")
+@click.option("--ring", default=64, show_default=True, help="Bits of the ring: 64, 32 or 128.")
+@click.option("--fraction-bits", default=None, type=int, help="Fractional bits of shared floats.  [default: 16; 8 with 32 bits, 40 with 128]")
 @click.option("--timeout", default=60.0, show_default=True, type=click.FloatRange(0, 86400, min_open=True), help="Seconds any wait may last.")
 @click.option("--insecure-no-tls", is_flag=True, help="Send everything in the clear.")
 @click.option("--dealer", is_flag=True, help="Trust a dealer with the random numbers that the suite additive uses up.")
@@ -415,12 +415,14 @@ def suites(debug: bool) -> None:
 @click.argument("names", nargs=-1)
 @click.option("--suite", default=None, help="[default: replicated for three parties, else additive]")
 @click.option("-n", "--parties", default=2, show_default=True, help="Number of parties.")
+@click.option("--ring", default=64, show_default=True, help="Bits of the ring: 64, 32 or 128.")
 @click.option("--size", "sizes", default="", help="Sizes for operations that have one, as in 1000000,10000000.")
 @click.option("--runs", default=5, show_default=True, type=click.IntRange(5), help="Timed runs per line.")
 @click.option("--tls", is_flag=True, help="Over TLS; without, over plain TCP.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @_reporting_errors
-def bench(names: tuple[str, ...], suite: str | None, parties: int, sizes: str, runs: int, tls: bool, as_json: bool, debug: bool) -> None:
+def bench(names: tuple[str, ...], suite: str | None, parties: int, ring: int, sizes: str, runs: int, tls: bool,
+          as_json: bool, debug: bool) -> None:
     """Measure operations with all parties as processes on this machine.
 
     NAMES are among mul fxmul matmul chain share lt eq where sort div exp sigmoid rsqrt mlp
@@ -435,7 +437,7 @@ def bench(names: tuple[str, ...], suite: str | None, parties: int, sizes: str, r
         if not names:
             return
     from protocols import bench as benchmarks
-    benchmarks.run(names, suite=suite, parties=parties, sizes=sizes, runs=runs, tls=tls, as_json=as_json, debug=debug)
+    benchmarks.run(names, suite=suite, parties=parties, ring=ring, sizes=sizes, runs=runs, tls=tls, as_json=as_json, debug=debug)
 
 
 if __name__ == "__main__":

@@ -240,10 +240,10 @@ class Session:
 
 
 def fraction_bits_of(bits: int | None, ring: Ring) -> int:
-    """The fractional bits asked for, if products can have them; a quarter of the ring's unless asked."""
+    """The fractional bits asked for, if products can have them; the ring's usual ones unless asked."""
     most = ring.bits // 2 - 2
     if bits is None:
-        return ring.bits // 4
+        return ring.fraction
     if not 1 <= bits <= most:
         raise ConfigError(f"fixed point over {ring.name} takes 1 to {most} fractional bits, not {bits}; set fraction_bits (--fraction-bits)")
     return bits

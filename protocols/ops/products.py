@@ -22,7 +22,7 @@ from protocols.array import Secret, call, find_session, rescaled, retyped
 from protocols.bilinear import MATMUL, MULTIPLY, Bilinear
 from protocols.ops import linear
 from protocols.ops.scaling import doubles, quotient, times
-from protocols.suite import Share, Suite, lift
+from protocols.suite import Share, Suite
 
 
 def product(f: Bilinear, x: Any, y: Any) -> Secret:
@@ -56,16 +56,15 @@ def truncated(x: Secret, bits: int) -> Secret:
 
 
 def _with_public(f: Bilinear, x: Secret, public: Any, *, left: bool) -> Secret:
-    """Times a public array: integers exactly, reals as ``scaling`` does it."""
-    array = numeric(public, "a public operand")
-    if array.dtype.kind == "f":
+    """Times a public array: integers, and elements of the ring, exactly; reals as ``scaling`` does it."""
+    array = public if isinstance(public, RingArray) else numeric(public, "a public operand")
+    if isinstance(array, RingArray):
+        m, kind = array, linear.counted(x.kind)
+    elif array.dtype.kind == "f":
         return times(f, x, doubles(array), left=left)
-    truths = f == MULTIPLY and x.kind == BOOL and array.dtype.kind == "b"
-    return by_elements(f, x, x.session.public(array, INT), BOOL if truths else linear.counted(x.kind), left=left)
-
-
-def by_elements(f: Bilinear, x: Secret, m: RingArray, kind: Kind, *, left: bool = False) -> Secret:
-    """f(x, m), or f(m, x), for public elements of the ring.  Local."""
+    else:
+        truths = f == MULTIPLY and x.kind == BOOL and array.dtype.kind == "b"
+        m, kind = x.session.public(array, INT), BOOL if truths else linear.counted(x.kind)
     shape = f.shape(m.shape, x.shape) if left else f.shape(x.shape, m.shape)
 
     async def scaled(suite: Suite, x: Share) -> Share:
@@ -155,7 +154,7 @@ def einsum(subscripts: str, *operands: Any) -> Secret:
         shape = np.einsum(subscripts, np.broadcast_to(np.True_, only.shape)).shape
 
         async def local(suite: Suite, x: Share) -> Share:
-            return cast(Share, lift(lambda a: np.einsum(subscripts, a), x))
+            return x.apply(lambda part: part.adding(lambda words: np.einsum(subscripts, words)))
         inputs, _, out = subscripts.replace(" ", "").partition("->")
         kept = out if "->" in subscripts else [c for c in inputs if inputs.count(c) == 1]
         kind = only.kind if set(inputs) == set(kept) else linear.counted(only.kind)
@@ -174,5 +173,5 @@ def _arranged(x: Any, f: Any, public: object) -> Any:
     shape = f(np.broadcast_to(np.uint8(0), x.shape)).shape
 
     async def local(suite: Suite, share: Share) -> Share:
-        return cast(Share, lift(f, share))
+        return share.apply(lambda part: part.adding(f))
     return x.session.spawn("einsum", local, (x,), shape, x.kind, public)

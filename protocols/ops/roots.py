@@ -43,7 +43,11 @@ async def inverse_root(suite: Suite, v: Share, rough: Share) -> Share:
     h = -(await scaled(suite, v, await product(suite, w, w), 2 * b)) + ring(1 << p)
     h2 = await scaled(suite, h, h, p)
     rest = await scaled(suite, h2, h * ring(40) + h2 * ring(35) + ring(48 << p), p + 6)
-    return await scaled(suite, w, h + rest + ring(2 << p), b + 1)
+    w = await scaled(suite, w, h + rest + ring(2 << p), b + 1)
+    if ring.bits <= 64:
+        return w
+    h = -(await scaled(suite, v, await scaled(suite, w, w, p), p)) + ring(1 << p)      # < 2^−25: a step of third order
+    return await scaled(suite, w, (await scaled(suite, h, h * ring(3), p + 3)) * ring(2) + h + ring(2 << p), p + 1)
 
 
 async def _root(suite: Suite, x: Share, f: int, out: int, inverse: bool) -> Share:

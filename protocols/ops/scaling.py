@@ -60,9 +60,9 @@ class Reals(NamedTuple):
     high: NDArray
     low: NDArray
 
-    def shifted(self, bits: int) -> Reals:
+    def shifted(self, bits: Any) -> Reals:
         """Times 2^bits."""
-        return Reals(np.ldexp(self.high, bits), np.ldexp(self.low, bits))
+        return Reals(np.asarray(np.ldexp(self.high, bits)), np.asarray(np.ldexp(self.low, bits)))
 
 
 def doubles(p: Any) -> Reals:
@@ -79,7 +79,7 @@ def quotient(n: Any, d: Any) -> Reals:
         (u, v), (s, t) = _halves(high), _halves(b)
         error = ((u * s - product) + u * t + v * s) + v * t                 # high·b = product + error
         low = np.where(np.isfinite(b), ((a - product) - error) / b, 0.0)
-        return Reals(np.ldexp(high, i - j), np.ldexp(low, i - j))
+        return Reals(high, low).shifted(i - j)
 
 
 def _halves(x: NDArray) -> tuple[NDArray, NDArray]:
@@ -139,8 +139,8 @@ def times(f: Bilinear, x: Secret, p: Reals, kind: Kind | None = None, *, left: b
 
     axis = None if f == MULTIPLY else -1 if left or p.high.ndim == 1 else -2
     s = k if p.low.any() else _places(p.high)
-    if s < k - 2 and (s <= 1 or _size(np.ldexp(p.high, s), axis) <= 1):
-        m = ring.whole(np.ldexp(p.high, s))
+    if s < k - 2 and (s <= 1 or _size(p.shifted(s).high, axis) <= 1):
+        m = ring.whole(p.shifted(s).high)
 
         async def exact(suite: Suite, x: Share) -> Share:
             z = x.apply(partial(apply, m))
@@ -148,7 +148,7 @@ def times(f: Bilinear, x: Secret, p: Reals, kind: Kind | None = None, *, left: b
         return x.session.spawn(f.name, exact, (x,), shape, kind, (s, m))
 
     t: Any = _met(p.high, x.shape) if axis is None else _size(p.high, axis)
-    p = Reals(np.ldexp(p.high, -t), np.ldexp(p.low, -t))
+    p = p.shifted(-t)
     n = 1 if axis is None else p.high.shape[axis]
     groups = _groups(n, 1 << (k // 4 - 1), left, x.shape, p.high.shape) if n > 1 else [(..., ...)]
     h, terms = _terms(p, n, ring)

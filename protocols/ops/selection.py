@@ -31,12 +31,11 @@ from typing import Any, cast
 
 import numpy as np
 
-from mpc.encoding import BOOL, INT, numeric
+from mpc.encoding import BOOL, INT, Kind, numeric
 from mpc.errors import EncodingError
 from mpc.ring import NDArray, RingArray
 from mpc.rounds import gather
 from protocols.array import Secret, call, retyped, structural
-from protocols.bilinear import MATMUL
 from protocols.carries import bits_of, both, complement
 from protocols.ops import linear, products
 from protocols.ops.comparison import less, logical_not, to_ring
@@ -81,8 +80,9 @@ def _patterns(x: Secret, domain: Any) -> NDArray:
         domain = x.session.public(numeric(domain, "the domain"), x.kind)
     if len(domain.shape) != 1:
         raise ValueError("the domain must be a list of public values")
-    words = domain.data.astype(np.uint64)
-    return np.asarray(words[:, None] >> np.arange(x.session.ring.bits, dtype=np.uint64) & np.uint64(1) == 1)
+    ring = x.session.ring
+    encoded = np.frombuffer(ring.encode(domain.data), np.uint8)
+    return np.unpackbits(encoded.reshape(-1, ring.itemsize), axis=1, bitorder="little").astype(bool)
 
 
 def _indicators(x: Secret, domain: Any) -> Secret:
@@ -136,11 +136,11 @@ def isin(element: Any, test_elements: Any, assume_unique: bool = False, invert: 
     values = values.astype(int) if values.dtype.kind == "b" else values
     domain: Any = values
     if not x.kind.fraction:
-        if values.dtype.kind == "f" and np.isnan(values).any():
+        real, limit = values.dtype.kind == "f", 1 << (x.session.ring.bits - 1)
+        if real and np.isnan(values).any():
             raise EncodingError("NaN among the test elements; remove or replace such values first")
-        limit = 1 << (x.session.ring.bits - 1)
-        values = values[(values >= -limit) & (values < limit) & (values == np.rint(values))]
-        domain = x.session.ring.whole(values) if values.dtype.kind == "f" else values
+        values = values[(values >= -limit) & (values < limit)]
+        domain = x.session.ring.whole(values[values == np.rint(values)]) if real else values
     patterns = np.unique(_patterns(x, domain), axis=0)
     if not len(patterns):
         found = retyped(linear.filled(x, 0), BOOL)
@@ -157,10 +157,10 @@ def isin(element: Any, test_elements: Any, assume_unique: bool = False, invert: 
 def _read(hot: Secret, x: Any) -> Secret:
     """The products hot @ x of truth values with anything, exactly: nothing is rounded."""
     hot = retyped(hot, INT)
-    if not isinstance(x, Secret):
-        kind = hot.session.kind_of(x)
-        return products.by_elements(MATMUL, hot, hot.session.public(x, kind), kind)
-    return retyped(products.matmul(hot, retyped(x, INT)), x.kind)
+    kind: Kind = x.kind if isinstance(x, Secret) else hot.session.kind_of(x)
+    if not isinstance(x, Secret):                       # as elements of the ring: a public real is not cut into digits
+        return retyped(products.matmul(hot, hot.session.public(x, kind)), kind)
+    return retyped(products.matmul(hot, retyped(x, INT)), kind)
 
 
 def take(x: Any, indices: Any, axis: int | None = None) -> Any:

@@ -149,19 +149,20 @@ class Oblivious:
         """Shares of the bits of uniform numbers, each as a ring element: the spec's shape and the bits' axis."""
         ring, k = spec.ring, spec.ring.bits
         numbers = self._own.draw(Spec(ring, (spec.size,))).data
-        mine = (numbers[:, None] >> np.arange(k, dtype=ring.dtype)) & ring.dtype.type(1)
+        column = spec.size * k, 1
+        mine = ring(np.unpackbits(np.frombuffer(ring.encode(numbers), np.uint8), bitorder="little").reshape(column))
         flat = elementwise(ring, spec.size * k, bits=1)
-        share = mine.reshape(-1, 1) if self._seat.rank == 0 else np.zeros((spec.size * k, 1), ring.dtype)
+        share = mine if self._seat.rank == 0 else ring.zeros(column)
         for joining in range(1, self._seat.size):
             if self._seat.rank < joining:
-                both = await products(self._links, flat, rows=share, to=(joining,))
+                both = await products(self._links, flat, rows=share.data, to=(joining,))
             elif self._seat.rank == joining:
                 both = await products(self._links, flat, choices=numbers, of=range(joining))
-                share = share + mine.reshape(-1, 1)
+                share = share + mine
             else:
                 both = await products(self._links, flat)
-            share = share - (both << ring.dtype.type(1))
-        return RingArray(ring, share.reshape(*spec.shape, k))
+            share = share - (RingArray(ring, both) << 1)
+        return share.map(lambda data: data.reshape(*spec.shape, k))
 
     async def _permutation(self, kind: Permutation) -> tuple[Parts, Task[Parts]]:
         order, a = kind.free
@@ -195,9 +196,8 @@ def _batch(kind: Correlation, size: int) -> Correlation:
 
 def _weighted(bits: RingArray, first: int, shift: int) -> RingArray:
     """Σ_{j ≥ first} 2^(j − shift)·bit j, over the last axis."""
-    k, word = bits.shape[-1], bits.ring.dtype.type
-    weights = np.array([1 << (j - shift) for j in range(first, k)], bits.ring.dtype)
-    return RingArray(bits.ring, (bits.data[..., first:] * weights).sum(axis=-1, dtype=word))
+    weights = bits.ring([1 << (j - shift) for j in range(first, bits.shape[-1])])
+    return (bits[..., first:] * weights).sum(-1)
 
 
 class _Later:
