@@ -9,7 +9,7 @@ import numpy as np
 from mpc.encoding import BOOL, INT, Kind
 from mpc.errors import EncodingError
 from mpc.ring import NDArray, RingArray, Shape
-from protocols.array import Secret, call, common_kind, constant, find_session, rescaled, structural, unified
+from protocols.array import Secret, call, common_kind, constant, find_session, rescaled, retyped, structural, unified
 from protocols.suite import Share, Suite
 
 
@@ -53,6 +53,10 @@ def negative(x: Secret) -> Secret:
     async def protocol(suite: Suite, x: Share) -> Share:
         return -x
     return x.session.spawn("negative", protocol, (x,), x.shape, counted(x.kind))
+
+
+def positive(x: Secret) -> Secret:
+    return retyped(x, counted(x.kind))
 
 
 def _linear(label: str, f: Callable[[RingArray], RingArray], x: Secret, shape: Shape, kind: Kind, public: object = None) -> Secret:

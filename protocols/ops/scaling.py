@@ -15,21 +15,22 @@ at most 2^(k−2−h+b−1) + 2^(h+b) = 2^(k−4) + 2^(k−3).  That m is rounde
 less than one: three in all.
 
 *Matrix products*, with n products in each sum.  Now |P| stands for the sum Σ|P| ≤ 1 over the inner axis, t is one for all, and
-numerators do not fit side by side: they are truncated apart, in the same round, and v has a second digit w' since Σ|v·w| may
-have n errors.  With c = h − ⌈log2 n⌉,
+numerators do not fit side by side: they are truncated apart, in the same round, and get second digits m' and w', since n errors
+add up.  With c = h − ⌈log2 n⌉,
 
-    x @ p  ≈  Σ u·M  +  Σ u·m / 2^c  +  Σ v·w / 2^b  +  Σ v·w' / 2^(b+c).
+    x @ p  ≈  Σ u·M  +  Σ u·m / 2^c  +  Σ u·m' / 2^2c  +  Σ v·w / 2^b  +  Σ v·w' / 2^(b+c).
 
-|Σ u·m| and |Σ v·w'| are at most 2^(k−3), |Σ v·w| ≤ 2^h·(2^b + n/2).  The errors: n·|u|·2^(−c−1) and n·2^(h−b−c−1), for n ≤ 2^(k/4−1) no more
-than |y|/2^(k/2+1) + 1/4 and 1/2 units, and three truncations.  A longer sum is one of several so long.
+|Σ v·w| ≤ 2^h·(2^b + n/2), the other three are at most 2^(k−3).  What is left over costs n·|u|·2^(−2c−1) and n·2^(h−b−c−1), for n ≤ 2^(k/4−1)
+no more than |y|·2^(−3k/4−1) and 1/2 units, and four truncations.  A longer sum is one of several so long.
 
 *Fewer digits.*  Whole p are exact and local, as is any real times a truth value.  p = m·2^−s, exactly, takes one truncation where
 |x·m| < 2^(k−2) follows from the range: s ≤ 1, or Σ|m| ≤ 1.
 
 Range    |x|, and |x| times the largest |p| that it meets or the largest Σ|p| of a matrix product, below 2^(k−3−f); where x is
          of integers, so is what it becomes: x itself may have 2^(k−3).
-Accuracy 3 units in the last place; a matrix product 4 for each 2^(k/4−1) of the inner axis, and a 2^−(k/2)-th part of |x|·Σ|p|.
-Cost     two truncations one after the other: one of each x, one of each result (three side by side in a matrix product).
+Accuracy 3 units in the last place; a matrix product 5 for each 2^(k/4−1) of the inner axis, and a 2^(−3k/4)-th part of |x|·Σ|p|.  p itself
+         is a double, and a quotient's 1/d two of them: a 2^−104-th part of x/d, which shows over 128 bits.
+Cost     two truncations one after the other: one of each x, one of each result (four side by side in a matrix product).
 Threat   the suite's: ``Suite.truncate`` is all that is used.
 Source   long multiplication; a secret's digits by truncation; ours.  1/d as two doubles: Dekker, Numerische Mathematik 18 (1971).
 """
@@ -192,7 +193,7 @@ def _terms(p: Reals, n: int, ring: Ring) -> tuple[int, dict[int, list[tuple[int,
     h, b = ring.bits // 2 - 1, ring.bits // 2 - 2
     c = h - (min(n, 1 << (ring.bits // 4 - 1)) - 1).bit_length()
     terms: dict[int, list[tuple[int, RingArray]]] = {}
-    for half, before, widths in ((0, -h, (h, b if n == 1 else c)), (1, 0, (b,) if n == 1 else (b, c))):
+    for half, before, widths in ((0, -h, (h, b) if n == 1 else (h, c, c)), (1, 0, (b,) if n == 1 else (b, c))):
         for bits, digit in zip(accumulate(widths), _digits(p, widths), strict=True):
             terms.setdefault(before + bits, []).append((half, ring(digit)))
     return h, terms
