@@ -156,3 +156,50 @@ def faults(session: Session, recipe: Recipe) -> Iterator[str]:
 @pytest.mark.filterwarnings("ignore:Converting input from bool to")           # NumPy's word on its own histogram
 def test_kind_and_value_are_numpys(recipe: Recipe, suite: str, parties: int, bits: int) -> None:
     assert not list(faults(mpc.local(parties, suite, ring=bits), recipe))
+
+
+TRUTHS_AMONG_INTEGERS: list[tuple[Callable[[Any, Any], Any], Any]] = [
+    (np.maximum, [5, 6]), (lambda b, i: np.maximum(b, [5, 6]), [5, 6]), (lambda b, i: np.minimum(b, -5), [-5, -5]), (lambda b, i: np.clip(b, 2, 5), [2, 2]),
+    (lambda b, i: np.clip(b, i, 9), [5, 6]), (lambda b, i: np.clip(b, -9, i), [1, 0]), (lambda b, i: np.where(b, b, i), [1, 6]), (lambda b, i: np.where(b, b, 7), [1, 7]),
+    (lambda b, i: np.where(b, True, 7), [1, 7]), (lambda b, i: np.column_stack([i > 5, i]), [[0, 5], [1, 6]]), (lambda b, i: np.append(b, 3), [1, 0, 3]), (lambda b, i: np.cumprod(b), [1, 0]),
+    (lambda b, i: np.concatenate([b, i]), [1, 0, 5, 6]), (lambda b, i: np.stack([b, i]), [[1, 0], [5, 6]]), (lambda b, i: np.where([True, False], b, i), [1, 6]), (lambda b, i: np.clip(b, 1, 0), [0, 0]),
+]
+
+
+@pytest.mark.parametrize("bits", [64, 32])
+@pytest.mark.parametrize(("suite", "parties"), [("replicated", 3), ("additive", 2)])
+def test_truth_values_among_integers_are_integers(suite: str, parties: int, bits: int) -> None:
+    s = mpc.local(parties, suite, ring=bits)
+    b, i = s.secret([True, False]), s.secret([5, 6])
+    results = [f(b, i) for f, _ in TRUTHS_AMONG_INTEGERS]
+    assert [str(r.kind) for r in results] == ["int"] * len(results)
+    assert [r.reveal().tolist() for r in results] == [expected for _, expected in TRUTHS_AMONG_INTEGERS]
+    differences = np.diff(s.secret([True, True, False]))
+    assert differences.kind == b.kind and differences.reveal().tolist() == [False, True]
+
+
+@pytest.mark.parametrize(("f", "error", "said"), [
+    (lambda x, z, b: np.bincount(x, minlength=-1), ValueError, "minlength"), (lambda x, z, b: np.diff(x, n=-1), ValueError, "order"), (lambda x, z, b: np.sort(x, kind="nosuch"), ValueError, "nosuch"),
+    (lambda x, z, b: np.argsort(z, kind="nosuch"), ValueError, "nosuch"), (lambda x, z, b: np.diag(x.reshape(1, 1, 2)), ValueError, "axes"), (lambda x, z, b: np.diag(x.reshape(1, 1, 2)[0, 0, 0]), ValueError, "axes"),
+    (lambda x, z, b: np.take_along_axis(x, b, 0), IndexError, "integers"), (lambda x, z, b: np.power(x, -1), ValueError, "integer powers"), (lambda x, z, b: x ** [1, -2], ValueError, "integer powers"),
+    (lambda x, z, b: np.reciprocal(x), TypeError, "1 / x"), (lambda x, z, b: np.bincount(z, minlength=2), TypeError, "integers"), (lambda x, z, b: np.median(x.reshape(1, 1, 2)[..., :0]), ValueError, "no elements"),
+    (lambda x, z, b: np.average(x, weights=z), NotImplementedError, "weights"), (lambda x, z, b: z ** z, NotImplementedError, "exponent"), (lambda x, z, b: x[:0].mean(), ZeroDivisionError, "no elements"),
+    (lambda x, z, b: x.std(ddof=2), ZeroDivisionError, "ddof")])
+def test_what_numpy_refuses_is_refused_in_words(f: Callable[..., Any], error: type[Exception], said: str) -> None:
+    s = mpc.local(2)
+    with pytest.raises(error, match=said):
+        f(s.secret([1, 2]), s.secret([1.5, 2.5]), s.secret([True, False]))
+
+
+@pytest.mark.parametrize(("suite", "parties"), [("replicated", 3), ("additive", 2)])
+def test_public_arrays_beside_secret_bounds_and_weights(suite: str, parties: int) -> None:
+    s = mpc.local(parties, suite)
+    public, edges = np.array([1, 4, 2, 9]), [0, 2, 4]
+    assert np.clip(public, 2, s.secret([3, 3, 3, 8])).reveal().tolist() == [2, 3, 2, 8] and np.clip(public, s.secret(3), None).reveal().tolist() == [3, 4, 3, 9]
+    for weights in (np.array([10, 20, 30, 40]), np.array([0.5, 1.5, 2.5, 3.5]), np.array([True, True, False, True])):
+        counts, same = np.histogram(public, edges, weights=s.secret(weights))
+        assert counts.reveal().tolist() == np.histogram(public, edges, weights=weights * 1)[0].tolist() and list(same) == edges
+        assert np.bincount(public, s.secret(weights), 3).reveal().tolist() == np.bincount(public, weights, 3).tolist()
+    sums = np.bincount(s.secret([1, 1, 0]), [True, True, True], minlength=2)
+    assert sums.kind == s.fixed and sums.reveal().tolist() == [1, 2]
+    assert np.median(s.secret(np.ones((1, 1, 0))), axis=0).reveal().shape == (1, 0)

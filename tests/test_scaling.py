@@ -65,10 +65,9 @@ def test_products_are_right_to_three_units_over_the_whole_range(suite: str, part
             assert (errors(z, true) - np.abs([float(q) for q in true]) * 2.0**-104).max() < 3
 
 
-@pytest.mark.parametrize("bits", RINGS)
-@pytest.mark.parametrize("inner", [2, 7, 130, 300])
+@pytest.mark.parametrize(("bits", "inner"), [(bits, inner) for bits in RINGS for inner in (2, 7, 130, 300) if inner <= 7 or bits < 128])
 @pytest.mark.parametrize(("suite", "parties"), SUITES)
-def test_matrix_products_with_reals(suite: str, parties: int, inner: int, bits: int) -> None:
+def test_matrix_products_with_reals(suite: str, parties: int, bits: int, inner: int) -> None:
     """Within five units for each 2^(k/4−1) of the inner axis, and a small part of what is summed; from both sides, and at the limit."""
     rng = np.random.default_rng(inner)
     f = RINGS[bits].fraction

@@ -240,11 +240,18 @@ def maximum(x: Any, y: Any) -> Secret:
 
 
 def clip(x: Any, a_min: Any = None, a_max: Any = None) -> Any:
-    """Any of the three may be secret."""
-    for f, plain, bound in ((maximum, np.maximum, a_min), (minimum, np.minimum, a_max)):
-        if bound is not None:
-            x = (f if isinstance(x, Secret) or isinstance(bound, Secret) else plain)(x, bound)
-    return x
+    """Any of the three may be secret.  Integers are compared with real bounds before they become real themselves."""
+    low = x if a_min is None else _either(maximum, np.maximum, x, a_min)
+    if a_max is None:
+        return low
+    if not _apart(x, a_max):
+        return _either(minimum, np.minimum, low, a_max)
+    above = less(a_max, x)
+    return where(above if a_min is None else logical_or(above, _either(less, np.less, a_max, a_min)), a_max, low)
+
+
+def _either(f: Callable[..., Any], plain: Callable[..., Any], *xs: Any) -> Any:
+    return (f if any(isinstance(x, Secret) for x in xs) else plain)(*xs)
 
 
 def absolute(x: Secret) -> Secret:

@@ -1,16 +1,16 @@
 """Means and variances: sums are local, the division by a public count is ``scaling``'s.
 
 A variance is the mean of the squared deviations d, which keep all the digits that they have, twice those of x, and are rounded at the end.
-Σd² may be n times as large as their mean, and the ring has no room for that.  With 2^r ≥ n, each d² is divided by 2^r₁, r₁ ≤ 8,
-as it is multiplied; sums of 2^r₁ of them are no larger than a single d², and are divided by what is left of 2^r before they are
-added up.  So n does not matter to the range.  Rounding at random adds an error with a standard deviation of 0.8·√n units of 2^−2f at
-the most where n ≤ 256, of 6 + √n/20 beyond.
+Σd² may be n times as large as their mean, and the ring has no room for that.  With 2^r ≥ n, each d² is divided by 2^(r/2)
+as it is multiplied; sums of 2^(r/2) of them are no larger than a single d², and are divided by the other half of 2^r before they are
+added up (n ≤ 16: by all of it at once).  So n does not matter to the range.  Rounding at random adds an error with a standard
+deviation of about n^(1/4)/2 units of 2^−2f, or 2.
 
 Deviations of integers have e = f/2 + r/4 fractional bits, and squares 2e: the error of a mean so rounded costs a standard deviation,
 which for n integers is 1/√n if it is not 0, about 2^−f.
 
 Range    |Σx| < 2^(k−3−f); d² < 2^(k−3−2f), the product of two numbers, or 2^(k−3−2e) where x is of integers.
-Rounds   mean: two truncations.  Variance: those, a product and its truncation, one more for n > 256, and two.
+Rounds   mean: two truncations.  Variance: those, a product and its truncation, one more for n > 16, and two.
 """
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ from protocols.suite import Share, Suite
 
 Axis = int | tuple[int, ...] | None
 
-#: Bits by which squares are divided one by one.
-_AT_ONCE = 8
+#: Bits by which squares are divided at once.
+_AT_ONCE = 4
 
 
 def count(x: Secret, axis: Axis) -> int:
@@ -66,7 +66,7 @@ def variance(x: Secret, axis: Axis, ddof: float, keepdims: bool, fraction: int |
 
 def _sum_of_squares(d: Secret, r: int) -> Secret:
     """Σ d² / 2^r along the first axis, which has no more than 2^r elements."""
-    bits = min(r, _AT_ONCE)
+    bits = r if r <= _AT_ONCE else (r + 1) // 2
 
     def protocol(suite: Suite, d: Share) -> Any:
         return suite.bilinear(MULTIPLY, d, d, bits)
