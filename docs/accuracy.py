@@ -113,7 +113,7 @@ WEIGHTS = np.linspace(-0.17, 0.23, 10) / 1.2
 CASES = [
     Case("x * y", lambda x, y: x * y, lambda x, y: x * y, factors, "x y < 2^(k-3-2f)", (1, 1)),
     Case("x * 0.3", lambda x: x * 0.3, lambda x: x * 0.3, magnitudes(lambda k, f: k - 3), "x < 2^(k-3-f)", (3, 3)),
-    Case("x @ w", lambda x: x @ WEIGHTS, lambda x: x @ WEIGHTS.astype(np.longdouble), sums, "x sum |w| < 2^(k-3-f); rows of 10", (4, 4)),
+    Case("x @ w", lambda x: x @ WEIGHTS, lambda x: x @ WEIGHTS.astype(np.longdouble), sums, "x sum(w) < 2^(k-3-f); rows of 10", (5, 5)),
     Case("mean", lambda x: x.mean(axis=-1), lambda x: x.mean(axis=-1), sums, "sum < 2^(k-3-f); rows of 10", (3, 3)),
     Case("var", lambda x: x.var(axis=-1), lambda x: x.var(axis=-1), samples, "(x - mean)^2 < 2^(k-3-2f); rows of 10", (3, 3)),
     Case("std", lambda x: x.std(axis=-1), lambda x: x.std(axis=-1), samples, "(x - mean)^2 < 2^(k-3-2f); rows of 10", (3, 3), (26, 9)),

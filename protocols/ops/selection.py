@@ -14,7 +14,7 @@ Cost     over Z_2^64, bytes a party sends for each x with n values in the domain
                                           additive, 2 parties         replicated
              one_hot, unique_counts       67 +  8.4 n   14 rounds     61 +  8.2 n   16 rounds
              isin                         79 +  0.3 n   14            72 +  0.1 n   16
-             take of a public x           as one_hot                  as one_hot
+             take of a public x           88 +  8.7 n   14            72 +  8.3 n   16
              take of a secret x           and 8 n, 1 round more       and 8, 1 round more
              searchsorted, histogram      a comparison with every border
 
