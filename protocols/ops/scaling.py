@@ -67,8 +67,7 @@ class Reals(NamedTuple):
 
 
 def doubles(p: Any) -> Reals:
-    high = np.asarray(p, np.float64)
-    return Reals(high, np.zeros_like(high))
+    return Reals(np.asarray(p, np.float64), np.zeros(()))
 
 
 def quotient(n: Any, d: Any) -> Reals:
@@ -131,6 +130,7 @@ def times(f: Bilinear, x: Secret, p: Reals, kind: Kind | None = None, *, left: b
     kind = kind or (x.kind if x.kind.fraction else x.session.fixed)
     shape = f.shape(p.high.shape, x.shape) if left else f.shape(x.shape, p.high.shape)
     _fit(p, kind, ring)
+    said = (p.high, p.low, left)
     p = p.shifted(kind.fraction - x.kind.fraction)
     if x.kind == BOOL and f == MULTIPLY:
         p = doubles(np.rint(p.high))                # of 0 and 1 the product has as many digits as p
@@ -146,7 +146,7 @@ def times(f: Bilinear, x: Secret, p: Reals, kind: Kind | None = None, *, left: b
         async def exact(suite: Suite, x: Share) -> Share:
             z = x.apply(partial(apply, m))
             return await suite.truncate(z, s) if s else z
-        return x.session.spawn(f.name, exact, (x,), shape, kind, (s, m))
+        return x.session.spawn(f.name, exact, (x,), shape, kind, said)
 
     t: Any = _met(p.high, x.shape) if axis is None else _size(p.high, axis)
     p = p.shifted(-t)
@@ -173,7 +173,7 @@ def times(f: Bilinear, x: Secret, p: Reals, kind: Kind | None = None, *, left: b
 
     def protocol(suite: Suite, x: Share) -> Any:
         return elementwise(partial(split, suite), x) if p.high.ndim == 0 else split(suite, x)
-    return x.session.spawn(f.name, protocol, (x,), shape, kind, (scale, list(terms.items())))
+    return x.session.spawn(f.name, protocol, (x,), shape, kind, said)
 
 
 def _sum(xs: Iterable[Share]) -> Share:
