@@ -242,7 +242,7 @@ class Replicated(Suite):
         With ``apart`` x is the sum of three terms, one per party, masked by ``_apart``.  Then parties 1 and 2
         exchange theirs, so that all know a or b, while party 0 is sending α already.
 
-        Party 0 shares a >> m, and α modulo 2^32 (for m ≤ 32); parties 1 and 2 multiply it by β and exchange.
+        Party 0 shares a >> m, and α modulo 2^32 (for m ≤ 32, else 2^64 or 2^128); parties 1 and 2 multiply it by β and exchange.
 
         Threat   semi-honest, 1 of 3.  Every message is masked by a stream that its receiver does not have.
         Cost     2 rounds.  Over Z_2^64 party 0 sends 12 bytes, the others 4 each, and 8 more if ``apart``.

@@ -11,7 +11,7 @@ shift of signed numbers, which takes α·2^(k−m) and β·2^(k−m) off,
     x / 2^m  ≈  (a >> m) + (b >> m) + αβ·2^(k−m) + 1 − 2^(k−2−m)
 
 up to the carry of the lower m bits, which comes with probability 1 − (x mod 2^m)/2^m where a is uniform.  All that
-takes a message is αβ modulo 2^m, hence modulo 2^32 for m ≤ 32.
+takes a message is αβ modulo 2^m, hence modulo 2^32 for m ≤ 32, and modulo 2^64 for m ≤ 64.
 
 *A mask*, for any number of terms.  Let x' = x + 2^(k−2), and let r be uniform over Z_2^k.  Open c = x' + r.  With
 r° and c° for the lower k−1 bits, x' + r° = c° + w·2^(k−1) where w = top(c) ⊕ top(r), so

@@ -1,10 +1,11 @@
 """Helpers that several test files use: playing a protocol without a transport, and running sessions."""
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import settings
 
 from mpc.prg import SEED_BYTES, Stream
@@ -15,6 +16,15 @@ from protocols.additive import Additive
 from protocols.prep.dealer import Dealer, Dealt
 from protocols.suite import Share, Suite
 from protocols.suites import SUITES
+
+
+@pytest.fixture(autouse=True, scope="session")
+def remembered_elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What stores of tests leave behind is not among what this account remembers of its own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+        yield
+
 
 settings.register_profile("shared machine", deadline=None)
 settings.load_profile("shared machine")

@@ -10,13 +10,13 @@ for the large.  The second term is below 8, which is why a fixed number of bits 
 
 The cubic is (1 − T₄(m)/577)/v with Chebyshev's T₄ and m = 4v − 3: the polynomial with the smallest relative error on
 [1/2, 1], and it has factors: 32/577·(3 − m)(m² + 8).  It uses 14 bits of v and no rounding; with e = 1 − v·r₀, |e| < 2^−8.8,
-1/v = r₀·(1 + e)(1 + e²)(1 + e⁴)…, of which two factors are used, or one where 2^−16 will do.
+1/v = r₀·(1 + e)(1 + e²)(1 + e⁴)…, of which two factors are used, or one where 2^−16 will do; over Z_2^128 three.
 
 Range    |x| < 2^(k−2−f), |y| < 2^(k−5−f), |x/y| < 2^min(k/2−3, k−3−f); a quotient beyond wraps, as a product does.
          Integers divided by integers, and divisors that are integers, have the ring's whole range: f = 0.
 Result   x/0 is 0, for every x.
 Accuracy 1.2 units in the last place, also of quotients of 2^45 units (f ≤ k/4; near f = k/2 − 2, 12 units).
-         ``reciprocal``: 1.3 units, or a 2^−26-th part of larger results (over Z_2^32: 2^−10-th).
+         ``reciprocal``: 1.3 units, or a 2^−26-th part of larger results (over Z_2^32: 2^−10-th, over Z_2^128: 2^−50-th).
          Measured over the whole range, with rounds and bytes, in ``docs/accuracy.md``.
 Cost     of the products in the ring, of truncations, and of bits that go to the ring, each about 1, 1 to 2.5 and 1.5 products:
          bits and top bit     ~540 ANDs    6 + 2 bits     6 products

@@ -12,7 +12,8 @@ approximated by the parties together, there is no polynomial and no carry throug
 J = k/2·h + j:  with the mantissa m, m·2^j is the result for h = 1 and is truncated by k/2 for h = 0, so that results have
 the whole range of fixed point.
 
-log₂ x = c + log₂ v for x = v·2^c (``normalisation``), and log₂ v on [1/2, 1] is a polynomial of degree 11, right to 2^−32.
+log₂ x = c + log₂ v for x = v·2^c (``normalisation``), and log₂ v on [1/2, 1] is a polynomial of degree 11, right to 2^−32
+(over Z_2^128 of degree 19, to 2^−53).
 
 Candidates for exp at 64 bits, in products and truncations (1.5 to 2.5 products each) a number, the clamp's comparison aside:
 
@@ -25,7 +26,7 @@ A bit that goes to the ring counts as 1.5 products here.
 Range    exp: x < (k − 3 − f − n)·ln 2 for n = 2 terms, or as many as there are parties, if more; beyond, the result is
          meaningless.  However small x is, the result is 0 below −(f + 2)·ln 2.  log: x > 0.  sigmoid, tanh, softmax: all x.
 Result   log 0 is log 2^−f; log x is log |x| for x < 0.  x^a is that of |x|^a for a that is not whole, and 0^a is (2^−f)^a.
-Accuracy exp: 1 unit in the last place, or a 2^−25-th part of larger results (over Z_2^32 a 2^−10-th; one bit less for each
+Accuracy exp: 1 unit in the last place, or a 2^−25-th part of larger results (over Z_2^32 a 2^−10-th, over Z_2^128 a 2^−44-th; one bit less for each
          party from the third on, with ``additive``).  log: 1 unit.  sigmoid: 1.5, tanh: 3, softmax: 4 for rows of 10.  x^a: 1 unit, or
          a 2^−22-th part, less for |a| > 1.  Measured over the whole range, with rounds and bytes, in ``docs/accuracy.md``.
 Cost     12 rounds and 219 bytes a party for an exp of two parties, 16 and 153 with ``replicated``: 7 bits that go to the ring,
@@ -42,7 +43,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from mpc.encoding import INT, Kind, numeric
+from mpc.encoding import INT, numeric
 from mpc.ring import RingArray
 from mpc.rounds import gather
 from protocols.array import Secret, call, retyped
@@ -134,22 +135,23 @@ def _exponential(x: Secret, factor: float, most: int | None = None) -> Secret:
     x = products.real(x)
     f, k = x.kind.fraction, x.session.ring.bits
     s, g = (0, f) if factor == 1 else fraction_of_exponent(k, f)
+    m = round(factor * 2**s)
     lowest = max(math.ceil(-(f + 1.5) / factor * 2**f), -1 << k - 2)   # below it, results round to 0; half a bit early, for factor is rounded
 
     async def protocol(suite: Suite, x: Share) -> Share:
         ring = x.ring
-        power, below = await gather(two_to(suite, x * ring(round(factor * 2**s)), g, f, most=most), negative(suite, x - ring(lowest)))
+        power, below = await gather(two_to(suite, x * ring(m), g, f, most=most), negative(suite, x - ring(lowest)))
         return cast(Share, power - await product(suite, power, below))
-    return _elementwise("exp", protocol, x)
+    return _elementwise("exp", protocol, x, (m, lowest, s, most))
 
 
-def _elementwise(label: str, protocol: Callable[[Suite, Share], Any], x: Secret, kind: Kind | None = None, public: object = None) -> Secret:
+def _elementwise(label: str, protocol: Callable[[Suite, Share], Any], x: Secret, public: object = None) -> Secret:
     """``protocol`` of vectors, on pieces of an array of any shape."""
     def streamed(suite: Suite, x: Share) -> Any:
         async def piece(x: Share) -> Share:
             return cast(Share, await protocol(suite, x.reshape((x.size,)))).reshape(x.shape)
         return elementwise(piece, x)
-    return x.session.spawn(label, streamed, (x,), x.shape, kind or x.kind, public)
+    return x.session.spawn(label, streamed, (x,), x.shape, x.kind, public)
 
 
 def exp(x: Secret) -> Secret:
@@ -191,7 +193,7 @@ def _logarithm(x: Secret, base: float) -> Secret:
     async def protocol(suite: Suite, x: Share) -> Share:
         result = await _log(suite, x, f, base)
         return await suite.truncate(result, extra) if extra else result
-    return _elementwise("log", protocol, x)
+    return _elementwise("log", protocol, x, base)
 
 
 def log(x: Secret) -> Secret:

@@ -16,6 +16,8 @@ Cost     two rounds.  Between two parties, for a product over Z_2^64: 64 transfe
          A matrix product m×n×p with m ≥ 8: 64·n·p transfers, and from the sender 136·m·n·p bytes and 1024·n·p for the trees;
          with shorter rows 264·m·n·p.  All is bilinear, and of large matrices seven products of quadrants are made instead of
          eight (256 × 256 × 256: 49 of 64 × 64 × 64, three quarters of it all).
+         Over Z_2^128 twice as many transfers of words twice as long: 128 of them and 1040 bytes for a product, and as much for each
+         element of a matrix product's rows, which digits of two bits do not shorten.
          Of m·n + n·p + m·p nothing linear can come of this: each digit of B needs a mask as long as a row, which must be
          new.  With 2^g seeds for g bits the bytes go down by g and the computing up by 2^g / g; two bits take no more of it than
          one.  We know of no way from transfers and symmetric cryptography alone that saves more than such a factor; linear ones

@@ -14,10 +14,10 @@ Small requests are served from batches that grow with use.  From the second one 
 and travels with the rounds of what uses the other half.
 
 Threat   semi-honest, n−1 of n; see ``protocols/ot``.
-Cost     a party sends to each other one: per elementwise triple over Z_2^64 520 bytes, over Z_2^32 196, per word of AND triples
-         264; per matrix triple m×k×n 136·m·k·n and 1280·k·n bytes (m ≥ n, m ≥ 8), less from 128 × 128 × 128 on; per cross triple 264 or 256; per truncation
+Cost     a party sends to each other one: per elementwise triple over Z_2^64 520 bytes, over Z_2^32 196, over Z_2^128 1552;
+         per word of AND triples 264; per matrix triple m×k×n 136·m·k·n and 1280·k·n bytes (m ≥ n, m ≥ 8), less from 128 × 128 × 128 on; per cross triple 264 or 256; per truncation
          mask among n parties 384·(n−1) on average; per element that is permuted and switch 8, and 4 per switch.  Two rounds per batch; a
-         truncation mask takes 2(n−1).  With silent transfers, 275 bytes per triple, 74 over Z_2^32 and 20 per word of AND triples, and setup
+         truncation mask takes 2(n−1).  With silent transfers, 275 bytes per triple, 74 over Z_2^32, 1062 over Z_2^128 and 20 per word of AND triples, and setup
          sends a third of a megabyte; triples take 1.7 times the computing, so that they pay below some 400 Mbit/s between the parties.
 Source   Gilboa, CRYPTO 1999; Demmler, Schneider, Zohner, NDSS 2015 (ABY); Keller, Orsini, Scholl, CCS 2016 (MASCOT) for n
          parties.  Bits: Rotaru, Wood, ePrint 2019/207.  Permutations: Mohassel, Sadeghian, EUROCRYPT 2013.
