@@ -15,9 +15,9 @@ Candidates, for 64 bits and two terms; ANDs a number, rounds from the terms to t
 
 Cost     ``replicated``: 8 rounds, 24 bytes a party and comparison; ``additive`` between two parties: 8 rounds, 39 bytes.
          ``maximum``, ``minimum``, ``abs``, with ``Suite.chosen``: 8 rounds and 27 bytes, with ``additive`` 9 and 55.
-Range    |x − y| < 2^(k−1), in units of the last place; for fixed point and integers alike.  Integers beside reals compare as
-         the numbers that they are, also those that fixed point cannot be: 8 rounds as ever with public reals, three times the
-         bytes and a product more with secret ones.  Infinite public reals decide; NaN is refused.
+Range    |x − y| < 2^(k−1), in units of the last place; for fixed point and integers alike.  Integers beside reals
+         compare as the numbers that they are, also those that fixed point cannot be: 8 rounds as ever with public
+         reals, three times the bytes and a product more with secret ones.  Infinite public reals decide; NaN is refused.
 Source   as named in those modules; the way back: ABY3, section 5.4, with the terms of ``Suite.summands``.
 """
 from __future__ import annotations
@@ -115,7 +115,7 @@ def not_equal(x: Any, y: Any) -> Secret:
 
 
 def _apart(x: Any, y: Any) -> bool:
-    """Whether x is of secret integers and y of reals, among which x need not have a place; or y is infinite somewhere."""
+    """Whether x is of secret integers and y of reals, where x need not have a place; or y is infinite somewhere."""
     if not isinstance(x, Secret):
         return False
     if isinstance(y, Secret):
@@ -127,8 +127,9 @@ def _apart(x: Any, y: Any) -> bool:
 def _beside_reals(test: Callable[[Any, Any], Secret], x: Secret, y: Any, order: int) -> Secret:
     """``test(x, y)``, which is x < y, x = y or x > y by the sign of ``order``, where the two are apart.
 
-    Integers are below a real y where they are below ⌈y⌉, above it where they are above ⌊y⌋, and equal to none that is not whole.
-    Beside a secret y, integers beyond the range of fixed point are found by comparisons of their own, and the result put in.
+    Integers are below a real y where they are below ⌈y⌉, above it where they are above ⌊y⌋, and equal to none that is
+    not whole.  Beside a secret y, integers beyond the range of fixed point are found by comparisons of their own, and
+    the result put in.
     """
     session, bits = x.session, x.session.ring.bits
     below: Any
@@ -222,7 +223,7 @@ def diff(x: Secret, n: int = 1, axis: int = -1) -> Secret:
 
 
 def minimum(x: Any, y: Any) -> Secret:
-    """y + the negative part of x − y; for integers beside reals, whose difference may wrap, a comparison and a choice."""
+    """y + the negative part of x − y; of integers and reals, whose difference may wrap, a comparison and a choice."""
     if _apart(x, y) or _apart(y, x):
         return where(less(x, y), x, y)
     async def protocol(suite: Suite, x: Share, y: Share) -> Share:
@@ -240,14 +241,16 @@ def maximum(x: Any, y: Any) -> Secret:
 
 
 def clip(x: Any, a_min: Any = None, a_max: Any = None) -> Any:
-    """Any of the three may be secret.  Integers are compared with real bounds before they become real themselves."""
+    """Any of the three may be secret.  Integers are compared with real bounds before they become real."""
     low = x if a_min is None else _either(maximum, np.maximum, x, a_min)
     if a_max is None:
         return low
     if not _apart(x, a_max):
         return _either(minimum, np.minimum, low, a_max)
     above = less(a_max, x)
-    return where(above if a_min is None else logical_or(above, _either(less, np.less, a_max, a_min)), a_max, low)
+    if a_min is not None:
+        above = logical_or(above, _either(less, np.less, a_max, a_min))
+    return where(above, a_max, low)
 
 
 def _either(f: Callable[..., Any], plain: Callable[..., Any], *xs: Any) -> Any:

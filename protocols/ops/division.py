@@ -141,7 +141,7 @@ def _quotient(x: Any, y: Secret) -> Secret:
     """The result has as many fractional bits as the operands, integers as a session's reals."""
     session = find_session((x, y))
     x = x if isinstance(x, Secret) else constant(session, x, common_kind(session, x, y))
-    if y.kind.fraction > x.kind.fraction:           # a numerator needs the divisor's fractional bits; a divisor none
+    if y.kind.fraction > x.kind.fraction:           # a numerator needs the divisor's bits, a divisor none
         x = rescaled(x, y.kind)
     kind = x.kind if x.kind.fraction else session.fixed
     digits = kind.fraction - x.kind.fraction + y.kind.fraction          # of the quotient of ring elements

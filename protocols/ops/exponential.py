@@ -25,7 +25,7 @@ A bit that goes to the ring counts as 1.5 products here.
 
 Range    exp: x < (k − 3 − f − n)·ln 2 for n = 2 terms, or as many as there are parties, if more; beyond, the result is
          meaningless.  However small x is, the result is 0 below −(f + 2)·ln 2.  log: x > 0.  sigmoid, tanh, softmax: all x.
-Result   log 0 is log 2^−f; log x is log |x| for x < 0.  x^a is that of |x|^a for a that is not whole, and 0^a is (2^−f)^a.
+Result   log 0 is log 2^−f; log x is log |x| for x < 0.  Where a is not whole, x^a is that of |x|^a, 0^a is (2^−f)^a.
 Accuracy exp: 1 unit in the last place, or a 2^−25-th part of larger results (over Z_2^32 a 2^−10-th, over Z_2^128 a 2^−44-th; one bit less for each
          party from the third on, with ``additive``).  log: 1 unit.  sigmoid: 1.5, tanh: 3, softmax: 4 for rows of 10.  x^a: 1 unit, or
          a 2^−22-th part, less for |a| > 1.  Measured over the whole range, with rounds and bytes, in ``docs/accuracy.md``.
@@ -51,7 +51,15 @@ from protocols.carries import bits_of, joined, sum_bits, two_terms
 from protocols.ops import comparison, linear, products
 from protocols.ops.comparison import negative
 from protocols.ops.division import SPARE, inverse, normalised, precision, reciprocal
-from protocols.ops.normalisation import any_bit, numbers, polynomial, power_of_two, product, product_of, scaled
+from protocols.ops.normalisation import (
+    any_bit,
+    numbers,
+    polynomial,
+    power_of_two,
+    product,
+    product_of,
+    scaled,
+)
 from protocols.ops.roots import rsqrt, sqrt
 from protocols.suite import Share, Suite, elementwise
 
@@ -219,8 +227,9 @@ def log1p(x: Secret) -> Secret:
 def power(x: Any, exponent: Any) -> Secret:
     """x ** a for a public a, one number or an array of them; or a ** x for a public number a.
 
-    Whole powers are by squaring, negative ones of 1/x, halves are roots, other ones 2^(a·log2 |x|).  Integers to the power of integers are
-    integers.  A public integer to the power of secret integers y in [0, k) is exact too, a real one above 0 is 2^(y·log2 a).
+    Whole powers are by squaring, negative ones of 1/x, halves are roots, other ones 2^(a·log2 |x|).  Integers to the
+    power of integers are integers.  A public integer to the power of secret integers y in [0, k) is exact too, a real
+    one above 0 is 2^(y·log2 a).
     """
     if isinstance(exponent, Secret):
         return _of_public(x, exponent)
@@ -229,7 +238,8 @@ def power(x: Any, exponent: Any) -> Secret:
         raise NotImplementedError("powers with an exponent that is NaN or infinite")
     integers = not x.kind.fraction and a.dtype.kind != "f"
     if integers and (a < 0).any():
-        raise ValueError("np.power: integers to negative integer powers are no integers; write 1 / x ** n, or a real exponent")
+        raise ValueError("np.power: integers to negative integer powers are no integers; write 1 / x ** n, "
+                         "or a real exponent")
 
     def powers(x: Secret, a: float) -> Secret:
         result = products.power(x, int(a)) if a >= 0 else products.power(reciprocal(x), -int(a))
@@ -256,21 +266,27 @@ def power(x: Any, exponent: Any) -> Secret:
 
 def float_power(x: Any, exponent: Any) -> Secret:
     """``power`` among reals, whatever the operands are."""
-    return power(*(products.real(v) if isinstance(v, Secret) else numeric(v).astype(np.float64) for v in (x, exponent)))
+    def real(v: Any) -> Any:
+        return products.real(v) if isinstance(v, Secret) else numeric(v).astype(np.float64)
+    return power(real(x), real(exponent))
 
 
 def _of_public(x: Any, exponent: Secret) -> Secret:
     if isinstance(x, Secret):
-        raise NotImplementedError("powers with a secret base and a secret exponent; write np.exp2(y * np.log2(x)) for x > 0")
+        raise NotImplementedError("powers with a secret base and a secret exponent; "
+                                  "write np.exp2(y * np.log2(x)) for x > 0")
     base = numeric(x, "a base")
     if base.ndim == 0 and base.dtype.kind != "f" and not exponent.kind.fraction:
         return _of_integer(int(base), exponent)
     base = base.astype(np.float64)
     if base.ndim or not np.isfinite(base) or base <= 0:
-        raise NotImplementedError("powers of a public base with a secret exponent for other than one number above 0")
+        raise NotImplementedError("powers of a public base with a secret exponent "
+                                  "for other than one number above 0")
     if base == 1:
         return linear.filled(products.real(exponent), 1)
-    return _exponential(exponent, math.log2(base)) if base > 1 else _exponential(linear.negative(exponent), -math.log2(base))
+    if base > 1:
+        return _exponential(exponent, math.log2(base))
+    return _exponential(linear.negative(exponent), -math.log2(base))
 
 
 def _of_integer(base: int, exponent: Secret) -> Secret:
@@ -281,8 +297,10 @@ def _of_integer(base: int, exponent: Secret) -> Secret:
 
     async def protocol(suite: Suite, y: Share) -> Share:
         ring = y.ring
-        digits = await numbers(suite, await sum_bits(suite, *await two_terms(suite, y, 0, places)), ring, y.size)
-        return await product_of(suite, [digit * ring(jump) + ring(1) for digit, jump in zip(digits, jumps, strict=True)])
+        low = await sum_bits(suite, *await two_terms(suite, y, 0, places))
+        digits = await numbers(suite, low, ring, y.size)
+        factors = [digit * ring(jump) + ring(1) for digit, jump in zip(digits, jumps, strict=True)]
+        return await product_of(suite, factors)
     return _elementwise("power", protocol, retyped(exponent, INT), public=base)
 
 

@@ -9,7 +9,17 @@ import numpy as np
 from mpc.encoding import BOOL, INT, Kind
 from mpc.errors import EncodingError
 from mpc.ring import NDArray, RingArray, Shape
-from protocols.array import Secret, call, common_kind, constant, find_session, rescaled, retyped, structural, unified
+from protocols.array import (
+    Secret,
+    call,
+    common_kind,
+    constant,
+    find_session,
+    rescaled,
+    retyped,
+    structural,
+    unified,
+)
 from protocols.suite import Share, Suite
 
 
@@ -59,7 +69,8 @@ def positive(x: Secret) -> Secret:
     return retyped(x, counted(x.kind))
 
 
-def _linear(label: str, f: Callable[[RingArray], RingArray], x: Secret, shape: Shape, kind: Kind, public: object = None) -> Secret:
+def _linear(label: str, f: Callable[[RingArray], RingArray], x: Secret, shape: Shape, kind: Kind,
+            public: object = None) -> Secret:
     """A linear map of arrays over a ring."""
     async def protocol(suite: Suite, x: Share) -> Share:
         return x.apply(f)
@@ -94,7 +105,9 @@ def trace(x: Secret, offset: int = 0) -> Secret:
 
 def _masked(x: Secret, keep: NDArray) -> Secret:
     kept = np.broadcast_shapes(x.shape, keep.shape)
-    return _linear("mask", lambda a: a.map(lambda data: np.where(keep, data, np.zeros((), data.dtype))), x, kept, x.kind, keep)
+    def masked(a: RingArray) -> RingArray:
+        return a.map(lambda data: np.where(keep, data, np.zeros((), data.dtype)))
+    return _linear("mask", masked, x, kept, x.kind, keep)
 
 
 def diag(x: Secret, k: int = 0) -> Secret:

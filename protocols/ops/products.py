@@ -2,8 +2,8 @@
 
 Two fixed-point numbers with f and g fractional bits multiply to f + g of them; the product is truncated
 by min(f, g) after all sums inside it, so that a dot product is rounded once.  The product before
-truncation must stay below 2^(k−2): |x·y| < 2^(k−2−f−g), which is the caller's to see to.  Times or over a public
-number the product has all the room there is: ``scaling``.
+truncation must stay below 2^(k−2): |x·y| < 2^(k−2−f−g), which is the caller's to see to.  Times or over a
+public number the product has all the room there is: ``scaling``.
 
 Rounds   secret × secret: 1, and 1 more for the truncation of fixed point.  × public integer: 0.
          × or ÷ public real: two truncations; for powers of two and halves one, or none.
@@ -44,7 +44,9 @@ def unrounded(f: Bilinear, x: Secret, y: Secret) -> Secret:
 def _rounded(f: Bilinear, x: Secret, y: Secret, bits: int) -> Secret:
     def protocol(suite: Suite, x: Share, y: Share) -> Any:
         return suite.bilinear(f, x, y, bits)
-    kind = BOOL if f == MULTIPLY and x.kind == y.kind == BOOL else _kind(x.kind.fraction + y.kind.fraction - bits)
+    kind = _kind(x.kind.fraction + y.kind.fraction - bits)
+    if f == MULTIPLY and x.kind == y.kind == BOOL:
+        kind = BOOL
     return x.session.spawn(f.name, protocol, (x, y), f.shape(x.shape, y.shape), kind)
 
 

@@ -73,7 +73,8 @@ async def _root(suite: Suite, x: Share, f: int, out: int, inverse: bool) -> Shar
 
     (mantissa, down), factor = await gather(normal(), up())
     if inverse:
-        return await scaled(suite, mantissa, await product(suite, factor, down), p + half - 1 - out - (f + odd) // 2)
+        drop = p + half - 1 - out - (f + odd) // 2
+        return await scaled(suite, mantissa, await product(suite, factor, down), drop)
     return await scaled(suite, mantissa, factor, p - out + (f + odd) // 2)
 
 
@@ -101,7 +102,7 @@ def rsqrt(x: Secret) -> Secret:
 
 
 def std(x: Secret, axis: Any = None, ddof: float = 0, keepdims: bool = False) -> Secret:
-    """The root of a variance that has all the digits of the squares: right where the variance is below 2^−f, too."""
+    """The root of a variance with all the digits of the squares: right where that is below 2^−f, too."""
     variance, f = statistics.variance(x, axis, ddof, keepdims)
     return _spawned("sqrt", variance, f, _real(x))
 

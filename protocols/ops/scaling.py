@@ -1,38 +1,42 @@
 """Products of a secret with public real numbers, right wherever the secret and the product fit.
 
-A real p has more digits than there is room for beside x, so x is split, once.  Both are integers here, in units of their last
-places.  With k bits and h = k/2 − 1, let y = x·2^t and P = p·2^−t for the least public t ≥ 0 with |P| ≤ 1, and
+A real p has more digits than there is room for beside x, so x is split, once.  Both are integers here, in units
+of their last places.  With k bits and h = k/2 − 1, let y = x·2^t and P = p·2^−t for the least public t ≥ 0 with
+|P| ≤ 1, and
 
-    y = 2^h·u + v:               u is y / 2^h, rounded at random to a neighbour    |u| ≤ 2^(k−2−h)    |v| < 2^h
-    P ≈ 2^−h·(M + m·2^−b):       M and m are the nearest integers                  |m| ≤ 2^(b−1)
-    P ≈ w·2^−b:                  so is w                                           |w| ≤ 2^b
+    y = 2^h·u + v:             u is y / 2^h, rounded at random to a neighbour   |u| ≤ 2^(k−2−h)   |v| < 2^h
+    P ≈ 2^−h·(M + m·2^−b):     M and m are the nearest integers                 |m| ≤ 2^(b−1)
+    P ≈ w·2^−b:                so is w                                          |w| ≤ 2^b
 
     x·p  ≈  u·M  +  (u·m + v·w) / 2^b,       b = k/2 − 2.
 
-|x·p| < 2^(k−3) gives |y| < 2^(k−2), what the first truncation asks for: |P| > 1/2 where t > 0.  The second one's operand is
-at most 2^(k−2−h+b−1) + 2^(h+b) = 2^(k−4) + 2^(k−3).  That m is rounded costs |u|·2^(−b−1) ≤ |y|/2^(k−2) units, that w is |v|·2^(−b−1) < 1
-(and next to nothing where |y| is far below 2^h, since u is then 0 but for a chance of |y|/2^h), the second truncation
-less than one: three in all.
+|x·p| < 2^(k−3) gives |y| < 2^(k−2), what the first truncation asks for: |P| ≥ 1/2 where t > 0.  The second one's
+operand is at most 2^(k−2−h+b−1) + 2^(h+b) = 2^(k−4) + 2^(k−3).  That m is rounded costs |u|·2^(−b−1) ≤ |y|/2^(k−2)
+units, that w is |v|·2^(−b−1) < 1 (and next to nothing where |y| is far below 2^h, since u is then 0 but for a
+chance of |y|/2^h), the second truncation less than one: three in all.
 
-*Matrix products*, with n products in each sum.  Now |P| stands for the sum Σ|P| ≤ 1 over the inner axis, t is one for all, and
-numerators do not fit side by side: they are truncated apart, in the same round, and get second digits m' and w', since n errors
-add up.  With c = h − ⌈log2 n⌉,
+*Matrix products*, with n products in each sum.  Now |P| stands for the sum Σ|P| ≤ 1 over the inner axis, t is one
+for all, and numerators do not fit side by side: they are truncated apart, in the same round, and get second digits
+m' and w', since n errors add up.  With c = h − ⌈log2 n⌉,
 
     x @ p  ≈  Σ u·M  +  Σ u·m / 2^c  +  Σ u·m' / 2^2c  +  Σ v·w / 2^b  +  Σ v·w' / 2^(b+c).
 
-|Σ v·w| ≤ 2^h·(2^b + n/2), the other three are at most 2^(k−3).  What is left over costs n·|u|·2^(−2c−1) and n·2^(h−b−c−1), for n ≤ 2^(k/4−1)
-no more than |y|·2^(−3k/4−1) and 1/2 units, and four truncations.  A longer sum is one of several so long.
+|Σ v·w| ≤ 2^h·(2^b + n/2), the other three are at most 2^(k−3).  What is left over costs n·|u|·2^(−2c−1) and
+n·2^(h−b−c−1), for n ≤ 2^(k/4−1) no more than |y|·2^(−3k/4−1) and 1/2 units, and four truncations.  A longer sum is
+one of several so long.
 
-*Fewer digits.*  Whole p are exact and local, as is any real times a truth value.  p = m·2^−s, exactly, takes one truncation where
-|x·m| < 2^(k−2) follows from the range: s ≤ 1, or Σ|m| ≤ 1.
+*Fewer digits.*  Whole p are exact and local, as is any real times a truth value.  p = m·2^−s, exactly, takes one
+truncation where |x·m| < 2^(k−2) follows from the range: s ≤ 1, or Σ|m| ≤ 1.
 
-Range    |x|, and |x| times the largest |p| that it meets or the largest Σ|p| of a matrix product, below 2^(k−3−f); where x is
-         of integers, so is what it becomes: x itself may have 2^(k−3).
-Accuracy 3 units in the last place; a matrix product 5 for each 2^(k/4−1) of the inner axis, and a 2^(−3k/4)-th part of |x|·Σ|p|.  p itself
-         is a double, and a quotient's 1/d two of them: a 2^−104-th part of x/d, which shows over 128 bits.
+Range    |x|, and |x| times the largest |p| that it meets or the largest Σ|p| of a matrix product, below 2^(k−3−f);
+         where x is of integers, so is what it becomes: x itself may have 2^(k−3).
+Accuracy 3 units in the last place; a matrix product 5 for each 2^(k/4−1) of the inner axis, and a 2^(−3k/4)-th part
+         of |x|·Σ|p|.  p itself is a double, and a quotient's 1/d two of them: a 2^−104-th part of x/d, which shows
+         over 128 bits.
 Cost     two truncations one after the other: one of each x, one of each result (four side by side in a matrix product).
 Threat   the suite's: ``Suite.truncate`` is all that is used.
-Source   long multiplication; a secret's digits by truncation; ours.  1/d as two doubles: Dekker, Numerische Mathematik 18 (1971).
+Source   long multiplication; a secret's digits by truncation; ours.  1/d as two doubles: Dekker, Numerische
+         Mathematik 18 (1971).
 """
 from __future__ import annotations
 
@@ -72,7 +76,7 @@ def doubles(p: Any) -> Reals:
 
 def quotient(n: Any, d: Any) -> Reals:
     """n / d to a hundred bits, in operations that are the same on every machine; 0 for infinite d."""
-    with np.errstate(all="ignore"):                 # what comes of NaN and infinities is looked at when it is used
+    with np.errstate(all="ignore"):                 # NaN and infinities are looked at when the result is used
         (a, i), (b, j) = np.frexp(np.asarray(n, np.float64)), np.frexp(np.asarray(d, np.float64))
         high = np.asarray(a / b)
         product = high * b
@@ -89,7 +93,7 @@ def _halves(x: NDArray) -> tuple[NDArray, NDArray]:
 
 
 def _digits(p: Reals, widths: Sequence[int]) -> list[NDArray]:
-    """The integer next to p·2^w for the first width, that next to the rest, times 2^w' for the next one, and so on."""
+    """The integer next to p·2^w for the first width, then that next to the rest times 2^w' for the next, and so on."""
     high, low = p
     digits = []
     for width in widths:
@@ -113,7 +117,7 @@ def _places(p: NDArray) -> int:
 
 
 def _size(p: NDArray, axis: int | None) -> int:
-    """The least t ≥ 0 known to have Σ|p| ≤ 2^t along an axis, or |p| ≤ 2^t, everywhere; 30 bits of each are added up, exactly."""
+    """The least t ≥ 0 known to have Σ|p| < 2^t along an axis, or |p| < 2^t; 30 bits of each are added up, exactly."""
     most = int(np.frexp(np.abs(p).max(initial=0))[1])
     if axis is None:
         return max(0, most)
@@ -125,7 +129,7 @@ def _size(p: NDArray, axis: int | None) -> int:
 
 
 def times(f: Bilinear, x: Secret, p: Reals, kind: Kind | None = None, *, left: bool = False) -> Secret:
-    """f(x, p), or f(p, x) where p is on the ``left``.  The result has x's kind, integers become fixed point, unless one is named."""
+    """f(x, p), or f(p, x) with p on the ``left``, as x's kind (integers as fixed point) unless another is named."""
     ring, k = x.session.ring, x.session.ring.bits
     kind = kind or (x.kind if x.kind.fraction else x.session.fixed)
     shape = f.shape(p.high.shape, x.shape) if left else f.shape(x.shape, p.high.shape)
@@ -161,7 +165,8 @@ def times(f: Bilinear, x: Secret, p: Reals, kind: Kind | None = None, *, left: b
         halves = u, y - u * ring(1 << h)
 
         async def quotient(bits: int, limbs: list[tuple[int, RingArray]]) -> Share:
-            sums = [_sum(halves[i][at].apply(partial(apply, m[p_at])) for i, m in limbs) for at, p_at in groups]
+            sums = [_sum(halves[i][x_at].apply(partial(apply, m[p_at])) for i, m in limbs)
+                    for x_at, p_at in groups]
             if not bits:
                 return _sum(sums)
             if len(sums) == 1:
@@ -193,14 +198,15 @@ def _terms(p: Reals, n: int, ring: Ring) -> tuple[int, dict[int, list[tuple[int,
     h, b = ring.bits // 2 - 1, ring.bits // 2 - 2
     c = h - (min(n, 1 << (ring.bits // 4 - 1)) - 1).bit_length()
     terms: dict[int, list[tuple[int, RingArray]]] = {}
-    for half, before, widths in ((0, -h, (h, b) if n == 1 else (h, c, c)), (1, 0, (b,) if n == 1 else (b, c))):
+    u, v = ((h, b), (b,)) if n == 1 else ((h, c, c), (b, c))
+    for half, before, widths in ((0, -h, u), (1, 0, v)):
         for bits, digit in zip(accumulate(widths), _digits(p, widths), strict=True):
             terms.setdefault(before + bits, []).append((half, ring(digit)))
     return h, terms
 
 
 def _met(p: NDArray, shape: Shape) -> NDArray:
-    """For each element of an array of this shape the least t ≥ 0 with |p| < 2^t for all that it is multiplied by."""
+    """For each element of an array of this shape the least t ≥ 0 with |p| < 2^t for all that it meets."""
     t = np.maximum(np.frexp(p)[1], 0)
     t = t.max(axis=tuple(range(max(0, t.ndim - len(shape)))), initial=0)
     alone = tuple(i for i in range(-t.ndim, 0) if shape[i] == 1)

@@ -18,8 +18,8 @@ Cost     over Z_2^64, bytes a party sends for each x with n values in the domain
              take of a secret x           and 8 n, 1 round more       and 8, 1 round more
              searchsorted, histogram      a comparison with every border
 
-Range    a negative index of take counts from the end; one outside −n to n−1 reads 0.  What is not among 0 to n−1 is not
-         counted, and ``one_hot`` of it is all false.
+Range    a negative index of take counts from the end; one outside −n to n−1 reads 0.  What is not among 0 to n−1
+         is not counted, and ``one_hot`` of it is all false.
 Source   the linear scan over an indicator vector is folklore (as the private reads of Keller, Scholl, ePrint
          2014/137); growing it from halves is the demultiplexer of Launchbury et al., ICFP 2012, there
          over all 2^t values.
@@ -59,11 +59,12 @@ async def matches(suite: Suite, bits: Share, patterns: NDArray) -> Share:
 
 
 async def indicators(suite: Suite, patterns: NDArray, x: Share) -> Share:
-    """1 where x is the pattern, or one of several along a first axis, else 0; a last axis for the patterns."""
+    """1 where x is the pattern, or one of several along a first axis, else 0; along a last axis."""
     *several, n, k = patterns.shape
     planes = await matches(suite, await bits_of(suite, x), patterns.reshape((-1, k)))
     if several:
-        planes = planes.apply(lambda part: part.map(lambda data: np.bitwise_xor.reduce(data.reshape((*several, n, -1)))))
+        planes = planes.reshape((*several, n, planes.shape[-1]))
+        planes = planes.apply(lambda part: part.map(np.bitwise_xor.reduce))
     rows = await to_ring(suite, planes, x.ring, (n, x.size))
     return rows.apply(lambda part: part.map(lambda data: np.ascontiguousarray(data.T))).reshape((*x.shape, n))
 
@@ -158,7 +159,7 @@ def _read(hot: Secret, x: Any) -> Secret:
     """The products hot @ x of truth values with anything, exactly: nothing is rounded."""
     hot = retyped(hot, INT)
     kind: Kind = x.kind if isinstance(x, Secret) else hot.session.kind_of(x)
-    if not isinstance(x, Secret):                       # as elements of the ring: a public real is not cut into digits
+    if not isinstance(x, Secret):                       # as elements of the ring, exactly
         return retyped(products.matmul(hot, hot.session.public(x, kind)), kind)
     return retyped(products.matmul(hot, retyped(x, INT)), kind)
 
@@ -178,7 +179,8 @@ def take(x: Any, indices: Any, axis: int | None = None) -> Any:
     axis = range(np.ndim(x))[axis]
     x = np.moveaxis(x, axis, 0)
     n, rest = x.shape[0], x.shape[1:]
-    picked = _read(_position(indices.ravel(), n, "np.take"), x.reshape((n, -1) if n else (0, int(np.prod(rest)))))
+    rows = x.reshape((n, -1) if n else (0, int(np.prod(rest))))
+    picked = _read(_position(indices.ravel(), n, "np.take"), rows)
     picked = picked.reshape((*indices.shape, *rest))
     places = range(indices.ndim)
     return call(np.moveaxis, picked, tuple(places), tuple(axis + i for i in places))
@@ -258,10 +260,13 @@ def _weighted(inside: Any, weights: Any) -> Secret:
         weights = weights.astype(int) if weights.dtype.kind == "b" else weights
     elif weights.kind == BOOL:
         weights = retyped(weights, INT)
-    return _read(inside.T, weights) if isinstance(inside, Secret) else products.matmul(inside.T.astype(int), weights)
+    if not isinstance(inside, Secret):
+        return products.matmul(inside.T.astype(int), weights)
+    return _read(inside.T, weights)
 
 
-def histogram(a: Any, bins: Any = 10, range: Any = None, density: Any = None, weights: Any = None) -> tuple[Secret, NDArray]:
+def histogram(a: Any, bins: Any = 10, range: Any = None, density: Any = None,
+              weights: Any = None) -> tuple[Secret, NDArray]:
     """Counts between public edges, the last one included; or the sum of weights.  Returns them and the edges."""
     if isinstance(bins, str | Secret) or (np.ndim(bins) == 0 and range is None):
         raise TypeError("np.histogram of secrets needs public edges: bins=[...], or a number of bins and range=(low, high)")
