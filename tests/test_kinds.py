@@ -286,19 +286,17 @@ def combinations(recipe: Recipe) -> Iterator[tuple[str, list[Any]]]:
 
 
 def difference(mine: Any, expected: Any) -> str:
-    """What is not NumPy's, within four units in the last place of reals."""
+    """What is not NumPy's; reals within four units in the last place, or a part of large ones."""
     if isinstance(expected, list | tuple):
         return next((d for m, e in zip(mine, expected, strict=True) if (d := difference(m, e))), "")
     if not isinstance(mine, Secret):
         return "" if np.array_equal(mine, expected) else f"{mine} for {expected}"
     value, expected = np.asarray(mine.reveal()), np.asarray(expected)
     kind = {"b": "bool", "i": "int", "f": str(mine.session.fixed)}[expected.dtype.kind]
-    off = np.abs(value * 1.0 - expected).max(initial=0) * 2.0**mine.kind.fraction
-    if (
-        str(mine.kind) == kind
-        and value.shape == expected.shape
-        and off <= (4 if kind.startswith("fixed") else 0)
-    ):
+    right = str(mine.kind) == kind and value.shape == expected.shape
+    part = 2.0 ** (-mine.session.ring.bits // 3)
+    allowed = np.maximum(4 * 2.0**-mine.kind.fraction, part * np.abs(expected)) if mine.kind.fraction else 0
+    if right and (np.abs(value * 1.0 - expected) <= allowed).all():
         return ""
     return f"{mine.kind} {value} for {kind} {expected}"
 
