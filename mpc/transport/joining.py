@@ -19,7 +19,7 @@ import socket
 import ssl
 from collections import Counter
 from collections.abc import Generator, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from enum import IntEnum
 from time import monotonic
@@ -33,11 +33,8 @@ STRANGER = 5.0  # seconds a caller has to say who it is
 PATIENCE = 5.0  # seconds a peer that we call has to answer, at first; twice as many at each further try
 LINGER = 1.0  # seconds to let a refused peer read why, and to see who else has something against us
 RETRY = 0.05  # seconds between attempts to reach a peer that does not listen yet
-KEEPALIVE = (
-    3,
-    2,
-    3,
-)  # seconds until a silent machine is asked, between questions, and how many: 9 until it counts as gone
+# Seconds until a silent machine is asked, between questions, and how many: after 9 it counts as gone.
+KEEPALIVE = {"TCP_KEEPIDLE": 3, "TCP_KEEPINTVL": 2, "TCP_KEEPCNT": 3}
 ACCEPTED = 16  # callers let in before the others' turn
 HELLO = 1024
 REASONS = 20
@@ -88,14 +85,12 @@ class _Gathering:
     server: ssl.SSLContext | None
     deadline: float
     joined: dict[int, socket.socket] = field(default_factory=dict)
-    gone: dict[int, float] = field(
-        default_factory=dict
-    )  # who has hung up since, and until when that may be the end of a session
+    # Who has hung up since, and until when that may be the end of a session.
+    gone: dict[int, float] = field(default_factory=dict)
     claimed: set[int] = field(default_factory=set)  # ranks that joined or are about to
     tried: dict[int, str] = field(default_factory=dict)  # what came of our last call to a peer
-    turned_away: dict[str, bool] = field(
-        default_factory=dict
-    )  # why callers were not let in: identity, or only the network?
+    # Why callers were not let in: is it about who they are, or only about the network?
+    turned_away: dict[str, bool] = field(default_factory=dict)
     tasks: dict[_Step, tuple[socket.socket | None, int, float]] = field(default_factory=dict)
     callers: dict[_Step, _Caller] = field(default_factory=dict)
     calls: dict[_Step, int] = field(default_factory=dict)  # the ranks that we call
@@ -117,14 +112,8 @@ class _Gathering:
             for rank, sock in self.joined.items():
                 if rank not in self.gone:
                     poll.register(sock, HANGUP)
-            soonest = min(
-                [
-                    self.deadline,
-                    now + 60.0,
-                    *(wake for _, _, wake in self.tasks.values()),
-                    *self.gone.values(),
-                ]
-            )
+            wakes = [wake for _, _, wake in self.tasks.values()]
+            soonest = min(self.deadline, now + 60.0, *wakes, *self.gone.values())
             ready = dict(poll.poll(max(0.0, soonest - now) * 1000 + 1))
             now = monotonic()
             for rank, sock in list(self.joined.items()):
@@ -151,9 +140,8 @@ class _Gathering:
         except Exception as error:
             if task not in self.callers:
                 raise
-            self.note(
-                f"{self.callers[task].address}: {type(error).__name__}"
-            )  # whatever it has said: it is not our end
+            # Whatever it has said: it is not our end.
+            self.note(f"{self.callers[task].address}: {type(error).__name__}")
             self.end(task)
         else:
             self.tasks[task] = (sock, events, monotonic() + seconds)
@@ -190,23 +178,18 @@ class _Gathering:
         who = ", ".join(self.names[rank] for rank in absent)
         reasons = [f"{self.name(rank)}: {self.tried[rank]}" for rank in absent if rank in self.tried]
         reasons += sorted(self.turned_away, key=lambda reason: not self.turned_away[reason])[:5]
-        why = (
-            f" ({'; '.join(reasons)})"
-            if reasons
-            else ": see what it says itself, and that all have their parties in the same order"
-        )
-        message = f"{who} did not join within {timeout:g} s{why}"
+        why = ": see what it says itself, and that all have their parties in the same order"
+        message = f"{who} did not join within {timeout:g} s" + (f" ({'; '.join(reasons)})" if reasons else why)
         return HandshakeError(message) if any(self.turned_away.values()) else PartyLost(message, who)
 
     def name(self, rank: int) -> str:
         return f"{self.names[rank]} at {self.peers[rank].address}" if rank < self.rank else self.names[rank]
 
-    def close(self, *, everything: bool) -> None:
+    def close(self) -> None:
         for task in list(self.tasks):
             task.close()
-        if everything:
-            for sock in self.joined.values():
-                sock.close()
+        for sock in self.joined.values():
+            sock.close()
 
     # -- those who call us ------------------------------------------------------------------------
 
@@ -376,18 +359,14 @@ def connect(
     """
     everybody = [peer.name for peer in peers] + ([dealer] if dealer is not None else [])
     listens = rank < len(everybody) - 1 and rank < len(peers)
-    state = _Gathering(
-        rank,
-        peers,
-        everybody,
-        tls.client() if tls else None,
-        tls.server() if tls and listens else None,
-        monotonic() + timeout,
-    )
-    done = False
-    try:
+    with ExitStack() as stack:
+        if listener is not None:
+            stack.enter_context(listener)
+        client, server = (tls.client(), tls.server() if listens else None) if tls else (None, None)
+        state = _Gathering(rank, peers, everybody, client, server, monotonic() + timeout)
+        stack.callback(state.close)
         if listens:
-            listener = listener or _listen(peers[rank])
+            listener = listener or stack.enter_context(_listen(peers[rank]))
             listener.setblocking(False)
             state.resume(state.accept(listener))
         for lower in range(min(rank, len(peers))):
@@ -395,42 +374,28 @@ def connect(
         state.run()
         if state.missing:
             raise state.absence(timeout)
-        done = True
-    finally:
-        state.close(everything=not done)
-        if listener is not None:
-            listener.close()
-    return TcpTransport(
-        rank,
-        len(peers),
-        {peer: (everybody[peer], state.joined[peer]) for peer in sorted(state.joined)},
-        timeout,
-    )
+        links = {peer: (everybody[peer], state.joined.pop(peer)) for peer in sorted(state.joined)}
+    return TcpTransport(rank, len(peers), links, timeout)
 
 
 def _listen(peer: Peer) -> socket.socket:
     try:
-        family, kind, protocol, _, address = socket.getaddrinfo(
-            peer.host, peer.port, type=socket.SOCK_STREAM
-        )[0]
+        found = socket.getaddrinfo(peer.host, peer.port, type=socket.SOCK_STREAM)
+        family, kind, protocol, _, address = found[0]
         listener = socket.socket(family, kind, protocol)
     except OSError as error:
-        raise ConfigError(
-            f"our address {peer.address} cannot be used ({error.strerror}): correct it"
-        ) from None
+        said = f"our address {peer.address} cannot be used ({error.strerror}): correct it"
+        raise ConfigError(said) from None
     try:
-        listener.setsockopt(
-            socket.SOL_SOCKET, socket.SO_REUSEADDR, 1
-        )  # a restart need not wait for old links
+        # A restart need not wait for old links.
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
         listener.listen(1024)
     except OSError as error:
         listener.close()
         advice = "stop the program that uses it or choose another port"
         if error.errno == errno.EADDRNOTAVAIL:
-            advice = (
-                "it is no address of this machine; in your own file, write 0.0.0.0 and the port for yourself"
-            )
+            advice = "it is no address of this machine; for yourself, write 0.0.0.0 and the port in your file"
         raise ConfigError(f"cannot listen on {peer.address} ({error.strerror}): {advice}") from None
     return listener
 
@@ -440,7 +405,7 @@ def _prepare(sock: socket.socket) -> None:
     # Small messages leave at once.  Buffers stay the kernel's: it sizes them better than 1 or 4 MB did.
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)  # a machine that is gone says nothing: ask
-    for option, value in zip(("TCP_KEEPIDLE", "TCP_KEEPINTVL", "TCP_KEEPCNT"), KEEPALIVE, strict=True):
+    for option, value in KEEPALIVE.items():
         if hasattr(socket, option):
             sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
 
