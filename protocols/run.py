@@ -59,11 +59,11 @@ async def sit_down(party: Party, kind: type[Suite], own: Stream, prep: Prep) -> 
 class Local(Session):
     """All parties of a session, in this process, moved in lockstep by one thread."""
 
-    def __init__(self, parties: int, suite: str | None, *, ring: int, fraction_bits: int | None, fuse: int, insecure_seed: int | None, dealer: bool) -> None:
+    def __init__(self, parties: int, suite: str | None, *, ring: int, fraction_bits: int | None, fuse: int, insecure_seed: int | None, check: bool, dealer: bool) -> None:
         if parties < 2:
             raise ConfigError(f"a session takes at least 2 parties, not {parties}")
         self._kind, self._seed, self._dealer = find(suite, parties), insecure_seed, dealer
-        self._options: dict[str, Any] = {"ring": ring_of(ring), "fraction_bits": fraction_bits, "fuse": fuse}
+        self._options: dict[str, Any] = {"ring": ring_of(ring), "fraction_bits": fraction_bits, "fuse": fuse, "check": check}
         members = [Party(t) for t in self._mesh(parties, timeout=0)]
         tasks = [p.start(sit_down(p, self._kind, self._own(p.rank), self._prep(p))) for p in members]
         self.parties, self._ended = tuple(members), False
@@ -128,9 +128,7 @@ def local(parties: int = 3, suite: str | None = None, *, ring: int = 64, fractio
     needs correlated randomness it is dealt, which is quick; with ``dealer=False`` the parties make it by oblivious
     transfer, as those of a networked session do unless their configuration names a dealer.
     """
-    session = Local(parties, suite, ring=ring, fraction_bits=fraction_bits, fuse=fuse, insecure_seed=insecure_seed, dealer=dealer)
-    session.check = check
-    return session
+    return Local(parties, suite, ring=ring, fraction_bits=fraction_bits, fuse=fuse, insecure_seed=insecure_seed, check=check, dealer=dealer)
 
 
 # -- one party of a networked session ----------------------------------------------------------------
