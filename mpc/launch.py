@@ -17,7 +17,7 @@ from typing import IO, Any
 from mpc.certs import make_authority_and_certificates
 from mpc.errors import ConfigError
 
-#: Tells a dealer that it was started by ``run`` (a variable of the environment: the launcher's process).
+#: Tells a process that it was started by ``run`` (a variable of the environment: the launcher's process).
 LAUNCHER = "MPC_LAUNCHER"
 
 #: Seconds the other parties get to end after one has failed; they notice at once unless they compute.
@@ -41,6 +41,7 @@ class Plan:
     debug: bool = False
     timeout: float = 60.0
     quiet: bool = False                 # nothing of what the parties print
+    check: bool = False                 # all inputs are shown to all parties
     environment: tuple[tuple[str, str], ...] = ()
 
 
@@ -66,7 +67,7 @@ def run(plan: Plan) -> Outcome:
             before = _session(plan, folder, names, ["offline"])
             if before.code:
                 return before
-        outcome = _session(plan, folder, names, ["party", *(["--use-offline"] if plan.offline else [])])
+        outcome = _session(plan, folder, names, ["party", *(["--use-offline"] if plan.offline else []), *(["--check"] if plan.check else [])])
         return Outcome(outcome.reports, outcome.code, before.reports)
 
 
