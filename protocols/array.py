@@ -261,11 +261,11 @@ class Secret(np.lib.mixins.NDArrayOperatorsMixin):
 
     def __array_function__(self, func: Callable[..., Any], types: Any, args: Any, kwargs: Any) -> Any:
         from protocols.tables import FUNCTIONS
-        make = FUNCTIONS.get(func)
+        make, name = FUNCTIONS.get(func), f"{func.__module__.replace('numpy', 'np', 1)}.{func.__name__}"
         if make is None:
-            raise NotImplementedError(f"{func.__module__.replace('numpy', 'np', 1)}.{func.__name__} on secrets is not available yet")
+            raise NotImplementedError(f"{name} on secrets is not available yet")
         try:
-            return followed(self.session, f"np.{func.__name__}", func, make, args, kwargs)
+            return followed(self.session, name, func, make, args, kwargs)
         except TypeError as error:
             if "unexpected keyword argument" in str(error):
                 option = str(error).split("'")[1]

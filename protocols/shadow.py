@@ -35,7 +35,7 @@ from __future__ import annotations
 import operator
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -63,7 +63,9 @@ _CHOOSING: set[Function] = {
     np.maximum, np.clip, np.absolute, np.fabs, np.negative, np.minimum.reduce, np.maximum.reduce, np.minimum.accumulate, np.maximum.accumulate}
 _ROUNDING: set[Function] = {np.floor, np.ceil, np.trunc, np.rint, np.round, np.around, np.sign, np.floor_divide}
 _REMAINDER: set[Function] = {np.remainder, np.divmod}
-_SQUARING: set[Function] = {np.var, np.std, np.linalg.norm, np.linalg.inv, np.linalg.solve}
+_SQUARING: set[Function] = {np.var, np.std, np.linalg.norm}
+#: They add up, and nothing is multiplied on the way.
+_ADDING: set[Function] = {np.add, np.subtract, np.sum, np.cumsum, np.trace, np.add.reduce, np.add.accumulate}
 
 _DOWN = "scale the data down, or take fewer fractional bits or a larger ring"
 _UP = "scale the data up, or take more fractional bits"
@@ -143,7 +145,8 @@ class Shadows:
                                  f"same program gives in the clear: {doubt.advice}")
 
     def _open(self, secrets: Sequence[Secret]) -> list[NDArray]:
-        return [np.asarray(value) for value in self._session.opened(secrets, None, "check")]
+        values = (np.asarray(value) for value in self._session.opened(secrets, None, "check"))
+        return [value.astype(np.int64) if value.dtype.kind == "i" else value for value in values]
 
     def _of(self, secret: Secret) -> Shadow:
         if secret.shadow is None:
@@ -166,16 +169,17 @@ class Shadows:
         trues = run(lambda shadow: shadow.true)
         copies: list[tuple[NDArray, ...]] = [()] * len(made)
         sizes: list[NDArray | None] = [None] * len(made)
-        if kind.fraction and function not in _ROUNDING:
+        chosen, inexact = moving or function in _CHOOSING, any(shadow.copies for shadow in before)
+        if kind.fraction and function not in _ROUNDING and (inexact or not chosen):
             copies = [(true,) * _COPIES for true in trues]
-            if any(shadow.copies for shadow in before) and function not in _REMAINDER:
+            if inexact and function not in _REMAINDER:
                 copies = list(zip(*(run(_copy(i)) for i in range(_COPIES)), strict=True))
-            if moving and any(shadow.size is not None for shadow in before):
-                sizes = list(run(lambda shadow: shadow.before))
-            if not moving and function not in _CHOOSING:
+            if not chosen:
                 found = [_before_cancellation(function, args, kwargs, true) for true in trues]
                 copies = [self._moved(c, s, kind) for c, s in zip(copies, found, strict=True)]
                 sizes = list(found)
+            elif moving and any(shadow.size is not None for shadow in before):
+                sizes = list(run(lambda shadow: shadow.before))
         for x, a, true, c, s in zip(made, actual, trues, copies, sizes, strict=True):
             x.shadow = self._judged(name, function, x, a, Shadow(true, c, s), operands)
 
@@ -185,35 +189,54 @@ class Shadows:
         unit = 2.0**-kind.fraction
         with np.errstate(all="ignore"):
             noise = np.maximum(8 * unit * sizes, np.minimum(2 * unit, sizes / 128))
+            noise = np.where(np.isfinite(noise), noise, 0)
             return tuple(copy + word * (2.0**-63 * noise) for copy, word in zip(copies, words, strict=True))
 
     def _judged(self, name: str, function: Function | None, secret: Secret, actual: NDArray, shadow: Shadow, operands: Sequence[Secret]) -> Shadow:
         """The shadow, with a doubt where the actual value is off."""
-        off, wrong = _off(secret.kind, actual, shadow)
         before = [self._of(x) for x in operands]
+        if shadow.copies:                           # what may have wrapped around is not forgiven, nor what is made of it
+            beyond = self._beyond(function, secret.kind, shadow, operands)
+            shadow = replace(shadow, copies=tuple(np.where(beyond, shadow.true, copy) for copy in shadow.copies))
+        off, wrong = _off(secret.kind, actual, shadow)
         doubt = None
         if off.any():
             doubt = min((s.doubt for s in before if s.doubt is not None), key=lambda d: d.number, default=None)
             if doubt is None or (wrong and not any(s.wrong for s in before)):
                 new = self._doubt(name, function, secret, shadow, off, operands)
                 doubt = new if doubt is None or new.certain else doubt
-        return Shadow(shadow.true, shadow.copies, shadow.size, doubt, wrong)
+        return replace(shadow, doubt=doubt, wrong=wrong)
 
     def _doubt(self, name: str, function: Function | None, secret: Secret, shadow: Shadow, off: NDArray, operands: Sequence[Secret]) -> Doubt:
         words, advice, certain = self._words(name, function, secret.kind, shadow, off, operands)
         self._number += 1
         return Doubt(self._number, name, _place(), f"{words} ({int(off.sum())} of {off.size} elements)", advice, certain)
 
+    def _beyond(self, function: Function | None, kind: Kind, shadow: Shadow, operands: Sequence[Secret]) -> NDArray:
+        """Where a real result is out of range, or what was added and multiplied to get there."""
+        reach = shadow.before
+        if function in _SQUARING:
+            with np.errstate(over="ignore"):
+                reach = np.maximum(reach, np.square(max(largest(self._of(x).true) for x in operands)))
+        multiplied = function in (plain.OF_ONE | plain.OF_TWO | _SQUARING) - _ADDING
+        return np.asarray(reach >= 2.0 ** (self._products(kind, operands) if multiplied else self._session.ring.bits - 2 - kind.fraction))
+
+    def _products(self, kind: Kind, operands: Sequence[Secret]) -> int:
+        """Products, and sums of them, must lie within ± 2 to this."""
+        return self._session.ring.bits - 3 - 2 * self._fraction(kind, operands)
+
+    def _fraction(self, kind: Kind, operands: Sequence[Secret]) -> int:
+        return max([kind.fraction, *(x.kind.fraction for x in operands)]) or self._session.fixed.fraction
+
     def _words(self, name: str, function: Function | None, kind: Kind, shadow: Shadow, off: NDArray, operands: Sequence[Secret]) -> tuple[str, str, bool]:
         """What has gone wrong, what to do about it, and whether that is certain."""
         def known(table: dict[str, tuple[str, str]]) -> tuple[str, str] | None:
             return next((words for part, words in table.items() if part in name), None)
 
-        session, bits = self._session, self._session.ring.bits
-        fraction = max([kind.fraction, *(x.kind.fraction for x in operands)]) or session.fixed.fraction
+        ring, fraction = self._session.ring, self._fraction(kind, operands)
         values, operand = shadow.true[off].astype(np.float64), max((largest(self._of(x).true) for x in operands), default=0.0)
-        limit = bits - 2 - kind.fraction if kind.fraction else bits - 1
-        reals, products = bits - 2 - fraction, bits - 3 - 2 * fraction
+        limit = ring.bits - 2 - kind.fraction if kind.fraction else ring.bits - 1
+        reals = ring.bits - 2 - fraction
         if not np.isfinite(values).all() and (undefined := known(_UNDEFINED)):
             return *undefined, True
         if otherwise := known(_OTHERWISE):
@@ -221,16 +244,17 @@ class Shadows:
         if np.isnan(values).any():
             return "NumPy gives nan, or another shape, or refuses", _OTHER, True
         if largest(values) >= 2.0**limit:
-            return f"the result is outside ±2^{limit}, the range of {kind} over {session.ring}", _DOWN, True
-        if operand >= 2.0 ** (bits - 2) and not any(x.kind.fraction for x in operands):
-            return f"an operand is outside ±2^{bits - 2}, and with it a difference outside the range of int over {session.ring}", _DOWN, True
+            return f"the result is outside ±2^{limit}, the range of {kind} over {ring}", _DOWN, True
+        if operand >= 2.0 ** (ring.bits - 2) and not any(x.kind.fraction for x in operands):
+            return f"an operand is outside ±2^{ring.bits - 2}, and with it a difference outside the range of int over {ring}", _DOWN, True
         if operand >= 2.0**reals:
-            return f"an operand is outside ±2^{reals}, the range of reals with {fraction} fractional bits over {session.ring}", _DOWN, True
+            return f"an operand is outside ±2^{reals}, the range of reals with {fraction} fractional bits over {ring}", _DOWN, True
         if not kind.fraction or function in _ROUNDING:
             return (f"it comes out otherwise than in the clear, where numbers are nearer to each other or to a border than {fraction} fractional bits tell",
                     "round before you compare, or take more fractional bits", False)
-        if max(largest(shadow.before), operand**2 if function in _SQUARING else 0) >= 2.0**products:
-            return f"a product or a sum on the way to the result is outside ±2^{products}, their range with {fraction} fractional bits over {session.ring}", _DOWN, True
+        if (self._beyond(function, kind, shadow, operands) & off).any():
+            return (f"a product or a sum on the way to the result is outside ±2^{self._products(kind, operands)}, "
+                    f"their range with {fraction} fractional bits over {ring}", _DOWN, True)
         return f"numbers are too small beside the resolution, 2^-{fraction}, and have lost their digits", _UP, False
 
 
@@ -243,10 +267,9 @@ def _off(kind: Kind, actual: NDArray, shadow: Shadow) -> tuple[NDArray, bool]:
     unit = 2.0**-kind.fraction
     with np.errstate(all="ignore"):
         error, sizes, finite = np.abs(actual - true), np.abs(true), np.isfinite(true)
-        spread = np.max([np.abs(copy - true) for copy in shadow.copies], axis=0, initial=0)
+        spread = np.max([np.abs(copy - true) for copy in shadow.copies], axis=0) if shadow.copies else np.zeros(true.shape)
         spread = np.where(np.isnan(spread), np.inf, spread)         # a copy has no value there
-        allowed = np.maximum(sizes / 32, 4 * spread)
-        allowed = np.where(spread > 0, allowed, np.minimum(allowed, min(unit, 0.25)))       # what is exact differs by its encoding
+        allowed = np.maximum(sizes / 32, 4 * spread) if shadow.copies else np.minimum(sizes / 32, min(unit, 0.25))
         few = min(4 * unit, float(np.max(sizes, initial=0, where=finite)) / 128)
         return ~(finite & (error <= allowed)), not bool((finite & (error <= allowed + few)).all())
 
