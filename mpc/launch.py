@@ -159,7 +159,7 @@ def _outcome(plan: Plan, folder: Path, members: list[_Member], stopped: list[str
     for member, text in zip(parties[1:], texts[1:], strict=True):
         if text not in ("", texts[0]) and not plan.quiet:
             print(f"{member.name} printed:\n" + "".join(f"  {line}\n" for line in text.splitlines()), end="", flush=True)
-    words = []
+    words: dict[str, list[str]] = {}                # and who says so
     for member in members:
         if member.process.returncode:
             said = Path(member.err.name).read_text().strip()
@@ -168,9 +168,9 @@ def _outcome(plan: Plan, folder: Path, members: list[_Member], stopped: list[str
             elif member.process.returncode < 0:
                 said = f"{said}\nended by signal {signal.Signals(-member.process.returncode).name}".strip()
             if said:
-                words.append(f"{member.name}: {said}")
-    for line in sorted(words, key=_is_consequence):
-        print(line, file=sys.stderr)
+                words.setdefault(said, []).append(member.name)
+    for said in sorted(words, key=_is_consequence):
+        print(f"{', '.join(words[said])}: {said}", file=sys.stderr)
     reports = []
     for member in parties:
         path, trace = (folder / f"{member.name}.{kind}" for kind in ("json", "trace"))
