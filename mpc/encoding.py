@@ -38,6 +38,8 @@ def numeric(values: Any, what: str = "a value") -> NDArray:
         array = np.asarray(values)
     except ValueError as error:         # ragged nested lists
         raise EncodingError(f"{what} is not a rectangular array: {str(error).split('.')[0]}") from None
+    if array.dtype == object and array.size and all(type(value) is int for value in array.flat):
+        return array                    # integers beyond 64 bits, for rings that hold them
     if array.dtype.kind not in "biuf":
         hint = "; integers must fit 64 bits" if array.dtype == object else ""
         raise EncodingError(f"{what} of dtype {array.dtype} cannot be shared; use integers or floats{hint}")
@@ -62,7 +64,7 @@ class Int:
         return ring(array.copy() if array.dtype == ring.dtype else array)   # never the caller's own memory
 
     def decode(self, x: RingArray) -> NDArray:
-        return x.data.view(f"<i{x.ring.itemsize}")
+        return x.ring.signed(x.data)
 
     def __str__(self) -> str:
         return "int"
@@ -79,7 +81,7 @@ class Fixed:
         limit = ring.bits - 2 - self.fraction
         if array.dtype.kind == "f" and not np.isfinite(array).all():
             raise EncodingError("NaN or infinity cannot be shared; remove or replace such values first")
-        whole = array.dtype.kind in "biu"
+        whole = array.dtype.kind in "biuO"
         with np.errstate(over="ignore"):             # what overflows is out of range
             scaled = array if whole else np.asarray(np.rint(array * np.float64(2.0 ** self.fraction)))
         most = 2.0 ** (limit if whole else ring.bits - 2)
@@ -87,10 +89,10 @@ class Fixed:
             raise EncodingError(
                 f"a value lies outside ±2^{limit}, the range of fixed point with {self.fraction} fractional bits "
                 f"over {ring.name}; scale the data or choose fewer fractional bits")
-        return RingArray(ring, ring(array).data << ring.dtype.type(self.fraction)) if whole else ring(scaled.astype(np.int64))
+        return ring(array) << self.fraction if whole else ring.whole(scaled)
 
     def decode(self, x: RingArray) -> NDArray:
-        return x.data.view(f"<i{x.ring.itemsize}") * np.float64(2.0 ** -self.fraction)
+        return x.ring.doubles(x.data) * np.float64(2.0 ** -self.fraction)
 
     def __str__(self) -> str:
         return f"fixed({self.fraction})"
@@ -111,7 +113,7 @@ class Bool:
         return ring(array)
 
     def decode(self, x: RingArray) -> NDArray:
-        return np.asarray(x.data != 0)
+        return np.asarray(x.ring.words(x.data)[0] != 0)
 
     def __str__(self) -> str:
         return "bool"

@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from protocols.session import Session
 
 _COPIES = 3
+_DOUBLE = 2.0**-49                      # the part of a number to which doubles are taken to be right
 
 #: Elements are moved, or chosen: nothing is rounded.
 _MOVING: set[Function] = {*MOVES, *JOINS, operator.getitem}
@@ -188,7 +189,7 @@ class Shadows:
         words = self._noise.draw(Spec(Z64, (len(copies), *sizes.shape))).data.view(np.int64)
         unit = 2.0**-kind.fraction
         with np.errstate(all="ignore"):
-            noise = np.maximum(8 * unit * sizes, np.minimum(2 * unit, sizes / 128))
+            noise = np.maximum(max(8 * unit, _DOUBLE) * sizes, np.minimum(2 * unit, sizes / 128))
             noise = np.where(np.isfinite(noise), noise, 0)
             return tuple(copy + word * (2.0**-63 * noise) for copy, word in zip(copies, words, strict=True))
 
@@ -262,14 +263,14 @@ def _off(kind: Kind, actual: NDArray, shadow: Shadow) -> tuple[NDArray, bool]:
     """The elements that are off, taken one by one; and whether the array is wrong, where small ones count less."""
     true = shadow.true
     if not kind.fraction:
-        off = np.asarray(actual != true, bool) if true.dtype.kind != "f" else ~(np.abs(actual - true) <= 2.0**-50 * np.abs(true))
+        off = np.asarray(actual != true, bool) if true.dtype.kind != "f" else ~(np.abs(actual - true) <= _DOUBLE * np.abs(true))
         return off, bool(off.any())
     unit = 2.0**-kind.fraction
     with np.errstate(all="ignore"):
         error, sizes, finite = np.abs(actual - true), np.abs(true), np.isfinite(true)
         spread = np.max([np.abs(copy - true) for copy in shadow.copies], axis=0) if shadow.copies else np.zeros(true.shape)
         spread = np.where(np.isnan(spread), np.inf, spread)         # a copy has no value there
-        allowed = np.maximum(sizes / 32, 4 * spread) if shadow.copies else np.minimum(sizes / 32, min(unit, 0.25))
+        allowed = np.maximum(sizes / 32, 4 * spread) if shadow.copies else np.maximum(np.minimum(sizes / 32, min(unit, 0.25)), _DOUBLE * sizes)
         few = min(4 * unit, float(np.max(sizes, initial=0, where=finite)) / 128)
         return ~(finite & (error <= allowed)), not bool((finite & (error <= allowed + few)).all())
 

@@ -103,8 +103,8 @@ def test_elementwise_costs(suite: str, parties: int, size: int, ring: Ring) -> N
     agrees(measured(suite, parties, inputs(), inputs(spec)), suite, "input", parties, spec)
     agrees(measured(suite, parties, inputs(spec), lambda s, x: s.reveal(x)), suite, "open", parties, spec)
     agrees(measured(suite, parties, inputs(spec, spec), lambda s, x, y: s.bilinear(MULTIPLY, x, y)), suite, "multiply", parties, spec)
-    agrees(measured(suite, parties, inputs(spec), lambda s, x: s.truncate(x, 8)), suite, "truncate", parties, spec)
-    agrees(measured(suite, parties, inputs(spec, spec), lambda s, x, y: s.bilinear(MULTIPLY, x, y, 8)), suite, "multiply and truncate", parties, spec)
+    agrees(measured(suite, parties, inputs(spec), lambda s, x: s.truncate(x, ring.fraction)), suite, "truncate", parties, spec)
+    agrees(measured(suite, parties, inputs(spec, spec), lambda s, x, y: s.bilinear(MULTIPLY, x, y, ring.fraction)), suite, "multiply and truncate", parties, spec)
 
 
 @pytest.mark.parametrize("shapes", [((3, 4), (4, 2)), ((1, 9), (9, 1)), ((300, 400), (400, 2)), ((2, 3, 4), (2, 4, 3))])

@@ -21,6 +21,7 @@ from mpc.errors import ConfigError, HandshakeError, RangeError
 from mpc.handshake import agree
 from mpc.transport.memory import mesh
 from protocols import plain, tables
+from protocols.program import Program
 from protocols.run import join, terms_of
 
 ROOT = Path(__file__).parents[1]
@@ -171,8 +172,8 @@ MORE = [
 ]
 
 
-@pytest.mark.parametrize(("parties", "fixed"), [(2, False), (3, True)])
-def test_no_operation_within_its_range_is_suspected_and_all_have_a_shadow(parties: int, fixed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("parties", "bits", "fixed"), [(2, 64, False), (3, 64, True), (3, 128, True)])
+def test_no_operation_within_its_range_is_suspected_and_all_have_a_shadow(parties: int, bits: int, fixed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """All that the conformance suite does, and every name that users have."""
     seen: set[Any] = set()
     evaluated = plain._evaluated
@@ -184,8 +185,8 @@ def test_no_operation_within_its_range_is_suspected_and_all_have_a_shadow(partie
         return made
 
     monkeypatch.setattr(plain, "_evaluated", recorded)
-    s = mpc.local(parties, check=True)
-    fraction = RINGS[64] if fixed else 0
+    s = mpc.local(parties, ring=bits, check=True)
+    fraction = RINGS[bits] if fixed else 0
     kind = mpc.Fixed(fraction) if fixed else mpc.INT
     for i, operation in enumerate([*OPERATIONS, *VARIANTS, *MORE]):
         if operation.name not in LOST:
@@ -335,10 +336,10 @@ def test_parties_of_a_deployment_do_not_check(tmp_path: Path) -> None:
     elsewhere = tmp_path / "elsewhere.toml"
     elsewhere.write_text(configs[0].read_text().replace('address = "127.0.0.1', 'address = "10.0.0.1', 1))
     with pytest.raises(ConfigError, match="all must listen on this machine"):
-        join(load(elsewhere), b"", check=True)
+        join(load(elsewhere), Program(program), check=True)
     config = load(configs[0])
     ours, theirs = mesh(2, timeout=2)
-    said = json.dumps(terms_of(config, b"", None, check=True)).encode()
+    said = json.dumps(terms_of(config, Program(program), check=True)).encode()
     theirs.post(0, [memoryview(len(said).to_bytes(4, "little") + said)])
     with pytest.raises(HandshakeError, match=r"another check \(there true, here false\)"):
-        agree(ours, {1: "bob"}, terms_of(config, b""), frozenset())
+        agree(ours, {1: "bob"}, terms_of(config, Program(program)), frozenset())

@@ -1,7 +1,8 @@
 """Linear operations: local, nothing is sent."""
 from __future__ import annotations
 
-from typing import Any, cast
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -9,7 +10,7 @@ from mpc.encoding import BOOL, INT, Kind
 from mpc.errors import EncodingError
 from mpc.ring import NDArray, RingArray, Shape
 from protocols.array import Secret, call, common_kind, find_session, rescaled, structural, unified
-from protocols.suite import Share, Suite, lift
+from protocols.suite import Share, Suite
 
 
 def add(x: Any, y: Any) -> Secret:
@@ -54,10 +55,10 @@ def negative(x: Secret) -> Secret:
     return x.session.spawn("negative", protocol, (x,), x.shape, counted(x.kind))
 
 
-def _linear(label: str, f: Any, x: Secret, shape: Shape, public: object = None) -> Secret:
-    """A linear map of ndarrays that adds elements up."""
+def _linear(label: str, f: Callable[[RingArray], RingArray], x: Secret, shape: Shape, public: object = None) -> Secret:
+    """A linear map of arrays over a ring."""
     async def protocol(suite: Suite, x: Share) -> Share:
-        return cast(Share, lift(f, x))
+        return x.apply(f)
     return x.session.spawn(label, protocol, (x,), shape, counted(x.kind), public)
 
 
@@ -74,12 +75,12 @@ def _reduced(shape: Shape, axis: Any, keepdims: bool) -> Shape:
 
 def sum_(x: Secret, axis: Any = None, keepdims: bool = False) -> Secret:
     shape = _reduced(x.shape, axis, keepdims)
-    return _linear("sum", lambda a: np.sum(a, axis=axis, keepdims=keepdims, dtype=a.dtype), x, shape, axis)
+    return _linear("sum", lambda a: a.sum(axis, keepdims), x, shape, axis)
 
 
 def cumsum(x: Secret, axis: Any = None) -> Secret:
     shape = (x.size,) if axis is None else x.shape
-    return _linear("cumsum", lambda a: np.cumsum(a, axis=axis, dtype=a.dtype), x, shape, axis)
+    return _linear("cumsum", lambda a: a.cumsum(axis), x, shape, axis)
 
 
 def diff(x: Secret, n: int = 1, axis: int = -1) -> Secret:
@@ -94,14 +95,14 @@ def trace(x: Secret, offset: int = 0) -> Secret:
 
 
 def _masked(x: Secret, keep: NDArray) -> Secret:
-    return _linear("mask", lambda a: np.where(keep, a, a.dtype.type(0)), x, np.broadcast_shapes(x.shape, keep.shape), keep)
+    return _linear("mask", lambda a: a.map(lambda data: np.where(keep, data, np.zeros((), data.dtype))), x, np.broadcast_shapes(x.shape, keep.shape), keep)
 
 
 def diag(x: Secret, k: int = 0) -> Secret:
     if x.ndim != 1:
         return call(np.diagonal, x, k)
     n = x.shape[0] + abs(k)
-    return _linear("diag", lambda a: np.diag(a, k), x, (n, n), k)
+    return _linear("diag", lambda a: a.map(lambda data: np.diag(data, k)), x, (n, n), k)
 
 
 def _matrix(x: Secret) -> None:

@@ -101,7 +101,7 @@ async def polynomial(suite: Suite, x: Share, coefficients: Any, bits: int) -> Sh
     result: Share | None = None
     for block in blocks[::-1]:
         c = [round(float(v) * 2.0**bits) for v in block]
-        total = x * ring(c[1]) + x2 * ring(c[2]) + x3 * ring(c[3]) + ring(np.int64(c[0]) << np.int64(bits))
+        total = x * ring(c[1]) + x2 * ring(c[2]) + x3 * ring(c[3]) + ring(c[0] << bits)
         result = await suite.truncate(total if result is None else total + await product(suite, result, x4), bits)
     assert result is not None
     return result

@@ -24,7 +24,7 @@ from mpc.rounds import gather
 from protocols import einsum as sums
 from protocols.array import Secret, call, find_session, rescaled
 from protocols.bilinear import MATMUL, MULTIPLY, Bilinear
-from protocols.suite import Share, Suite, lift
+from protocols.suite import Share, Suite
 
 
 def product(f: Bilinear, x: Any, y: Any) -> Secret:
@@ -55,15 +55,15 @@ def _of_secrets(f: Bilinear, x: Secret, y: Secret) -> Secret:
 
 
 def _with_public(f: Bilinear, x: Secret, public: Any, apply: Any) -> Secret:
-    """Times a public array: integers exactly; reals as one or two multiples of powers of two.
+    """Times a public array: integers, and elements of the ring, exactly; reals as one or two multiples of powers of two.
 
     p = 2^−t·(m₁·2^−s + m₂·2^−(s+f)) with |m₁| ≤ 2^f.  The truncation by t comes first, so that whatever x·p
     can be, its terms can; for an integer times a power of two it is all there is.
     """
-    array = numeric(public, "a public operand")
+    array = public if isinstance(public, RingArray) else numeric(public, "a public operand")
     shape = apply(x.shape, array.shape)
-    if array.dtype.kind != "f":
-        m = x.session.public(array, INT)
+    if isinstance(array, RingArray) or array.dtype.kind != "f":
+        m = array if isinstance(array, RingArray) else x.session.public(array, INT)
 
         async def scaled(suite: Suite, x: Share) -> Share:
             return x.apply(lambda part: apply(part, m))
@@ -188,7 +188,7 @@ def einsum(subscripts: str, *operands: Any) -> Secret:
         shape = np.einsum(subscripts, np.broadcast_to(np.True_, only.shape)).shape
 
         async def local(suite: Suite, x: Share) -> Share:
-            return cast(Share, lift(lambda a: np.einsum(subscripts, a), x))
+            return x.apply(lambda part: part.adding(lambda words: np.einsum(subscripts, words)))
         return session.spawn("einsum", local, (only,), shape, only.kind, subscripts)
     if len(operands) != 2:
         raise NotImplementedError("einsum of more than two operands on secrets")
@@ -204,5 +204,5 @@ def _arranged(x: Any, f: Any, public: object) -> Any:
     shape = f(np.broadcast_to(np.uint8(0), x.shape)).shape
 
     async def local(suite: Suite, share: Share) -> Share:
-        return cast(Share, lift(f, share))
+        return share.apply(lambda part: part.adding(f))
     return x.session.spawn("einsum", local, (x,), shape, x.kind, public)

@@ -5,11 +5,11 @@ as a cubic; with h = 1 − v·w², |h| < 2^−5,
 
     1/√v = w·(1 − h)^(−1/2) ≈ w·(1 + h/2 + 3h²/8 + 5h³/16 + 35h⁴/128),     √v = v·(1/√v),
 
-which is one step of fifth order: two products fewer than Newton's w·(3 − v·w²)/2 twice.
+which is one step of fifth order: two products fewer than Newton's w·(3 − v·w²)/2 twice.  Over Z_2^128 a step of third order follows.
 
 Range    0 < x < 2^(k−2−f) (an odd f: half of that).
 Result   √x and 1/√x are 0 for x = 0 and for every x < 0.
-Accuracy 1.2 units in the last place, or a 2^−26-th part (2^−9 over Z_2^32) of larger results: ``docs/accuracy.md``.
+Accuracy 1.2 units in the last place, or a 2^−26-th part (2^−9 over Z_2^32, 2^−50 over Z_2^128) of larger results: ``docs/accuracy.md``.
 Cost     as in ``division``: ~500 ANDs, 6 bits that go to the ring, and 14 products and 9 truncations (√x: 19 and 10).
          40 rounds and 325 bytes a party and element with ``replicated``, 37 and 484 between two parties; 1/√x less.
 Source   normalisation to an even exponent: Aly, Smart, ePrint 2019/354; the cubic is the minimax polynomial
@@ -43,7 +43,11 @@ async def inverse_root(suite: Suite, v: Share, rough: Share) -> Share:
     h = -(await scaled(suite, v, await product(suite, w, w), 2 * b)) + ring(1 << p)
     h2 = await scaled(suite, h, h, p)
     rest = await scaled(suite, h2, h * ring(40) + h2 * ring(35) + ring(48 << p), p + 6)
-    return await scaled(suite, w, h + rest + ring(2 << p), b + 1)
+    w = await scaled(suite, w, h + rest + ring(2 << p), b + 1)
+    if ring.bits <= 64:
+        return w
+    h = -(await scaled(suite, v, await scaled(suite, w, w, p), p)) + ring(1 << p)      # < 2^−25: a step of third order
+    return await scaled(suite, w, (await scaled(suite, h, h * ring(3), p + 3)) * ring(2) + h + ring(2 << p), p + 1)
 
 
 async def _root(suite: Suite, x: Share, f: int, inverse: bool) -> Share:

@@ -74,8 +74,9 @@ def _patterns(x: Secret, domain: Any) -> NDArray:
     values = numeric(domain, "the domain")
     if values.ndim != 1:
         raise ValueError("the domain must be a list of public values")
-    words = x.session.public(values, x.kind).data.astype(np.uint64)
-    return np.asarray(words[:, None] >> np.arange(x.session.ring.bits, dtype=np.uint64) & np.uint64(1) == 1)
+    ring = x.session.ring
+    encoded = np.frombuffer(ring.encode(x.session.public(values, x.kind).data), np.uint8)
+    return np.unpackbits(encoded.reshape(-1, ring.itemsize), axis=1, bitorder="little").astype(bool)
 
 
 def _indicators(x: Secret, domain: Any) -> Secret:
@@ -133,9 +134,7 @@ def _read(hot: Secret, x: Any) -> Secret:
     hot = retyped(hot, INT)
     kind: Kind = x.kind if isinstance(x, Secret) else hot.session.kind_of(x)
     if not isinstance(x, Secret):                       # as the ring's words: a public real is not cut into two products
-        words = hot.session.public(x, kind).data
-        x = words.view(f"i{words.dtype.itemsize}")
-        return retyped(products.matmul(hot, x), kind)
+        return retyped(products.matmul(hot, hot.session.public(x, kind)), kind)
     return retyped(products.matmul(hot, retyped(x, INT)), kind)
 
 

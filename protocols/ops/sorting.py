@@ -112,13 +112,13 @@ async def _before(suite: Suite, keys: Share, left: NDArray, right: NDArray) -> N
 
     async def piece(lo: int, hi: int) -> None:
         a, b = left[lo:hi], right[lo:hi]
-        *higher, last = (row.apply(lambda part: part.map(lambda k: k[a] - k[b])) for row in (keys[i] for i in range(len(keys.parts[0].data))))
+        *higher, last = (row[a] - row[b] for row in (keys[i] for i in range(len(keys.parts[0].data))))
         one = keys.ring(1)
         planes, *more = await gather(suite.signs(last.apply(lambda part: Z32(part.data))), *(suite.signs(d - one) for d in reversed(higher)))
         for upper in more:
             planes = joined(negated(planes), upper, axis=1)
         (opened,) = await suite.open(await carry(suite, planes), tag="order")
-        out[lo:hi] = unpacked(opened, keys.ring, hi - lo).data
+        out[lo:hi] = unpacked(opened, Z32, hi - lo).data
 
     if len(left) <= CHUNK:
         await piece(0, len(left))
