@@ -284,10 +284,8 @@ def beside(name: str, plain: Callable[..., Any] | None) -> Callable[[Callable[P,
     def decorate(make: Callable[P, T]) -> Callable[P, T]:
         @wraps(make)
         def function(*args: P.args, **kwargs: P.kwargs) -> T:
-            secrets = secrets_in([*args, *kwargs.values()])
-            if not secrets:
-                return make(*args, **kwargs)
-            return cast(T, followed(secrets[0].session, name, plain, make, args, kwargs))
+            secret = next((x for x in (*args, *kwargs.values()) if isinstance(x, Secret)), None)
+            return make(*args, **kwargs) if secret is None else cast(T, followed(secret.session, name, plain, make, args, kwargs))
         return function
     return decorate
 

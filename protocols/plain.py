@@ -119,6 +119,7 @@ def _forms(function: Function, kind: Kind, arguments: Any) -> Iterator[Callable[
             yield _counted
         yield _wide
     elif kind != BOOL and function in _GROWING:
+        yield lambda x: x if x.dtype.kind == "b" else _wide(x)
         yield _wide
     else:
         if function in _COMPARING and any(x.dtype.kind == "i" and largest(x) > 2.0**53 for x in _arrays(arguments)):

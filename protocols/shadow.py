@@ -219,7 +219,7 @@ class Shadows:
         if function in _SQUARING:
             with np.errstate(over="ignore"):
                 reach = np.maximum(reach, np.square(max(largest(self._of(x).true) for x in operands)))
-        multiplied = function in (plain.OF_ONE | plain.OF_TWO | _SQUARING) - _ADDING
+        multiplied = function is np.true_divide or function in (plain.OF_ONE | plain.OF_TWO | _SQUARING) - _ADDING
         return np.asarray(reach >= 2.0 ** (self._products(kind, operands) if multiplied else self._session.ring.bits - 2 - kind.fraction))
 
     def _products(self, kind: Kind, operands: Sequence[Secret]) -> int:
@@ -251,7 +251,7 @@ class Shadows:
         if operand >= 2.0**reals:
             return f"an operand is outside ±2^{reals}, the range of reals with {fraction} fractional bits over {ring}", _DOWN, True
         if not kind.fraction or function in _ROUNDING:
-            return (f"it comes out otherwise than in the clear, where numbers are nearer to each other or to a border than {fraction} fractional bits tell",
+            return (f"it comes out otherwise than in the clear, as it does where numbers are nearer to each other or to a border than {fraction} fractional bits tell",
                     "round before you compare, or take more fractional bits", False)
         if (self._beyond(function, kind, shadow, operands) & off).any():
             return (f"a product or a sum on the way to the result is outside ±2^{self._products(kind, operands)}, "
