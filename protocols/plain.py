@@ -17,20 +17,25 @@ from mpc.ring import NDArray, Shape
 Function = Callable[..., Any]
 
 #: They add and multiply, the numbers of one operand or of two: |f(x, y)| ≤ f(|x|, |y|).
-OF_ONE: set[Function] = {np.sum, np.cumsum, np.prod, np.cumprod, np.mean, np.average, np.trace, np.square, np.power,
-                         np.add.reduce, np.multiply.reduce, np.add.accumulate, np.multiply.accumulate}
-OF_TWO: set[Function] = {np.add, np.subtract, np.multiply, np.matmul, np.dot, np.vdot, np.inner, np.outer, np.einsum}
+OF_ONE: set[Function] = {
+    np.sum, np.cumsum, np.prod, np.cumprod, np.mean, np.average, np.trace, np.square, np.power,
+    np.add.reduce, np.multiply.reduce, np.add.accumulate, np.multiply.accumulate}
+OF_TWO: set[Function] = {
+    np.add, np.subtract, np.multiply, np.matmul, np.dot, np.vdot, np.inner, np.outer, np.einsum}
+#: They give whole numbers.
+ROUNDING: set[Function] = {np.floor, np.ceil, np.trunc, np.rint, np.round, np.around, np.sign, np.floor_divide}
 #: Integers may grow here, too.
 _GROWING: set[Function] = {np.diff, np.left_shift, np.negative, np.absolute, np.ptp}
 #: Of integers NumPy's are something else than of reals.
 _OF_REALS: set[Function] = {np.power, np.reciprocal}
-_COMPARING: set[Function] = {np.less, np.less_equal, np.greater, np.greater_equal, np.equal, np.not_equal}
+_COMPARING: set[Function] = {
+    np.less, np.less_equal, np.greater, np.greater_equal, np.equal, np.not_equal}
 _LOGICAL: set[Function] = {np.logical_and, np.logical_or, np.logical_xor, np.logical_not}
 #: What secrets have in place of NumPy's default: every sort of theirs is stable.
 _INSTEAD: dict[Function, Function] = {np.argsort: lambda x, axis=-1, **_: np.argsort(x, axis, kind="stable")}
 #: What NumPy has for numbers alone, of objects.
 _OF_OBJECTS: dict[Function, Function] = {
-    np.ptp: lambda x, axis=None, keepdims=False: np.max(x, axis, keepdims=keepdims) - np.min(x, axis, keepdims=keepdims),
+    np.ptp: lambda x, *args, **kwargs: np.max(x, *args, **kwargs) - np.min(x, *args, **kwargs),
     np.divmod: lambda x, y: (x // y, x % y),
     **_INSTEAD,
 }
@@ -98,7 +103,8 @@ def _evaluated(function: Function, kind: Kind, arguments: Any) -> list[Any]:
         try:
             with np.errstate(all="ignore"):
                 made = (_OF_OBJECTS if form is _wide else _INSTEAD).get(function, function)(*args, **kwargs)
-                return listed(made != 0 if function in _LOGICAL else made)      # of objects, NumPy's ``and`` is one of the two
+                # of objects, NumPy's ``and`` is one of the two
+                return listed(made != 0 if function in _LOGICAL else made)
         except (TypeError, OverflowError, ZeroDivisionError):
             continue                                # not in this form
         except (ValueError, IndexError):            # also of matrices that have no inverse
@@ -122,7 +128,8 @@ def _forms(function: Function, kind: Kind, arguments: Any) -> Iterator[Callable[
         yield lambda x: x if x.dtype.kind == "b" else _wide(x)
         yield _wide
     else:
-        if function in _COMPARING and any(x.dtype.kind == "i" and largest(x) > 2.0**53 for x in _arrays(arguments)):
+        integers = [x for x in _arrays(arguments) if x.dtype.kind == "i"]
+        if function in _COMPARING and any(largest(x) > 2.0**53 for x in integers):
             yield _wide                             # beside reals, NumPy would round the integers
         yield lambda x: x
         yield _counted

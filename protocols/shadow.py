@@ -5,7 +5,7 @@ Secrets cannot raise: what leaves its range wraps around in silence, and what is
 they were before they were rounded, integers exactly (``protocols/plain.py``).  After each operation the result is opened
 and held against its shadow.  Nothing is raised then, for what wraps and comes back, or is small and does not matter,
 does no harm.  But from the first operation after which a value is off, and for as long as it is, it carries a *doubt*
-that names operation and line; and to ``reveal`` what is wrong is a ``RangeError`` with these words.
+that names operation and line (``protocols/doubt.py``); and to ``reveal`` what is wrong is a ``RangeError`` with its words.
 
 Wrong    is an integer, a truth value, an order, a number rounded to whole ones, that is not equal to its shadow; and a
          real number t with f fractional bits, in an array whose largest is s, if it is off by more than
@@ -19,13 +19,13 @@ Wrong    is an integer, a truth value, an order, a number rounded to whole ones,
              max(8·2^−f·m, min(2·2^−f, m/128)),
 
          m being their size before cancellation, |x| + |y| for x − y.  So cancellation is forgiven as it is in floating
-         point, and a rounding where the unit in the last place is small beside what is rounded.  Comparisons, orders and
-         roundings are in the copies as in the shadow.
+         point, and so is a rounding whose unit is small beside what is rounded.  What was out of range on the way is not.
+         Comparisons, orders and roundings are in the copies as in the shadow.
 Cost     an opening and up to six plain runs for each operation, a round for each input of reals, and four or five arrays
          for each secret.
 Threat   none is held against: every party is shown all inputs and all values on the way.
 Limits   it sees one run, on these data.  A secret that is made past NumPy's names and ``mpc``'s, by a function of
-         ``protocols.ops``, is taken as it is.
+         ``protocols.ops``, is taken as it is.  Reals are doubles here.
 Source   random perturbation as a measure of lost digits: Vignes, Mathematics and Computers in Simulation 20, 1978
          (CESTAC, with three copies); of chosen size, so that it shows cancellation: Parker, Pierce, Eggert, Computing in
          Science & Engineering 2(4), 2000 (Monte Carlo arithmetic).
@@ -33,11 +33,8 @@ Source   random perturbation as a measure of lost digits: Vignes, Mathematics an
 from __future__ import annotations
 
 import operator
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -48,7 +45,8 @@ from mpc.prg import SEED_BYTES, Stream
 from mpc.ring import Z64, NDArray, Spec
 from protocols import plain
 from protocols.array import Secret, secrets_in
-from protocols.plain import Function, largest, size
+from protocols.doubt import Doubt, Result, place
+from protocols.plain import ROUNDING, Function, largest, size
 from protocols.tables import JOINS, MOVES
 
 if TYPE_CHECKING:
@@ -60,38 +58,10 @@ _DOUBLE = 2.0**-49                      # the part of a number to which doubles 
 #: Elements are moved, or chosen: nothing is rounded.
 _MOVING: set[Function] = {*MOVES, *JOINS, operator.getitem}
 _CHOOSING: set[Function] = {
-    *_MOVING, np.where, np.take, np.take_along_axis, np.append, np.diag, np.diagflat, np.tril, np.triu, np.sort, np.min, np.max, np.minimum,
-    np.maximum, np.clip, np.absolute, np.fabs, np.negative, np.minimum.reduce, np.maximum.reduce, np.minimum.accumulate, np.maximum.accumulate}
-_ROUNDING: set[Function] = {np.floor, np.ceil, np.trunc, np.rint, np.round, np.around, np.sign, np.floor_divide}
+    *_MOVING, np.where, np.take, np.take_along_axis, np.append, np.diag, np.diagflat, np.tril, np.triu, np.sort,
+    np.min, np.max, np.minimum, np.maximum, np.clip, np.absolute, np.fabs, np.negative,
+    np.minimum.reduce, np.maximum.reduce, np.minimum.accumulate, np.maximum.accumulate}
 _REMAINDER: set[Function] = {np.remainder, np.divmod}
-_SQUARING: set[Function] = {np.var, np.std, np.linalg.norm}
-#: They add up, and nothing is multiplied on the way.
-_ADDING: set[Function] = {np.add, np.subtract, np.sum, np.cumsum, np.trace, np.add.reduce, np.add.accumulate}
-
-_DOWN = "scale the data down, or take fewer fractional bits or a larger ring"
-_UP = "scale the data up, or take more fractional bits"
-_OTHER = "put another number in its place first, with np.where"
-#: What has no value, or another one in NumPy, by a part of the operation's name; and what to do.
-_UNDEFINED = {"divide": ("there is a division by zero, where the engine gives 0", _OTHER),
-              "reciprocal": ("there is a division by zero, where the engine gives 0", _OTHER),
-              "sqrt": ("there is a root of what is not above zero, where the engine gives 0", _OTHER),
-              "log": ("there is a logarithm of what is not above zero, where the engine gives some number", _OTHER)}
-_OTHERWISE = {"take": ("there is a secret index below 0 or beyond the end, where the engine reads 0", "keep indices inside"),
-              "bincount": ("there is a value outside 0 to minlength − 1, which the engine does not count", "take a larger minlength"),
-              "linalg.inv": ("the matrix is not positive definite, or its smallest eigenvalue is too small for its fractional bits", _UP),
-              "linalg.solve": ("the matrix is not positive definite, or its smallest eigenvalue is too small for its fractional bits", _UP)}
-
-
-@dataclass(frozen=True, slots=True)
-class Doubt:
-    """Why a value is off: the first operation after which it was, the user's line, and words for both."""
-
-    number: int
-    operation: str
-    place: str
-    words: str
-    advice: str
-    certain: bool                       # it is this operation, whatever was lost before
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +84,7 @@ class Shadows:
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        self._noise = Stream(bytes(SEED_BYTES), "INSECURE noise of a check")        # public, the same at all parties
+        self._noise = Stream(bytes(SEED_BYTES), "INSECURE noise of a check")    # public, the same at all parties
         self._number = 0
 
     def begin(self, name: str, secrets: Sequence[Secret], values: Sequence[NDArray | None]) -> None:
@@ -122,10 +92,10 @@ class Shadows:
         for secret, actual, value in zip(secrets, self._open(secrets), values, strict=True):
             true = actual if value is None else value
             copies = self._moved([true] * _COPIES, size(true), secret.kind) if secret.kind.fraction else ()
-            secret.shadow = self._judged(name, None, secret, actual, Shadow(true, copies), [])
+            self._judge(name, None, secret, actual, Shadow(true, copies), [])
 
     def follow(self, name: str, function: Function | None, make: Function, args: Any, kwargs: Any) -> Any:
-        """An operation, and the same in the clear; without a function the results are the operands' rows in another order."""
+        """An operation, and the same in the clear; ``None`` where its operands' rows come in an order to be found."""
         self._session.check = None                  # what an operation is made of is not looked at
         try:
             made = make(*args, **kwargs)
@@ -142,8 +112,8 @@ class Shadows:
             if secret.shadow is not None and secret.shadow.wrong:
                 doubt = secret.shadow.doubt
                 assert doubt is not None
-                raise RangeError(f"{doubt.operation} in {doubt.place}: {doubt.words}; so what is revealed in {_place()} is not what the "
-                                 f"same program gives in the clear: {doubt.advice}")
+                raise RangeError(f"{doubt.operation} in {doubt.place}: {doubt.words}; so what is revealed in {place()} "
+                                 f"is not what the same program gives in the clear: {doubt.advice}")
 
     def _open(self, secrets: Sequence[Secret]) -> list[NDArray]:
         values = (np.asarray(value) for value in self._session.opened(secrets, None, "check"))
@@ -171,7 +141,7 @@ class Shadows:
         copies: list[tuple[NDArray, ...]] = [()] * len(made)
         sizes: list[NDArray | None] = [None] * len(made)
         chosen, inexact = moving or function in _CHOOSING, any(shadow.copies for shadow in before)
-        if kind.fraction and function not in _ROUNDING and (inexact or not chosen):
+        if kind.fraction and function not in ROUNDING and (inexact or not chosen):
             copies = [(true,) * _COPIES for true in trues]
             if inexact and function not in _REMAINDER:
                 copies = list(zip(*(run(_copy(i)) for i in range(_COPIES)), strict=True))
@@ -182,7 +152,7 @@ class Shadows:
             elif moving and any(shadow.size is not None for shadow in before):
                 sizes = list(run(lambda shadow: shadow.before))
         for x, a, true, c, s in zip(made, actual, trues, copies, sizes, strict=True):
-            x.shadow = self._judged(name, function, x, a, Shadow(true, c, s), operands)
+            self._judge(name, function, x, a, Shadow(true, c, s), operands)
 
     def _moved(self, copies: Sequence[NDArray], sizes: NDArray, kind: Kind) -> tuple[NDArray, ...]:
         """Each copy with noise of its own."""
@@ -193,84 +163,41 @@ class Shadows:
             noise = np.where(np.isfinite(noise), noise, 0)
             return tuple(copy + word * (2.0**-63 * noise) for copy, word in zip(copies, words, strict=True))
 
-    def _judged(self, name: str, function: Function | None, secret: Secret, actual: NDArray, shadow: Shadow, operands: Sequence[Secret]) -> Shadow:
-        """The shadow, with a doubt where the actual value is off."""
-        before = [self._of(x) for x in operands]
+    def _judge(self, name: str, function: Function | None, secret: Secret, actual: NDArray, shadow: Shadow,
+               operands: Sequence[Secret]) -> None:
+        """Give a secret its shadow, with a doubt where the actual value is off."""
+        result = Result(self._session, name, function, secret.kind, shadow.true, shadow.before, operands)
         if shadow.copies:                           # what may have wrapped around is not forgiven, nor what is made of it
-            beyond = self._beyond(function, secret.kind, shadow, operands)
+            beyond = result.beyond()
             shadow = replace(shadow, copies=tuple(np.where(beyond, shadow.true, copy) for copy in shadow.copies))
         off, wrong = _off(secret.kind, actual, shadow)
+        before = [x.shadow for x in operands if x.shadow is not None]
         doubt = None
         if off.any():
             doubt = min((s.doubt for s in before if s.doubt is not None), key=lambda d: d.number, default=None)
             if doubt is None or (wrong and not any(s.wrong for s in before)):
-                new = self._doubt(name, function, secret, shadow, off, operands)
+                self._number += 1
+                new = result.doubt(self._number, off)
                 doubt = new if doubt is None or new.certain else doubt
-        return replace(shadow, doubt=doubt, wrong=wrong)
-
-    def _doubt(self, name: str, function: Function | None, secret: Secret, shadow: Shadow, off: NDArray, operands: Sequence[Secret]) -> Doubt:
-        words, advice, certain = self._words(name, function, secret.kind, shadow, off, operands)
-        self._number += 1
-        return Doubt(self._number, name, _place(), f"{words} ({int(off.sum())} of {off.size} elements)", advice, certain)
-
-    def _beyond(self, function: Function | None, kind: Kind, shadow: Shadow, operands: Sequence[Secret]) -> NDArray:
-        """Where a real result is out of range, or what was added and multiplied to get there."""
-        reach = shadow.before
-        if function in _SQUARING:
-            with np.errstate(over="ignore"):
-                reach = np.maximum(reach, np.square(max(largest(self._of(x).true) for x in operands)))
-        multiplied = function is np.true_divide or function in (plain.OF_ONE | plain.OF_TWO | _SQUARING) - _ADDING
-        return np.asarray(reach >= 2.0 ** (self._products(kind, operands) if multiplied else self._session.ring.bits - 2 - kind.fraction))
-
-    def _products(self, kind: Kind, operands: Sequence[Secret]) -> int:
-        """Products, and sums of them, must lie within ± 2 to this."""
-        return self._session.ring.bits - 3 - 2 * self._fraction(kind, operands)
-
-    def _fraction(self, kind: Kind, operands: Sequence[Secret]) -> int:
-        return max([kind.fraction, *(x.kind.fraction for x in operands)]) or self._session.fixed.fraction
-
-    def _words(self, name: str, function: Function | None, kind: Kind, shadow: Shadow, off: NDArray, operands: Sequence[Secret]) -> tuple[str, str, bool]:
-        """What has gone wrong, what to do about it, and whether that is certain."""
-        def known(table: dict[str, tuple[str, str]]) -> tuple[str, str] | None:
-            return next((words for part, words in table.items() if part in name), None)
-
-        ring, fraction = self._session.ring, self._fraction(kind, operands)
-        values, operand = shadow.true[off].astype(np.float64), max((largest(self._of(x).true) for x in operands), default=0.0)
-        limit = ring.bits - 2 - kind.fraction if kind.fraction else ring.bits - 1
-        reals = ring.bits - 2 - fraction
-        if not np.isfinite(values).all() and (undefined := known(_UNDEFINED)):
-            return *undefined, True
-        if otherwise := known(_OTHERWISE):
-            return *otherwise, True
-        if np.isnan(values).any():
-            return "NumPy gives nan, or another shape, or refuses", _OTHER, True
-        if largest(values) >= 2.0**limit:
-            return f"the result is outside ±2^{limit}, the range of {kind} over {ring}", _DOWN, True
-        if operand >= 2.0 ** (ring.bits - 2) and not any(x.kind.fraction for x in operands):
-            return f"an operand is outside ±2^{ring.bits - 2}, and with it a difference outside the range of int over {ring}", _DOWN, True
-        if operand >= 2.0**reals:
-            return f"an operand is outside ±2^{reals}, the range of reals with {fraction} fractional bits over {ring}", _DOWN, True
-        if not kind.fraction or function in _ROUNDING:
-            return (f"it comes out otherwise than in the clear, as it does where numbers are nearer to each other or to a border than {fraction} fractional bits tell",
-                    "round before you compare, or take more fractional bits", False)
-        if (self._beyond(function, kind, shadow, operands) & off).any():
-            return (f"a product or a sum on the way to the result is outside ±2^{self._products(kind, operands)}, "
-                    f"their range with {fraction} fractional bits over {ring}", _DOWN, True)
-        return f"numbers are too small beside the resolution, 2^-{fraction}, and have lost their digits", _UP, False
+        secret.shadow = replace(shadow, doubt=doubt, wrong=wrong)
 
 
 def _off(kind: Kind, actual: NDArray, shadow: Shadow) -> tuple[NDArray, bool]:
     """The elements that are off, taken one by one; and whether the array is wrong, where small ones count less."""
-    true = shadow.true
+    true, sizes = shadow.true, size(shadow.true)
     if not kind.fraction:
-        off = np.asarray(actual != true, bool) if true.dtype.kind != "f" else ~(np.abs(actual - true) <= _DOUBLE * np.abs(true))
+        exact = true.dtype.kind != "f"
+        off = np.asarray(actual != true, bool) if exact else ~(np.abs(actual - true) <= _DOUBLE * sizes)
         return off, bool(off.any())
     unit = 2.0**-kind.fraction
     with np.errstate(all="ignore"):
-        error, sizes, finite = np.abs(actual - true), np.abs(true), np.isfinite(true)
-        spread = np.max([np.abs(copy - true) for copy in shadow.copies], axis=0) if shadow.copies else np.zeros(true.shape)
-        spread = np.where(np.isnan(spread), np.inf, spread)         # a copy has no value there
-        allowed = np.maximum(sizes / 32, 4 * spread) if shadow.copies else np.maximum(np.minimum(sizes / 32, min(unit, 0.25)), _DOUBLE * sizes)
+        error, finite = np.abs(actual - true), np.isfinite(true)
+        if shadow.copies:
+            spread = np.max([np.abs(copy - true) for copy in shadow.copies], axis=0)
+            spread = np.where(np.isnan(spread), np.inf, spread)     # a copy has no value there
+            allowed = np.maximum(sizes / 32, 4 * spread)
+        else:                                       # as it was encoded
+            allowed = np.maximum(np.minimum(sizes / 32, min(unit, 0.25)), _DOUBLE * sizes)
         few = min(4 * unit, float(np.max(sizes, initial=0, where=finite)) / 128)
         return ~(finite & (error <= allowed)), not bool((finite & (error <= allowed + few)).all())
 
@@ -287,7 +214,8 @@ def _replaced(x: Any, of: Callable[[Shadow], NDArray]) -> Any:
     if isinstance(x, np.integer | np.floating):
         return int(x) if isinstance(x, np.integer) else float(x)
     if isinstance(x, np.ndarray) and x.dtype.kind in "iuf":
-        return plain.narrow(x.astype(object)) if x.dtype == np.uint64 else x.astype(np.float64 if x.dtype.kind == "f" else np.int64)
+        wide = plain.narrow(x.astype(object)) if x.dtype == np.uint64 else x
+        return wide if wide.dtype == object else wide.astype(np.float64 if x.dtype.kind == "f" else np.int64)
     return x
 
 
@@ -296,8 +224,9 @@ def _copy(i: int) -> Callable[[Shadow], NDArray]:
 
 
 def _before_cancellation(function: Function, args: Any, kwargs: Any, true: NDArray) -> NDArray:
-    """The size of what a result was computed from: what is scaled by a public number remains as large beside itself as it was."""
-    scaled = function in (np.multiply, np.true_divide) and isinstance(args[0], Secret) and not isinstance(args[1], Secret)
+    """The size of what a result was computed from; a public factor leaves it as large beside the result as it was."""
+    scaled = (function in (np.multiply, np.true_divide)
+              and isinstance(args[0], Secret) and not isinstance(args[1], Secret))
     arguments = _replaced((args, kwargs), (lambda shadow: shadow.before) if scaled else (lambda shadow: shadow.true))
     if function is np.true_divide and scaled:
         with np.errstate(all="ignore"):
@@ -306,19 +235,3 @@ def _before_cancellation(function: Function, args: Any, kwargs: Any, true: NDArr
         return np.full(true.shape, largest(arguments[0][0]))
     found = plain.magnitude(function, arguments)
     return np.where(true == 0, 1.0, size(true)) if found is None else found
-
-
-# -- the user's program ---------------------------------------------------------------------------------
-
-_OWN = tuple(f"{Path(__file__).resolve().parents[1] / name}/" for name in ("mpc", "protocols"))
-
-
-def _place() -> str:
-    """Where in the user's program this was called."""
-    frame: FrameType | None = sys._getframe(1)
-    while frame is not None:
-        name = frame.f_code.co_filename
-        if not name.startswith(_OWN) and "numpy" not in Path(name).parts:
-            return f"{Path(name).name}, line {frame.f_lineno}"
-        frame = frame.f_back
-    return "a place unknown"
