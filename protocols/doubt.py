@@ -13,15 +13,15 @@ import numpy as np
 from mpc.encoding import Kind
 from mpc.ring import NDArray
 from protocols.array import Secret
-from protocols.plain import OF_ONE, OF_TWO, ROUNDING, Function, largest
+from protocols.plain import OF_TWO, ROUNDING, Function, largest
 
 if TYPE_CHECKING:
     from protocols.session import Session
 
-#: What they add up has been multiplied before, by something or by itself: that must lie in the range of products.
-_MULTIPLYING: set[Function] = {np.true_divide, *(OF_ONE | OF_TWO) - {
-    np.add, np.subtract, np.sum, np.cumsum, np.trace, np.add.reduce, np.add.accumulate}}
-_SQUARING: set[Function] = {np.var, np.std, np.linalg.norm}
+#: What they add up was multiplied: secrets with secrets, or one with itself.
+_OF_PRODUCTS: set[Function] = {*OF_TWO - {np.add, np.subtract}, np.true_divide}
+_OF_POWERS: set[Function] = {
+    np.var, np.std, np.linalg.norm, np.square, np.power, np.prod, np.cumprod, np.multiply.reduce, np.multiply.accumulate}
 
 _DOWN = "scale the data down, or take fewer fractional bits or a larger ring"
 _UP = "scale the data up, or take more fractional bits"
@@ -36,7 +36,7 @@ _UNDEFINED = {
 }
 #: Where NumPy has another value.
 _OTHERWISE = {
-    "take": ("there is a secret index below 0 or beyond the end, where the engine reads 0", "keep indices inside"),
+    "take": ("there is a secret index beyond the ends, where the engine reads 0", "keep indices inside"),
     "bincount": ("there is a value outside 0 to minlength − 1, which the engine does not count", "take a larger minlength"),
     "linalg.inv": (_MATRIX, _UP),
     "linalg.solve": (_MATRIX, _UP),
@@ -77,15 +77,18 @@ class Result:
         """The largest magnitude among the operands."""
         return max((largest(x.shadow.true) for x in self.operands if x.shadow is not None), default=0.0)
 
+    @property
+    def range(self) -> int:
+        """What is multiplied and added up for a real result must lie within ± 2 to this."""
+        bits, times = self.session.ring.bits, len(self.operands)
+        multiplied = self.function in _OF_POWERS or (self.function in _OF_PRODUCTS and times > 1)
+        return bits - 3 - 2 * self.fraction if multiplied else bits - 3 - self.fraction
+
     def beyond(self) -> NDArray:
-        """Where a real result is out of range, or what was multiplied and added up to get there."""
-        bits, reach = self.session.ring.bits, self.size
-        if self.function in _SQUARING:
-            with np.errstate(over="ignore"):
-                reach = np.maximum(reach, np.square(self.operand))
-        multiplied = self.function in _MULTIPLYING or self.function in _SQUARING
-        limit = bits - 3 - 2 * self.fraction if multiplied else bits - 2 - self.kind.fraction
-        return np.asarray(reach >= 2.0**limit)
+        """Where that is not so."""
+        with np.errstate(over="ignore"):
+            reach = np.square(self.size) if self.function in (np.std, np.linalg.norm) else self.size
+        return np.asarray(reach >= 2.0**self.range)
 
     def doubt(self, number: int, off: NDArray) -> Doubt:
         """About these elements."""
@@ -118,8 +121,7 @@ class Result:
             near = "it comes out otherwise than in the clear, as it does where numbers are nearer to each other or to a border"
             return f"{near} than {fraction} fractional bits tell", "round before you compare, or take more fractional bits", False
         if (self.beyond() & off).any():
-            outside = f"a product or a sum on the way to the result is outside ±2^{ring.bits - 3 - 2 * fraction}"
-            return f"{outside}, their range {digits}", _DOWN, True
+            return f"a product or a sum on the way to the result is outside ±2^{self.range}, their range {digits}", _DOWN, True
         return f"numbers are too small beside the resolution, 2^-{fraction}, and have lost their digits", _UP, False
 
 
