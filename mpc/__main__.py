@@ -13,6 +13,7 @@ if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
 import io
 import json
 import math
+import os
 import socket
 import sys
 import traceback
@@ -129,11 +130,13 @@ def main() -> None:
 @click.option("--dealer", is_flag=True, help="Trust a dealer with the random numbers that the suite additive uses up.")
 @click.option("--offline", is_flag=True, help="Make correlated randomness first, in a run of its own: see 'mpc offline'.")
 @click.option("--silent-transfers", is_flag=True, help="Make correlated randomness with half the bytes and more computing: for slow networks.")
+@click.option("--check", is_flag=True, help="Run the program in the clear beside this run.  A result that is wrong is then an error, which names the operation and "
+              "the line at which a value left its range or lost its digits.  For data that may be shown: every party is shown all inputs, and nothing is protected.")
 @_trace
 @_network
 @_reporting_errors
 def run(program: Path, parties: int, suite: str | None, ring: int, fraction_bits: int | None, timeout: float, insecure_no_tls: bool, dealer: bool, offline: bool,
-        silent_transfers: bool, trace: Path | None, networks: tuple[Network, ...], debug: bool) -> None:
+        silent_transfers: bool, check: bool, trace: Path | None, networks: tuple[Network, ...], debug: bool) -> None:
     """Run PROGRAM with all parties as processes on this machine, over TCP with mutual TLS.
 
     A dealer, if asked for, is one more process.  Party 0's output is shown, and the
@@ -150,13 +153,15 @@ def run(program: Path, parties: int, suite: str | None, ring: int, fraction_bits
         raise ConfigError(f"the suite '{kind.name}' takes no correlated randomness: leave out --offline, or add --suite additive")
     if offline and (dealer or insecure_no_tls):
         raise ConfigError("what is made in advance is made without a dealer, and encrypted under keys of TLS: leave out --dealer and --insecure-no-tls")
+    if check and offline:
+        raise ConfigError("a run that checks protects nothing, and uses up no store: leave out --offline")
     if silent_transfers and (dealer or not kind.needs_prep):
         raise ConfigError("where a dealer deals, or the suite takes no correlated randomness, nothing is transferred: leave out --silent-transfers")
     launch.check_program(program)
     if trace is not None:
         _write_trace(trace, [])                     # better to fail now than after the run
     outcome = launch.run(launch.Plan(program, parties, kind.name, dealer, offline, silent_transfers, ring, bits, not insecure_no_tls,
-                                     trace is not None, debug, timeout))
+                                     trace is not None, debug, timeout, check=check))
     if outcome.code:
         sys.exit(outcome.code)
     report.show(outcome.reports, networks, outcome.offline)
@@ -170,22 +175,25 @@ def run(program: Path, parties: int, suite: str | None, ring: int, fraction_bits
 @_trace
 @_network
 @click.option("--use-offline", is_flag=True, help="Take correlated randomness from the store that 'mpc offline' has made; what it lacks is made on demand.")
+@click.option("--check", is_flag=True, hidden=True)
 @_started_by_run
 @_reporting_errors
-def party(program: Path, config_file: Path, trace: Path | None, networks: tuple[Network, ...], use_offline: bool,
+def party(program: Path, config_file: Path, trace: Path | None, networks: tuple[Network, ...], use_offline: bool, check: bool,
           report_to: Path | None, listen_fd: int | None, debug: bool) -> None:
     """Run PROGRAM as one party of a session with other machines."""
     from protocols import run as runner
     from protocols.array import Secret
     from protocols.prep.store import Store
     from protocols.prep.stored import Stored
+    if check and not _is_launched():
+        raise ConfigError("--check shows all parties' inputs to every party: it is there for 'mpc run', which has all of them on this machine")
     config, loaded = _prepared(program, config_file, report_to)
     with ExitStack() as stack:
         store = None
         if use_offline:
             store = stack.enter_context(closing(Store(*runner.store_of(config, lasting=report_to is None))))
             _warn(store.doubt)
-        session = runner.join(config, loaded, source=store, listener=_listener(listen_fd), trace=trace is not None)
+        session = runner.join(config, loaded, source=store, listener=_listener(listen_fd), trace=trace is not None, check=check)
 
         def compute(session: Session) -> None:
             result = loaded.main(session)
@@ -246,6 +254,11 @@ def _prepared(program: Path, config_file: Path, report_to: Path | None) -> tuple
     return config, loaded
 
 
+def _is_launched() -> bool:
+    """Whether ``mpc run`` has started this process."""
+    return os.getppid() == int(os.environ.get(launch.LAUNCHER, "0"))
+
+
 def _listener(fd: int | None) -> socket.socket | None:
     return None if fd is None else socket.socket(fileno=fd)
 
@@ -273,7 +286,9 @@ def _conclude(config: Config, session: Session, facts: dict[str, Any], networks:
     meter = session.parties[0].meter
     channels = "TLS 1.3 with certificates on both sides" if config.tls else "INSECURE: plain TCP, anybody on the network can read and alter what is sent"
     threat = session.threat.among(session.size)
-    if config.tls is None:
+    if session.check is not None:
+        threat = "INSECURE: nothing is protected, since --check has shown every party all inputs and all values on the way."
+    elif config.tls is None:
         threat = f"INSECURE: void, since whoever reads the network reads the keys. With TLS: {threat}"
     said = {"name": config.me, "rank": config.rank, "meter": meter.as_dict(), "threat": threat, "channels": channels, **facts}
     if report_to is not None:

@@ -26,6 +26,9 @@ Pem = dict[str, tuple[Unnamed, ...]]
 #: Parties at most: each is a process.
 MOST = 256
 
+#: Tells a process that it was started by ``run`` (a variable of the environment: the launcher's process).
+LAUNCHER = "MPC_LAUNCHER"
+
 #: Seconds the other parties get to end after one has failed; they notice at once unless they compute.
 GRACE = 5.0
 
@@ -47,6 +50,7 @@ class Plan:
     debug: bool = False
     timeout: float = 60.0
     quiet: bool = False                 # nothing of what the parties print
+    check: bool = False                 # all inputs are shown to all parties
     environment: tuple[tuple[str, str], ...] = ()
 
 
@@ -77,7 +81,7 @@ def run(plan: Plan) -> Outcome:
             before = _session(plan, names, pem, folder, ["offline"], heed)
             if before.code:
                 return before
-        command = ["party", *(["--use-offline"] if plan.offline else [])]
+        command = ["party", *(["--use-offline"] if plan.offline else []), *(["--check"] if plan.check else [])]
         outcome = _session(plan, names, pem, folder, command, heed)
         return Outcome(outcome.reports, outcome.code, before.reports)
 
@@ -182,7 +186,8 @@ def _start(plan: Plan, who: str, what: list[str], text: str, pem: Pem, folder: K
     command += ["--debug"] if plan.debug else []
     root = str(Path(__file__).resolve().parent.parent)
     paths = os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])
-    environment = {**os.environ, "PYTHONPATH": paths, "PYTHONUNBUFFERED": "1", **dict(plan.environment)}
+    environment = {**os.environ, "PYTHONPATH": paths, "PYTHONUNBUFFERED": "1", LAUNCHER: str(os.getpid()),
+                   **dict(plan.environment)}
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out.file,
                                stderr=None if first and sys.stderr.isatty() else err.file,
                                pass_fds=descriptors,
@@ -216,7 +221,7 @@ def _outcome(plan: Plan, members: list[_Member], stopped: list[str]) -> Outcome:
     for member, text in zip(parties[1:], texts[1:], strict=True):
         if text not in ("", texts[0]) and not plan.quiet:
             print(f"{member.name} printed:\n" + "".join(f"  {line}\n" for line in text.splitlines()), end="", flush=True)
-    words = []
+    words: dict[str, list[str]] = {}                # and who says so
     for member in members:
         if member.process.returncode:
             said = member.err.read().decode(errors="replace").strip()
@@ -225,9 +230,9 @@ def _outcome(plan: Plan, members: list[_Member], stopped: list[str]) -> Outcome:
             elif member.process.returncode < 0:
                 said = f"{said}\nended by signal {signal.Signals(-member.process.returncode).name}".strip()
             if said:
-                words.append(f"{member.name}: {said}")
-    for line in sorted(words, key=_is_consequence):
-        print(line, file=sys.stderr)
+                words.setdefault(said, []).append(member.name)
+    for said in sorted(words, key=_is_consequence):
+        print(f"{', '.join(words[said])}: {said}", file=sys.stderr)
     reports = []
     for member in parties:
         if report := member.report.read():
