@@ -353,7 +353,7 @@ def test_terms_that_cannot_be_are_refused(change) -> None:
 
 
 def test_terms_say_what_security_they_lack() -> None:
-    with pytest.raises(ConfigError, match=r"0\.0 bits of security with 40 clients of which 10% collude"):
+    with pytest.raises(ConfigError, match=r"0\.0 bits of security with 40 clients of which 4 collude .*: 18 neighbours with a threshold of 14 would do"):
         Terms(directory(40), "test", 1, 10, 6, 4, 20, corrupt=0.1)
     assert Terms(directory(40), "test", 1, 10, 6, 4, 20, corrupt=0.0).threshold == 4
 

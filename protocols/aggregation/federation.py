@@ -119,7 +119,7 @@ class Federation:
         try:
             if isinstance(self.codec, Encoding):
                 weight = 1 if weights is None else weights.get(name, 0)
-                return self.codec.encode(vector, self._streams[name], weight), self.metrics.encode(metrics, weight)
+                return self.codec.encode(vector, self._streams[name], weight), self.metrics.encode(metrics, weight, self._streams[name])
             if weights is None:
                 return self.codec.encode(vector, self._streams[name]), []
         except EncodingError as error:

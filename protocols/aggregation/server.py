@@ -90,13 +90,32 @@ class Server:
             raise MpcError("there is no sum: the round has not come to its end")
         return self._result
 
+    def awaits(self, name: str) -> bool:
+        """Whether this client is asked and has not answered."""
+        i = self.terms.directory.place(name)
+        return i in self._asked and i not in self._answered
+
+    @property
+    def missing(self) -> int:
+        """How many clients have not answered in this phase."""
+        return len(self._asked) - len(self._answered)
+
     def requests(self) -> Iterator[tuple[str, bytes]]:
         """What this phase asks of each client that is still in; made one at a time."""
         if (phase := self.phase) is not None:
             for i in tuple(self._asked):            # answers may come in between
-                yield self._names[i], wire.header(wire.TO_CLIENT, phase, i, self.terms.digest) + self._request(phase, i)
+                yield self._names[i], self._request(phase, i)
+
+    def request(self, name: str) -> bytes:
+        """What this phase asks of a client that it awaits."""
+        if self.phase is None or not self.awaits(name):
+            raise MpcError(f"nothing is asked of {name!r}")
+        return self._request(self.phase, self.terms.directory.place(name))
 
     def _request(self, phase: Phase, i: int) -> bytes:
+        return wire.header(wire.TO_CLIENT, phase, i, self.terms.digest) + self._asks(phase, i)
+
+    def _asks(self, phase: Phase, i: int) -> bytes:
         if phase is Phase.ADVERTISE:
             return self.terms.encode()
         neighbours = self._graph.neighbours(i)
