@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +19,16 @@ import numpy as np
 
 from mpc.certs import make_authority_and_certificates
 from protocols.aggregation import plan as plans
-from protocols.aggregation.frames import Kind
+from protocols.aggregation.client import Client
+from protocols.aggregation.frames import NUMBER, Kind
 from protocols.aggregation.hub import Event, Hub
 from protocols.aggregation.member import Member
+from protocols.aggregation.messages import Phase
+from protocols.aggregation.server import Server
 from protocols.aggregation.service import Outcome, Service
 
 DIMENSION = 5
+Next = Callable[[Kind], Event]
 HEAD = struct.Struct("<4sBI")
 
 
@@ -177,8 +182,42 @@ class Speaker:
         self.socket.close()
 
 
+@lru_cache
+def own_of(path: Path) -> plans.Own:
+    return plans.load(path)
+
+
+class Round:
+    """A real server's part of a round, and all clients but one, so that the one can be asked up to any phase."""
+
+    def __init__(self, folder: Path, me: str, number: int) -> None:
+        plan = own_of(folder / "server.toml").plan
+        self.me, self.number, self.plan, self.server = me, number, plan, Server(plan.terms(number))
+        self.others, metrics = {}, dict.fromkeys(plan.metrics.names, 0.5)
+        for name in plan.first.directory.names:
+            if name != me:
+                own = own_of(folder / f"{name}.toml")
+                assert own.key is not None
+                self.others[name] = Client(plan.terms(number), name, own.key, *plan.encode(number, np.zeros(plan.dimension), metrics=metrics))
+
+    def ask(self, hub: Hub) -> None:
+        for name, message in self.server.requests():
+            if name == self.me:
+                hub.ask(self.me, None, 1 << 20, self.number.to_bytes(NUMBER, "little") + message)
+            else:
+                self.server.receive(name, self.others[name].answer(message))
+
+    def up_to(self, phase: Phase, hub: Hub, following: Next) -> None:
+        """Until the client has answered this phase."""
+        while self.server.phase is not None and self.server.phase <= phase:
+            self.ask(hub)
+            answer = following(Kind.ANSWER)
+            self.server.receive(self.me, bytes(answer.body))
+            self.server.advance()
+
+
 @contextmanager
-def lying(own: plans.Own, lie: Callable[[Hub, Callable[[Kind], Event]], None]) -> Iterator[list[Exception]]:
+def lying(own: plans.Own, lie: Callable[[Hub, Next], None]) -> Iterator[list[Exception]]:
     """A server that does as it likes, in a thread of its own: ``lie(hub, next)``, where next(kind) waits for an event."""
     hub, errors, waiting = Hub(own.plan.peer, own.tls, own.plan.first.directory.names, 1 << 24), list[Exception](), list[Event]()
 

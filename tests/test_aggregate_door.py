@@ -13,6 +13,7 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from typing import Any
 import numpy as np
 import pytest
 from aggregating import (
+    DIMENSION,
     Serving,
     Speaker,
     a_normal_round,
@@ -37,14 +39,16 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from test_aggregate_cli import events
 from test_cli import ROOT, Processes, ended
 
-from mpc.errors import ConfigError
+from mpc.errors import AggregationFailed, ConfigError, PartyLost
 from protocols.aggregation import door, hub, sparing
 from protocols.aggregation import plan as plans
+from protocols.aggregation.client import Client
 from protocols.aggregation.door import Door, Said
 from protocols.aggregation.frames import Kind
 from protocols.aggregation.hub import Hub
 from protocols.aggregation.journal import Journal
-from protocols.aggregation.messages import Phase
+from protocols.aggregation.member import Member
+from protocols.aggregation.messages import HEADER, Phase
 from protocols.aggregation.server import Server
 
 NAMES = [f"clinic-{i}" for i in range(4)]
@@ -269,6 +273,29 @@ def test_a_certificate_whose_name_is_no_text(tmp_path: Path) -> None:
     assert server.error is None
 
 
+def test_of_two_connections_of_one_client_in_the_same_moment_one_is_greeted(tmp_path: Path) -> None:
+    """Both say hello before the server looks, and one says more than that: what the other has begun is not asked for twice."""
+    own = plans.load(deployment(tmp_path, NAMES))
+    server, made = Hub(own.plan.peer, own.tls, tuple(NAMES), 1 << 20), list[Speaker]()
+    thread = threading.Thread(target=lambda: made.extend(Speaker(own.plan.peer, context_of(tmp_path, NAMES[0])) for _ in range(2)))
+    thread.start()
+    while len(made) < 2:
+        server.poll(0.01)
+    thread.join()
+    for sock, data in zip(made, (hello(NAMES[0]) + frame(99), hello(NAMES[0])), strict=True):
+        sock.say(data)
+    time.sleep(0.2)                                 # for the bytes to be there, on any machine that is not very slow: or else the test proves less
+    events = server.poll(5.0)
+    while not any(event.kind is None for event in events):
+        events += server.poll(5.0)
+    greeted = [i for i, event in enumerate(events) if event.kind is Kind.HELLO]
+    assert len(greeted) == 1 or events[greeted[0] + 1].kind is None
+    assert (NAMES[0] in server.links) == (events[-1].kind is Kind.HELLO)
+    server.close(0.1)
+    for sock in made:
+        sock.close()
+
+
 # -- clients of the directory ---------------------------------------------------------------------------
 
 
@@ -392,6 +419,49 @@ def test_what_nobody_foresaw_costs_one_client_its_connection(tmp_path: Path, mon
                    for reason, kind in zip(said, ("ZeroDivisionError", "KeyError"), strict=True))
         a_normal_round(tmp_path, NAMES)
     assert server.error is None
+
+
+def test_a_client_that_spoils_a_round_sits_out(tmp_path: Path) -> None:
+    """It deals shares that open nothing, whenever it is asked: of seven rounds it spoils three, and none in a row."""
+    config = deployment(tmp_path, NAMES, threshold=2, rounds=4, attempts=2)
+    own = plans.load(tmp_path / f"{NAMES[0]}.toml")
+    assert own.key is not None
+
+    def spoil() -> None:
+        with contextlib.closing(Speaker(own.plan.peer, context_of(tmp_path, NAMES[0]))) as bob:
+            bob.say(hello(NAMES[0]))
+            client: Client | None = None
+            while (said := bob.hear())[0] is not Kind.BYE:
+                if said[0] is Kind.ASK:
+                    number, message = int.from_bytes(said[1][:8], "little"), said[1][8:]
+                    if client is None or client.terms.round != number:
+                        client = Client(own.plan.terms(number), NAMES[0], own.key, *own.plan.encode(number, np.zeros(DIMENSION)))
+                    answer = client.answer(message)
+                    at = HEADER.size
+                    bob.say(frame(Kind.ANSWER, answer[:at] + bytes(32) + answer[at + 32:] if message[4] == Phase.SHARE else answer))
+
+    def take_part(name: str) -> list[str]:
+        out = []
+        with Member(plans.load(tmp_path / f"{name}.toml")) as member:
+            for turn in range(1 << 20):
+                try:
+                    member.round(np.random.default_rng([len(name), turn]).normal(size=DIMENSION))
+                    out.append("mean")
+                except AggregationFailed:
+                    out.append("failed")
+                except PartyLost:
+                    return out
+        raise AssertionError
+
+    with Serving(config) as server, ThreadPoolExecutor(4) as pool:
+        server.wait_for("round begins")
+        spoiling = pool.submit(spoil)
+        server.wait_for("joined")
+        others = [pool.submit(take_part, name) for name in NAMES[1:]]
+        assert [other.result(120) for other in others] == [["failed", "mean", "failed", "mean", "mean", "failed", "mean"]] * 3
+        spoiling.result(120)
+    assert server.error is None
+    assert "sits out up to round 5" in server.outcomes[1].faults[NAMES[0]] and all(set(o.clients) == {*NAMES[1:]} for o in server.outcomes)
 
 
 # -- descriptors, disks and logs ------------------------------------------------------------------------

@@ -15,15 +15,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from aggregating import DIMENSION, Serving, deployment, joined, lying, own_file
+from aggregating import DIMENSION, Next, Round, Serving, deployment, joined, lying, own_file
 from test_cli import ROOT, mpc
 
 from mpc.errors import AggregationFailed, AggregationRefused, BudgetSpent, ConfigError, MpcError, PartyLost
 from protocols.aggregation import bounds
 from protocols.aggregation import plan as plans
-from protocols.aggregation.client import Client
 from protocols.aggregation.frames import NUMBER, Kind
-from protocols.aggregation.hub import Event, Hub
+from protocols.aggregation.hub import Hub
 from protocols.aggregation.member import Member
 from protocols.aggregation.messages import HEADER, Phase
 from protocols.aggregation.noise import Account, Noise
@@ -34,36 +33,6 @@ from protocols.aggregation.weights import coarse
 NAMES = [f"clinic-{i}" for i in range(4)]
 ME = NAMES[2]
 PRIVACY = "{epsilon = 9.0, delta = 1e-3, rounds = 3}"
-Next = Callable[[Kind], Event]
-
-
-class Round:
-    """A real server's part of a round, and all clients but one, so that the one can be asked up to any phase."""
-
-    def __init__(self, folder: Path, number: int) -> None:
-        plan = plans.load(folder / "server.toml").plan
-        self.number, self.plan, self.server = number, plan, Server(plan.terms(number))
-        self.others = {}
-        for name in NAMES:
-            if name != ME:
-                own = plans.load(folder / f"{name}.toml")
-                assert own.key is not None
-                self.others[name] = Client(plan.terms(number), name, own.key, *plan.encode(number, np.zeros(plan.dimension)))
-
-    def ask(self, hub: Hub) -> None:
-        for name, message in self.server.requests():
-            if name == ME:
-                hub.ask(ME, None, 1 << 20, self.number.to_bytes(NUMBER, "little") + message)
-            else:
-                self.server.receive(name, self.others[name].answer(message))
-
-    def up_to(self, phase: Phase, hub: Hub, following: Next) -> None:
-        """Until the client has answered this phase."""
-        while self.server.phase is not None and self.server.phase <= phase:
-            self.ask(hub)
-            answer = following(Kind.ANSWER)
-            self.server.receive(ME, bytes(answer.body))
-            self.server.advance()
 
 
 def once_per_round(folder: Path, rounds: int, end: Callable[[Hub, int], None], phase: Phase = Phase.MASK) -> Callable[[Hub, Next], None]:
@@ -71,7 +40,7 @@ def once_per_round(folder: Path, rounds: int, end: Callable[[Hub, int], None], p
     def lie(hub: Hub, following: Next) -> None:
         following(Kind.HELLO)
         for number in range(1, rounds + 1):
-            Round(folder, number).up_to(phase, hub, following)
+            Round(folder, ME, number).up_to(phase, hub, following)
             end(hub, number)
     return lie
 
@@ -112,10 +81,10 @@ def test_before_masking_a_vector_may_be_given_again(tmp_path: Path, phase: Phase
 
     def lie(hub: Hub, following: Next) -> None:
         following(Kind.HELLO)
-        Round(tmp_path, 1).up_to(phase, hub, following)
+        Round(tmp_path, ME, 1).up_to(phase, hub, following)
         hub.send(ME, Kind.ERROR, b"not today")
         following(Kind.HELLO)
-        Round(tmp_path, 2).up_to(Phase.MASK, hub, following)
+        Round(tmp_path, ME, 2).up_to(Phase.MASK, hub, following)
         hub.send(ME, Kind.BYE)
 
     with lying(plans.load(tmp_path / "server.toml"), lie), Member(plans.load(tmp_path / f"{ME}.toml")) as member:
@@ -168,7 +137,7 @@ mpc.aggregation_client({str(tmp_path / f"{ME}.toml")!r}).round(np.arange(5.0))
 
         def lie(hub: Hub, following: Next) -> None:
             following(Kind.HELLO)
-            play = Round(tmp_path, 1)
+            play = Round(tmp_path, ME, 1)
             play.up_to(Phase.SHARE, hub, following)
             play.ask(hub)
             while not (events := [e for e in hub.poll(1.0) if e.kind is Kind.ANSWER or e.kind is None]):
@@ -240,7 +209,7 @@ def test_rubbish_in_place_of_a_round_pays_for_nothing(tmp_path: Path) -> None:
     def lie(hub: Hub, following: Next) -> None:
         for number in (1, 2, 3):
             following(Kind.HELLO)
-            play = Round(tmp_path, number)
+            play = Round(tmp_path, ME, number)
             play.up_to(Phase.SHARE, hub, following)
             message = bytearray(play.server.request(ME))
             hub.ask(ME, None, 1 << 20, number.to_bytes(NUMBER, "little") + (bytes(message[:HEADER.size]) + bytes(9) if number < 3 else bytes([0, 0, 0, 0, Phase.MASK]) + bytes(60)))

@@ -91,7 +91,8 @@ class Hub:
     """``poll`` moves everything that can move and tells what has come; ``unsent`` is how many bytes may wait for one client."""
 
     def __init__(self, peer: Peer, tls: Tls, clients: tuple[str, ...], unsent: int) -> None:
-        self.links: dict[str, _Link] = {}
+        self.links: dict[str, _Link] = {}           # whose hello ``poll`` has told
+        self._fresh: dict[str, _Link] = {}          # and is about to tell
         self._context, self._clients, self._unsent = tls.server(), {name.lower(): name for name in clients}, unsent
         self._context.sslsocket_class = _Accepted
         self._door = Door[_Link](_room(len(clients)), STRANGER)
@@ -155,6 +156,8 @@ class Hub:
                 self._accept()
             self._look_after_the_door()
             if self._events or monotonic() >= until:
+                self.links.update(self._fresh)
+                self._fresh.clear()
                 events_, self._events = self._events, []
                 return events_
 
@@ -270,8 +273,9 @@ class Hub:
         _finish(link.socket)
         with suppress(OSError):
             link.socket.close()
-        if self.links.get(link.name) is link:
-            del self.links[link.name]
+        for links in (self.links, self._fresh):
+            if links.get(link.name) is link:
+                del links[link.name]
         if link.name or why:
             self._events.append(Event(link.name, None, bytearray(why.encode(errors="replace")), address=link.address))
 
@@ -318,12 +322,13 @@ class Hub:
         if claimed not in held:
             says = f"but it says that it is {claimed[:64]!r}" if held else "who is not in the directory of clients"
             raise WireError(f"its certificate is for {', '.join(shown) or 'nobody'}, {says}")
-        if (before := self.links.get(claimed)) is not None:
-            self.send(claimed, Kind.ERROR, b"another process has connected under its name")
+        if (before := self._fresh.get(claimed) or self.links.get(claimed)) is not None:
+            self._careful(before, lambda before: self._say(before, Kind.ERROR, b"another process has connected under its name"))
             self._drop(before, "it has connected anew")
+        self._events = [event for event in self._events if event.name != claimed or event.kind is None]     # said by one that is no more
         self._door.leave(link)
         link.name = claimed
-        self.links[claimed] = link
+        self._fresh[claimed] = link
         self._events.append(Event(claimed, kind, body, address=link.address))
 
     def _frame(self, link: _Link) -> Generator[int, None, tuple[Kind, bytearray, Any]]:

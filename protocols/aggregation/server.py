@@ -25,10 +25,12 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain, combinations, islice
 from typing import NoReturn
 
 import numpy as np
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from gmpy2 import mpz
 
 from mpc.errors import AggregationFailed, MpcError, WireError
 from mpc.ring import NDArray
@@ -41,6 +43,7 @@ from protocols.aggregation.shamir import SHARE_BYTES
 from protocols.aggregation.terms import Terms
 
 _COMMITMENT_BYTES = 32
+_TRIES, _WORK = 1000, 100_000                       # sets of holders that are tried for one secret, and products for them
 
 #: What clients send to or about their neighbours, by the phase of the answer it is in.
 _ITEMS = {Phase.SHARE: wire.SEALED_BYTES, Phase.MASK: TAG_BYTES, Phase.CONFIRM: TAG_BYTES, Phase.UNMASK: SHARE_BYTES}
@@ -59,11 +62,13 @@ class Sum:
 class Server:
     """``requests``, ``receive``, ``advance``, phase by phase; ``result`` when ``phase`` is ``None``.
 
-    ``faults`` names each client that was left out, or whose share was, and says why.
+    ``faults`` names each client that was left out, or whose share was, and says why; ``spoilt`` those whose masks could not be
+    opened, at the end of a round that was lost for it: they have dealt wrong shares, or more of their neighbours have lied
+    than there were shares to spare.
     """
 
     def __init__(self, terms: Terms) -> None:
-        self.terms, self.faults = terms, dict[str, str]()
+        self.terms, self.faults, self.spoilt = terms, dict[str, str](), set[str]()
         self.phase: Phase | None = Phase.ADVERTISE
         self._names, self._graph = terms.directory.names, terms.graph
         self._asked = dict.fromkeys(range(terms.clients))           # clients that may answer in this phase
@@ -75,6 +80,7 @@ class Server:
         self._survivors, self._list = set[int](), b""
         self._post = {phase: _Post(size) for phase, size in _ITEMS.items()}
         self._side, self._vector = np.zeros(terms.side, np.uint64), np.zeros(terms.length, np.uint32)
+        self._liars = set[int]()                                    # the x of shares that were wrong
         self._result: Sum | None = None
 
     # -- messages ---------------------------------------------------------------------------------
@@ -238,6 +244,7 @@ class Server:
     def _unmasked(self, there: set[int]) -> Sum:
         secrets = {i: self._secret(i, [j for j in holders if j in there]) for i, holders in self._holders.items() if self._opens(i)}
         lost = [i for i, secret in secrets.items() if secret is None]
+        self.spoilt = {self._names[i] for i in lost}
         if lost:
             self._fail(Phase.UNMASK, there, f"the shares that came do not open the masks of {self._names[lost[0]]!r}"
                        + (f" and {len(lost) - 1} others" if len(lost) > 1 else ""))
@@ -274,10 +281,25 @@ class Server:
             return secret
         found = shamir.decode(shares, threshold)
         if found is None or not self._is_right(i, found[0]):
-            return None
-        for x in found[1]:
+            found = self._without_liars(i, shares)
+        for x in found[1] if found is not None else ():
+            self._liars.add(x)
             self._blame(x - 1, i)
-        return found[0]
+        return None if found is None else found[0]
+
+    def _without_liars(self, i: int, shares: Mapping[int, mpz]) -> tuple[bytes, list[int]] | None:
+        """The same where more shares are wrong than can be decoded, since one can see whether a secret is right: without those
+        whose shares were wrong before, and without each few."""
+        threshold, known = self.terms.threshold, self._liars & shares.keys()
+        rest = [x for x in shares if x not in known]
+        tries = chain.from_iterable(combinations(rest, k) for k in range(len(rest) - threshold + 1))
+        for out in islice(tries, min(_TRIES, 1 + _WORK // threshold**2)):
+            good = [x for x in rest if x not in out][:threshold]
+            secret = shamir.join({x: shares[x] for x in good}, threshold)
+            if secret is not None and self._is_right(i, secret):
+                others = {x: shamir.join({**{g: shares[g] for g in good[1:]}, x: shares[x]}, threshold) for x in shares if x not in good}
+                return secret, [x for x, value in others.items() if value != secret]
+        return None
 
     def _blame(self, holder: int, owner: int) -> None:
         """One of the two has cheated; which, nobody can say."""

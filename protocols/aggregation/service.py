@@ -45,6 +45,7 @@ from protocols.aggregation.sparing import Note, Sparing
 from protocols.aggregation.terms import Terms
 
 GRACE = 2.0
+OUT = 64                                            # rounds that a client sits out at the most
 _REASON = 300                                       # letters of what others say that go into a log
 
 
@@ -75,6 +76,7 @@ class Service:
         self._last: dict[str, int] = {}             # the round that a client has begun last, as it says
         self._within: dict[str, int | None] = {}    # and the one that it is in
         self._left: dict[str, float] = {}
+        self._out: dict[str, tuple[int, int]] = {}  # until which round a client sits out, and for how many the next time
         self._hub = Hub(own.plan.peer, own.tls, own.plan.first.directory.names, 2 * most_down(own.plan.first) + (1 << 16))
 
     def __enter__(self) -> Service:
@@ -149,6 +151,7 @@ class Service:
 
     def _summed(self, number: int, came: set[str], silent: dict[str, str]) -> Sum:
         server = Server(self.plan.terms(number))
+        silent.update({name: self._sits_out(name) for name, (until, _) in self._out.items() if number <= until})
         while (phase := server.phase) is not None:
             if phase is Phase.MASK and self._account is not None and self.plan.noise is not None:
                 self._account.charge(self.plan.noise)
@@ -157,8 +160,16 @@ class Service:
             if phase is Phase.ADVERTISE:
                 came.update(set(server.terms.directory.names) - server.waiting - server.faults.keys())
                 self._require(came)
-            server.advance()
+            try:
+                server.advance()
+            finally:
+                for name in server.spoilt:          # a round the first time, then two, then four: nobody can spoil them all
+                    rounds = self._out.get(name, (0, 1))[1]
+                    self._out[name] = number + rounds, min(2 * rounds, OUT)
         return server.result
+
+    def _sits_out(self, name: str) -> str:
+        return f"sits out up to round {self._out[name][0]}: its masks could not be opened in one before"
 
     def _require(self, came: set[str]) -> None:
         clients, least = self.plan.first.clients, self.plan.first.least
@@ -193,9 +204,9 @@ class Service:
         return all(n in silent or (n not in self._hub.links and now - self._left.get(n, 0.0) > GRACE) for n in server.waiting)
 
     def _may(self, name: str, number: int, phase: Phase) -> bool:
-        """A client that is new takes rounds it has not begun; one in the midst of a round goes on with that."""
+        """A client that is new takes rounds it has not begun and need not sit out; one in the midst of a round goes on with that."""
         if phase is Phase.ADVERTISE:
-            return self._last.get(name, -1) < number
+            return self._last.get(name, -1) < number and self._out.get(name, (0, 1))[0] < number
         return self._within.get(name) == number
 
     def _ask(self, name: str, number: int, phase: Phase, message: bytes) -> None:
@@ -244,9 +255,13 @@ class Service:
                 self._tell(name, result)
             else:
                 self._hub.send(name, Kind.FAILED, _told(within), b"that round was over when this client came back")
-        if server.awaits(name) and (self._may(name, number, phase) or within == number):
+        if not server.awaits(name):
+            return
+        if self._may(name, number, phase) or within == number:
             silent.pop(name, None)                  # it may have changed its mind
             self._ask(name, number, phase, server.request(name))
+        elif name not in silent:                    # another process of it had begun this round
+            silent[name] = "was started anew in the midst of the round"
 
     def _tell(self, name: str, result: _Result) -> None:
         said = json.dumps({"count": len(result.clients), "included": name in result.clients, "metrics": result.metrics}).encode()
