@@ -304,8 +304,8 @@ def test_the_server_lives_through_anything(tmp_path: Path) -> None:
             bob.round(np.zeros(DIMENSION), again=True)
             assert bob.last is not None and bob.last.count == 5 and bob.last.included
         crowd.ended = True
-        server.send_signal(signal.SIGINT)
-        assert server.wait(120) == 130, (tmp_path / "err").read_text()
+        server.terminate()
+        assert server.wait(120) == -signal.SIGTERM, (tmp_path / "err").read_text()
     finally:
         crowd.ended = True
         server.kill()
