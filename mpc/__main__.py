@@ -25,6 +25,7 @@ from mpc.meter import Network
 from mpc.process import collect_less_garbage, end_with_parent, keep_freed_memory
 
 if TYPE_CHECKING:
+    from protocols.program import Program
     from protocols.run import RehearsalSession
     from protocols.session import Session
 
@@ -99,8 +100,8 @@ def main() -> None:
 @click.argument("program", type=click.Path(path_type=Path))
 @click.option("-n", "--parties", default=3, show_default=True, help="Number of parties.")
 @click.option("--suite", default=None, help="See 'mpc suites'.  [default: replicated for three parties, else additive]")
-@click.option("--ring", default=64, show_default=True, help="Bits of the ring: 64 or 32.")
-@click.option("--fraction-bits", default=None, type=int, help="Fractional bits of shared floats.  [default: 16, or 8 with 32 bits]")
+@click.option("--ring", default=64, show_default=True, help="Bits of the ring: 64, 32 or 128.")
+@click.option("--fraction-bits", default=None, type=int, help="Fractional bits of shared floats.  [default: 16; 8 with 32 bits, 40 with 128]")
 @click.option("--timeout", default=60.0, show_default=True, type=click.FloatRange(0, 86400, min_open=True), help="Seconds any wait may last.")
 @click.option("--insecure-no-tls", is_flag=True, help="Send everything in the clear.")
 @click.option("--dealer", is_flag=True, help="Trust a dealer with the random numbers that the suite additive uses up.")
@@ -156,11 +157,14 @@ def party(program: Path, config_file: Path, trace: Path | None, networks: tuple[
     from protocols.array import Secret
     from protocols.prep.store import Store
     from protocols.prep.stored import Stored
-    config, text, program_main = _prepared(program, config_file, report_to)
+    config, loaded = _prepared(program, config_file, report_to)
     with ExitStack() as stack:
-        store = stack.enter_context(closing(Store(*runner.store_of(config)))) if use_offline else None
-        session = runner.join(config, text, source=store, listener=_listener(listen_fd), trace=trace is not None)
-        result = _carried_out(session, program_main)
+        store = None
+        if use_offline:
+            store = stack.enter_context(closing(Store(*runner.store_of(config, lasting=report_to is None))))
+            _warn(store.doubt)
+        session = runner.join(config, loaded, source=store, listener=_listener(listen_fd), trace=trace is not None)
+        result = _carried_out(session, loaded.main)
     if result is not None:
         click.echo(result if isinstance(result, str) else repr(result))
         if isinstance(result, Secret):
@@ -185,34 +189,35 @@ def offline(program: Path, config_file: Path, networks: tuple[Network, ...], rep
     """
     from protocols import run as runner
     from protocols.prep.store import Making
-    config, text, program_main = _prepared(program, config_file, report_to)
-    with closing(Making(*runner.store_of(config))) as making:
-        session = runner.join(config, text, source=making, listener=_listener(listen_fd))
+    config, loaded = _prepared(program, config_file, report_to)
+    with closing(Making(*runner.store_of(config, lasting=report_to is None))) as making:
+        session = runner.join(config, loaded, source=making, listener=_listener(listen_fd))
 
         assert isinstance(session, runner.RehearsalSession)
 
         def rehearse(session: RehearsalSession) -> None:
             with redirect_stdout(io.StringIO()):
-                program_main(session)
+                loaded.main(session)
             session.keep(making, runner.transfers(config))
 
         _carried_out(session, rehearse)
+        _warn(making.doubt)
     _conclude(config, session, {"phases": ["making", "rehearsal"], "correlations": making.said()}, networks, report_to, None)
 
 
-def _prepared(program: Path, config_file: Path, report_to: Path | None) -> tuple[Config, bytes, Callable[[Session], Any]]:
-    """The configuration, the program's text and its ``main``."""
+def _prepared(program: Path, config_file: Path, report_to: Path | None) -> tuple[Config, Program]:
+    """The configuration and the program, which has been loaded."""
     from mpc import config as configuration
-    from protocols import run as runner
+    from protocols.program import Program
     keep_freed_memory()
     if report_to is not None:
         end_with_parent()
     config = configuration.load(config_file)
     if report_to is None:
         _say_who_is_awaited(config)
-    text, program_main = runner.load_program(program)
+    loaded = Program(program)
     collect_less_garbage()
-    return config, text, program_main
+    return config, loaded
 
 
 def _listener(fd: int | None) -> socket.socket | None:
@@ -256,6 +261,11 @@ def _conclude(config: Config, session: Session, facts: dict[str, Any], networks:
 def _say_who_is_awaited(config: Config) -> None:
     others = [p.name for p in config.parties if p.name != config.me] + ([config.dealer] if config.dealer not in (None, config.me) else [])
     click.echo(f"{config.me}: waiting up to {config.timeout:g} s for {', '.join(map(str, others))}", err=True)
+
+
+def _warn(doubt: str) -> None:
+    if doubt:
+        click.echo(f"warning: {doubt}", err=True)
 
 
 def _write_trace(path: Path, events: list[dict[str, Any]]) -> None:
@@ -418,12 +428,14 @@ def suites(debug: bool) -> None:
 @click.argument("names", nargs=-1)
 @click.option("--suite", default=None, help="[default: replicated for three parties, else additive]")
 @click.option("-n", "--parties", default=2, show_default=True, help="Number of parties.")
+@click.option("--ring", default=64, show_default=True, help="Bits of the ring: 64, 32 or 128.")
 @click.option("--size", "sizes", default="", help="Sizes for operations that have one, as in 1000000,10000000.")
 @click.option("--runs", default=5, show_default=True, type=click.IntRange(5), help="Timed runs per line.")
 @click.option("--tls", is_flag=True, help="Over TLS; without, over plain TCP.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @_reporting_errors
-def bench(names: tuple[str, ...], suite: str | None, parties: int, sizes: str, runs: int, tls: bool, as_json: bool, debug: bool) -> None:
+def bench(names: tuple[str, ...], suite: str | None, parties: int, ring: int, sizes: str, runs: int, tls: bool,
+          as_json: bool, debug: bool) -> None:
     """Measure operations with all parties as processes on this machine.
 
     NAMES are among mul fxmul matmul chain share lt eq where sort div exp sigmoid rsqrt mlp
@@ -438,7 +450,7 @@ def bench(names: tuple[str, ...], suite: str | None, parties: int, sizes: str, r
         if not names:
             return
     from protocols import bench as benchmarks
-    benchmarks.run(names, suite=suite, parties=parties, sizes=sizes, runs=runs, tls=tls, as_json=as_json, debug=debug)
+    benchmarks.run(names, suite=suite, parties=parties, ring=ring, sizes=sizes, runs=runs, tls=tls, as_json=as_json, debug=debug)
 
 
 if __name__ == "__main__":

@@ -20,11 +20,17 @@ def words_for(n: int) -> int:
 
 def planes(x: RingArray) -> RingArray:
     """The bits of n numbers over Z_2^k: k planes of ⌈n/64⌉ words, the last one filled up with zeros."""
-    padded = x.data.reshape(-1)
-    if x.size % 64 or x.ring.bits < 64:
-        padded = np.zeros(64 * words_for(x.size), np.uint64)
-        padded[:x.size] = x.data.reshape(-1)
-    return RingArray(BITS, _to_planes(padded)[:x.ring.bits])
+    rows = [_to_planes(_filled_up(word.reshape(-1))) for word in x.ring.words(x.data)]
+    return RingArray(BITS, rows[0][:x.ring.bits] if len(rows) == 1 else np.concatenate(rows))
+
+
+def _filled_up(words: NDArray) -> NDArray:
+    """To a multiple of 64 words of 64 bits."""
+    if len(words) % 64 == 0 and words.dtype == np.uint64:
+        return np.ascontiguousarray(words)
+    out = np.zeros(64 * words_for(len(words)), np.uint64)
+    out[:len(words)] = words
+    return out
 
 
 def planes_spec(x: Spec) -> Spec:
@@ -33,10 +39,13 @@ def planes_spec(x: Spec) -> Spec:
 
 def numbers(x: RingArray, ring: Ring, n: int) -> RingArray:
     """n numbers from their planes: ``planes`` undone, by transposing the same blocks of bits again."""
-    words = x.shape[1]
-    blocks = np.zeros((words, 64), np.uint64)
-    blocks[:, :x.shape[0]] = x.data.T
-    return ring(_to_planes(blocks.reshape(-1)).T.reshape(-1)[:n])
+    return ring.of_words(*(_from_planes(x.data[lo:lo + 64], n) for lo in range(0, ring.bits, 64)))
+
+
+def _from_planes(planes: NDArray, n: int) -> NDArray:
+    blocks = np.zeros((planes.shape[1], 64), np.uint64)
+    blocks[:, :len(planes)] = planes.T
+    return _to_planes(blocks.reshape(-1)).T.reshape(-1)[:n]
 
 
 def unpacked(bits: RingArray, ring: Ring, n: int) -> RingArray:
@@ -47,11 +56,10 @@ def unpacked(bits: RingArray, ring: Ring, n: int) -> RingArray:
 
 def flipped(x: RingArray, bits: RingArray, add: int) -> RingArray:
     """−x + add − 1 where the bit is set, else x: rows of n numbers, and of ⌈n/64⌉ words with their bits."""
+    ring = x.ring
     if worth_compiling(x.size, _SMALL):
-        from mpc import kernels
-        return RingArray(x.ring, kernels.flipped(x.data, bits.data, add))
-    bit = unpacked(bits, x.ring, x.shape[-1])
-    return x.ring(x.data ^ -bit.data) + bit * x.ring(add)
+        return RingArray(ring, ring.kernels.flipped(x.data, bits.data, add))
+    return RingArray(ring, ring.flipped(x.data, unpacked(bits, ring, x.shape[-1]).data, add))
 
 
 def _to_planes(x: NDArray) -> NDArray:

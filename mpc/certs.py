@@ -10,6 +10,7 @@ from __future__ import annotations
 import ipaddress
 import os
 import re
+import stat
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -92,6 +93,8 @@ def _authority(folder: Path, start: datetime, days: int) -> tuple[x509.Certifica
         certificate = _sign(AUTHORITY, key, start=start, end=end, issuer=None, issuer_key=key)
         _write(folder, AUTHORITY, certificate, key)
         return certificate, key
+    if key_path.exists():
+        check_private(key_path)
     try:
         certificate = x509.load_pem_x509_certificate(certificate_path.read_bytes())
         loaded = serialization.load_pem_private_key(key_path.read_bytes(), password=None)
@@ -155,6 +158,17 @@ def _write(folder: Path, name: str, certificate: x509.Certificate, key: ec.Ellip
     )
     write_new(key_path, secret, 0o600)
     write_new(certificate_path, certificate.public_bytes(serialization.Encoding.PEM), 0o644)
+
+
+def check_private(path: Path) -> None:
+    """As ssh does: a key that others may read or write is not used, if it is ours."""
+    try:
+        facts = path.stat()
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read ({error.strerror})") from None
+    if facts.st_uid == os.getuid() and facts.st_mode & 0o077:
+        raise ConfigError(f"{path} is open to others than its owner (mode {stat.S_IMODE(facts.st_mode):04o}): "
+                          f"run 'chmod 600 {path}', and make another key if somebody may have read it")
 
 
 def write_new(path: Path, content: bytes, mode: int) -> None:

@@ -32,16 +32,26 @@ class Kind(Protocol):
 
 def numeric(values: Any, what: str = "a value") -> NDArray:
     """``values`` as an array of integers or floats, or an ``EncodingError`` that says why not."""
-    if isinstance(values, np.ma.MaskedArray):
+    if _masked(values):
         raise EncodingError(f"{what} is a masked array, whose masked values would be shared too; fill or compress it first")
     try:
         array = np.asarray(values)
     except ValueError as error:         # ragged nested lists
         raise EncodingError(f"{what} is not a rectangular array: {str(error).split('.')[0]}") from None
+    if array.dtype == object and array.size and all(type(value) is int for value in array.flat):
+        return array                    # integers beyond 64 bits, for rings that hold them
     if array.dtype.kind not in "biuf":
         hint = "; integers must fit 64 bits" if array.dtype == object else ""
         raise EncodingError(f"{what} of dtype {array.dtype} cannot be shared; use integers or floats{hint}")
     return array
+
+
+def _masked(values: Any) -> bool:
+    """Whether this is a masked array, or a list with one in it: ``np.asarray`` drops masks."""
+    if not isinstance(values, list | tuple):
+        return isinstance(values, np.ma.MaskedArray)
+    types = set(map(type, values))                  # long lists of numbers are seen at once
+    return any(issubclass(t, list | tuple | np.ma.MaskedArray) for t in types) and any(map(_masked, values))
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +72,7 @@ class Int:
         return ring(array.copy() if array.dtype == ring.dtype else array)   # never the caller's own memory
 
     def decode(self, x: RingArray) -> NDArray:
-        return x.data.view(f"<i{x.ring.itemsize}")
+        return x.ring.signed(x.data)
 
     def __str__(self) -> str:
         return "int"
@@ -79,7 +89,7 @@ class Fixed:
         limit = ring.bits - 2 - self.fraction
         if array.dtype.kind == "f" and not np.isfinite(array).all():
             raise EncodingError("NaN or infinity cannot be shared; remove or replace such values first")
-        whole = array.dtype.kind in "biu"
+        whole = array.dtype.kind in "biuO"
         with np.errstate(over="ignore"):             # what overflows is out of range
             scaled = array if whole else np.asarray(np.rint(array * np.float64(2.0 ** self.fraction)))
         most = 2.0 ** (limit if whole else ring.bits - 2)
@@ -87,10 +97,10 @@ class Fixed:
             raise EncodingError(
                 f"a value lies outside ±2^{limit}, the range of fixed point with {self.fraction} fractional bits "
                 f"over {ring.name}; scale the data or choose fewer fractional bits")
-        return RingArray(ring, ring(array).data << ring.dtype.type(self.fraction)) if whole else ring(scaled.astype(np.int64))
+        return ring(array) << self.fraction if whole else ring.whole(scaled)
 
     def decode(self, x: RingArray) -> NDArray:
-        return x.data.view(f"<i{x.ring.itemsize}") * np.float64(2.0 ** -self.fraction)
+        return x.ring.doubles(x.data) * np.float64(2.0 ** -self.fraction)
 
     def __str__(self) -> str:
         return f"fixed({self.fraction})"
@@ -111,7 +121,7 @@ class Bool:
         return ring(array)
 
     def decode(self, x: RingArray) -> NDArray:
-        return np.asarray(x.data != 0)
+        return np.asarray(x.ring.words(x.data)[0] != 0)
 
     def __str__(self) -> str:
         return "bool"

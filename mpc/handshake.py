@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from mpc.errors import HandshakeError
@@ -11,6 +11,9 @@ from mpc.transport import Transport
 
 _LENGTH = struct.Struct("<I")
 _MOST = 1 << 16
+
+#: So many of the terms that differ are named.
+_NAMED = 3
 
 
 def agree(transport: Transport, peers: Mapping[int, str], terms: Mapping[str, Any], common: frozenset[str]) -> None:
@@ -39,18 +42,43 @@ def agree(transport: Transport, peers: Mapping[int, str], terms: Mapping[str, An
         keys = common if transport.size in (peer, transport.rank) else terms.keys() | theirs.keys()
         if "store of correlations" in keys and (words := _stores(theirs.get("store of correlations"), terms.get("store of correlations"))):
             raise HandshakeError(f"{name} {words}")
-        other = [f"{key if key in terms else 'set of terms'} (there {_show(theirs.get(key))}, here {_show(terms.get(key))})"
-                 for key in sorted(keys) if theirs.get(key) != terms.get(key)]
+        here, there = (_facts(said, keys) for said in (terms, theirs))
+        other = []
+        for fact in sorted(here.keys() | there.keys()):
+            if here.get(fact) != there.get(fact):
+                what = _word(fact[-1]) if fact in here or len(fact) > 1 else "set of terms"
+                other.append(f"{what} (there {_show(there.get(fact))}, here {_show(here.get(fact))})")
         if other:
-            raise HandshakeError(f"{name} runs with another {' and '.join(other)}; all parties must agree on it")
+            named = " and ".join(other[:_NAMED])
+            more = f" and {len(other) - _NAMED} more" if len(other) > _NAMED else ""
+            raise HandshakeError(f"{name} runs with another {named}{more}; all parties must agree on it")
+
+
+def _facts(terms: Mapping[str, Any], keys: Iterable[str]) -> dict[tuple[str, ...], Any]:
+    """The terms of these names, one by one where there is a table of them, as there is of files."""
+    facts: dict[tuple[str, ...], Any] = {}
+    for key in keys:
+        value = terms.get(key)
+        if isinstance(value, dict):
+            facts |= {(key, name): item for name, item in value.items()}
+        else:
+            facts[key,] = value
+    return facts
 
 
 def _stores(theirs: Any, ours: Any) -> str:
     """What the other side does with correlations made in advance, where it is something else than we do."""
-    does = [{None: "runs 'mpc party' without --use-offline", "to be made": "runs 'mpc offline'"}.get(run, "runs 'mpc party --use-offline'") for run in (theirs, ours)]
+    does = ["runs 'mpc party' without --use-offline" if run is None
+            else "runs 'mpc offline'" if run == "to be made" else "runs 'mpc party --use-offline'"
+            for run in (theirs, ours)]
     return f"{does[0]}, and this party {does[1]}: all must do the same" if does[0] != does[1] else ""
 
 
 def _show(value: Any) -> str:
     text = json.dumps(value)
     return text if len(text) <= 60 else text[:60] + "…"
+
+
+def _word(name: str) -> str:
+    """A name that may be a peer's, fit to be printed."""
+    return "".join(c if c.isprintable() else "?" for c in name[:80])

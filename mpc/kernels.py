@@ -210,7 +210,7 @@ def split_quotient(term: npt.NDArray[Any], add: int, bits: int, x: npt.NDArray[A
     """((term + add) >> bits) − x, as signed, and the top bit of the former less e."""
     rest, head = np.empty(term.shape, x.dtype), np.empty(term.shape, e.dtype)
     full, shift, sign, top = _signed(term, bits)
-    _split_quotient(term.reshape(-1), np.uint64(add), full, shift, sign, top, x.reshape(-1), e.reshape(-1), rest.reshape(-1), head.reshape(-1))
+    _split_quotient(term.reshape(-1), np.uint64(add % 2**64), full, shift, sign, top, x.reshape(-1), e.reshape(-1), rest.reshape(-1), head.reshape(-1))
     return rest, head
 
 
@@ -218,7 +218,7 @@ def masked_quotient(term: npt.NDArray[Any], add: int, bits: int, e: npt.NDArray[
     """(term >> bits) + add, as signed, and e times the top bit of the term less s."""
     whole, masked = np.empty(term.shape, term.dtype), np.empty(term.shape, e.dtype)
     full, shift, sign, top = _signed(term, bits)
-    _masked_quotient(term.reshape(-1), np.uint64(add), full, shift, sign, top, e.reshape(-1), s.reshape(-1), whole.reshape(-1), masked.reshape(-1))
+    _masked_quotient(term.reshape(-1), np.uint64(add % 2**64), full, shift, sign, top, e.reshape(-1), s.reshape(-1), whole.reshape(-1), masked.reshape(-1))
     return whole, masked
 
 
@@ -262,19 +262,29 @@ def to_planes(x: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return out
 
 
-def muladd(a: npt.NDArray[Any], b: npt.NDArray[Any], c: npt.NDArray[Any], d: npt.NDArray[Any], e: npt.NDArray[Any],
-           bits: bool) -> npt.NDArray[Any]:
-    """a·b + c·d + e of contiguous arrays of one shape in one pass; of words modulo 2**32 or 2**64, or of packed bits."""
-    out = np.empty(a.shape, a.dtype)
-    (_andxor if bits else _muladd)(*(x.reshape(-1) for x in (a, b, c, d, e, out)))
-    return out
+def muladd(*arrays: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """a·b + c·d + e of contiguous arrays of one shape in one pass."""
+    return _one_pass(_muladd, arrays)
 
 
-def cross(x0: npt.NDArray[Any], x1: npt.NDArray[Any], y0: npt.NDArray[Any], y1: npt.NDArray[Any], plus: npt.NDArray[Any],
-          minus: npt.NDArray[Any], bits: bool) -> npt.NDArray[Any]:
+def muladd_bits(*arrays: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """The same of packed bits."""
+    return _one_pass(_andxor, arrays)
+
+
+def cross(*arrays: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """x₀·(y₀ + y₁) + x₁·y₀ + plus − minus, as ``muladd``."""
-    out = np.empty(plus.shape, plus.dtype)
-    (_cross_bits if bits else _cross)(*(x.reshape(-1) for x in (x0, x1, y0, y1, plus, minus, out)))
+    return _one_pass(_cross, arrays)
+
+
+def cross_bits(*arrays: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """The same of packed bits."""
+    return _one_pass(_cross_bits, arrays)
+
+
+def _one_pass(kernel: Any, arrays: tuple[npt.NDArray[Any], ...]) -> npt.NDArray[Any]:
+    out = np.empty(arrays[0].shape, arrays[0].dtype)
+    kernel(*(x.reshape(-1) for x in arrays), out.reshape(-1))
     return out
 
 

@@ -11,11 +11,12 @@ import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 import numpy as np
 import numpy.typing as npt
 
+from mpc import limbs
 from mpc.errors import WireError
 
 NDArray = npt.NDArray[Any]
@@ -26,6 +27,9 @@ _SMALL_MULADD, _SMALL_MULADD_ONCE_AWAKE = 1 << 16, 1 << 11
 
 #: Matrix products with fewer word products than this are left to NumPy: the compiler is not worth waking, or calling.
 _SMALL_MATMUL, _SMALL_ONCE_AWAKE = 1 << 22, 1 << 14
+
+#: Numbers of two words of which fewer are left to NumPy.
+_SMALL_LIMBS, _SMALL_LIMBS_ONCE_AWAKE = 1 << 15, 1 << 9
 
 
 def worth_compiling(size: int, small: int, once_awake: int = 1) -> bool:
@@ -40,6 +44,7 @@ class Ring(ABC):
     bits: int
     itemsize: int                       # bytes per element on the wire
     dtype: np.dtype[Any]
+    fraction: int                       # bits after the point of real numbers, unless said otherwise
 
     @abstractmethod
     def add(self, x: NDArray, y: NDArray) -> NDArray: ...
@@ -51,10 +56,46 @@ class Ring(ABC):
     def mul(self, x: NDArray, y: NDArray) -> NDArray: ...
     @abstractmethod
     def matmul(self, x: NDArray, y: NDArray) -> NDArray: ...
+    @abstractmethod
+    def adding(self, f: Callable[[NDArray], NDArray], x: NDArray) -> NDArray:
+        """A function of arrays of unsigned words that adds up at most 2^32 of them for each result, on elements."""
+    @abstractmethod
+    def shl(self, x: NDArray, bits: int) -> NDArray: ...
+    @abstractmethod
+    def shr(self, x: NDArray, bits: int) -> NDArray: ...
+    @abstractmethod
+    def sar(self, x: NDArray, bits: int) -> NDArray:
+        """The right shift of signed numbers."""
+    @abstractmethod
+    def low(self, x: NDArray, bits: int) -> NDArray:
+        """x modulo 2^bits."""
+    @abstractmethod
+    def signed(self, x: NDArray) -> NDArray:
+        """Elements as signed integers: of the word's size, and Python's where 64 bits do not hold one of them."""
+    @abstractmethod
+    def doubles(self, x: NDArray) -> NDArray:
+        """Elements, read as signed, as doubles."""
+    @abstractmethod
+    def whole(self, x: NDArray) -> RingArray:
+        """Doubles without a fraction, |x| < 2^(bits − 1), as elements."""
+    @abstractmethod
+    def flipped(self, x: NDArray, bit: NDArray, plus: int) -> NDArray:
+        """−x + plus − 1 where the bit, an element too, is 1, else x."""
+    @abstractmethod
+    def words(self, x: NDArray) -> tuple[NDArray, ...]:
+        """The machine words of each element, the lowest first."""
+    @abstractmethod
+    def of_words(self, *words: NDArray) -> RingArray:
+        """Elements from their words."""
 
+    @abstractmethod
     def __call__(self, x: Any) -> RingArray:
-        """Integers (of any sign, reduced) as elements of this ring."""
-        return RingArray(self, np.asarray(x).astype(self.dtype, casting="unsafe", copy=False))
+        """Integers (of any sign, reduced) or elements of another ring as elements of this ring."""
+
+    @property
+    @abstractmethod
+    def kernels(self) -> Any:
+        """The module with the compiled loops over arrays of this ring; wakes the compiler."""
 
     def zeros(self, shape: Shape) -> RingArray:
         return RingArray(self, np.zeros(shape, self.dtype))
@@ -76,11 +117,62 @@ class Ring(ABC):
         return self.name
 
 
-class Z2k(Ring):
+class _Words(Ring):
+    """What is stored in unsigned words of the processor's."""
+
+    def adding(self, f: Callable[[NDArray], NDArray], x: NDArray) -> NDArray:
+        return np.asarray(f(x))
+
+    def shl(self, x: NDArray, bits: int) -> NDArray:
+        return np.asarray(x << self.dtype.type(bits))
+
+    def shr(self, x: NDArray, bits: int) -> NDArray:
+        return np.asarray(x >> self.dtype.type(bits))
+
+    def sar(self, x: NDArray, bits: int) -> NDArray:
+        signed = np.dtype(f"<i{self.itemsize}")
+        return np.asarray(x.view(signed) >> signed.type(bits)).view(self.dtype)
+
+    def low(self, x: NDArray, bits: int) -> NDArray:
+        return np.asarray(x & self.dtype.type((1 << bits) - 1))
+
+    def signed(self, x: NDArray) -> NDArray:
+        return x.view(f"<i{self.itemsize}")
+
+    def doubles(self, x: NDArray) -> NDArray:
+        return self.signed(x).astype(np.float64)
+
+    def whole(self, x: NDArray) -> RingArray:
+        return self(x.astype(np.int64))
+
+    def flipped(self, x: NDArray, bit: NDArray, plus: int) -> NDArray:
+        return np.asarray((x ^ np.negative(bit)) + bit * self.dtype.type(plus))
+
+    def words(self, x: NDArray) -> tuple[NDArray, ...]:
+        return (x,)
+
+    def of_words(self, *words: NDArray) -> RingArray:
+        return self(words[0])
+
+    def __call__(self, x: Any) -> RingArray:
+        array = _integers(x)
+        if array.dtype == limbs.DTYPE:
+            array = limbs.words(array)[0]
+        elif array.dtype.kind == "O":
+            array = np.asarray(array % (1 << self.bits), object)
+        return RingArray(self, array.astype(self.dtype, casting="unsafe", copy=False))
+
+    @property
+    def kernels(self) -> Any:
+        from mpc import kernels
+        return kernels
+
+
+class Z2k(_Words):
     """Integers modulo 2**32 or 2**64: unsigned words with the processor's own wrap-around."""
 
     def __init__(self, bits: int) -> None:
-        self.name, self.bits, self.itemsize = f"Z_2^{bits}", bits, bits // 8
+        self.name, self.bits, self.itemsize, self.fraction = f"Z_2^{bits}", bits, bits // 8, bits // 4
         self.dtype = np.dtype(f"<u{self.itemsize}")
 
     def add(self, x: NDArray, y: NDArray) -> NDArray:
@@ -96,22 +188,13 @@ class Z2k(Ring):
         return np.asarray(x * y)
 
     def matmul(self, x: NDArray, y: NDArray) -> NDArray:
-        rows = x.size // max(1, x.shape[-1])
-        small = _SMALL_ONCE_AWAKE if "mpc.kernels" in sys.modules else _SMALL_MATMUL
-        if x.ndim != 2 or y.ndim != 2 or rows * y.size < small:
-            if x.ndim > 2 and y.ndim == 2:      # a stack of matrices times one: a single tall product
-                return self.matmul(x.reshape(-1, x.shape[-1]), y).reshape(*x.shape[:-1], y.shape[-1])
-            if x.ndim > 2 and y.ndim == x.ndim and x.shape[:-2] == y.shape[:-2] and x.shape[-2] * y[0].size > small:
-                return np.stack([self.matmul(a, b) for a, b in zip(x, y, strict=True)])
-            return np.asarray(np.matmul(x, y))
-        from mpc import kernels
-        return kernels.matmul(x, y)
+        return _matmul(self, x, y, np.matmul, _SMALL_ONCE_AWAKE if "mpc.kernels" in sys.modules else _SMALL_MATMUL)
 
 
-class PackedBits(Ring):
+class PackedBits(_Words):
     """GF(2)^64: sixty-four bits in a word; addition is exclusive or, multiplication is and."""
 
-    name, bits, itemsize, dtype = "GF(2)^64", 1, 8, np.dtype("<u8")
+    name, bits, itemsize, dtype, fraction = "GF(2)^64", 1, 8, np.dtype("<u8"), 0
 
     def add(self, x: NDArray, y: NDArray) -> NDArray:
         return np.asarray(x ^ y)
@@ -128,8 +211,99 @@ class PackedBits(Ring):
         raise TypeError("there is no matrix product over packed bits")
 
 
-Z64, Z32, BITS = Z2k(64), Z2k(32), PackedBits()
-RINGS: dict[int, Z2k] = {64: Z64, 32: Z32}
+class Limbs(Ring):
+    """Integers modulo 2**128: pairs of words, in NumPy where they are few, else in compiled loops."""
+
+    name, bits, itemsize, dtype, fraction = "Z_2^128", 128, 16, limbs.DTYPE, 40
+
+    def _do(self, name: str, *arrays: NDArray) -> NDArray:
+        compiled = worth_compiling(max(x.size for x in arrays), _SMALL_LIMBS, _SMALL_LIMBS_ONCE_AWAKE)
+        return cast(NDArray, getattr(self.kernels if compiled else limbs, name)(*arrays))
+
+    def add(self, x: NDArray, y: NDArray) -> NDArray:
+        return self._do("add", x, y)
+
+    def sub(self, x: NDArray, y: NDArray) -> NDArray:
+        return self._do("sub", x, y)
+
+    def neg(self, x: NDArray) -> NDArray:
+        return self._do("neg", x)
+
+    def mul(self, x: NDArray, y: NDArray) -> NDArray:
+        return self._do("mul", x, y)
+
+    def matmul(self, x: NDArray, y: NDArray) -> NDArray:
+        return _matmul(self, x, y, limbs.matmul, _SMALL_LIMBS)
+
+    def adding(self, f: Callable[[NDArray], NDArray], x: NDArray) -> NDArray:
+        return limbs.adding(f, x)
+
+    def shl(self, x: NDArray, bits: int) -> NDArray:
+        return limbs.shl(x, bits)
+
+    def shr(self, x: NDArray, bits: int) -> NDArray:
+        return limbs.shr(x, bits)
+
+    def sar(self, x: NDArray, bits: int) -> NDArray:
+        return limbs.sar(x, bits)
+
+    def low(self, x: NDArray, bits: int) -> NDArray:
+        return limbs.low(x, bits)
+
+    def signed(self, x: NDArray) -> NDArray:
+        return limbs.signed(x)
+
+    def doubles(self, x: NDArray) -> NDArray:
+        return limbs.doubles(x)
+
+    def whole(self, x: NDArray) -> RingArray:
+        return RingArray(self, limbs.of_whole(x))
+
+    def flipped(self, x: NDArray, bit: NDArray, plus: int) -> NDArray:
+        return limbs.flipped(x, bit, plus)
+
+    def words(self, x: NDArray) -> tuple[NDArray, ...]:
+        return limbs.words(x)
+
+    def of_words(self, *words: NDArray) -> RingArray:
+        return RingArray(self, limbs.joined(*words))
+
+    def __call__(self, x: Any) -> RingArray:
+        return RingArray(self, limbs.of_int(x) if isinstance(x, int) else limbs.of_integers(_integers(x)))
+
+    @property
+    def kernels(self) -> Any:
+        from mpc import limb_kernels
+        return limb_kernels
+
+
+def _integers(x: Any) -> NDArray:
+    """An array of integers; of a list with large ones NumPy would make doubles."""
+    array = np.asarray(x, object if isinstance(x, list) else None)
+    if array.dtype.kind == "f":
+        raise TypeError("real numbers are no elements of a ring; encode them first")
+    return array
+
+
+def _matmul(ring: Ring, x: NDArray, y: NDArray, plain: Callable[[NDArray, NDArray], NDArray], small: int) -> NDArray:
+    """A kernel's product of matrices where they are large, one or a stack; else a ``plain`` one, of anything."""
+    rows = x.size // max(1, x.shape[-1])
+    if x.ndim == 2 and y.ndim == 2 and rows * y.size >= small:
+        return cast(NDArray, ring.kernels.matmul(x, y))
+    if x.ndim > 2 and y.ndim == 2:                  # a stack of matrices times one: a single tall product
+        return ring.matmul(x.reshape(-1, x.shape[-1]), y).reshape(*x.shape[:-1], y.shape[-1])
+    if x.ndim > 2 and y.ndim == x.ndim and x.shape[:-2] == y.shape[:-2] and x.shape[-2] * y[0].size > small:
+        return np.stack([ring.matmul(a, b) for a, b in zip(x, y, strict=True)])
+    return np.asarray(plain(x, y))
+
+
+Z64, Z32, Z128, BITS = Z2k(64), Z2k(32), Limbs(), PackedBits()
+RINGS: dict[int, Ring] = {64: Z64, 32: Z32, 128: Z128}
+
+
+def narrowest(bits: int, ring: Ring) -> Ring:
+    """Of the rings up to this one the first with so many bits."""
+    return next((narrow for narrow in (Z32, Z64) if bits <= narrow.bits), ring)
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,10 +367,24 @@ class RingArray:
         raise TypeError(f"cannot combine an array over {self.ring} with one over {other.ring}")
 
     def __lshift__(self, bits: int) -> RingArray:
-        return self.map(lambda data: data << self.ring.dtype.type(bits))
+        return RingArray(self.ring, self.ring.shl(self.data, bits))
 
     def __rshift__(self, bits: int) -> RingArray:
-        return self.map(lambda data: data >> self.ring.dtype.type(bits))
+        return RingArray(self.ring, self.ring.shr(self.data, bits))
+
+    def low(self, bits: int) -> RingArray:
+        """Modulo 2^bits."""
+        return RingArray(self.ring, self.ring.low(self.data, bits))
+
+    def adding(self, f: Callable[[NDArray], NDArray]) -> RingArray:
+        """Apply a function of arrays of unsigned words that adds elements up."""
+        return RingArray(self.ring, self.ring.adding(f, self.data))
+
+    def sum(self, axis: Any = None, keepdims: bool = False) -> RingArray:
+        return self.adding(lambda words: np.sum(words, axis=axis, keepdims=keepdims, dtype=words.dtype))
+
+    def cumsum(self, axis: Any = None) -> RingArray:
+        return self.adding(lambda words: np.cumsum(words, axis=axis, dtype=words.dtype))
 
     def __getitem__(self, index: Any) -> RingArray:
         return RingArray(self.ring, np.asarray(self.data[index]))
@@ -209,20 +397,28 @@ class RingArray:
         return f"<array {self.shape} over {self.ring}>"
 
 
+def zeros_like(x: RingArray) -> RingArray:
+    """Zeros of x's shape that take no memory; not to be written to."""
+    return RingArray(x.ring, np.broadcast_to(np.zeros((), x.ring.dtype), x.shape))
+
+
 def muladd(a: RingArray, b: RingArray, c: RingArray, d: RingArray, e: RingArray) -> RingArray:
     """a·b + c·d + e, elementwise: in one pass over memory where the arrays are large and alike."""
     if not _in_one_pass(a, b, c, d, e):
         return a * b + c * d + e
-    from mpc import kernels
-    return RingArray(a.ring, kernels.muladd(a.data, b.data, c.data, d.data, e.data, a.ring is BITS))
+    return _compiled("muladd", a, b, c, d, e)
 
 
 def cross(x0: RingArray, x1: RingArray, y0: RingArray, y1: RingArray, plus: RingArray, minus: RingArray) -> RingArray:
     """x₀·(y₀ + y₁) + x₁·y₀ + plus − minus, as ``muladd``."""
     if not _in_one_pass(x0, x1, y0, y1, plus, minus):
         return x0 * (y0 + y1) + x1 * y0 + (plus - minus)
-    from mpc import kernels
-    return RingArray(x0.ring, kernels.cross(x0.data, x1.data, y0.data, y1.data, plus.data, minus.data, x0.ring is BITS))
+    return _compiled("cross", x0, x1, y0, y1, plus, minus)
+
+
+def _compiled(name: str, *xs: RingArray) -> RingArray:
+    ring = xs[0].ring
+    return RingArray(ring, getattr(ring.kernels, f"{name}_bits" if ring is BITS else name)(*(x.data for x in xs)))
 
 
 def _in_one_pass(first: RingArray, *rest: RingArray) -> bool:

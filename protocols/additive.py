@@ -15,10 +15,8 @@ from functools import reduce
 from operator import add
 from typing import ClassVar
 
-import numpy as np
-
 from mpc.bits import planes
-from mpc.ring import RingArray, Spec
+from mpc.ring import RingArray, Spec, zeros_like
 from mpc.rounds import exchange
 from protocols import beaver, carries, truncation
 from protocols.bilinear import Bilinear
@@ -42,12 +40,12 @@ class Additive(Suite):
         "open": Cost(1, lambda n, ring: n * (n - 1), "n-1 elements"),
         "multiply": Cost(1, lambda n, ring: 2 * n * (n - 1), "2(n-1) elements"),
         "matmul": Cost(1, lambda n, ring: n * (n - 1), "n-1 elements per element of the operands", per="operands"),
-        "truncate": Cost(1, lambda n, ring: 8 / ring.itemsize if n == 2 else n * (n - 1), "n-1 elements; between two parties 4 bytes"),
-        "multiply and truncate": Cost(2, lambda n, ring: 4 + 8 / ring.itemsize if n == 2 else 3 * n * (n - 1), "3(n-1) elements; between two parties 2 and 4 bytes"),
+        "truncate": Cost(1, lambda n, ring: 2 * truncation.usual_bytes(ring) / ring.itemsize if n == 2 else n * (n - 1), "n-1 elements; between two parties 4 bytes, over Z_2^128 8"),
+        "multiply and truncate": Cost(2, lambda n, ring: 4 + 2 * truncation.usual_bytes(ring) / ring.itemsize if n == 2 else 3 * n * (n - 1), "3(n-1) elements; between two parties 2 and 4 bytes, over Z_2^128 8"),
     }
 
     def constant(self, value: RingArray) -> Share:
-        return Share(self, (value if self.seat.rank == 0 else value.map(lambda v: np.broadcast_to(v.dtype.type(0), v.shape)),))
+        return Share(self, (value if self.seat.rank == 0 else zeros_like(value),))
 
     async def input(self, owner: int, value: RingArray | None, spec: Spec) -> Share:
         if self.seat.rank != owner:

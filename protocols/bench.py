@@ -25,7 +25,7 @@ import numpy as np
 
 from mpc import launch
 from mpc.errors import ConfigError
-from mpc.ring import NDArray
+from mpc.ring import NDArray, Ring
 from protocols import bench_prep
 from protocols.array import Secret
 from protocols.ops import exponential, roots
@@ -34,45 +34,57 @@ from protocols.prep.dealer import Dealt
 from protocols.session import Session
 
 _OPTIONS = "MPC_BENCH_OPTIONS"
-_FIELDS = ("name", "suite", "parties", "size", "tls", "seconds", "per_second", "bytes_sent_per_party", "rounds", "verified",
-           "error", "preprocessing", "spread", "peak_bytes")
+_FIELDS = ("name", "suite", "parties", "ring", "size", "tls", "seconds", "per_second", "bytes_sent_per_party", "rounds",
+           "verified", "error", "preprocessing", "spread", "peak_bytes")
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One benchmark: inputs, the operation on them, the same in plaintext, and what counts as an operation."""
+    """One benchmark: inputs that fit a ring, the operation on them, the same in plaintext, and what counts as an operation.
+
+    Results of real numbers may be off by so many units of the last place (and as much as doubles are), integers by nothing.
+    """
 
     sizes: tuple[int, ...]
-    inputs: Callable[[int], tuple[NDArray, ...]]
+    inputs: Callable[[int, Ring], tuple[NDArray, ...]]
     work: Callable[..., Any]
     plain: Callable[..., NDArray]
-    tolerance: float = 0.0
+    units: float = 0.0
     count: Callable[[int], int] = lambda size: size
+    rings: tuple[int, ...] = (64, 32, 128)
 
 
-def _integers(size: int) -> tuple[NDArray, ...]:
+def _integers(size: int, ring: Ring) -> tuple[NDArray, ...]:
+    """Every comparison comes out both ways, and every 64th pair is equal."""
     base = np.arange(size, dtype=np.int64)          # public test data: nothing here is secret
-    return base * 7919 - 12345, base * base % 1_000_003 - 500_000
+    x = base * 7919 % 1_000_003 - 500_000
+    return x, np.where(base % 64 == 63, x, base * base % 1_000_003 - 500_000)
 
 
-def _reals(size: int) -> tuple[NDArray, ...]:
-    x, y = _integers(size)
-    return x % 100_003 / 100.0 - 500.0, y / 1000.0
+def _reals(size: int, ring: Ring) -> tuple[NDArray, ...]:
+    """Up to 500 in size, or 31 where products must stay within 2^13."""
+    x, y = _integers(size, ring)
+    return _rounded(x / (1000 if ring.bits > 32 else 16_000), ring), _rounded(y / (1000 if ring.bits > 32 else 16_000), ring)
 
 
-def _quotients(size: int) -> tuple[NDArray, ...]:
-    """Multiples of 2^-16, and divisors from 1/64 up to 2^20."""
-    x, _ = _integers(size)
-    y = np.rint(np.exp2(np.arange(size) % 1000 / 1000 * 26 - 6) * 2.0**16) / 2.0**16
-    return x % 100_003 / 2.0**10 - 50.0, y
+def _rounded(x: NDArray, ring: Ring) -> NDArray:
+    """To what is shared of it."""
+    return np.asarray(np.rint(x * 2.0**ring.fraction) / 2.0**ring.fraction)
 
 
-def _small(size: int) -> tuple[NDArray, ...]:
-    return (_integers(size)[0] % (20 << 16) / 2.0**16 - 15.0,)
+def _quotients(size: int, ring: Ring) -> tuple[NDArray, ...]:
+    """Numbers up to 50, and divisors from 1/64 up to 2^20; over 32 bits from 1/8 up to 2^10."""
+    x, _ = _integers(size, ring)
+    low, high = (-6, 26) if ring.bits > 32 else (-3, 13)
+    return x % 100_003 / 2.0**10 - 50.0, _rounded(np.exp2(np.arange(size) % 1000 / 1000 * high + low), ring)
 
 
-def _matrices(size: int) -> tuple[NDArray, ...]:
-    x, y = _integers(size * size)
+def _small(size: int, ring: Ring) -> tuple[NDArray, ...]:
+    return (_rounded(np.arange(size) * 7919 % (20 << 16) / 2.0**16 - 15.0, ring),)
+
+
+def _matrices(size: int, ring: Ring) -> tuple[NDArray, ...]:
+    x, y = _integers(size * size, ring)
     return x.reshape(size, size), y.reshape(size, size)
 
 
@@ -82,13 +94,7 @@ def _chain(x: Secret, y: Secret) -> Secret:
     return x
 
 
-def _chain_plain(x: NDArray, y: NDArray) -> NDArray:
-    for _ in range(1000):
-        x = x * y
-    return x
-
-
-def _mlp_inputs(batch: int) -> tuple[NDArray, ...]:
+def _mlp_inputs(batch: int, ring: Ring) -> tuple[NDArray, ...]:
     """An image of 784 numbers in [0, 1] for each of a batch, and the weights of three layers."""
     def waves(*shape: int) -> NDArray:
         return np.asarray(np.sin(np.arange(1.0, 1 + np.prod(shape)) ** 1.5).reshape(shape))
@@ -104,27 +110,29 @@ def _mlp(x: Any, w1: Any, b1: Any, w2: Any, b2: Any, w3: Any, b3: Any) -> Any:
 
 CASES: dict[str, Case] = {
     "mul": Case((1_000_000, 10_000_000), _integers, lambda x, y: x * y, lambda x, y: x * y),
-    "fxmul": Case((1_000_000, 10_000_000), _reals, lambda x, y: x * y, lambda x, y: x * y, tolerance=0.02),
+    "fxmul": Case((1_000_000, 10_000_000), _reals, lambda x, y: x * y, lambda x, y: x * y, units=1),
     "matmul": Case((1024,), _matrices, lambda x, y: x @ y, lambda x, y: x @ y, count=lambda size: 1),
-    "chain": Case((1,), lambda size: (np.full(size, 3), np.full(size, -5)), _chain, _chain_plain, count=lambda size: 1000),
+    "chain": Case((1,), lambda size, ring: (np.full(size, 3), np.full(size, -5)), _chain,
+                  lambda x, y: x * (y.astype(object) ** 1000), count=lambda size: 1000),
     "share": Case((1_000_000, 10_000_000), _reals, lambda x, y: x.session.secret(
-        _reals(x.size)[0] if x.session.id == 0 else None, owner=0, shape=x.shape, kind=x.kind), lambda x, y: x, tolerance=1e-4),
+        _reals(x.size, x.session.ring)[0] if x.session.id == 0 else None, owner=0, shape=x.shape, kind=x.kind), lambda x, y: x),
     "lt": Case((1_000_000,), _integers, lambda x, y: x < y, lambda x, y: x < y),
     "eq": Case((1_000_000,), _integers, lambda x, y: x == y, lambda x, y: x == y),
     "where": Case((1_000_000,), _integers, lambda x, y: np.where(x < y, x, y), np.minimum),
-    "sort": Case((10_000, 1_000_000), lambda size: (_integers(size)[1],), np.sort, np.sort),
-    "mlp": Case((1, 128), _mlp_inputs, _mlp, _mlp, tolerance=0.005),
-    "div": Case((100_000,), _quotients, lambda x, y: x / y, lambda x, y: x / y, tolerance=1e-4),
-    "exp": Case((100_000,), _small, np.exp, np.exp, tolerance=1e-4),
-    "sigmoid": Case((100_000,), _small, exponential.sigmoid, lambda x: 1 / (1 + np.exp(-x)), tolerance=1e-4),
-    "rsqrt": Case((100_000,), lambda size: _quotients(size)[1:], roots.rsqrt, lambda y: 1 / np.sqrt(y), tolerance=1e-4),
+    "sort": Case((10_000, 1_000_000), lambda size, ring: (_integers(size, ring)[1],), np.sort, np.sort),
+    "mlp": Case((1, 128), _mlp_inputs, _mlp, _mlp, units=328, rings=(64, 128)),
+    "div": Case((100_000,), _quotients, lambda x, y: x / y, lambda x, y: x / y, units=2),
+    "exp": Case((100_000,), _small, np.exp, np.exp, units=2),
+    "sigmoid": Case((100_000,), _small, exponential.sigmoid, lambda x: 1 / (1 + np.exp(-x)), units=2),
+    "rsqrt": Case((100_000,), lambda size, ring: _quotients(size, ring)[1:], roots.rsqrt, lambda y: 1 / np.sqrt(y), units=2),
     "open": Case((1_000_000, 10_000_000), _integers, lambda x, y: x.reveal(), lambda x, y: x),
 }
 
 
-def run(names: Sequence[str], *, suite: str | None, parties: int, sizes: str, runs: int, tls: bool, as_json: bool, debug: bool) -> None:
+def run(names: Sequence[str], *, suite: str | None, parties: int, ring: int, sizes: str, runs: int, tls: bool, as_json: bool, debug: bool) -> None:
     """Start the parties, print what they measured."""
-    from protocols.suites import find
+    from protocols.suites import find, ring_of
+    fraction = ring_of(ring).fraction
     sizes_of = {name: case.sizes for name, case in CASES.items()} | {name: case[0] for name, case in bench_prep.CASES.items()}
     unknown = [n for n in names if n not in sizes_of]
     if unknown:
@@ -137,10 +145,12 @@ def run(names: Sequence[str], *, suite: str | None, parties: int, sizes: str, ru
         raise ConfigError(f"--size {sizes}: give whole numbers above 0 with commas between them")
     kind = find(suite, parties)
     lines = []
-    for name in names or sizes_of:
+    for name in names or [name for name in sizes_of if name not in CASES or ring in CASES[name].rings]:
+        if name in CASES and ring not in CASES[name].rings:
+            raise ConfigError(f"the benchmark '{name}' has no meaning over {ring} bits")
         for size in chosen or sizes_of[name]:           # fresh processes for each, so that none inherits another's memory
             dealer = kind.needs_prep and name in CASES
-            plan = launch.Plan(Path(__file__), parties, kind.name, dealer, False, False, 64, 16, tls=tls, debug=debug, timeout=600, quiet=True)
+            plan = launch.Plan(Path(__file__), parties, kind.name, dealer, False, False, ring, fraction, tls=tls, debug=debug, timeout=600, quiet=True)
             fresh = _launch(plan, {"name": name, "size": size, "runs": runs})
             lines += fresh
             if as_json:
@@ -157,7 +167,7 @@ def _launch(plan: launch.Plan, options: dict[str, Any]) -> list[dict[str, Any]]:
         options["results"] = results.name
         if launch.run(replace(plan, environment=((_OPTIONS, json.dumps(options)),))).code:
             raise ConfigError(f"a party of the benchmark '{options['name']}' ended early")
-        about = {"suite": plan.suite, "parties": plan.parties, "tls": plan.tls}
+        about = {"suite": plan.suite, "parties": plan.parties, "ring": plan.ring, "tls": plan.tls}
         made = [json.loads(line) | about for line in results]
     return [{key: line[key] for key in _FIELDS} for line in made]
 
@@ -168,12 +178,12 @@ def _show(lines: Sequence[dict[str, Any]]) -> None:
 
     from mpc.report import amount, duration
     table = Table()
-    for column in ("name", "suite", "parties", "size", "TLS", "preprocessing", "median", "spread", "per second",
+    for column in ("name", "suite", "parties", "ring", "size", "TLS", "preprocessing", "median", "spread", "per second",
                    "sent/party", "rounds", "peak memory", "verified"):
         table.add_column(column, justify="left" if column in ("name", "suite", "preprocessing") else "right")
     for line in lines:
         rate = line["per_second"]
-        table.add_row(line["name"], line["suite"], str(line["parties"]), f"{line['size']:,}", "yes" if line["tls"] else "no",
+        table.add_row(line["name"], line["suite"], str(line["parties"]), str(line["ring"]), f"{line['size']:,}", "yes" if line["tls"] else "no",
                       line["preprocessing"], duration(line["seconds"]), f"{duration(line['spread'][0])} – {duration(line['spread'][1])}",
                       f"{rate / 1e6:.1f} M" if rate >= 1e6 else f"{rate:,.1f}", amount(line["bytes_sent_per_party"]),
                       str(line["rounds"]), amount(line["peak_bytes"]), "yes" if line["verified"] else "NO")
@@ -199,10 +209,11 @@ def main(party: Session) -> None:
 
 def _measure(party: Session, name: str, case: Case, size: int, runs: int) -> Iterator[dict[str, Any]]:
     bare = _status("VmRSS")
-    arrays = case.inputs(size)
+    ring = party.ring
+    arrays = case.inputs(size, ring)
     secrets = [party.secret(a, owner=i % party.size, shape=a.shape, kind=party.kind_of(a)) for i, a in enumerate(arrays)]
     prep = party.suites[0].prep
-    expected = case.plain(*arrays)
+    expected = _wrapped(np.asarray(case.plain(*arrays)), ring)
 
     def once(before: Callable[[], None]) -> tuple[float, Any, int, int, int]:
         before()
@@ -225,11 +236,12 @@ def _measure(party: Session, name: str, case: Case, size: int, runs: int) -> Ite
             measured.append((took, *rest))
         value = result.reveal() if isinstance(result, Secret) else result
         difference = np.abs(value * 1 - expected * 1)
+        allowed = case.units * (1.001 * 2.0**-ring.fraction + 2.0**-(min(50, ring.bits // 2 - 8)) * np.abs(expected * 1.0))
         seconds = [m[0] for m in measured]
         median = statistics.median(seconds)
         return {"name": name, "size": size, "seconds": median, "per_second": case.count(size) / median,
                 "bytes_sent_per_party": measured[-1][2], "rounds": measured[-1][1],
-                "verified": bool(np.all(difference <= case.tolerance)), "preprocessing": kind,
+                "verified": bool(np.all(difference <= allowed)), "preprocessing": kind,
                 "error": float(np.max(difference / np.maximum(1.0, np.abs(expected * 1.0)))),
                 "spread": [min(seconds), max(seconds)], "peak_bytes": max(m[3] for m in measured)}
 
@@ -252,6 +264,14 @@ def _measure(party: Session, name: str, case: Case, size: int, runs: int) -> Ite
 
     yield lines("received", receive)
     yield lines("in_loop", lambda: None)
+
+
+def _wrapped(x: NDArray, ring: Ring) -> NDArray:
+    """Integers modulo 2^k, as signed."""
+    if x.dtype.kind not in "iO" or (x.dtype.kind == "i" and ring.bits >= 64):
+        return x
+    half = 1 << ring.bits - 1
+    return np.asarray((x + half) % (2 * half) - half)
 
 
 def barrier(party: Session) -> None:

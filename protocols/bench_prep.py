@@ -16,7 +16,7 @@ import numpy as np
 
 from mpc.bits import words_for
 from mpc.party import Party
-from mpc.ring import BITS, Z64, RingArray, Spec
+from mpc.ring import BITS, Z64, Ring, RingArray, Spec
 from mpc.rounds import Flow, exchange, pipeline
 from mpc.seat import Seat
 from protocols.bilinear import MATMUL, MULTIPLY
@@ -108,21 +108,21 @@ def _total(parts: tuple[RingArray, ...]) -> RingArray:
     return out
 
 
-def _words(ring: Any, size: int) -> Triple:
+def _words(ring: Ring, size: int) -> Triple:
     spec = Spec(ring, (size,))
     return Triple(MULTIPLY, spec, spec)
 
 
 #: Sizes, what counts as one, and what sets up, makes and checks.
-CASES: dict[str, tuple[tuple[int, ...], Callable[[int], int], Callable[[_Clock, Party, int], Flow[bool]]]] = {
-    "ot-iknp": ((1 << 24,), lambda size: size, lambda clock, party, size: _transfers(clock, party, size, extension.connect, 1)),
-    "ot-softspoken": ((1 << 24,), lambda size: size, lambda clock, party, size: _transfers(clock, party, size, extension.connect, TREE)),
-    "ot-silent": ((1 << 24,), lambda size: size, lambda clock, party, size: _transfers(clock, party, size, silent.connect, TREE, sender=0)),
-    "triples": ((200_000,), lambda size: size, lambda clock, party, size: _triples(clock, party, _words(Z64, size))),
-    "triples-silent": ((200_000,), lambda size: size, lambda clock, party, size: _triples(clock, party, _words(Z64, size), silent=True)),
-    "and-triples": ((1 << 24,), lambda size: size, lambda clock, party, size: _triples(clock, party, _words(BITS, words_for(size)))),
-    "matmul-triple": ((256,), lambda size: 1, lambda clock, party, size: _triples(
-        clock, party, Triple(MATMUL, Spec(Z64, (size, size)), Spec(Z64, (size, size))))),
+CASES: dict[str, tuple[tuple[int, ...], Callable[[int], int], Callable[[_Clock, Party, Ring, int], Flow[bool]]]] = {
+    "ot-iknp": ((1 << 24,), lambda size: size, lambda clock, party, ring, size: _transfers(clock, party, size, extension.connect, 1)),
+    "ot-softspoken": ((1 << 24,), lambda size: size, lambda clock, party, ring, size: _transfers(clock, party, size, extension.connect, TREE)),
+    "ot-silent": ((1 << 24,), lambda size: size, lambda clock, party, ring, size: _transfers(clock, party, size, silent.connect, TREE, sender=0)),
+    "triples": ((200_000,), lambda size: size, lambda clock, party, ring, size: _triples(clock, party, _words(ring, size))),
+    "triples-silent": ((200_000,), lambda size: size, lambda clock, party, ring, size: _triples(clock, party, _words(ring, size), silent=True)),
+    "and-triples": ((1 << 24,), lambda size: size, lambda clock, party, ring, size: _triples(clock, party, _words(BITS, words_for(size)))),
+    "matmul-triple": ((256,), lambda size: 1, lambda clock, party, ring, size: _triples(
+        clock, party, Triple(MATMUL, Spec(ring, (size, size)), Spec(ring, (size, size))))),
 }
 
 
@@ -130,7 +130,7 @@ def measure(session: Session, name: str, size: int, runs: int) -> dict[str, Any]
     """One line of ``mpc bench``."""
     _, count, work = CASES[name]
     clock, (party,) = _Clock(runs), session.parties
-    verified = party.run(work(clock, party, size), name)
+    verified = party.run(work(clock, party, session.ring, size), name)
     median = statistics.median(clock.seconds)
     return {"name": name, "size": size, "seconds": median, "per_second": count(size) / median, "bytes_sent_per_party": clock.sent,
             "rounds": clock.rounds, "verified": verified, "error": 0.0, "preprocessing": "none", "spread": [min(clock.seconds), max(clock.seconds)]}

@@ -23,7 +23,7 @@ import numpy as np
 
 from mpc.bits import flipped, unpacked
 from mpc.prg import Stream
-from mpc.ring import Ring, RingArray, Spec, cross
+from mpc.ring import Ring, RingArray, Spec, cross, narrowest, zeros_like
 from mpc.rounds import exchange
 from protocols import blocks, truncation
 from protocols.bilinear import MULTIPLY, Bilinear
@@ -46,8 +46,8 @@ class Replicated(Suite):
         "open": Cost(1, lambda n, ring: 3, "1 element"),
         "multiply": Cost(1, lambda n, ring: 3, "1 element"),
         "matmul": Cost(1, lambda n, ring: 3, "1 element per element of the result"),
-        "truncate": Cost(2, lambda n, ring: 2.5 if ring.bits == 64 else 4, "12 bytes one party, 4 bytes the others (by more than 32 bits 16 and 8)"),
-        "multiply and truncate": Cost(2, lambda n, ring: 4.5 if ring.bits == 64 else 6, "12 bytes (by more than 32 bits 16)"),
+        "truncate": Cost(2, lambda n, ring: 1 + 3 * truncation.usual_bytes(ring) / ring.itemsize, "12 bytes one party, 4 bytes the others (by more than 32 bits 16 and 8; over Z_2^128 24 and 8)"),
+        "multiply and truncate": Cost(2, lambda n, ring: 3 + 3 * truncation.usual_bytes(ring) / ring.itemsize, "12 bytes (by more than 32 bits 16; over Z_2^128 24)"),
     }
     _turns = -1
 
@@ -78,7 +78,7 @@ class Replicated(Suite):
 
     def _public(self, value: RingArray, part: int) -> Share:
         """A share whose part ``part`` is ``value``, which its two holders know, and whose other parts are zero."""
-        zero = value.map(lambda v: np.broadcast_to(v.dtype.type(0), v.shape))
+        zero = zeros_like(value)
         return Share(self, tuple(value if (self.seat.rank + i) % 3 == part else zero for i in (0, 1)))
 
     def constant(self, value: RingArray) -> Share:
@@ -242,7 +242,7 @@ class Replicated(Suite):
         With ``apart`` x is the sum of three terms, one per party, masked by ``_apart``.  Then parties 1 and 2
         exchange theirs, so that all know a or b, while party 0 is sending α already.
 
-        Party 0 shares a >> m, and α modulo 2^32 (for m ≤ 32); parties 1 and 2 multiply it by β and exchange.
+        Party 0 shares a >> m, and α modulo 2^32 (for m ≤ 32, else 2^64 or 2^128); parties 1 and 2 multiply it by β and exchange.
 
         Threat   semi-honest, 1 of 3.  Every message is masked by a stream that its receiver does not have.
         Cost     2 rounds.  Over Z_2^64 party 0 sends 12 bytes, the others 4 each, and 8 more if ``apart``.
@@ -250,7 +250,7 @@ class Replicated(Suite):
         """
         ring, rank, key = term.ring, self.seat.rank, self.seat.pair
         truncation.check(bits, ring)
-        small = truncation.for_wraps(bits, ring)
+        small = narrowest(bits, ring)
         full, half = term.spec, Spec(small, term.shape)
 
         if rank == 0:

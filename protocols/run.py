@@ -6,12 +6,9 @@ from __future__ import annotations
 
 import hashlib
 import socket
-import sys
 import threading
 from collections.abc import Callable
-from inspect import iscoroutinefunction
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -30,18 +27,18 @@ from mpc.seat import take_seat
 from mpc.transport import Transport, tcp
 from mpc.transport.memory import mesh
 from mpc.transport.tls import check_own
-from protocols.prep import Prep, name_of
+from protocols.prep import Prep, name_of, remembered
 from protocols.prep.dealer import Dealer, DealerFrames, Dealt
 from protocols.prep.ot import Oblivious
 from protocols.prep.store import Making, Store, Terms, secret_of
 from protocols.prep.stored import Rehearsal, Stored, fill
+from protocols.program import Program, engine
 from protocols.session import FUSE, Session, fraction_bits_of
 from protocols.suite import CHUNK, Suite
 from protocols.suites import find, ring_of
 
 #: What a dealer and the parties must agree on.
-_WITH_DEALER = frozenset({"version", "ring", "parties"})
-VERSION = 1
+_WITH_DEALER = frozenset({"engine", "ring", "parties"})
 
 
 async def sit_down(party: Party, kind: type[Suite], own: Stream, prep: Prep) -> Suite:
@@ -151,20 +148,20 @@ def transfers(config: Config) -> Oblivious:
     return Oblivious(silent=config.silent_transfers)
 
 
-def terms_of(config: Config, program: bytes | None, store: str | None = None) -> dict[str, Any]:
+def terms_of(config: Config, program: Program | None, store: str | None = None) -> dict[str, Any]:
     """What must be the same at all parties."""
-    terms: dict[str, Any] = {"version": VERSION, "ring": config.ring, "parties": [p.name for p in config.parties]}
+    terms: dict[str, Any] = {"engine": engine(), "ring": config.ring, "parties": [p.name for p in config.parties]}
     if program is not None:
         suite = suite_of(config).name
         terms |= {"suite": suite, "fraction_bits": fraction_bits_of(config.fraction_bits, ring_of(config.ring)), "dealer": config.dealer, "silent_transfers": config.silent_transfers, "fuse": FUSE,
-                  "chunk": CHUNK, "window": WINDOW, "store of correlations": store, "program": hashlib.sha256(program).hexdigest()[:32]}
+                  "chunk": CHUNK, "window": WINDOW, "store of correlations": store, **program.terms}
     return terms
 
 
-def join(config: Config, program: bytes, *, source: Store | Making | None = None, listener: socket.socket | None = None, trace: bool = False) -> Session:
+def join(config: Config, program: Program, *, source: Store | Making | None = None, listener: socket.socket | None = None, trace: bool = False) -> Session:
     """Connect to the other parties, agree on everything, and return the session; close it when done.
 
-    ``program`` is the text all parties must run.  With a store as its ``source`` the session takes correlations from there,
+    ``program`` is what all parties must run.  With a store as its ``source`` the session takes correlations from there,
     with one that is to be made it is a rehearsal.  Raises ``ConfigError`` before anything is sent,
     ``HandshakeError`` where a peer is another or runs something else, ``PartyLost`` where it does not come.
     """
@@ -190,6 +187,7 @@ def join(config: Config, program: bytes, *, source: Store | Making | None = None
     try:
         peers = {p: n for p, n in names.items() if p != party.rank}
         agree(transport, peers, terms_of(config, program, store), _WITH_DEALER)
+        program.on_late = lambda file, digest: party.agreed.update(f"module {file} {digest} ".encode())
         suite = party.run(sit_down(party, kind, Stream.fresh("own"), prep))
         return (RehearsalSession if isinstance(source, Making) else Session)([party], [suite], ring=ring, fraction_bits=config.fraction_bits)
     except BaseException as error:
@@ -197,8 +195,11 @@ def join(config: Config, program: bytes, *, source: Store | Making | None = None
         raise
 
 
-def store_of(config: Config) -> tuple[Path, Terms, bytes]:
-    """Where a party's correlations are kept, whose they are, and the secret that seals them."""
+def store_of(config: Config, *, lasting: bool = True) -> tuple[Path, Terms, bytes, Path | None]:
+    """Where a party's correlations are kept, whose they are, what seals them, and where their use is remembered.
+
+    That is nowhere, unless they are ``lasting``: those of ``mpc run`` go with their party's key.
+    """
     suite = suite_of(config)
     if not suite.needs_prep:
         raise ConfigError(f"the suite '{suite.name}' takes no correlated randomness: there is nothing to make in advance")
@@ -207,7 +208,8 @@ def store_of(config: Config) -> tuple[Path, Terms, bytes]:
     if config.tls is None:
         raise ConfigError("what is made in advance is encrypted under this party's private key: give certificate and key in place of insecure_no_tls")
     terms = Terms(suite.name, config.ring, tuple(p.name for p in config.parties), config.rank)
-    return config.folder / "correlations" / config.me, terms, secret_of(config.tls.key)
+    memory = remembered.home() if lasting else None
+    return config.folder / "correlations" / config.me, terms, secret_of(config.tls.key), memory
 
 
 class RehearsalSession(Session):
@@ -261,23 +263,3 @@ def serve_dealer(config: Config) -> None:
             transport.post(n - 1, frames.answer(n - 1, bytes(frame)))
     finally:
         transport.close()
-
-
-def load_program(path: Path) -> tuple[bytes, Callable[[Session], Any]]:
-    """The text of a program and its ``main``."""
-    try:
-        text = path.read_bytes()
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be read ({error.strerror}): give the path of a program") from None
-    sys.path.insert(0, str(path.parent.resolve()))  # as when a script is run: its neighbours can be imported
-    module = ModuleType("__mpc_program__")
-    module.__file__ = str(path)
-    sys.modules[module.__name__] = module
-    exec(compile(text, str(path), "exec"), vars(module))    # what was read, and not what the file has become since
-    main = getattr(module, "main", None)
-    if not callable(main):
-        raise ConfigError(f"{path} has no function main(party); every party runs that")
-    if iscoroutinefunction(main):
-        raise ConfigError(f"main in {path} is async; write it as a plain function: secrets need no await")
-    return text, main
-

@@ -11,8 +11,10 @@ lockstep.  Either way a ``Secret`` is one task per party held here.
 from __future__ import annotations
 
 import math
+import struct
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from hashlib import blake2b
 from typing import Any, TypeVar
 
 import numpy as np
@@ -147,7 +149,7 @@ class Session:
         ``public`` is what else the operation depends on: constants, indices, axes.  It goes into the digest
         of the next frame, so that parties with other constants are told so and do not get wrong numbers.
         """
-        said = f"{label} {[x.serial for x in inputs]} {shape} {kind} ".encode() + _canonical(public)
+        said = f"{label} {_named(inputs)} {shape} {kind} ".encode() + _canonical(public)
         for party in self.parties:
             party.agreed.update(said)
         for x in inputs:
@@ -205,7 +207,7 @@ class Session:
             if x.session is not self:
                 raise MpcError("cannot reveal a secret of another session")
         for party in self.parties:
-            party.agreed.update(f"reveal {[x.serial for x in xs]} to {to} ".encode())
+            party.agreed.update(f"reveal {_named(xs)} to {to} ".encode())
         tasks = [party.start(_feed(protocol, suite, [x.tasks[i] for x in xs]), "reveal")
                  for i, (party, suite) in enumerate(zip(self.parties, self.suites, strict=True))]
         values = self._finish(tasks)
@@ -240,10 +242,10 @@ class Session:
 
 
 def fraction_bits_of(bits: int | None, ring: Ring) -> int:
-    """The fractional bits asked for, if products can have them; a quarter of the ring's unless asked."""
+    """The fractional bits asked for, if products can have them; the ring's usual ones unless asked."""
     most = ring.bits // 2 - 2
     if bits is None:
-        return ring.bits // 4
+        return ring.fraction
     if not 1 <= bits <= most:
         raise ConfigError(f"fixed point over {ring.name} takes 1 to {most} fractional bits, not {bits}; set fraction_bits (--fraction-bits)")
     return bits
@@ -256,15 +258,51 @@ def _decode(kind: Kind, value: RingArray | None) -> NDArray | None:
     return array if array.ndim else array[()]
 
 
+def _named(xs: Sequence[Secret]) -> str:
+    """Which secrets, and read as what: the same ring elements can be integers here and fixed point there."""
+    return ",".join([f"{x.serial}:{x.kind}" for x in xs])
+
+
 def _canonical(public: object) -> bytes:
-    """Public facts as bytes, the same at every party."""
+    """Public facts as bytes: the same at every party for equal values, others for others.
+
+    Each item says what it is and ends by itself.  Of a number that is whether it is an integer, a real number or a
+    truth value; how wide it is makes no difference.  What has no such form is refused: its ``repr`` may leave
+    something out, or show an address.
+    """
     if isinstance(public, RingArray):
-        public = public.data
-    if isinstance(public, np.ndarray):
-        return f"{public.dtype.str}{public.shape}".encode() + np.ascontiguousarray(public).tobytes()
-    if isinstance(public, list | tuple):
-        return b"(" + b",".join(_canonical(item) for item in public) + b")"
-    return repr(public).encode()
+        return _of_array(public.ring.name, public.data)
+    if public is None or public is Ellipsis:
+        return b"n" if public is None else b"."
+    if isinstance(public, bool | np.bool_):
+        return b"t" if public else b"f"
+    if isinstance(public, int | np.integer):
+        return b"i%d;" % public
+    if isinstance(public, slice):
+        return b":" + _canonical(public.start) + _canonical(public.stop) + _canonical(public.step)
+    if isinstance(public, tuple | list | range):
+        items = b"".join([_canonical(item) for item in public])
+        return (b"(" if isinstance(public, tuple) else b"[") + items + b")"
+    if isinstance(public, float | np.floating):
+        return b"r" + struct.pack("<d", public)
+    if isinstance(public, str):
+        public = public.encode()
+        return b"s%d;" % len(public) + public
+    if isinstance(public, bytes):
+        return b"b%d;" % len(public) + public
+    array = np.asarray(public)
+    letter = array.dtype.kind
+    if letter not in "biuf":
+        raise MpcError(f"a public argument of type {type(public).__name__}: whether the other parties pass the same "
+                       "cannot be seen; pass numbers, texts, slices, or tuples, lists and arrays of numbers")
+    beyond = letter == "u" and array.size and array.max() >= 1 << 63
+    wide = "u8" if beyond else {"b": "?", "f": "f8"}.get(letter, "i8")
+    return _of_array(wide, array.astype(wide, copy=False))
+
+
+def _of_array(name: str, array: NDArray) -> bytes:
+    """Type, shape and a digest: less to copy than the array, and hashed once for all parties of a local session."""
+    return f"a{name}{array.shape}".encode() + blake2b(np.ascontiguousarray(array).data, digest_size=16).digest()
 
 
 async def _feed(protocol: Callable[..., Flow[T]], suite: Suite, tasks: Sequence[Task[Share]]) -> T:

@@ -34,5 +34,5 @@ def setup_of(suite: type[Suite]) -> str:
 def ring_of(bits: int) -> Ring:
     """The ring of this many bits."""
     if bits not in RINGS:
-        raise ConfigError(f"ring = {bits}: the rings are of {' and '.join(str(b) for b in RINGS)} bits")
+        raise ConfigError(f"ring = {bits}: the rings are of {', '.join(str(b) for b in RINGS)} bits")
     return RINGS[bits]

@@ -11,7 +11,7 @@ shift of signed numbers, which takes α·2^(k−m) and β·2^(k−m) off,
     x / 2^m  ≈  (a >> m) + (b >> m) + αβ·2^(k−m) + 1 − 2^(k−2−m)
 
 up to the carry of the lower m bits, which comes with probability 1 − (x mod 2^m)/2^m where a is uniform.  All that
-takes a message is αβ modulo 2^m, hence modulo 2^32 for m ≤ 32.
+takes a message is αβ modulo 2^m, hence modulo 2^32 for m ≤ 32, and modulo 2^64 for m ≤ 64.
 
 *A mask*, for any number of terms.  Let x' = x + 2^(k−2), and let r be uniform over Z_2^k.  Open c = x' + r.  With
 r° and c° for the lower k−1 bits, x' + r° = c° + w·2^(k−1) where w = top(c) ⊕ top(r), so
@@ -33,9 +33,7 @@ Source   two terms: the wrap of a sum whose top bit is known, as in ePrint 2025/
 """
 from __future__ import annotations
 
-import numpy as np
-
-from mpc.ring import Z32, Ring, RingArray, worth_compiling
+from mpc.ring import Ring, RingArray, narrowest, worth_compiling
 from protocols.prep import Prep, TruncationMask
 from protocols.suite import Share, Suite
 
@@ -51,25 +49,28 @@ def check(bits: int, ring: Ring) -> None:
 # -- two terms ---------------------------------------------------------------------------------------
 
 
-def offset(ring: Ring) -> RingArray:
+def offset(ring: Ring) -> int:
     """What one of the terms has added to it: 2^(k−2) − 1."""
-    return ring((1 << (ring.bits - 2)) - 1)
+    return (1 << (ring.bits - 2)) - 1
 
 
-def correction(bits: int, ring: Ring) -> RingArray:
+def correction(bits: int, ring: Ring) -> int:
     """What the result has added to it: 1 − 2^(k−2−m)."""
-    return ring(1) - ring(1 << (ring.bits - 2 - bits))
+    return 1 - (1 << (ring.bits - 2 - bits))
 
 
 def quotient(term: RingArray, bits: int) -> RingArray:
     """A term shifted as a signed number."""
-    signed = np.dtype(f"<i{term.ring.itemsize}")
-    return term.map(lambda data: (data.view(signed) >> signed.type(bits)).view(data.dtype))
+    return RingArray(term.ring, term.ring.sar(term.data, bits))
 
 
-def for_wraps(bits: int, ring: Ring) -> Ring:
-    """The ring in which αβ is shared."""
-    return Z32 if bits <= 32 else ring
+def usual_bytes(ring: Ring) -> int:
+    """Of αβ, which is needed modulo 2^m only, where products of fixed point are truncated."""
+    return narrowest(ring.fraction, ring).itemsize
+
+
+def _in_one_pass(x: RingArray, wraps: RingArray) -> bool:
+    return worth_compiling(x.size, _SMALL) and wraps.ring.bits < 128
 
 
 def top(term: RingArray, into: Ring) -> RingArray:
@@ -79,31 +80,28 @@ def top(term: RingArray, into: Ring) -> RingArray:
 def with_wraps(x: RingArray, both: RingArray, bits: int) -> RingArray:
     """x + αβ·2^(k−m)."""
     ring = x.ring
-    if worth_compiling(x.size, _SMALL):
-        from mpc import kernels
-        return RingArray(ring, kernels.plus_shifted(x.data, both.data, ring.bits - bits))
+    if _in_one_pass(x, both):
+        return RingArray(ring, ring.kernels.plus_shifted(x.data, both.data, ring.bits - bits))
     return x + (ring(both.data) << (ring.bits - bits))
 
 
 def known(term: RingArray, bits: int, x: RingArray, e: RingArray) -> tuple[RingArray, RingArray]:
     """Of the term a without its offset: (a >> m) − x, and α − e."""
     ring = term.ring
-    if worth_compiling(term.size, _SMALL):
-        from mpc import kernels
-        rest, head = kernels.split_quotient(term.data, int(offset(ring).data), bits, x.data, e.data)
+    if _in_one_pass(term, e):
+        rest, head = ring.kernels.split_quotient(term.data, offset(ring), bits, x.data, e.data)
         return RingArray(ring, rest), RingArray(e.ring, head)
-    term = term + offset(ring)
+    term = term + ring(offset(ring))
     return quotient(term, bits) - x, top(term, e.ring) - e
 
 
 def common(term: RingArray, bits: int, e: RingArray, s: RingArray) -> tuple[RingArray, RingArray]:
     """Of the term b: (b >> m) + 1 − 2^(k−2−m), and β·e − s."""
     ring = term.ring
-    if worth_compiling(term.size, _SMALL):
-        from mpc import kernels
-        whole, masked = kernels.masked_quotient(term.data, int(correction(bits, ring).data), bits, e.data, s.data)
+    if _in_one_pass(term, e):
+        whole, masked = ring.kernels.masked_quotient(term.data, correction(bits, ring), bits, e.data, s.data)
         return RingArray(ring, whole), RingArray(e.ring, masked)
-    return quotient(term, bits) + correction(bits, ring), e * top(term, e.ring) - s
+    return quotient(term, bits) + ring(correction(bits, ring)), e * top(term, e.ring) - s
 
 
 async def of_two(suite: Suite, x: Share, bits: int) -> Share:
@@ -111,11 +109,11 @@ async def of_two(suite: Suite, x: Share, bits: int) -> Share:
     ring, first = x.ring, suite.seat.rank == 0
     check(bits, ring)
     mask = suite.seat.common.draw(x.spec)            # an input's parts need not be uniform
-    term = x.parts[0] + mask + offset(ring) if first else x.parts[0] - mask
-    mine = Share(suite, (top(term, for_wraps(bits, ring)),))
+    term = x.parts[0] + mask + ring(offset(ring)) if first else x.parts[0] - mask
+    mine = Share(suite, (top(term, narrowest(bits, ring)),))
     both = await suite.product_of_terms(mine, mine)
     result = with_wraps(quotient(term, bits), both.parts[0], bits)
-    return Share(suite, (result + correction(bits, ring) if first else result,))
+    return Share(suite, (result + ring(correction(bits, ring)) if first else result,))
 
 
 # -- a mask ------------------------------------------------------------------------------------------

@@ -1,10 +1,11 @@
 """Helpers that several test files use: playing a protocol without a transport, and running sessions."""
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import settings
 
 from mpc.prg import SEED_BYTES, Stream
@@ -15,6 +16,15 @@ from protocols.additive import Additive
 from protocols.prep.dealer import Dealer, Dealt
 from protocols.suite import Share, Suite
 from protocols.suites import SUITES
+
+
+@pytest.fixture(autouse=True, scope="session")
+def remembered_elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What stores of tests leave behind is not among what this account remembers of its own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+        yield
+
 
 settings.register_profile("shared machine", deadline=None)
 settings.load_profile("shared machine")
@@ -93,27 +103,35 @@ def replay(size: int, main: Main, *, kind: type[Suite], coalition: set[int], oth
 
 def words(ring: Ring, shape: Any, seed: int) -> np.ndarray:
     """Elements of a ring, all equally likely."""
-    return np.random.default_rng(seed).integers(0, 1 << 64, shape, dtype=np.uint64).astype(ring.dtype)
+    rng = np.random.default_rng(seed)
+    return ring.of_words(*(rng.integers(0, 1 << 64, shape, dtype=np.uint64) for _ in range(max(1, ring.bits // 64)))).data
+
+
+def whole(x: RingArray) -> np.ndarray:
+    """Elements as Python's integers, 0 to 2^k − 1."""
+    return np.asarray(sum(np.asarray(word).astype(object) << 64 * i for i, word in enumerate(x.ring.words(x.data))), object)
 
 
 def split(values: RingArray, size: int, seed: int) -> list[RingArray]:
     """Additive parts of an array."""
-    rng = np.random.default_rng(seed)
-    parts = [values.ring(rng.integers(0, 1 << 63, values.shape, dtype=np.uint64) * np.uint64(2654435761))
-             for _ in range(size - 1)]
+    parts = [RingArray(values.ring, words(values.ring, values.shape, 1000 * seed + i)) for i in range(size - 1)]
     last = values
     for part in parts:
         last = last - part
     return [*parts, last]
 
 
-def total(parts: Any) -> np.ndarray:
+def summed(parts: Any) -> RingArray:
     """The value of additive parts (ring arrays, or shares of one part each)."""
     arrays = [p.parts[0] if isinstance(p, Share) else p for p in parts]
     out = arrays[0]
     for array in arrays[1:]:
         out = out + array
-    return out.data
+    return out
+
+
+def total(parts: Any) -> np.ndarray:
+    return summed(parts).data
 
 
 def input_of(suite: Suite, values: RingArray, owner: int = 0) -> Coroutine[Any, Any, Share]:

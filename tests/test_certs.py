@@ -10,6 +10,8 @@ from cryptography import x509
 
 from mpc.certs import make_authority_and_certificates
 from mpc.errors import ConfigError
+from mpc.transport.tls import Tls
+from protocols.aggregation.plan import make_keys, read_signing_key
 
 
 def test_strict_tls_accepts_them(tmp_path: Path) -> None:
@@ -37,6 +39,23 @@ def test_keys_are_private(tmp_path: Path) -> None:
     make_authority_and_certificates(["a"], tmp_path)
     for name in ("a.key", "ca.key"):
         assert stat.S_IMODE((tmp_path / name).stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize("mode", [0o604, 0o660, 0o644, 0o610])
+def test_a_key_that_is_open_to_others_is_not_used(tmp_path: Path, mode: int) -> None:
+    """A party's, the authority's, and what a client signs with."""
+    make_authority_and_certificates(["a"], tmp_path)
+    make_keys(["a"], tmp_path)
+    tls = Tls(tmp_path / "ca.pem", tmp_path / "a.pem", tmp_path / "a.key")
+    uses = [("a.key", tls.client), ("a.key", tls.server), ("a.signing", lambda: read_signing_key(tmp_path / "a.signing")),
+            ("ca.key", lambda: make_authority_and_certificates(["b"], tmp_path))]
+    for name, use in uses:
+        (tmp_path / name).chmod(mode)
+        said = rf"{name} is open to others than its owner \(mode {mode:04o}\): run 'chmod 600 "
+        with pytest.raises(ConfigError, match=said):
+            use()
+        (tmp_path / name).chmod(0o400)
+        use()
 
 
 def test_a_party_joins_later(tmp_path: Path) -> None:

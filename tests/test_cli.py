@@ -282,7 +282,7 @@ def test_wrong_options_and_files(tmp_path):
     refused(mpc("run", write(tmp_path, "x = 1\n"), "-n", 2), "no function main(party)")
     refused(mpc("run", "examples/average_salary.py", "--suite", "rot13"), "no suite 'rot13'", "additive")
     refused(mpc("run", "examples/average_salary.py", "-n", 1), "2 or more parties")
-    refused(mpc("run", "examples/average_salary.py", "--ring", 17), "64 and 32")
+    refused(mpc("run", "examples/average_salary.py", "--ring", 17), "64, 32, 128")
     refused(mpc("run", "examples/average_salary.py", "--network", "dsl"), "lan, wan")
     refused(mpc("party", "examples/average_salary.py", "--config", tmp_path / "none.toml"), "none.toml")
     with_dealer = deployment(tmp_path, 3, tls=False, suite="replicated")[0]

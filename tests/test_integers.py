@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import GRID
+from conftest import GRID, words
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_comparison import edges
@@ -20,7 +20,7 @@ from protocols.carries import network
 from protocols.suite import CHUNK
 
 SUITES = ["additive", "replicated"]
-SIGNED: dict[int, Any] = {64: np.int64, 32: np.int32}
+SIGNED: dict[int, Any] = {128: object, 64: np.int64, 32: np.int32}
 
 
 def same(mine: Any, expected: Any) -> bool:
@@ -30,7 +30,13 @@ def same(mine: Any, expected: Any) -> bool:
 def spread(bits: int) -> np.ndarray:
     """Edges and a hundred numbers of any size."""
     rng = np.random.default_rng(bits)
-    return np.array([*edges(bits), *(int(v) >> int(s) for v, s in zip(rng.integers(-1 << bits - 1, 1 << bits - 1, 100), rng.integers(0, bits, 100), strict=True))], SIGNED[bits])
+    anything = (int.from_bytes(rng.bytes(bits // 8), signed=True) >> int(s) for s in rng.integers(0, bits, 100))
+    return np.array([*edges(bits), *anything], SIGNED[bits])
+
+
+def wrapped(x: np.ndarray, bits: int) -> np.ndarray:
+    """What Python's integers have outgrown, which NumPy's have not."""
+    return np.asarray((x + (1 << bits - 1)) % (1 << bits) - (1 << bits - 1), object) if bits == 128 else x
 
 
 @pytest.mark.parametrize("bits", RINGS)
@@ -52,9 +58,9 @@ def test_shifts_quotients_and_remainders_at_every_edge(suite: str, parties: int,
     x = s.secret(a)
     for m in (0, 1, 2, 15, bits // 2, bits - 2):
         d = 1 << m
-        assert same(s.reveal(x >> m, x << m, x // d, x % d, *divmod(x, d)), (a >> m, a << m, a // d, a % d, a // d, a % d)), m
+        assert same(s.reveal(x >> m, x << m, x // d, x % d, *divmod(x, d)), (a >> m, wrapped(a << m, bits), a // d, a % d, a // d, a % d)), m
     amounts = (np.arange(len(a)) % bits).astype(a.dtype)
-    assert same(s.reveal(x >> amounts, x << amounts), (a >> amounts, a << amounts))
+    assert same(s.reveal(x >> amounts, x << amounts), (a >> amounts, wrapped(a << amounts, bits)))
 
 
 @pytest.mark.parametrize("fixed", [False, True], ids=["int", "fixed"])
@@ -92,9 +98,9 @@ def test_rounding_is_numpys(units: list[int], fraction: int, suite: str) -> None
 @pytest.mark.parametrize("bits", RINGS)
 @pytest.mark.parametrize("suite", SUITES)
 def test_rounding_at_the_ends_of_the_range(suite: str, bits: int) -> None:
-    fraction = bits // 4
+    fraction = RINGS[bits].fraction
     most = 2.0**(bits - 2 - fraction)
-    values = np.array([most - 2.0**(1 + fraction - 15 if bits == 64 else -fraction), -most / 2 - 0.5, most / 2 + 1.5, -most / 4 - 0.25])
+    values = np.array([most - max(2.0**-fraction, most * 2.0**-45), -most / 2 - 0.5, most / 2 + 1.5, -most / 4 - 0.25])
     s = mpc.local(3, suite, ring=bits)
     x = s.secret(values)
     for f in (np.floor, np.ceil, np.trunc, np.rint):
@@ -152,7 +158,7 @@ def test_the_network_gives_the_carries_that_are_wanted(places: set[int]) -> None
 @given(st.integers(0, 200), st.integers(0, 2**32))
 def test_numbers_from_planes(bits: int, n: int, seed: int) -> None:
     ring = RINGS[bits]
-    x = np.random.default_rng(seed).integers(0, 2**64, n, dtype=np.uint64).astype(ring.dtype)
+    x = words(ring, n, seed)
     assert (numbers(planes(RingArray(ring, x)), ring, n).data == x).all()
 
 
@@ -185,14 +191,14 @@ def test_membership_over_the_whole_range(values: list[int], domain: list[int], s
 @pytest.mark.parametrize("n", [1, 2, 3, 63, 64, 100])
 @pytest.mark.parametrize("suite", SUITES)
 def test_reading_at_every_position_and_outside(suite: str, n: int, bits: int) -> None:
-    """Outside 0 to n − 1 one_hot is false everywhere, and 0 is read."""
-    at = np.concatenate([np.arange(n), [-1, n, 2**(bits - 2), -2**(bits - 1)]])
+    """Negative positions count from the end, as NumPy's; outside −n to n − 1 0 is read.  one_hot is false everywhere outside 0 to n − 1."""
+    at = np.concatenate([np.arange(-n, n), [-n - 1, n, 2**(bits - 2), -2**(bits - 1)]])
     values = np.random.default_rng(n).integers(-2**31, 2**31, n)
     s = mpc.local(3, suite, ring=bits)
-    index = s.secret(at)
-    hot, read, public = s.reveal(mpc.one_hot(index, n), np.take(s.secret(values, owner=1), index), mpc.take(values, index))
-    expected = np.concatenate([values, [0] * 4])
-    assert (hot == (at[:, None] == np.arange(n))).all() and (read == expected).all() and (public == expected).all()
+    index, secret = s.secret(at), s.secret(values, owner=1)
+    hot, read, public, along = s.reveal(mpc.one_hot(index, n), np.take(secret, index), mpc.take(values, index), np.take_along_axis(secret, index, 0))
+    expected = np.concatenate([values, values, [0] * 4])
+    assert (hot == (at[:, None] == np.arange(n))).all() and (read == expected).all() and (public == expected).all() and (along == expected).all()
 
 
 @settings(max_examples=25)

@@ -1,12 +1,13 @@
-"""Every Numba kernel equals its NumPy twin: both word sizes, and sizes around its blocks of 4 and 256."""
+"""Every Numba kernel equals its NumPy twin: words of both sizes and pairs of them, and sizes around its blocks of 4 and 256."""
 from __future__ import annotations
 
+import conftest
 import numpy as np
 import pytest
 
-from mpc import kernels
+from mpc import kernels, limb_kernels, limbs
 from mpc.bits import unpacked, words_for
-from mpc.ring import BITS, Z32, Z64, Ring, RingArray, cross, muladd
+from mpc.ring import BITS, Z32, Z64, Z128, Ring, RingArray, cross, muladd, narrowest
 from protocols import blocks, truncation
 
 WORDS = [np.uint64, np.uint32]
@@ -20,6 +21,10 @@ def twin(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 def draw(shape: tuple[int, int], word: type, seed: int) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, np.iinfo(word).max, shape, word, endpoint=True)
+
+
+def elements(ring: Ring, shape: tuple[int, ...], seed: int) -> RingArray:
+    return RingArray(ring, conftest.words(ring, shape, seed))
 
 
 def words(shape: tuple[int, ...], seed: int) -> np.ndarray:
@@ -65,40 +70,59 @@ def test_matmul_wraps_around() -> None:
     assert (kernels.matmul(top, top) == 5).all()
 
 
-@pytest.mark.parametrize("ring", [Z32, Z64, BITS], ids=str)
+@pytest.mark.parametrize("ring", [Z32, Z64, Z128, BITS], ids=str)
 @pytest.mark.parametrize("shape", [(0,), (1,), (7, 300), (4096,)])
 def test_sums_of_products_in_one_pass_equal_their_twin(ring: Ring, shape: tuple[int, ...]) -> None:
-    rng = np.random.default_rng(len(shape))
-    a, b, c, d, e = (RingArray(ring, rng.integers(0, 2**64, shape, dtype=np.uint64).astype(ring.dtype)) for _ in range(5))
+    a, b, c, d, e = (elements(ring, shape, seed) for seed in range(5))
     expected = a * b + c * d + e
-    out = kernels.muladd(a.data, b.data, c.data, d.data, e.data, ring is BITS)
+    out = (kernels.muladd_bits if ring is BITS else ring.kernels.muladd)(a.data, b.data, c.data, d.data, e.data)
     assert out.dtype == ring.dtype and (out == expected.data).all()
     assert (muladd(a, b, c, d, e).data == expected.data).all()
     turned = [x.map(np.transpose) for x in (a, b, c, d, e)]
     assert (muladd(*turned).data == expected.data.T).all()
 
 
-@pytest.mark.parametrize("ring", [Z32, Z64, BITS], ids=str)
+@pytest.mark.parametrize("ring", [Z32, Z64, Z128, BITS], ids=str)
 @pytest.mark.parametrize("shape", [(0,), (1,), (7, 300), (4096,)])
 def test_cross_terms_in_one_pass_equal_their_twin(ring: Ring, shape: tuple[int, ...]) -> None:
-    x0, x1, y0, y1, plus, minus = (ring(words(shape, seed)) for seed in range(6))
+    x0, x1, y0, y1, plus, minus = (elements(ring, shape, seed) for seed in range(6))
     expected = x0 * (y0 + y1) + x1 * y0 + plus - minus
-    out = kernels.cross(x0.data, x1.data, y0.data, y1.data, plus.data, minus.data, ring is BITS)
+    out = (kernels.cross_bits if ring is BITS else ring.kernels.cross)(x0.data, x1.data, y0.data, y1.data, plus.data, minus.data)
     assert out.dtype == ring.dtype and (out == expected.data).all()
     assert (cross(x0, x1, y0, y1, plus, minus).data == expected.data).all()
 
 
-@pytest.mark.parametrize("ring", [Z32, Z64], ids=str)
+@pytest.mark.parametrize("ring", [Z32, Z64, Z128], ids=str)
 @pytest.mark.parametrize("shape", [(1,), (64,), (2, 65), (3, 300)])
 def test_flipped_numbers_equal_their_twin(ring: Ring, shape: tuple[int, ...]) -> None:
-    x, bits = ring(words(shape, 1)), words((*shape[:-1], words_for(shape[-1])), 2)
+    x, bits = elements(ring, shape, 1), words((*shape[:-1], words_for(shape[-1])), 2)
     bit = unpacked(BITS(bits), ring, shape[-1])
     for add in (1, 2):
         expected = x - bit * (x + x) + bit * ring(add - 1)
-        assert (kernels.flipped(x.data, bits, add) == expected.data).all()
+        assert (ring.kernels.flipped(x.data, bits, add) == expected.data).all()
+        assert (ring.flipped(x.data, bit.data, add) == expected.data).all()
 
 
-@pytest.mark.parametrize("k", [32, 64])
+@pytest.mark.parametrize("shape", [(0,), (1,), (7, 30), (700,)])
+def test_numbers_of_two_words_equal_their_twins(shape: tuple[int, ...]) -> None:
+    """Each with each, and with one for all, which is not made an array of."""
+    x, y, one = (elements(Z128, s, seed).data for seed, s in enumerate((shape, shape, ())))
+    for name in ("add", "sub", "mul"):
+        compiled, plain = getattr(limb_kernels, name), getattr(limbs, name)
+        for a, b in ((x, y), (x, one), (one, x), (x, one.reshape(1)), (x.T, y[::-1].T), (one, one)):
+            out = compiled(a, b)
+            assert out.dtype == limbs.DTYPE and out.shape == np.broadcast_shapes(a.shape, b.shape) and (out == plain(a, b)).all()
+    assert (limb_kernels.neg(x) == limbs.neg(x)).all()
+
+
+@pytest.mark.parametrize(("m", "k", "n"), SIZES)
+def test_matmul_of_two_words(m: int, k: int, n: int) -> None:
+    a, b = elements(Z128, (m, k), 1).data, elements(Z128, (k, n), 2).data
+    assert (limb_kernels.matmul(a, b) == limbs.matmul(a, b)).all()
+    assert (limb_kernels.matmul(b.T, a.T) == limbs.matmul(a, b).T).all()
+
+
+@pytest.mark.parametrize("k", [32, 64, 128])
 @pytest.mark.parametrize("w", [1, 7, 256, 300])
 def test_blocks_equal_their_twins(k: int, w: int) -> None:
     """Monomials, with all of them or one block without, and what is made of shares of them."""
@@ -113,15 +137,14 @@ def test_blocks_equal_their_twins(k: int, w: int) -> None:
         assert (kernels.evaluate(shared, mine, whole, first, complement, rows) == expected).all()
 
 
-@pytest.mark.parametrize("ring", [Z32, Z64], ids=str)
-@pytest.mark.parametrize("bits", [1, 13, 30])
+@pytest.mark.parametrize(("ring", "bits"), [(ring, bits) for ring in (Z32, Z64, Z128) for bits in (1, 13, 30, 33, 62, 63, 64) if bits < ring.bits - 1], ids=str)
 def test_quotients_equal_their_twins(ring: Ring, bits: int) -> None:
-    small = truncation.for_wraps(bits, ring)
-    term, x, e, s = ring(words((300,), 1)), ring(words((300,), 2)), small(words((300,), 3)), small(words((300,), 4))
-    moved = term + truncation.offset(ring)
-    rest, head = kernels.split_quotient(term.data, int(truncation.offset(ring).data), bits, x.data, e.data)
+    small = narrowest(bits, ring)
+    (term, x), (e, s) = ([elements(r, (300,), seed) for seed in seeds] for r, seeds in ((ring, (1, 2)), (small, (3, 4))))
+    moved = term + ring(truncation.offset(ring))
+    rest, head = ring.kernels.split_quotient(term.data, truncation.offset(ring), bits, x.data, e.data)
     assert (rest == (truncation.quotient(moved, bits) - x).data).all() and (head == (truncation.top(moved, small) - e).data).all()
-    whole, masked = kernels.masked_quotient(term.data, int(truncation.correction(bits, ring).data), bits, e.data, s.data)
-    assert (whole == (truncation.quotient(term, bits) + truncation.correction(bits, ring)).data).all()
+    whole, masked = ring.kernels.masked_quotient(term.data, truncation.correction(bits, ring), bits, e.data, s.data)
+    assert (whole == (truncation.quotient(term, bits) + ring(truncation.correction(bits, ring))).data).all()
     assert (masked == (e * truncation.top(term, small) - s).data).all()
-    assert (kernels.plus_shifted(x.data, s.data, ring.bits - bits) == (x + (ring(s.data) << (ring.bits - bits))).data).all()
+    assert (ring.kernels.plus_shifted(x.data, s.data, ring.bits - bits) == (x + (ring(s.data) << (ring.bits - bits))).data).all()

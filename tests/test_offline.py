@@ -2,6 +2,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -34,8 +36,9 @@ from protocols.additive import Additive
 from protocols.bilinear import MATMUL, MULTIPLY
 from protocols.prep import Correlation, Triple
 from protocols.prep.ot import Oblivious
-from protocols.prep.store import Making
+from protocols.prep.store import Making, Store
 from protocols.prep.stored import Rehearsal, fill
+from protocols.program import Program
 from protocols.run import RehearsalSession, sit_down, store_of, terms_of
 
 ROOT = Path(__file__).parent.parent
@@ -95,7 +98,7 @@ class Run:
 
 
 def used(configs: list[Path], name: str) -> dict[str, list[int]]:
-    return json.loads((configs[0].parent / "correlations" / name / "cursor").read_text())["used"]
+    return json.loads((configs[0].parent / "correlations" / name / "cursor").read_text().splitlines()[0])["used"]
 
 
 def is_right(seen: list[Any]) -> None:
@@ -138,11 +141,54 @@ def test_a_party_that_was_killed_comes_back_and_nothing_is_used_again(configs: l
     assert [p.name for p in (folder / "correlations" / "north").iterdir()] == [p.name for p in (folder / "correlations" / "south").iterdir()]
 
 
+def alone(config: Path, *options: str, **environment: str) -> tuple[int, str]:
+    """One party that does not come so far that it meets the others."""
+    command = [sys.executable, "-m", "mpc", "party", str(config.parent / "program.py"), "--config", str(config), *options]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False,
+                          env={**os.environ, **environment})
+    assert "Traceback" not in done.stderr
+    return done.returncode, " ".join(done.stderr.split())
+
+
+def test_a_store_whose_files_were_exchanged_gives_no_number(configs: list[Path]) -> None:
+    kept(configs)
+    one, two = (configs[0].parent / "correlations" / NAMES[1]).glob("triple-*")
+    before = one.read_bytes(), two.read_bytes()
+    one.write_bytes(before[1])
+    two.write_bytes(before[0])
+    code, said = alone(configs[1], "--use-offline")
+    assert code == 1 and any(f"{a.name} has what belongs in {b.name}: run 'mpc offline' again" in said
+                             for a, b in ((one, two), (two, one)))
+
+
+def test_a_store_that_was_turned_back_is_noticed_by_this_account(configs: list[Path], tmp_path: Path) -> None:
+    """Whatever of the folder of the configuration is restored, or copied."""
+    kept(configs)
+    shutil.copytree(tmp_path, tmp_path / "copy")
+    folder, terms, secret, memory = store_of(load(configs[0]))
+    with closing(Store(folder, terms, secret, memory)) as store:
+        next(iter(store.shelves.values())).take()
+    code, said = alone(tmp_path / "copy" / configs[0].name, "--use-offline")
+    assert code == 1 and "was turned back, or is a copy: 0 of its blocks are used" in said
+    copy = tmp_path / "copy" / configs[0].name
+    copy.write_text(copy.read_text().replace("timeout = 20", "timeout = 0.1"))
+    code, said = alone(copy, "--use-offline", XDG_STATE_HOME=str(tmp_path / "elsewhere"))
+    assert code == 1 and "warning: this machine does not remember the store" in said and "south" in said
+
+
+def test_a_key_that_is_open_to_others_is_refused(configs: list[Path]) -> None:
+    configs[0].with_name("north.key").chmod(0o640)
+    code, said = alone(configs[0])
+    assert code == 1 and "north.key is open to others than its owner (mode 0640): run 'chmod 600 " in said
+
+
 def test_run_does_both(tmp_path: Path) -> None:
     (tmp_path / "program.py").write_text(f"HERE = {str(tmp_path)!r}\n{PROGRAM}")
     done = subprocess.run([sys.executable, "-m", "mpc", "run", str(tmp_path / "program.py"), "-n", "2", "--offline"], cwd=ROOT,
-                          capture_output=True, text=True, timeout=60, check=False)
+                          capture_output=True, text=True, timeout=60, check=False,
+                          env={**os.environ, "XDG_STATE_HOME": str(tmp_path / "state")})
     assert done.returncode == 0, done.stderr
+    assert not (tmp_path / "state").exists()                # keys and stores are gone: there is nothing to remember
     assert done.stdout == "printed by the program\n"         # once: not in the rehearsal
     rehearsed, seen = (json.loads(line) for line in (tmp_path / "0.seen").read_text().splitlines())
     is_right(seen)
@@ -159,15 +205,18 @@ def test_run_says_what_it_cannot_make_in_advance() -> None:
         assert done.exit_code == 1 and said in done.output
 
 
-def test_parties_with_other_stores_are_told_so(configs: list[Path]) -> None:
+def test_parties_with_other_stores_are_told_so(configs: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
     """One of them without, and one whose store is of another offline run."""
+    for name in ("path", "meta_path"):                  # a program is loaded for the life of a process
+        monkeypatch.setattr(sys, name, getattr(sys, name)[:])
+    program = Program(configs[0].parent / "program.py")
     store = "runs 'mpc party --use-offline'"
     for there, here in ((None, "5c"), ("5c", None), ("5d", "5c"), ("to be made", "5c")):
         errors: list[str] = []
 
         def side(transport: Any, config: Path, kept: str | None, errors: list[str] = errors) -> None:
             try:
-                agree(transport, {1 - transport.rank: "peer"}, terms_of(load(config), b"", kept), frozenset())
+                agree(transport, {1 - transport.rank: "peer"}, terms_of(load(config), program, kept), frozenset())
             except HandshakeError as error:
                 errors.append(str(error))
 

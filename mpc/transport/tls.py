@@ -8,6 +8,7 @@ from pathlib import Path
 
 from cryptography import x509
 
+from mpc.certs import check_private
 from mpc.errors import ConfigError
 
 _REASONS = {  # X509_V_ERR_* of OpenSSL
@@ -48,6 +49,7 @@ class Tls:
             context.load_verify_locations(self.authority)
         except (OSError, ssl.SSLError) as error:
             raise ConfigError(f"{self.authority} is not an authority's certificate in PEM form ({_word(error)})") from None
+        check_private(self.key)
         try:
             context.load_cert_chain(self.certificate, self.key, password=self._encrypted)
         except (OSError, ssl.SSLError) as error:

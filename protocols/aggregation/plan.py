@@ -20,7 +20,7 @@ import numpy.typing as npt
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from mpc.certs import is_name, write_new
+from mpc.certs import check_private, is_name, write_new
 from mpc.config import Peer, Reader
 from mpc.errors import ConfigError, EncodingError
 from mpc.prg import Stream
@@ -310,6 +310,7 @@ def close_directory(publics: list[Path] | tuple[Path, ...], out: Path) -> Direct
 
 
 def read_signing_key(path: Path) -> Ed25519PrivateKey:
+    check_private(path)
     try:
         key = serialization.load_pem_private_key(path.read_bytes(), None)
     except (OSError, ValueError, TypeError):

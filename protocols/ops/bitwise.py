@@ -105,13 +105,13 @@ async def _carried(suite: Suite, x: Share, places: list[int]) -> Share:
     rows = np.array(places) - 1
     each = cast(Share, lift(lambda *c: np.stack(c), last, *(majority[rows] for majority in saved)))
     ones = await to_ring(suite, each, x.ring, (1 + len(saved), len(places), *x.shape))
-    return ones.apply(lambda part: part.map(lambda data: data.sum(axis=0, dtype=data.dtype)))
+    return ones.apply(lambda part: part.sum(0))
 
 
 async def modulo(suite: Suite, m: int, x: Share) -> Share:
     """x mod 2^m, in [0, 2^m)."""
     ring = x.ring
-    low, count = await gather(_sum_of_terms(suite, x, lambda t: t.map(lambda data: data & ring.dtype.type((1 << m) - 1))),
+    low, count = await gather(_sum_of_terms(suite, x, lambda t: t.low(m)),
                               _carried(suite, x, [m]))
     return cast(Share, low - count[0] * ring(1 << m))
 
@@ -238,8 +238,9 @@ def _amounts(x: Secret, m: Any, name: str) -> NDArray:
 def left_shift(x: Any, m: Any) -> Secret:
     """x·2^m for public m, modulo 2^k.  Local."""
     x = _secret(x, m, "left_shift")
-    ring = x.session.ring
-    return products.multiply(x, (ring.dtype.type(1) << _amounts(x, m, "left_shift").astype(ring.dtype)).view(f"i{ring.itemsize}"))
+    amounts = _amounts(x, m, "left_shift")
+    powers = x.session.ring([1 << int(n) for n in range(x.session.ring.bits)])
+    return products.multiply(x, powers[amounts])
 
 
 def right_shift(x: Any, m: Any) -> Secret:
@@ -322,5 +323,5 @@ def round_(x: Secret, decimals: int = 0) -> Secret:
     if decimals < 0:
         raise NotImplementedError("np.round of secrets to places before the point; divide first")
     if decimals == 0 or not x.kind.fraction:
-        return rint(x)
+        return products.real(x) if x.kind == BOOL else rint(x)
     return products.divide(rint(products.multiply(x, 10 ** decimals)), 10 ** decimals)

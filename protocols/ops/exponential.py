@@ -12,7 +12,8 @@ approximated by the parties together, there is no polynomial and no carry throug
 J = k/2·h + j:  with the mantissa m, m·2^j is the result for h = 1 and is truncated by k/2 for h = 0, so that results have
 the whole range of fixed point.
 
-log₂ x = c + log₂ v for x = v·2^c (``normalisation``), and log₂ v on [1/2, 1] is a polynomial of degree 11, right to 2^−32.
+log₂ x = c + log₂ v for x = v·2^c (``normalisation``), and log₂ v on [1/2, 1] is a polynomial of degree 11, right to 2^−32
+(over Z_2^128 of degree 19, to 2^−53).
 
 Candidates for exp at 64 bits, in products and truncations (1.5 to 2.5 products each) a number, the clamp's comparison aside:
 
@@ -24,8 +25,8 @@ A bit that goes to the ring counts as 1.5 products here.
 
 Range    exp: x < (k − 3 − f − n)·ln 2 for n = 2 terms, or as many as there are parties, if more; beyond, the result is
          meaningless.  However small x is, the result is 0 below −(f + 2)·ln 2.  log: x > 0.  sigmoid, tanh, softmax: all x.
-Result   log 0 is log 2^−f; log x is log |x| for x < 0.  x^a is that of |x|^a, and 0^a is (2^−f)^a.
-Accuracy exp: 1 unit in the last place, or a 2^−25-th part of larger results (over Z_2^32 a 2^−10-th; one bit less for each
+Result   log 0 is log 2^−f; log x is log |x| for x < 0.  Where a is not whole, x^a is that of |x|^a, 0^a is (2^−f)^a.
+Accuracy exp: 1 unit in the last place, or a 2^−25-th part of larger results (over Z_2^32 a 2^−10-th, over Z_2^128 a 2^−44-th; one bit less for each
          party from the third on, with ``additive``).  log: 1 unit.  sigmoid: 1.5, tanh: 3, softmax: 4 for rows of 10.  x^a: 1 unit, or
          a 2^−22-th part, less for |a| > 1.  Measured over the whole range, with rounds and bytes, in ``docs/accuracy.md``.
 Cost     12 rounds and 219 bytes a party for an exp of two parties, 16 and 153 with ``replicated``: 7 bits that go to the ring,
@@ -42,23 +43,36 @@ from typing import Any, cast
 
 import numpy as np
 
-from mpc.encoding import Kind, numeric
+from mpc.encoding import INT, numeric
 from mpc.ring import RingArray
 from mpc.rounds import gather
-from protocols.array import Secret, call
+from protocols.array import Secret, call, retyped
 from protocols.carries import bits_of, joined, sum_bits, two_terms
 from protocols.ops import comparison, linear, products
 from protocols.ops.comparison import negative
 from protocols.ops.division import SPARE, inverse, normalised, precision, reciprocal
-from protocols.ops.normalisation import any_bit, numbers, polynomial, power_of_two, product, scaled
+from protocols.ops.normalisation import (
+    any_bit,
+    numbers,
+    polynomial,
+    power_of_two,
+    product,
+    product_of,
+    scaled,
+)
 from protocols.ops.roots import rsqrt, sqrt
 from protocols.suite import Share, Suite, elementwise
 
 # Literals, for every party must have the same ones to the last bit, whatever its mathematical library.
 LN2, LOG2E = 0.6931471805599453, 1.4426950408889634
-#: log₂((m + 3)/4) for |m| ≤ 1: interpolation at Chebyshev's points.
+#: log₂((m + 3)/4) for |m| ≤ 1: interpolation at Chebyshev's points, right to 2^−32 and to 2^−53.
 _LOG2 = np.array([-0.4150374991301, 0.4808983469171, -0.08014973519056, 0.01781105318958, -0.004452638535432, 0.001187365069401,
                   -0.0003303555515431, 9.439924763477e-05, -2.650786588987e-05, 7.8421991437e-06, -3.263561931514e-06, 9.933263148317e-07])
+_LOG2_LONG = np.array([
+    -0.41503749927884376, 0.4808983469629878, -0.08014972449384465, 0.01781104988752232, -0.0044527624714398644,
+    0.0011874033256946497, -0.0003298342627765565, 9.423836097507623e-05, -2.7486151974305394e-05, 8.144044239534706e-06,
+    -2.4433500383312513e-06, 7.404111179789383e-07, -2.2592596818005443e-07, 6.951257535047639e-08, -2.1952826114457824e-08,
+    6.8326141577379646e-09, -1.763782965864836e-09, 5.519183586876429e-10, -3.485051987607372e-10, 1.1035477181121902e-10])
 
 # -- powers of two -------------------------------------------------------------------------------------
 
@@ -69,17 +83,16 @@ def mantissa(term: RingArray, g: int) -> RingArray:
     Additions and multiplications of doubles only, which are the same on every machine: two parties that know a
     term must get the same.
     """
-    ring, word = term.ring, term.ring.dtype.type
-    fraction = term.data & word((1 << g) - 1)
+    ring = term.ring
     shift = max(0, g - 52)
-    t = (fraction >> word(shift)).astype(np.float64) * 2.0 ** (shift - g) - 0.5
+    t = ring.doubles((term.low(g) >> shift).data) * 2.0 ** (shift - g) - 0.5
     t *= LN2
     power = np.full(t.shape, 1.0 / math.factorial(12))
     for i in range(11, -1, -1):                     # e^t, |t| < 0.35, by Taylor's series
         power *= t
         power += 1.0 / math.factorial(i)
     power *= 1.4142135623730951 * 2.0 ** precision(ring.bits)
-    return ring(power.astype(np.int64))
+    return ring.whole(np.floor(power))
 
 
 async def two_to(suite: Suite, z: Share, g: int, f: int, least: int | None = None, most: int | None = None) -> Share:
@@ -121,7 +134,7 @@ async def two_to(suite: Suite, z: Share, g: int, f: int, least: int | None = Non
 
 def fraction_of_exponent(k: int, f: int) -> tuple[int, int]:
     """Bits s of a public factor, and g = f + s of the exponent: as many as leave room for log2(k) integer bits."""
-    s = min(34, k - (k - 1).bit_length() - f)
+    s = min(34 if k <= 64 else 66, k - (k - 1).bit_length() - f)
     return s, f + s
 
 
@@ -130,22 +143,23 @@ def _exponential(x: Secret, factor: float, most: int | None = None) -> Secret:
     x = products.real(x)
     f, k = x.kind.fraction, x.session.ring.bits
     s, g = (0, f) if factor == 1 else fraction_of_exponent(k, f)
+    m = round(factor * 2**s)
     lowest = max(math.ceil(-(f + 1.5) / factor * 2**f), -1 << k - 2)   # below it, results round to 0; half a bit early, for factor is rounded
 
     async def protocol(suite: Suite, x: Share) -> Share:
         ring = x.ring
-        power, below = await gather(two_to(suite, x * ring(round(factor * 2**s)), g, f, most=most), negative(suite, x - ring(lowest)))
+        power, below = await gather(two_to(suite, x * ring(m), g, f, most=most), negative(suite, x - ring(lowest)))
         return cast(Share, power - await product(suite, power, below))
-    return _elementwise("exp", protocol, x)
+    return _elementwise("exp", protocol, x, (m, lowest, s, most))
 
 
-def _elementwise(label: str, protocol: Callable[[Suite, Share], Any], x: Secret, kind: Kind | None = None, public: object = None) -> Secret:
+def _elementwise(label: str, protocol: Callable[[Suite, Share], Any], x: Secret, public: object = None) -> Secret:
     """``protocol`` of vectors, on pieces of an array of any shape."""
     def streamed(suite: Suite, x: Share) -> Any:
         async def piece(x: Share) -> Share:
             return cast(Share, await protocol(suite, x.reshape((x.size,)))).reshape(x.shape)
         return elementwise(piece, x)
-    return x.session.spawn(label, streamed, (x,), x.shape, kind or x.kind, public)
+    return x.session.spawn(label, streamed, (x,), x.shape, x.kind, public)
 
 
 def exp(x: Secret) -> Secret:
@@ -171,7 +185,8 @@ async def _log(suite: Suite, x: Share, f: int, base: float) -> Share:
     _, positive, low, high, (*digits, _, nonzero) = await normalised(suite, x)
     v = await scaled(suite, positive, low * ring(1 << half) + high, k - 1 - SPARE - p)
     zero = -nonzero + ring(1)
-    series = await polynomial(suite, v * ring(4) + zero * ring(4 << p) - ring(3 << p), _LOG2 * base, p)
+    centred = v * ring(4) + zero * ring(4 << p) - ring(3 << p)
+    series = await polynomial(suite, centred, (_LOG2 if k <= 64 else _LOG2_LONG) * base, p)
     c = zero * ring(SPARE) - ring(SPARE + f)
     for i, digit in enumerate(digits):
         c = c + digit * ring(1 << i)
@@ -186,7 +201,7 @@ def _logarithm(x: Secret, base: float) -> Secret:
     async def protocol(suite: Suite, x: Share) -> Share:
         result = await _log(suite, x, f, base)
         return await suite.truncate(result, extra) if extra else result
-    return _elementwise("log", protocol, x)
+    return _elementwise("log", protocol, x, base)
 
 
 def log(x: Secret) -> Secret:
@@ -210,31 +225,87 @@ def log1p(x: Secret) -> Secret:
 
 
 def power(x: Any, exponent: Any) -> Secret:
-    """x ** a: by squaring for one integer a, through 1/x for a < 0, as roots for a = ±1/2, and 2^(a·log2 x) for real a and x > 0.
+    """x ** a for a public a, one number or an array of them; or a ** x for a public number a.
 
-    A public base is 2^(x·log2 base).
+    Whole powers are by squaring, negative ones of 1/x, halves are roots, other ones 2^(a·log2 |x|).  Integers to the
+    power of integers are integers.  A public integer to the power of secret integers y in [0, k) is exact too, a real
+    one above 0 is 2^(y·log2 a).
     """
     if isinstance(exponent, Secret):
-        if isinstance(x, Secret):
-            raise NotImplementedError("powers with a secret base and a secret exponent; write np.exp2(y * np.log2(x)) for x > 0")
-        base = numeric(x, "a base").astype(np.float64)
-        if base.ndim or not np.isfinite(base) or base <= 0:
-            raise NotImplementedError("powers of a public base with a secret exponent for other than one number above 0")
-        if base == 1:
-            return cast(Secret, exponent * 0 + 1)
-        return _exponential(exponent, math.log2(base)) if base > 1 else _exponential(linear.negative(exponent), -math.log2(base))
+        return _of_public(x, exponent)
     a = numeric(exponent, "an exponent")
     if not np.isfinite(a).all():
         raise NotImplementedError("powers with an exponent that is NaN or infinite")
-    if a.ndim == 0 and a == np.rint(a):
-        n = int(a)
-        return products.power(x, n) if n >= 0 else reciprocal(products.power(x, -n))
-    if a.ndim == 0 and abs(a) == 0.5:
-        return sqrt(x) if a > 0 else rsqrt(x)
-    return _real_power(x, a.astype(np.float64))
+    integers = not x.kind.fraction and a.dtype.kind != "f"
+    if integers and (a < 0).any():
+        raise ValueError("np.power: integers to negative integer powers are no integers; write 1 / x ** n, "
+                         "or a real exponent")
+
+    def powers(x: Secret, a: float) -> Secret:
+        result = products.power(x, int(a)) if a >= 0 else products.power(reciprocal(x), -int(a))
+        return result if integers else products.real(result)
+
+    if a.size and (a == a.flat[0]).all():
+        one = a.flat[0]
+        x = call(np.broadcast_to, x, np.broadcast_shapes(x.shape, a.shape))
+        if one == np.rint(one):
+            return powers(x, one)
+        return _real_power(x, a) if abs(one) != 0.5 else sqrt(x) if one > 0 else rsqrt(x)
+    shape = np.broadcast_shapes(x.shape, a.shape)
+    x, a = call(np.broadcast_to, x, shape).ravel(), np.broadcast_to(a, shape).reshape(-1)
+    whole = a == np.rint(a)
+    groups = [np.flatnonzero(a == one) for one in np.unique(a[whole])]
+    done = [powers(x[at], a[at[0]]) for at in groups]
+    if not whole.all():
+        groups.append(np.flatnonzero(~whole))
+        done.append(_real_power(x[~whole], a[~whole]))
+    if not groups:                                  # of nothing
+        return powers(x, 1).reshape(shape)
+    return call(np.concatenate, done)[np.argsort(np.concatenate(groups))].reshape(shape)
+
+
+def float_power(x: Any, exponent: Any) -> Secret:
+    """``power`` among reals, whatever the operands are."""
+    def real(v: Any) -> Any:
+        return products.real(v) if isinstance(v, Secret) else numeric(v).astype(np.float64)
+    return power(real(x), real(exponent))
+
+
+def _of_public(x: Any, exponent: Secret) -> Secret:
+    if isinstance(x, Secret):
+        raise NotImplementedError("powers with a secret base and a secret exponent; "
+                                  "write np.exp2(y * np.log2(x)) for x > 0")
+    base = numeric(x, "a base")
+    if base.ndim == 0 and base.dtype.kind != "f" and not exponent.kind.fraction:
+        return _of_integer(int(base), exponent)
+    base = base.astype(np.float64)
+    if base.ndim or not np.isfinite(base) or base <= 0:
+        raise NotImplementedError("powers of a public base with a secret exponent "
+                                  "for other than one number above 0")
+    if base == 1:
+        return linear.filled(products.real(exponent), 1)
+    if base > 1:
+        return _exponential(exponent, math.log2(base))
+    return _exponential(linear.negative(exponent), -math.log2(base))
+
+
+def _of_integer(base: int, exponent: Secret) -> Secret:
+    """base^y = Π (1 + (base^(2^i) − 1)·y_i) modulo 2^k, for the binary digits y_i of 0 ≤ y < k."""
+    k = exponent.session.ring.bits
+    places = (k - 1).bit_length()
+    jumps = [(pow(base, 1 << i, 1 << k) - 1) % (1 << k) for i in range(places)]
+
+    async def protocol(suite: Suite, y: Share) -> Share:
+        ring = y.ring
+        low = await sum_bits(suite, *await two_terms(suite, y, 0, places))
+        digits = await numbers(suite, low, ring, y.size)
+        factors = [digit * ring(jump) + ring(1) for digit, jump in zip(digits, jumps, strict=True)]
+        return await product_of(suite, factors)
+    return _elementwise("power", protocol, retyped(exponent, INT), public=base)
 
 
 def _real_power(x: Secret, a: Any) -> Secret:
+    a = a.astype(np.float64)
     if np.abs(a).max(initial=0) > 64:
         raise NotImplementedError("powers with real exponents outside ±64")
     x = products.real(x)
@@ -243,14 +314,14 @@ def _real_power(x: Secret, a: Any) -> Secret:
     f, k = x.kind.fraction, x.session.ring.bits
     p = precision(k)
     s, g = fraction_of_exponent(k, p)
-    fine, coarse = (np.rint(np.broadcast_to(a, shape).reshape(-1) * 2.0**bits).astype(np.int64) for bits in (s, k // 8))
+    fine, coarse = (x.session.ring.whole(np.rint(np.broadcast_to(a, shape).reshape(-1) * 2.0**bits)) for bits in (s, k // 8))
 
     async def protocol(suite: Suite, x: Share) -> Share:
         ring = x.ring
         flat = x.reshape((x.size,))
         z = await _log(suite, flat, f, 1)
-        under = z * ring(coarse) + ring((f + 1) << (p + k // 8))        # a bit early: coarse is off by less
-        result, below = await gather(two_to(suite, z * ring(fine), g, f), negative(suite, under))
+        under = z * coarse + ring((f + 1) << (p + k // 8))        # a bit early: coarse is off by less
+        result, below = await gather(two_to(suite, z * fine, g, f), negative(suite, under))
         return cast(Share, result - await product(suite, result, below)).reshape(x.shape)
     return x.session.spawn("power", protocol, (x,), shape, x.kind, a)
 
@@ -277,7 +348,8 @@ def sigmoid(x: Secret) -> Secret:
         t = await two_to(suite, down * ring(round(LOG2E * 2**s)), g, more, math.ceil(2**reach * LOG2E), 0)
         t = t - await product(suite, t, below)
         v = (t + ring(1 << more)) * ring(1 << p - 1 - more)
-        r = await inverse(suite, v, await suite.truncate(v, p - (p // 2 - 1)), quick=f <= k // 4)
+        right = 1 if f <= min(16, k // 4) else 2 if f <= 32 else 3
+        r = await inverse(suite, v, await suite.truncate(v, p - (p // 2 - 1)), right)
         centred = await suite.truncate(r - ring(1 << p), p + 1 - f)           # 1/(1 + t) − 1/2
         return await product(suite, centred, -(left + left) + ring(1)) + ring(1 << f - 1)
     return _elementwise("sigmoid", protocol, x)

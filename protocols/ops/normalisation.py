@@ -80,6 +80,11 @@ async def power_of_two(suite: Suite, digits: Sequence[Share], down: bool = False
         ring = digit.ring
         jump = digit * ring((1 << (1 << i)) - 1)
         factors.append(-jump + ring(1 << (1 << i)) if down else jump + ring(1))
+    return await product_of(suite, factors)
+
+
+async def product_of(suite: Suite, factors: list[Share]) -> Share:
+    """The product of several in a tree."""
     while len(factors) > 1:
         half = len(factors) // 2
         made = await gather(*(product(suite, x, y) for x, y in zip(factors[:half], factors[half:2 * half], strict=True)))
@@ -101,7 +106,7 @@ async def polynomial(suite: Suite, x: Share, coefficients: Any, bits: int) -> Sh
     result: Share | None = None
     for block in blocks[::-1]:
         c = [round(float(v) * 2.0**bits) for v in block]
-        total = x * ring(c[1]) + x2 * ring(c[2]) + x3 * ring(c[3]) + ring(np.int64(c[0]) << np.int64(bits))
+        total = x * ring(c[1]) + x2 * ring(c[2]) + x3 * ring(c[3]) + ring(c[0] << bits)
         result = await suite.truncate(total if result is None else total + await product(suite, result, x4), bits)
     assert result is not None
     return result

@@ -27,26 +27,26 @@ async def move(links: Links, seat: Seat, owner: int, spec: Spec, orders: NDArray
     c, n, m = spec.shape
     depth = max(0, n - 1).bit_length()
     wires, half = 1 << depth, (1 << depth) // 2
-    x = np.zeros((wires, m, c), spec.ring.dtype)
+    ring, x = spec.ring, np.zeros((wires, m, c), spec.ring.dtype)
     if parts is not None:
         x[:n] = parts.transpose(1, 2, 0)
     bits = None if orders is None else switches(_filled(orders, wires))
-    flat = elementwise(spec.ring, half * m, bits=1, length=c)
+    flat = elementwise(ring, half * m, bits=1, length=c)
     levels = [*range(depth), *reversed(range(depth - 1))]
     for layer, level in enumerate(levels):
         blocks = 1 << level
         if layer >= depth:                          # back from two halves to pairs
             x = _wired(x, (blocks, 2, -1))
         pairs = x.reshape(half, 2, m, c)
-        difference = np.ascontiguousarray(pairs[:, 1] - pairs[:, 0]).reshape(-1, c)
+        difference = np.ascontiguousarray(ring.sub(pairs[:, 1], pairs[:, 0])).reshape(-1, c)
         if bits is not None:
             s = bits[layer].reshape(-1)
             z = await products(links, flat, choices=np.packbits(s, bitorder="little"), of=seat.others)
-            z += difference * s[:, None].astype(spec.ring.dtype)
+            z = ring.add(z, ring.mul(difference, ring(s[:, None]).data))
         else:
             z = await products(links, flat, rows=difference, to=(owner,))
         z = z.reshape(half, m, c)
-        x = np.stack([pairs[:, 0] + z, pairs[:, 1] - z], axis=1).reshape(wires, m, c)
+        x = np.stack([ring.add(pairs[:, 0], z), ring.sub(pairs[:, 1], z)], axis=1).reshape(wires, m, c)
         if layer < depth - 1:                       # from pairs to two halves
             x = _wired(x, (blocks, -1, 2))
     return np.ascontiguousarray(x[:n].transpose(2, 0, 1))

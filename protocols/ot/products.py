@@ -16,6 +16,8 @@ Cost     two rounds.  Between two parties, for a product over Z_2^64: 64 transfe
          A matrix product m×n×p with m ≥ 8: 64·n·p transfers, and from the sender 136·m·n·p bytes and 1024·n·p for the trees;
          with shorter rows 264·m·n·p.  All is bilinear, and of large matrices seven products of quadrants are made instead of
          eight (256 × 256 × 256: 49 of 64 × 64 × 64, three quarters of it all).
+         Over Z_2^128 twice as many transfers of words twice as long: 128 of them and 1040 bytes for a product, and as much for each
+         element of a matrix product's rows, which digits of two bits do not shorten.
          Of m·n + n·p + m·p nothing linear can come of this: each digit of B needs a mask as long as a row, which must be
          new.  With 2^g seeds for g bits the bytes go down by g and the computing up by 2^g / g; two bits take no more of it than
          one.  We know of no way from transfers and symmetric cryptography alone that saves more than such a factor; linear ones
@@ -64,7 +66,17 @@ class Layout:
     @property
     def trees(self) -> int:
         """Digits of two bits that an element is cut into, or 0 where it is multiplied bit by bit."""
-        return self.bits // 2 if self.bits > 1 and self.length >= _SHORT else 0
+        return self.bits // 2 if self.bits > 1 and self.length >= _SHORT and not self.wide else 0
+
+    @property
+    def wide(self) -> bool:
+        """Whether ring elements are of two words."""
+        return self.ring.bits > 64
+
+    @property
+    def key_words(self) -> int:
+        """Words of a key that is as long as a row."""
+        return self.length * (2 if self.wide else 1)
 
     @property
     def lengths(self) -> tuple[int, int, int]:
@@ -74,7 +86,7 @@ class Layout:
     @property
     def numbers(self) -> bool:
         """Whether all is element by element, which is quicker."""
-        return self.source is self.target and self.length == 1 and self.bits > 1
+        return self.source is self.target and self.length == 1 and self.bits > 1 and not self.wide
 
     @property
     def words(self) -> int:
@@ -135,7 +147,7 @@ async def cross(links: Links, f: Bilinear, x: RingArray, y: RingArray) -> RingAr
         share = await products(links, elementwise(x.ring, flat.size), rows=flat[:, None], to=others, choices=choices, of=others)
         return RingArray(x.ring, share.reshape(shape))
     a, b = _stacks(x.data, y.data)
-    if min(a.shape[1:] + b.shape[2:]) >= _STRASSEN and not any(size % 2 for size in a.shape[1:] + b.shape[2:]):
+    if x.ring.bits <= 64 and min(a.shape[1:] + b.shape[2:]) >= _STRASSEN and not any(size % 2 for size in a.shape[1:] + b.shape[2:]):
         sevenths = await cross(links, f, RingArray(x.ring, strassen.factors(a, strassen.LEFT)), RingArray(x.ring, strassen.factors(b, strassen.RIGHT)))
         return RingArray(x.ring, strassen.product(sevenths.data.reshape(7, len(a), a.shape[1] // 2, b.shape[2] // 2)).reshape(shape))
     flip = a.shape[1] < b.shape[2]                   # rows as long as can be
@@ -165,6 +177,7 @@ def _as_words(choices: NDArray) -> NDArray:
 
 def _send(layout: Layout, sent: Sent, rows: NDArray, lo: int, hi: int, share: NDArray) -> tuple[RingArray, RingArray]:
     from protocols.ot import kernels
+    from protocols.ot import limb_kernels as wide
     packed, trees, width = np.empty((hi - lo, layout.words, layout.length), layout.ring.dtype), layout.trees, layout.ring.bits
     sums = np.empty(sums_spec((hi - lo) * trees).shape, np.uint64)
     for a, b, transfers in _chunks(layout, hi - lo):
@@ -180,13 +193,17 @@ def _send(layout: Layout, sent: Sent, rows: NDArray, lo: int, hi: int, share: ND
             for c, d, streams in _streams(layout, part, leaves):
                 kernels.send_rows(*streams, layout.lengths, width, rows, source[c:d], target[c:d], packed[a + c:a + d], share)
         else:
-            h0, h1 = part.keys() if layout.length <= 2 else part.pads(-(-layout.length // 2))
-            kernels.send_products(h0, h1, rows, source, target, layout.bits, width, packed[a:b], share)
+            h0, h1 = part.keys() if layout.key_words <= 2 else part.pads(-(-layout.key_words // 2))
+            if layout.wide:
+                wide.send_products(h0, h1, _words(rows), source, target, layout.bits, _words(packed[a:b]), _words(share))
+            else:
+                kernels.send_products(h0, h1, rows, source, target, layout.bits, width, packed[a:b], share)
     return RingArray(layout.ring, packed), RingArray(BITS, sums)
 
 
 def _receive(layout: Layout, received: Received, packed: NDArray, sums: NDArray, lo: int, share: NDArray) -> None:
     from protocols.ot import kernels
+    from protocols.ot import limb_kernels as wide
     trees = layout.trees
     for a, b, transfers in _chunks(layout, len(packed)):
         part, target = received[transfers], layout.target[lo + a:lo + b]
@@ -200,8 +217,16 @@ def _receive(layout: Layout, received: Received, packed: NDArray, sums: NDArray,
             for c, d, streams in _streams(layout, part, prune(part, sums[a * trees:b * trees])):
                 kernels.receive_rows(*streams, layout.lengths, part.choices, c * layout.bits, target[c:d], packed[a + c:a + d], share)
         else:
-            h = part.keys() if layout.length <= 2 else part.pads(-(-layout.length // 2))
-            kernels.receive_products(h, part.choices, target, layout.bits, layout.ring.bits, packed[a:b], share)
+            h = part.keys() if layout.key_words <= 2 else part.pads(-(-layout.key_words // 2))
+            if layout.wide:
+                wide.receive_products(h, part.choices, target, layout.bits, _words(packed[a:b]), _words(share))
+            else:
+                kernels.receive_products(h, part.choices, target, layout.bits, layout.ring.bits, packed[a:b], share)
+
+
+def _words(x: NDArray) -> NDArray:
+    """The words of numbers of two, along the last axis; a view of what is contiguous."""
+    return np.ascontiguousarray(x).view(np.uint64)
 
 
 def _streams(layout: Layout, part: Sent | Received, leaves: NDArray) -> Iterator[tuple[int, int, tuple[NDArray, NDArray, NDArray]]]:
@@ -220,6 +245,6 @@ def _streams(layout: Layout, part: Sent | Received, leaves: NDArray) -> Iterator
 def _chunks(layout: Layout, n: int) -> list[tuple[int, int, slice]]:
     """Elements whose keys or trees stay in the cache, from a multiple of 64 transfers on, and their transfers."""
     whole = 64 // layout.bits if layout.bits < 64 else 1
-    transfers = _TREES if layout.trees else _WORDS // max(2, layout.length)
+    transfers = _TREES if layout.trees else _WORDS // max(2, layout.key_words)
     step = max(1, transfers // layout.bits // whole) * whole
     return [(a, min(n, a + step), slice(a * layout.bits, min(n, a + step) * layout.bits)) for a in range(0, n, step)]

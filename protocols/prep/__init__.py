@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
-from mpc.ring import Z32, Z64, NDArray, Ring, RingArray, Spec
+from mpc.ring import Z64, NDArray, Ring, RingArray, Spec, narrowest
 from mpc.seat import Seat
 from protocols.bilinear import MULTIPLY, Bilinear
 from protocols.threat import Threat
@@ -95,7 +95,7 @@ class CrossTriple:
 class TruncationMask:
     """A uniform mask r over Z_2^k with (r mod 2^(k-1)) >> bits and its top bit.  [EGKRS20, section 5]
 
-    The top bit is only used times 2^(k-1-bits), so shares of it modulo 2^32 do where bits < 32.
+    The top bit is only used times 2^(k-1-bits), so that shares of it modulo 2^(bits + 1) do.
     """
 
     name: ClassVar[str] = "truncation mask"
@@ -112,14 +112,12 @@ class TruncationMask:
 
     @property
     def dependent(self) -> tuple[Spec, ...]:
-        return self.spec, Spec(Z32 if self.bits < 32 else self.ring, self.spec.shape)
+        return self.spec, Spec(narrowest(self.bits + 1, self.ring), self.spec.shape)
 
     def derive(self, *free: RingArray) -> Parts:
         (r,) = free
-        k, word = self.ring.bits, self.ring.dtype.type
-        top = self.dependent[1].ring
-        high = (r.data & word((1 << (k - 1)) - 1)) >> word(self.bits)
-        return RingArray(self.ring, high), top(r.data >> word(k - 1))
+        k, top = self.ring.bits, self.dependent[1].ring
+        return r.low(k - 1) >> self.bits, top((r >> (k - 1)).data)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,10 +14,10 @@ Small requests are served from batches that grow with use.  From the second one 
 and travels with the rounds of what uses the other half.
 
 Threat   semi-honest, n−1 of n; see ``protocols/ot``.
-Cost     a party sends to each other one: per elementwise triple over Z_2^64 520 bytes, over Z_2^32 196, per word of AND triples
-         264; per matrix triple m×k×n 136·m·k·n and 1280·k·n bytes (m ≥ n, m ≥ 8), less from 128 × 128 × 128 on; per cross triple 264 or 256; per truncation
+Cost     a party sends to each other one: per elementwise triple over Z_2^64 520 bytes, over Z_2^32 196, over Z_2^128 1552;
+         per word of AND triples 264; per matrix triple m×k×n 136·m·k·n and 1280·k·n bytes (m ≥ n, m ≥ 8), less from 128 × 128 × 128 on; per cross triple 264 or 256; per truncation
          mask among n parties 384·(n−1) on average; per element that is permuted and switch 8, and 4 per switch.  Two rounds per batch; a
-         truncation mask takes 2(n−1).  With silent transfers, 275 bytes per triple, 74 over Z_2^32 and 20 per word of AND triples, and setup
+         truncation mask takes 2(n−1).  With silent transfers, 275 bytes per triple, 74 over Z_2^32, 1062 over Z_2^128 and 20 per word of AND triples, and setup
          sends a third of a megabyte; triples take 1.7 times the computing, so that they pay below some 400 Mbit/s between the parties.
 Source   Gilboa, CRYPTO 1999; Demmler, Schneider, Zohner, NDSS 2015 (ABY); Keller, Orsini, Scholl, CCS 2016 (MASCOT) for n
          parties.  Bits: Rotaru, Wood, ePrint 2019/207.  Permutations: Mohassel, Sadeghian, EUROCRYPT 2013.
@@ -149,19 +149,20 @@ class Oblivious:
         """Shares of the bits of uniform numbers, each as a ring element: the spec's shape and the bits' axis."""
         ring, k = spec.ring, spec.ring.bits
         numbers = self._own.draw(Spec(ring, (spec.size,))).data
-        mine = (numbers[:, None] >> np.arange(k, dtype=ring.dtype)) & ring.dtype.type(1)
+        column = spec.size * k, 1
+        mine = ring(np.unpackbits(np.frombuffer(ring.encode(numbers), np.uint8), bitorder="little").reshape(column))
         flat = elementwise(ring, spec.size * k, bits=1)
-        share = mine.reshape(-1, 1) if self._seat.rank == 0 else np.zeros((spec.size * k, 1), ring.dtype)
+        share = mine if self._seat.rank == 0 else ring.zeros(column)
         for joining in range(1, self._seat.size):
             if self._seat.rank < joining:
-                both = await products(self._links, flat, rows=share, to=(joining,))
+                both = await products(self._links, flat, rows=share.data, to=(joining,))
             elif self._seat.rank == joining:
                 both = await products(self._links, flat, choices=numbers, of=range(joining))
-                share = share + mine.reshape(-1, 1)
+                share = share + mine
             else:
                 both = await products(self._links, flat)
-            share = share - (both << ring.dtype.type(1))
-        return RingArray(ring, share.reshape(*spec.shape, k))
+            share = share - (RingArray(ring, both) << 1)
+        return share.map(lambda data: data.reshape(*spec.shape, k))
 
     async def _permutation(self, kind: Permutation) -> tuple[Parts, Task[Parts]]:
         order, a = kind.free
@@ -195,9 +196,8 @@ def _batch(kind: Correlation, size: int) -> Correlation:
 
 def _weighted(bits: RingArray, first: int, shift: int) -> RingArray:
     """Σ_{j ≥ first} 2^(j − shift)·bit j, over the last axis."""
-    k, word = bits.shape[-1], bits.ring.dtype.type
-    weights = np.array([1 << (j - shift) for j in range(first, k)], bits.ring.dtype)
-    return RingArray(bits.ring, (bits.data[..., first:] * weights).sum(axis=-1, dtype=word))
+    weights = bits.ring([1 << (j - shift) for j in range(first, bits.shape[-1])])
+    return (bits[..., first:] * weights).sum(-1)
 
 
 class _Later:

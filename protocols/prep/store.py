@@ -2,57 +2,69 @@
 
 A store is a folder with a file for each kind, and a file ``cursor``.
 
-    kind file    magic, length of the header, header (JSON) and its tag, then blocks of units of the correlation, each under AES-GCM
+    kind file    magic, length of the header, header (JSON) and its tag, then blocks of units of the correlation, each
+                 under AES-GCM
     header       version, suite, ring, peers, rank, run (the offline run's name, the same at all parties), kind, count of
-                 units, units in a block, bytes of a unit, salt
-    key          HKDF-SHA256(the party's private key, salt), for this file alone; the nonce is the number of the block, and
-                 the header is authenticated with each, and once by itself with the last number there is
-    cursor       for each kind file, how many of its blocks are used, and how many there are
+                 units, units in a block, bytes of a unit, salt; the file is named after its kind
+    key          HKDF-SHA256(the party's private key, salt), for this file alone; the nonce is the number of the block,
+                 and the header is authenticated with each, and once by itself with the last number there is
+    cursor       JSON: version, run and, for each kind file, how many of its blocks are used and how many there are; then
+                 its HMAC-SHA256, whose key is HKDF-SHA256(the party's private key)
 
-A block is served when the cursor has passed it *on disk* (a new file, fsync, rename, fsync of the folder) and its place is
-overwritten, in this order.  So a process that ends at any moment, however it ends, has served no block that another one
-will find; what it leaves unused of a block is lost.  A file whose blocks are all used is removed.
+So files that were exchanged, renamed, cut, altered or taken from another run or party are refused when the store is
+opened, and blocks when their turn comes, the next one of each file at once.
 
-A store is made in a folder of its own, each file's header last, and gets its name when all of it is on disk: what has the
-name is whole.  A lock beside the folder is held from opening to closing: one process at a time.
+A block is served when the cursor has passed it *on disk* (a new file, fsync, rename, fsync of the folder), and its
+place is overwritten (fsync), in this order.  So a process that ends at any moment, however it ends, has served no block
+that another one will find; what it leaves unused of a block is lost, and what it leaves of used blocks the next one
+overwrites.  A file whose blocks are all used loses its header, with the salt that its key is made of, and is removed.
+Blocks that are left out, since a peer stands further, are used ones in all this.
 
-Threat   the disk may be read by others, who see sizes and positions, and altered by others, which the tags show, as far as
-         they do not turn it back: whoever restores the folder from a copy or a snapshot serves twice, and what two runs
-         have hidden behind the same mask can be computed by their peers.  Overwriting is as good as the disk lets it be.
-Cost     two fsyncs for a block of up to 2 MiB; 16 bytes for it and about 400 for the header beside the correlations.
-Source   NIST SP 800-38D (GCM), RFC 5869 (HKDF).
+A store is made in a folder of its own, each file's header last, and gets its name when all of it is on disk: what has
+the name is whole.  A lock beside the folder is held from opening to closing: one process at a time.  Where the disk is
+full, or not to be written, nothing is served and nothing is lost.
+
+Threat   the disk may be read by others, who see sizes and positions, as long as they have not the private key, which
+         lies on the same disk as a rule; and altered by others, which the tags show, as far as they do not turn it
+         back.  What two runs have hidden behind the same mask can be computed by their peers.  A store that is turned
+         back while a peer's is not goes on from the peer's place (``stored``).  Where all are, ``remembered`` tells, as
+         far as it goes.  Overwriting is as good as the disk lets it be.
+Cost     three fsyncs for a block of up to 2 MiB; 16 bytes for it and about 400 for the header beside the correlations.
+Source   NIST SP 800-38D (GCM), RFC 5869 (HKDF), RFC 2104 (HMAC).
 """
 from __future__ import annotations
 
-import fcntl
 import json
 import os
-import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
-from cryptography.exceptions import InvalidTag
+from cryptography.exceptions import InvalidSignature, InvalidTag
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.hmac import HMAC
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from mpc.errors import ConfigError
 from mpc.prg import SEED_BYTES, Stream
+from protocols.prep import remembered
+from protocols.prep.disk import AGAIN, HEADER, Lock, check_folder, discard, forget, opened, sync, told, write
+from protocols.prep.remembered import Count
 
-VERSION = 1
+VERSION = 2
 _MAGIC = b"mpc-corr"
 _TAG = 16
-_MOST_HEADER = 1 << 16
 _ALONE = b"\xff" * 12                                 # the nonce of the header's own tag
 
 #: Units and bytes of a block, at most.
 _BLOCK, _BLOCK_BYTES = 1 << 16, 1 << 21
 
-_AGAIN = "run 'mpc offline' again, all parties together"
+_MAKING = f"make room for it, and {AGAIN}; a store that was there is as it was"
+_SERVING = "no block is used twice, and none lost but the one that was due; make room for it, and run all parties again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,72 +91,85 @@ def block_of(unit: int) -> int:
     return max(1, min(_BLOCK, _BLOCK_BYTES // max(1, unit)))
 
 
-class Lock:
-    """The right to a folder, which one process has at a time."""
-
-    def __init__(self, folder: Path) -> None:
-        try:
-            folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._file = os.open(folder.parent / f"{folder.name}.lock", os.O_RDWR | os.O_CREAT, 0o600)
-        except OSError as error:
-            raise ConfigError(f"the store {folder} cannot be opened ({error.strerror}): the folder of the configuration must be writable") from None
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            os.close(self._file)
-            raise ConfigError(f"another process uses the store {folder}: wait for its end, a correlation must not be used twice") from None
-
-    def release(self) -> None:
-        os.close(self._file)
-
-
 class Kind:
     """The file of one kind, while its blocks are made."""
 
     def __init__(self, path: Path, facts: Mapping[str, Any], cipher: AESGCM) -> None:
         self._header, self._cipher = json.dumps(facts, sort_keys=True).encode(), cipher
         self._stride = facts["block"] * facts["unit"] + _TAG
-        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+        self._path = path
+        with told(path, "written", _MAKING):
+            self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
 
     def put(self, number: int, block: bytes) -> None:
         """Each number once: it is the nonce."""
-        _write(self._file, self._cipher.encrypt(_nonce(number), block, self._header), _begin(self._header) + number * self._stride)
+        sealed = self._cipher.encrypt(_nonce(number), block, self._header)
+        with told(self._path, "written", _MAKING):
+            write(self._file, sealed, _begin(self._header) + number * self._stride)
 
     def close(self) -> None:
         """All blocks are there: now the header is."""
-        os.fsync(self._file)
         tag = self._cipher.encrypt(_ALONE, b"", self._header)
-        _write(self._file, _MAGIC + len(self._header).to_bytes(4, "little") + self._header + tag, 0)
-        os.fsync(self._file)
-        os.close(self._file)
+        with told(self._path, "written", _MAKING):
+            os.fsync(self._file)
+            write(self._file, _MAGIC + len(self._header).to_bytes(4, "little") + self._header + tag, 0)
+            os.fsync(self._file)
+            os.close(self._file)
 
 
 class Making:
-    """A store that is being made; nobody finds it before ``commit``."""
+    """A store that is being made; nobody finds it before ``commit``.
 
-    def __init__(self, folder: Path, terms: Terms, secret: bytes) -> None:
-        self.folder, self.terms, self._secret = folder, terms, secret
+    Where there is a folder for its ``memory``, this machine remembers there what will be used of it; why that was not
+    possible, if so, is the ``doubt``.
+    """
+
+    def __init__(self, folder: Path, terms: Terms, secret: bytes, memory: Path | None = None) -> None:
+        self.folder, self.terms, self.doubt = folder, terms, ""
+        self._secret, self._memory = secret, memory
         self._lock = Lock(folder)
-        self._new = folder.parent / f"{folder.name}.new"
-        shutil.rmtree(self._new, ignore_errors=True)     # of a run that did not come to its end
-        self._new.mkdir(mode=0o700)
+        self._new, self._old = (folder.parent / f"{folder.name}.{word}" for word in ("new", "old"))
         self._blocks: dict[str, int] = {}
+        try:
+            with told(self.folder, "written", _MAKING):
+                for left in (self._new, self._old):     # by a run that did not come to its end
+                    discard(left)
+                self._new.mkdir(mode=0o700)
+        except ConfigError:
+            self._lock.release()
+            raise
 
     def kind(self, run: str, kind: str, count: int, unit: int) -> Kind:
         """A file for ``count`` units of ``unit`` bytes."""
         salt = Stream.fresh("salt").bytes(SEED_BYTES)
-        name = f"{kind.split(',', 1)[0].replace(' ', '-')}-{blake2b(kind.encode(), digest_size=8).hexdigest()}"
         facts = {"version": VERSION, **asdict(self.terms), "run": run, "kind": kind, "count": count, "block": block_of(unit),
                  "unit": unit, "salt": salt.hex()}
+        name = _file_of(kind)
         self._blocks[name] = -(-count // block_of(unit))
         return Kind(self._new / name, facts, _cipher(self._secret, salt))
 
     def commit(self, run: str) -> None:
         """All is written: from here on it is the store, and what was there before is gone."""
-        _save(self._new, run, {name: (0, total) for name, total in self._blocks.items()})
-        shutil.rmtree(self.folder, ignore_errors=True)
-        os.replace(self._new, self.folder)
-        _sync(self.folder.parent)
+        if self._memory is not None:
+            try:
+                count = Count(self._memory, f"{run}-{self.terms.rank}")
+                count.set(0)
+                count.close()
+            except OSError as error:
+                self.doubt = remembered.forgetful(self._memory, error)
+        with told(self.folder, "written", _MAKING):
+            _save(self._new, self._secret, run, {name: (0, total) for name, total in self._blocks.items()})
+            if self.folder.exists():
+                os.replace(self.folder, self._old)
+            try:
+                os.replace(self._new, self.folder)
+            except OSError:
+                if self._old.exists():
+                    os.replace(self._old, self.folder)
+                raise
+        with told(self.folder, "written", AGAIN):
+            sync(self.folder.parent)
+        discard(self._old)
 
     def said(self) -> str:
         """What there is, for people."""
@@ -152,158 +177,231 @@ class Making:
         return f"{len(self._blocks)} kinds, {size / 1e3:,.0f} kB, in {self.folder}."
 
     def close(self) -> None:
-        shutil.rmtree(self._new, ignore_errors=True)
+        discard(self._new)
         self._lock.release()
 
 
 class Shelf:
-    """The blocks of one kind."""
+    """The blocks of one kind: its file, if it is whole, was made for these parties, and is what its name says."""
 
-    def __init__(self, store: Store, name: str, facts: Mapping[str, Any], header: bytes, cipher: AESGCM) -> None:
-        self._store, self._name, self._header, self._facts, self._cipher = store, name, header, facts, cipher
+    def __init__(self, store: Store, name: str, terms: Terms, secret: bytes) -> None:
+        self._store, self.name, self.path = store, name, store.folder / name
+        with told(self.path, "read", AGAIN), opened(self.path) as file:
+            start = os.pread(file, len(_MAGIC) + 4, 0)
+            length = int.from_bytes(start[len(_MAGIC):], "little")
+            whole = start.startswith(_MAGIC) and length <= HEADER
+            self._header = os.pread(file, length, len(start)) if whole else b""
+            tag = os.pread(file, _TAG, len(start) + length)
+            size = os.fstat(file).st_size
+        try:
+            facts = json.loads(self._header)
+            self._cipher = _cipher(secret, bytes.fromhex(facts["salt"]))
+        except (ValueError, KeyError, TypeError, RecursionError):
+            raise ConfigError(f"the store {self.path} is incomplete or no store: {AGAIN}") from None
+        try:
+            self._cipher.decrypt(_ALONE, tag, self._header)
+        except InvalidTag:
+            raise _altered(self.path) from None
+        ours = {"version": VERSION, **asdict(terms), "peers": list(terms.peers), "run": store.run}
+        other = [f"{key} (there {facts[key]}, here {value})" for key, value in ours.items() if facts[key] != value]
+        if other:
+            raise ConfigError(f"the store {self.path} was made for another {' and '.join(other)}: {AGAIN}, "
+                              "or leave out --use-offline")
+        if _file_of(facts["kind"]) != name:
+            raise ConfigError(f"the store {self.path} has what belongs in {_file_of(facts['kind'])}: {AGAIN}")
+        self.kind: str = facts["kind"]
+        self.block: int = facts["block"]
+        self.unit: int = facts["unit"]
+        self._all: int = facts["count"]
+        blocks = -(-self._all // self.block)
+        due = _begin(self._header) + self._all * self.unit + blocks * _TAG
+        if (blocks, size) != (store.used[name][1], due):
+            raise ConfigError(f"the store {self.path} is incomplete: {AGAIN}")
+        self._settle()
 
     @property
     def count(self) -> int:
         """Units in the blocks that are not used."""
-        return max(0, int(self._facts["count"]) - self._store.used[self._name][0] * self.block)
+        return max(0, self._all - self._used * self.block)
 
     @property
-    def block(self) -> int:
-        return int(self._facts["block"])
-
-    @property
-    def unit(self) -> int:
-        return int(self._facts["unit"])
+    def _used(self) -> int:
+        return self._store.used[self.name][0]
 
     def take(self) -> bytes:
         """The next block, which from now on is used: see this module's docstring for the order of things."""
-        store, at = self._store, self._store.used[self._name][0]
-        size = min(self.block, self.count) * self.unit + _TAG
-        place = _begin(self._header) + at * (self.block * self.unit + _TAG)
-        path = store.folder / self._name
-        file = os.open(path, os.O_RDWR)
-        try:
-            sealed = os.pread(file, size, place)
-            store.advance({self._name: at + 1})
-            _write(file, bytes(size), place)
-        finally:
-            os.close(file)
+        at = self._used
+        sealed = self._sealed(at)
+        self._store.advance({self.name: at + 1})
+        return self._opened(at, sealed)
+
+    def erase(self, lo: int, hi: int) -> None:
+        """Overwrite blocks lo to hi, and remove a file of which that is the end."""
+        with opened(self.path, os.O_RDWR) as file:
+            for at in range(lo, hi):
+                place, size = self._place(at)
+                write(file, bytes(size), place)
+            if self._store.used[self.name][1] > hi:
+                os.fsync(file)
+                return
+        forget(self.path)
+
+    def _settle(self) -> None:
+        """Overwrite what an ended process has left of used blocks, and see that the next one is as it was made."""
+        end = start = self._used
+        while start and any(self._sealed(start - 1)):
+            start -= 1
+        if start < end:
+            with told(self.path, "written", _SERVING):
+                self.erase(start, end)
+        self._opened(end, self._sealed(end))
+
+    def _place(self, at: int) -> tuple[int, int]:
+        """Where a block begins, and how many bytes it has."""
+        units = min(self.block, self._all - at * self.block)
+        return _begin(self._header) + at * (self.block * self.unit + _TAG), units * self.unit + _TAG
+
+    def _sealed(self, at: int) -> bytes:
+        place, size = self._place(at)
+        with told(self.path, "read", AGAIN), opened(self.path) as file:
+            return os.pread(file, size, place)
+
+    def _opened(self, at: int, sealed: bytes) -> bytes:
         try:
             return self._cipher.decrypt(_nonce(at), sealed, self._header)
         except InvalidTag:
-            raise _altered(path) from None
+            raise _altered(self.path) from None
 
 
 class Store:
-    """A store that is open: this process alone serves from it."""
+    """A store that is open: this process alone serves from it.
 
-    def __init__(self, folder: Path, terms: Terms, secret: bytes) -> None:
-        self.folder = folder
+    Where there is a folder for its ``memory``, it is held against what this machine remembers of it, and refused if that
+    is more; that it could not be, if so, is the ``doubt``.
+    """
+
+    def __init__(self, folder: Path, terms: Terms, secret: bytes, memory: Path | None = None) -> None:
+        self.folder, self.doubt, self._secret = folder, "", secret
+        self._count: Count | None = None
         if not folder.is_dir():
             raise ConfigError(f"there is no store {folder}: run 'mpc offline', all parties together, or leave out --use-offline")
+        check_folder(folder)
         self._lock = Lock(folder)
         try:
-            self.run, self.used = _load(folder)
-            self.shelves = {}
+            self.run, self.used = _load(folder, secret)
+            if memory is not None:
+                self._recall(memory, terms.rank)
+            self._shelves: dict[str, Shelf] = {}
             for name, (used, total) in self.used.items():
                 if used < total:
-                    facts, header, cipher = _read(folder / name, terms, self.run, total, secret)
-                    self.shelves[facts["kind"]] = Shelf(self, name, facts, header, cipher)
+                    self._shelves[name] = Shelf(self, name, terms, secret)
                 else:
-                    (folder / name).unlink(missing_ok=True)
+                    with told(folder, "written", _SERVING):
+                        forget(folder / name)
+            self.shelves = {shelf.kind: shelf for shelf in self._shelves.values()}
         except BaseException:
-            self._lock.release()
+            self.close()
             raise
 
     def advance(self, to: Mapping[str, int]) -> None:
         """These blocks count as used, and nothing that comes later can change it."""
-        used = {name: (max(at, to.get(name, 0)), total) for name, (at, total) in self.used.items()}
-        if used != self.used:
-            _save(self.folder, self.run, used)
-            for name, (at, total) in used.items():
-                if at == total > self.used[name][0]:
-                    (self.folder / name).unlink(missing_ok=True)
+        before = self.used
+        used = {name: (max(at, to.get(name, 0)), total) for name, (at, total) in before.items()}
+        if used == before:
+            return
+        with told(self.folder, "written", _SERVING):
+            _save(self.folder, self._secret, self.run, used)
             self.used = used
+            for name, (at, _) in used.items():
+                if at > before[name][0]:
+                    self._shelves[name].erase(before[name][0], at)
+            if self._count is not None:
+                self._count.set(self._blocks)
 
     def close(self) -> None:
-        self._lock.release()
+        try:
+            if self._count is not None:
+                self._count.close()
+        finally:
+            self._lock.release()
+
+    @property
+    def _blocks(self) -> int:
+        """How many are used."""
+        return sum(at for at, _ in self.used.values())
+
+    def _recall(self, memory: Path, rank: int) -> None:
+        try:
+            count = Count(memory, f"{self.run}-{rank}")
+            known = count.value
+            if known is None or known < self._blocks:
+                count.set(self._blocks)
+        except OSError as error:
+            self.doubt = remembered.forgetful(memory, error)
+            return
+        self._count = count
+        if known is None:
+            self.doubt = (f"this machine does not remember the store {self.folder}: if another copy of it was used, "
+                          f"or will be, what both hide can be computed; in doubt {AGAIN}")
+        elif known > self._blocks:
+            raise ConfigError(f"the store {self.folder} was turned back, or is a copy: {self._blocks} of its blocks are "
+                              f"used by its own account, and this machine remembers {known}; what was used must not "
+                              f"be used again: {AGAIN}")
 
 
-def _read(path: Path, terms: Terms, run: str, blocks: int, secret: bytes) -> tuple[dict[str, Any], bytes, AESGCM]:
-    """A kind file's header and key, if the file is whole and was made for these parties."""
+# -- the cursor ------------------------------------------------------------------------------------------
+
+
+def _load(folder: Path, secret: bytes) -> tuple[str, dict[str, tuple[int, int]]]:
+    path = folder / "cursor"
+    with told(path, "read", AGAIN), opened(path) as file:
+        said, _, tag = os.pread(file, os.fstat(file).st_size, 0).rpartition(b"\n")
     try:
-        with path.open("rb") as file:
-            start = file.read(len(_MAGIC) + 4)
-            length = int.from_bytes(start[len(_MAGIC):], "little")
-            header = file.read(length) if start.startswith(_MAGIC) and length <= _MOST_HEADER else b""
-            tag = file.read(_TAG)
-            size = file.seek(0, os.SEEK_END)
-    except OSError as error:
-        raise ConfigError(f"the store {path} cannot be read ({error.strerror}): {_AGAIN}") from None
-    try:
-        facts: dict[str, Any] = json.loads(header)
-        count, block, unit = (int(facts[key]) for key in ("count", "block", "unit"))
-        cipher = _cipher(secret, bytes.fromhex(facts["salt"]))
-    except (ValueError, KeyError, TypeError, RecursionError):
-        raise ConfigError(f"the store {path} is incomplete or no store: {_AGAIN}") from None
-    if min(count, block) < 1 or unit < 0 or blocks != -(-count // block) or size != _begin(header) + count * unit + blocks * _TAG:
-        raise ConfigError(f"the store {path} is incomplete: {_AGAIN}")
-    ours = {"version": VERSION, **asdict(terms), "peers": list(terms.peers), "run": run}
-    other = [f"{key} (there {facts.get(key)}, here {value})" for key, value in ours.items() if facts.get(key) != value]
-    if other:
-        raise ConfigError(f"the store {path} was made for another {' and '.join(other)}: {_AGAIN}, or leave out --use-offline")
-    try:
-        cipher.decrypt(_ALONE, tag, header)
-    except InvalidTag:
-        raise _altered(path) from None
-    return facts, header, cipher
+        _seal(said, secret).verify(bytes.fromhex(tag.decode()))
+    except (ValueError, InvalidSignature):
+        raise ConfigError(f"nobody knows what of the store {folder} is used: its cursor was altered, or made by another "
+                          "version of this engine, or the party's key is another than when it was made: "
+                          f"{AGAIN}") from None
+    facts = json.loads(said)
+    if facts["version"] != VERSION:
+        raise ConfigError(f"the store {folder} was made by another version of this engine: {AGAIN}")
+    return facts["run"], {name: (at, total) for name, (at, total) in facts["used"].items()}
 
 
-def _load(folder: Path) -> tuple[str, dict[str, tuple[int, int]]]:
-    try:
-        facts = json.loads((folder / "cursor").read_bytes())
-        run, used = facts["run"], {name: (int(at), int(total)) for name, (at, total) in facts["used"].items()}
-        if facts["version"] != VERSION or not isinstance(run, str) or any(not 0 <= at <= total or "/" in name for name, (at, total) in used.items()):
-            raise ValueError
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        raise ConfigError(f"nobody knows what of the store {folder} is used, since its cursor cannot be read: {_AGAIN}") from None
-    return run, used
-
-
-def _save(folder: Path, run: str, used: Mapping[str, tuple[int, int]]) -> None:
+def _save(folder: Path, secret: bytes, run: str, used: Mapping[str, tuple[int, int]]) -> None:
     """The cursor, on disk when this returns; the old one or the new one whatever happens."""
     path, new = folder / "cursor", folder / "cursor.new"
+    said = json.dumps({"version": VERSION, "run": run, "used": used}, sort_keys=True).encode()
     file = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     try:
-        _write(file, json.dumps({"version": VERSION, "run": run, "used": used}, sort_keys=True).encode(), 0)
+        write(file, said + b"\n" + _seal(said, secret).finalize().hex().encode(), 0)
         os.fsync(file)
     finally:
         os.close(file)
     os.replace(new, path)
-    _sync(folder)
+    sync(folder)
 
 
-def _sync(folder: Path) -> None:
-    file = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(file)
-    finally:
-        os.close(file)
+def _seal(said: bytes, secret: bytes) -> HMAC:
+    seal = HMAC(HKDF(SHA256(), 32, salt=None, info=b"mpc/1 cursor").derive(secret), SHA256())
+    seal.update(said)
+    return seal
 
 
-def _write(file: int, data: bytes, at: int) -> None:
-    view = memoryview(data)
-    while view:
-        done = os.pwrite(file, view, at)
-        view, at = view[done:], at + done
+# -- keys and places ------------------------------------------------------------------------------------
 
 
 def _cipher(secret: bytes, salt: bytes) -> AESGCM:
     return AESGCM(HKDF(SHA256(), 32, salt=salt, info=b"mpc/1 correlations").derive(secret))
 
 
+def _file_of(kind: str) -> str:
+    """How the file of a kind is called."""
+    return f"{kind.split(',', 1)[0].replace(' ', '-')}-{blake2b(kind.encode(), digest_size=8).hexdigest()}"
+
+
 def _altered(path: Path) -> ConfigError:
-    return ConfigError(f"the store {path} was altered, or the party's key is another than when it was made: {_AGAIN}")
+    return ConfigError(f"the store {path} was altered, or the party's key is another than when it was made: {AGAIN}")
 
 
 def _begin(header: bytes) -> int:

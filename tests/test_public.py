@@ -1,0 +1,451 @@
+"""Every operation's public parameters, changed at one party: all are told, and nobody gets a number.
+
+The tables of operations are walked: an entry, or a parameter of one, that is new and has no case here fails.
+"""
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from fractions import Fraction
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import mpc
+from mpc.errors import MpcError
+from mpc.ring import Z32, Z64
+from protocols.session import _canonical
+from protocols.tables import ACCUMULATIONS, FUNCTIONS, JOINS, MOVES, REDUCTIONS, UFUNCS
+
+INPUTS: dict[str, np.ndarray] = {
+    "x": np.array([[1.5, 0.25, 2.0], [3.0, 1.25, 0.5], [2.5, 4.0, 1.0]]),
+    "n": np.array([[5, 2, 12], [7, 4, 1], [3, 8, 6]]),
+    "t": np.array([[True, False, True], [True, False, False], [True, False, False]]),
+    "v": np.array([0.5, 1.25, 3.0, 2.0]),
+    "i": np.array([2, 0, 1, 2]),
+    "j": np.array([[0, 2, 1]] * 3),
+    "spd": np.array([[2.0, 0.5], [0.5, 1.0]]),
+}
+
+
+class Case(NamedTuple):
+    """An operation on the inputs and one public value, and two of these with results that differ."""
+
+    run: Callable[[Any, Any], Any]
+    here: Any
+    there: Any
+
+
+Cases = dict[str, Case]
+
+
+def operand(f: Callable[..., Any], name: str, here: Any, there: Any) -> Cases:
+    """f of a secret and a public operand, in both places."""
+    return {"first": Case(lambda d, p: f(p, getattr(d, name)), here, there),
+            "second": Case(lambda d, p: f(getattr(d, name), p), here, there)}
+
+
+def options(f: Callable[..., Any], name: str, **values: tuple[Any, Any]) -> Cases:
+    """f of a secret, with one option at a time."""
+    return {option: Case(lambda d, p, option=option: f(getattr(d, name), **{option: p}), *pair)
+            for option, pair in values.items()}
+
+
+AXIS: Any = (0, 1)
+KEEP: Any = (False, True)
+TRUTHS: Any = (np.array([True, False, True]), np.array([True, True, False]))
+REALS, MORE = np.array([0.5, 1.5, 2.5]), np.array([2.5, 0.5, 3.5])
+RISING = np.array([1.5, 2.5, 3.5])
+WORDS, OTHERS = np.array([1, 3, 6]), np.array([1, 3, 8])
+TIES = np.array([1.5, 2.0])
+
+#: By operation and parameter; of ufuncs, the parameters are the places in which an operand can be public.
+CASES: dict[Any, Cases] = {
+    **{f: operand(f, "x", REALS, MORE) for f in (
+        np.add, np.subtract, np.multiply, np.matmul, np.true_divide, np.minimum, np.maximum,
+        np.less, np.less_equal, np.greater, np.greater_equal)},
+    **{f: operand(f, "x", TIES[:1], np.array([0.25])) for f in (np.equal, np.not_equal)},
+    **{f: operand(f, "t", *TRUTHS) for f in (np.logical_and, np.logical_or, np.logical_xor)},
+    **{f: operand(f, "n", WORDS, OTHERS) for f in (np.bitwise_and, np.bitwise_or, np.bitwise_xor)},
+    np.power: {
+        "first": Case(lambda d, p: np.power(p, d.v), 2.0, 3.0),
+        "first, below 1": Case(lambda d, p: p ** d.v, 0.5, 0.25),
+        "first, on both sides of 1": Case(lambda d, p: p ** d.v, 0.5, 2.0),
+        "second": Case(lambda d, p: np.power(d.x, p), 2, 3),
+        "second, none at all": Case(lambda d, p: d.x ** p, 0, 1),
+        "second, negative": Case(lambda d, p: d.x ** p, -1, -2),
+        "second, a root": Case(lambda d, p: d.x ** p, 0.5, -0.5),
+        "second, real": Case(lambda d, p: d.x ** p, 1.5, 1.25),
+        "second, an array": Case(lambda d, p: d.x ** p, REALS, MORE),
+    },
+    np.float_power: {
+        "first": Case(lambda d, p: np.float_power(p, d.v), 2.0, 3.0),
+        "second": Case(lambda d, p: np.float_power(d.x, p), 1.5, 1.25),
+    },
+    np.left_shift: {"second": Case(lambda d, p: d.n << p, [1, 2, 3], [1, 2, 4])},
+    np.right_shift: {
+        "second": Case(lambda d, p: d.n >> p, 1, 2),
+        "second, none at all": Case(lambda d, p: d.n >> p, 0, 1),
+        "second, an array": Case(lambda d, p: d.n >> p, [1, 0, 2], [1, 2, 0]),
+    },
+    **{f: {
+        "second": Case(lambda d, p, f=f: f(d.n, p), 4, 2),
+        "second, real": Case(lambda d, p, f=f: f(d.x, p), 0.5, 2.0),
+        "second, an array": Case(lambda d, p, f=f: f(d.n, p), [2, 4, 2], [2, 2, 4]),
+    } for f in (np.remainder, np.floor_divide)},
+    np.divmod: {"second": Case(lambda d, p: sum(np.divmod(d.n, p)), 4, 2)},
+
+    **{(f, "reduce"): options(f.reduce, "t" if "logical" in f.__name__ else "x", axis=AXIS, keepdims=KEEP)
+       for f in REDUCTIONS},
+    **{(f, "accumulate"): options(f.accumulate, "x", axis=AXIS) for f in ACCUMULATIONS},
+
+    np.reshape: {
+        "shape": Case(lambda d, p: np.reshape(d.n, p), (3, 3), (9,)),
+        "order": Case(lambda d, p: np.reshape(d.n, (9,), order=p), "C", "F"),
+    },
+    np.ravel: options(np.ravel, "n", order=("C", "F")),
+    np.transpose: options(np.transpose, "n", axes=((0, 1), (1, 0))),
+    np.swapaxes: {
+        "axis1": Case(lambda d, p: np.swapaxes(d.n, p, 0), 0, 1),
+        "axis2": Case(lambda d, p: np.swapaxes(d.n, 0, p), 0, 1),
+    },
+    np.moveaxis: {
+        "source": Case(lambda d, p: np.moveaxis(d.n, p, 0), 0, 1),
+        "destination": Case(lambda d, p: np.moveaxis(d.n, 0, p), 0, 1),
+    },
+    np.rollaxis: {
+        "axis": Case(lambda d, p: np.rollaxis(d.n, p), 0, 1),
+        "start": Case(lambda d, p: np.rollaxis(d.n, 1, p), 0, 1),
+    },
+    np.squeeze: {"axis": Case(lambda d, p: np.squeeze(d.n.reshape((1, 1, 9)), axis=p), (0, 1), 0)},
+    np.expand_dims: options(np.expand_dims, "n", axis=AXIS),
+    np.broadcast_to: options(np.broadcast_to, "n", shape=((2, 3, 3), (1, 3, 3))),
+    **{f: {"indices_or_sections": Case(lambda d, p, f=f: f(d.n.reshape(3, 3, 1), p)[0], [1], [2])}
+       for f in (np.vsplit, np.hsplit)},
+    np.dsplit: {"indices_or_sections": Case(lambda d, p: np.dsplit(d.n.reshape(1, 3, 3), p)[0], [1], [2])},
+    **{f: {
+        "indices_or_sections": Case(lambda d, p, f=f: f(d.i, p)[0], [1], [2]),
+        "axis": Case(lambda d, p, f=f: f(d.n, 3, axis=p)[1].ravel(), *AXIS),
+    } for f in (np.split, np.array_split)},
+    np.repeat: {
+        "repeats": Case(lambda d, p: np.repeat(d.n, p, axis=0), [1, 2, 1], [1, 1, 2]),
+        "axis": Case(lambda d, p: np.repeat(d.n, 2, axis=p).ravel(), *AXIS),
+    },
+    np.tile: options(np.tile, "n", reps=((2, 2), (1, 4))),
+    np.flip: options(np.flip, "n", axis=AXIS),
+    np.roll: {
+        "shift": Case(lambda d, p: np.roll(d.n, p), 1, 2),
+        "axis": Case(lambda d, p: np.roll(d.n, 1, axis=p), *AXIS),
+    },
+    np.rot90: {
+        "k": Case(lambda d, p: np.rot90(d.n, p), 1, 3),
+        "axes": Case(lambda d, p: np.rot90(d.n, axes=p), (0, 1), (1, 0)),
+    },
+    np.delete: {
+        "obj": Case(lambda d, p: np.delete(d.i, p), 0, 1),
+        "obj, a slice": Case(lambda d, p: np.delete(d.i, p), slice(0, 2), slice(2, 4)),
+        "axis": Case(lambda d, p: np.delete(d.n, 1, axis=p).ravel(), *AXIS),
+    },
+    np.diagonal: {
+        "offset": Case(lambda d, p: np.diagonal(d.n, p), 1, -1),
+        "axis1": Case(lambda d, p: np.diagonal(d.n.reshape((3, 3, 1)), 0, p, 2), *AXIS),
+        "axis2": Case(lambda d, p: np.diagonal(d.n.reshape((1, 3, 3)), 0, 0, p), 1, 2),
+    },
+    np.resize: options(np.resize, "n", new_shape=((2, 2), (4, 1))),
+
+    **{f: {
+        "arrays": Case(lambda d, p, f=f: f([d.n[0], p]), WORDS, OTHERS),
+        "axis": Case(lambda d, p, f=f: f([d.n, d.j], axis=p).reshape((6, 3)), *AXIS),
+    } for f in (np.concatenate, np.stack)},
+    **{f: {"tup": Case(lambda d, p, f=f: f((p, d.n[0])), WORDS, OTHERS)}
+       for f in (np.hstack, np.vstack, np.dstack, np.column_stack)},
+    np.append: {
+        "values": Case(lambda d, p: np.append(d.n, p), WORDS, OTHERS),
+        "axis": Case(lambda d, p: np.append(d.n, d.j, axis=p).reshape((6, 3)), *AXIS),
+    },
+
+    np.where: {
+        "condition": Case(lambda d, p: np.where(p, d.x, d.n), *TRUTHS),
+        "x": Case(lambda d, p: np.where(d.t, p, d.x), REALS, MORE),
+        "y": Case(lambda d, p: np.where(d.t, d.n, p), WORDS, OTHERS),
+    },
+    np.diag: {
+        "k": Case(lambda d, p: np.diag(d.n, p), 1, -1),
+        "k, of a vector": Case(lambda d, p: np.diag(d.v, p), 1, -1),
+    },
+    np.diagflat: options(np.diagflat, "v", k=(1, -1)),
+    np.trace: options(np.trace, "n", offset=(1, -1)),
+    **{f: options(f, "n", k=(0, 1)) for f in (np.tril, np.triu)},
+    **{f: options(f, "x", axis=AXIS) for f in (np.cumsum, np.cumprod, np.sort, np.argsort)},
+    np.diff: {
+        "n": Case(lambda d, p: np.diff(d.i, p), 1, 2),
+        "axis": Case(lambda d, p: np.diff(d.n, axis=p).ravel(), *AXIS),
+    },
+    **{f: options(f, "x", axis=AXIS, keepdims=KEEP) for f in (
+        np.sum, np.prod, np.mean, np.median, np.min, np.max, np.ptp, np.argmin, np.argmax)},
+    **{f: options(f, "t", axis=AXIS, keepdims=KEEP) for f in (np.any, np.all, np.count_nonzero)},
+    **{f: options(f, "x", axis=AXIS, ddof=(0, 1), keepdims=KEEP) for f in (np.var, np.std)},
+    np.clip: {
+        "a_min": Case(lambda d, p: np.clip(d.x, p, None), 0.5, 1.0),
+        "a_max": Case(lambda d, p: np.clip(d.x, None, p), 1.0, 2.0),
+    },
+    **{f: options(f, "x", decimals=(0, 1)) for f in (np.round, np.around)},
+    np.lexsort: {
+        "keys": Case(lambda d, p: np.lexsort((d.v, p)), [0, 1, 0, 1], [1, 0, 1, 0]),
+        "axis": Case(lambda d, p: np.lexsort((d.x, d.n), axis=p), *AXIS),
+    },
+    **{f: {
+        "q": Case(lambda d, p, f=f, one=one: f(d.x, p * one), 0.25, 0.3),
+        "axis": Case(lambda d, p, f=f, one=one: f(d.x, 0.3 * one, axis=p), *AXIS),
+        "keepdims": Case(lambda d, p, f=f, one=one: f(d.x, 0.3 * one, keepdims=p), *KEEP),
+    } for f, one in ((np.quantile, 1), (np.percentile, 100))},
+    np.take: {
+        "indices": Case(lambda d, p: np.take(d.v, p), [0, 1], [0, 2]),
+        "axis": Case(lambda d, p: np.take(d.n, [0], axis=p).ravel(), *AXIS),
+        "axis, at secret positions": Case(lambda d, p: np.take(d.n, d.i, axis=p).reshape((3, 4)), *AXIS),
+    },
+    np.take_along_axis: {
+        "indices": Case(lambda d, p: np.take_along_axis(d.n, p, 1), INPUTS["j"], INPUTS["j"][:, ::-1]),
+        "axis": Case(lambda d, p: np.take_along_axis(d.n, d.j, p), *AXIS),
+    },
+    np.searchsorted: {
+        "a": Case(lambda d, p: np.searchsorted(p, d.x), REALS, RISING),
+        "v": Case(lambda d, p: np.searchsorted(np.cumsum(d.v), p), REALS, RISING + 1),
+        "side": Case(lambda d, p: np.searchsorted(TIES, d.x, p), "left", "right"),
+    },
+    np.digitize: {
+        "bins": Case(lambda d, p: np.digitize(d.x, p), REALS, RISING),
+        "bins, falling": Case(lambda d, p: np.digitize(d.x, p), REALS, REALS[::-1]),
+        "right": Case(lambda d, p: np.digitize(d.x, TIES, p), False, True),
+    },
+    np.bincount: {
+        "minlength": Case(lambda d, p: np.bincount(d.i, minlength=p), 3, 4),
+        "weights": Case(lambda d, p: np.bincount(d.i, p, minlength=3), [1, 2, 3, 4], [1, 2, 4, 3]),
+        "weights, read otherwise": Case(
+            lambda d, p: np.bincount(d.i, p, minlength=3), [1 << 16] * 4, [1.0] * 4),
+    },
+    np.histogram: {
+        "bins": Case(lambda d, p: np.histogram(d.x, p)[0], REALS, RISING),
+        "bins, a number": Case(lambda d, p: np.histogram(d.x, p, (0, 5))[0], 4, 5),
+        "range": Case(lambda d, p: np.histogram(d.x, 4, p)[0], (0, 4), (1, 5)),
+        "weights": Case(lambda d, p: np.histogram(d.v, REALS, weights=p)[0], [1, 2, 3, 4], [2, 1, 4, 3]),
+    },
+    np.isin: {
+        "test_elements": Case(lambda d, p: np.isin(d.x, p), [0.5, 1.0], [0.5, 1.25]),
+        "test_elements, integers": Case(lambda d, p: np.isin(d.n, p), [1, 2], [1, 3]),
+        "invert": Case(lambda d, p: np.isin(d.n, [1, 2], invert=p), *KEEP),
+    },
+    np.linalg.norm: options(np.linalg.norm, "x", ord=(1, np.inf), axis=AXIS, keepdims=KEEP) | {
+        f"ord, {a} and {b}": Case(lambda d, p: np.linalg.norm(d.v, p), a, b)
+        for a, b in pairwise((None, 1, np.inf, -np.inf, 0, 2))},
+    np.linalg.inv: {},
+    np.linalg.solve: {"b": Case(lambda d, p: np.linalg.solve(d.spd, p), TIES, TIES[::-1])},
+    np.average: {
+        "axis": Case(lambda d, p: np.average(d.x, p), *AXIS),
+        "axis, weighted": Case(lambda d, p: np.average(d.x, p, REALS), *AXIS),
+        "weights": Case(lambda d, p: np.average(d.x, 0, p), REALS, MORE),
+    },
+    **{f: operand(f, "v", np.arange(4.0), np.arange(4.0) + 1) for f in (np.dot, np.vdot, np.inner, np.outer)},
+    np.einsum: {
+        "subscripts": Case(lambda d, p: np.einsum(p, d.n, d.j), "ij,jk->ik", "ij,jk->ki"),
+        "subscripts, of one": Case(lambda d, p: np.einsum(p, d.n), "ij->ij", "ij->ji"),
+        "operands": Case(lambda d, p: np.einsum("ij,j->i", d.n, p), WORDS, OTHERS),
+        "operands, the first": Case(lambda d, p: np.einsum("j,ij->i", p, d.n), WORDS, OTHERS),
+    },
+}
+
+NO_PARAMETER = (
+    np.negative, np.positive, np.reciprocal, np.square, np.sqrt, np.absolute, np.fabs, np.sign, np.tanh,
+    np.exp, np.exp2, np.expm1, np.log, np.log2, np.log10, np.log1p, np.logical_not, np.invert,
+    np.floor, np.ceil, np.trunc, np.rint)
+REFUSED = (np.unique, np.unique_values, np.unique_counts, np.unique_inverse, np.unique_all,
+           np.nonzero, np.flatnonzero, np.argwhere, np.extract, np.compress)
+NO_SECRET = (np.shape, np.ndim, np.size)
+#: Options whose value changes no result, or that are refused.
+NO_MATTER: dict[Any, set[str]] = {
+    **{f: {"kind", "stable"} for f in (np.sort, np.argsort)},
+    **{f: {"dtype", "casting", "out"} for f in JOINS},
+    np.copy: {"order", "subok"}, np.broadcast_to: {"subok"}, np.reshape: {"copy"},
+    np.isin: {"assume_unique"}, np.histogram: {"density"},
+}
+
+OURS: dict[str, Cases] = {
+    "one_hot": {"n": Case(lambda d, p: mpc.one_hot(d.i, p), 3, 4)},
+    "take": {
+        "x": Case(lambda d, p: mpc.take(p, d.i), WORDS, OTHERS),
+        "x, read otherwise": Case(lambda d, p: mpc.take(p, d.i), [1 << 16, 2 << 16, 0], [1.0, 2.0, 0.0]),
+        "indices": Case(lambda d, p: mpc.take(d.v, p), [0, 1], [0, 2]),
+        "axis": Case(lambda d, p: mpc.take(INPUTS["n"], d.i, p).reshape((3, 4)), *AXIS),
+    },
+    "unique_counts": {"domain": Case(lambda d, p: mpc.unique_counts(d.i, p), [0, 1, 2], [1, 0, 2])},
+    "softmax": {"axis": Case(lambda d, p: mpc.softmax(d.x, p), *AXIS)},
+    "shuffle": {}, "rsqrt": {}, "sigmoid": {},
+}
+
+SESSION: Cases = {
+    "owner": Case(lambda d, p: d.party.secret([d.party.id], owner=p, shape=(1,), kind=mpc.INT), 0, 1),
+    "shape": Case(lambda d, p: d.party.secret(np.ones(p), shape=p, kind=mpc.Fixed(16)), (2, 2), (4,)),
+    "kind": Case(lambda d, p: d.party.secret([1, 2], shape=(2,), kind=p), mpc.INT, mpc.Fixed(16)),
+    "index": Case(lambda d, p: d.n[p], 0, 1),
+    "a slice": Case(lambda d, p: d.i[p], slice(0, 2), slice(1, 3)),
+    "a step": Case(lambda d, p: d.i[p], slice(None, None, 1), slice(None, None, -1)),
+    "a list": Case(lambda d, p: d.i[p], [0, 1], [1, 0]),
+    "a tuple": Case(lambda d, p: d.n[p], (0, 1), (1, 0)),
+    "a list or a tuple": Case(lambda d, p: d.n[p].ravel(), [0], (0,)),
+    "a mask": Case(lambda d, p: d.i[p], np.array([True, False] * 2), np.array([False, True] * 2)),
+    "an array": Case(lambda d, p: d.n[p], np.array([0, 1]), np.array([0, 2])),
+    "a long array": Case(lambda d, p: np.tile(d.i, 5000)[p], np.arange(20000), np.arange(20000)[::-1]),
+    "a new axis": Case(lambda d, p: d.n[p].reshape((3, 3)), (None, ...), (..., None, slice(None, None, -1))),
+    **{f"function, {f.__name__} and {g.__name__}": Case(lambda d, p: p(d.x), f, g) for f, g in pairwise((
+        np.log, np.log2, np.log10, np.log1p, np.exp, np.exp2, np.expm1, np.sqrt, mpc.rsqrt, np.floor))},
+}
+
+ALL = [
+    *((f"{f[0].__name__}.{f[1]}" if isinstance(f, tuple) else f.__name__, option, case)
+      for f, cases in CASES.items() for option, case in cases.items()),
+    *((f"mpc.{name}", option, case) for name, cases in OURS.items() for option, case in cases.items()),
+    *(("session", option, case) for option, case in SESSION.items()),
+]
+IDS = [f"{operation}: {option}" for operation, option, _ in ALL]
+
+
+class Shared:
+    """The inputs as secrets of party 0, shared when they are asked for."""
+
+    def __init__(self, party: Any) -> None:
+        self.party = party
+
+    def __getattr__(self, name: str) -> Any:
+        values = INPUTS[name]
+        mine = values if self.party.id == 0 else None
+        return self.party.secret(mine, shape=values.shape, kind=self.party.kind_of(values))
+
+
+class Plain:
+    """The inputs as they are."""
+
+    def __getattr__(self, name: str) -> Any:
+        return INPUTS[name]
+
+
+@pytest.mark.parametrize(("suite", "parties"), [("additive", 2), ("replicated", 3)])
+@pytest.mark.parametrize("case", [case for _, _, case in ALL], ids=IDS)
+def test_one_public_parameter_changed_at_one_party(case: Case, suite: str, parties: int) -> None:
+    """The first party alone has another value."""
+    with pytest.raises(MpcError, match="the programs have diverged"):
+        mpc.local(parties, suite).run(
+            lambda party: case.run(Shared(party), case.there if party.id == 0 else case.here).reveal())
+
+
+@pytest.mark.parametrize("case", [case for name, _, case in ALL if not name.startswith(("mpc.", "session"))],
+                         ids=[name for name in IDS if not name.startswith(("mpc.", "session"))])
+def test_the_two_values_give_other_results(case: Case) -> None:
+    """NumPy's, so that no case above is one in which nothing could go wrong."""
+    here, there = (np.asarray(case.run(Plain(), value)) for value in (case.here, case.there))
+    assert here.shape != there.shape or here.dtype != there.dtype or (here != there).any()
+
+
+@pytest.mark.parametrize("main", [
+    lambda party: party.secret(np.arange(2), owner=party.id).reveal(),
+    lambda party: party.secret(np.arange(2) if party.id == 0 else None).reveal(to=party.id),
+], ids=["owner", "to"])
+def test_parties_that_all_wait_for_each_other_end_with_an_error(
+        main: Callable[[Any], Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where each believes that another one sends, nothing comes that could be compared."""
+    wait = mpc.local(2)._mesh
+    session = mpc.local(2)
+    monkeypatch.setattr(session, "_mesh", lambda parties, timeout: wait(parties, 0.2))
+    with pytest.raises(MpcError, match=r"said nothing|diverged"):
+        session.run(main)
+
+
+def parameters(f: Any) -> set[str]:
+    """Those beside the first."""
+    rest = list(inspect.signature(f).parameters.values())[1:]
+    return {p.name for p in rest if p.kind is not p.VAR_POSITIONAL}
+
+
+def named(cases: Cases) -> set[str]:
+    return {option.split(",")[0] for option in cases}
+
+
+def test_all_ufuncs_are_here() -> None:
+    for ufunc, made in UFUNCS.items():
+        assert len(parameters(made)) == (0 if ufunc in NO_PARAMETER else 1), ufunc
+        assert ufunc in NO_PARAMETER or "second" in CASES[ufunc], ufunc
+    for table, way in ((REDUCTIONS, "reduce"), (ACCUMULATIONS, "accumulate")):
+        for ufunc, made in table.items():
+            assert named(CASES[ufunc, way]) == parameters(made), (ufunc, way)
+
+
+def test_all_functions_are_here() -> None:
+    for f, made in FUNCTIONS.items():
+        if f not in REFUSED and f not in NO_SECRET:
+            options = parameters(f if f in MOVES or f in JOINS else made) - NO_MATTER.get(f, set())
+            operands = {"x", "y"} if "first" in CASES.get(f, {}) else set()
+            assert options - operands <= named(CASES.get(f, {})), f
+    for name, home in mpc._HOME.items():
+        if home.startswith("protocols.ops"):
+            assert parameters(getattr(mpc, name)) - {"more"} <= named(OURS[name]), name
+
+
+def test_what_is_refused_makes_nothing() -> None:
+    x = mpc.local(2).secret([1, 2])
+    for f in REFUSED:
+        with pytest.raises(TypeError, match="would show"):
+            FUNCTIONS[f](x)
+    for f in JOINS:
+        with pytest.raises((TypeError, ValueError, MpcError)):
+            f([x, x], dtype=np.dtype(float), casting="unsafe")
+
+
+# -- what goes into the digest --------------------------------------------------------------------------
+
+SINGLE = st.one_of(st.none(), st.just(...), st.booleans(), st.integers(-2**70, 2**70),
+                   st.floats(allow_nan=False), st.text(max_size=3))
+PUBLIC = st.recursive(SINGLE, lambda inner: st.one_of(
+    st.lists(inner, max_size=3), st.tuples(inner, inner), st.tuples(), st.builds(slice, inner, inner, inner)))
+
+
+def told_apart(public: Any) -> Any:
+    """The same for equal public values, and for no others."""
+    inner = [told_apart(x) for x in public] if isinstance(public, list | tuple) else None
+    if isinstance(public, slice):
+        inner = [told_apart(x) for x in (public.start, public.stop, public.step)]
+    return (type(public).__name__, inner if inner is not None else repr(public))
+
+
+@given(st.lists(PUBLIC, min_size=2, max_size=8))
+def test_no_two_public_values_look_alike(values: list[Any]) -> None:
+    for one in values:
+        for other in values:
+            assert (_canonical(one) == _canonical(other)) == (told_apart(one) == told_apart(other))
+
+
+def test_arrays_look_like_their_values() -> None:
+    same = [np.array([[1, 2], [3, 4]], kind) for kind in ("i1", "u1", "<i4", ">i8", "u8", "i8")]
+    same += [np.asfortranarray(same[-1]), np.array([[0, 1, 2], [0, 3, 4]])[:, 1:]]
+    assert len({_canonical(array) for array in same}) == 1
+    one = same[0]
+    others = [one == 1, one.astype(float), one + 1e-9, one + 1, one.reshape(4), one.reshape(1, 4), one[0],
+              one.tolist(),
+              np.array([[1, 2], [3, 1 << 63]], np.uint64), np.array([[1, 2], [3, -1 << 63]]),
+              Z64(one), Z32(one), np.zeros((0, 2), int), np.zeros((2, 0), int), np.zeros(0), np.zeros(0, int)]
+    assert len({_canonical(public) for public in [one, *others]}) == 1 + len(others)
+    long = np.arange(10_000)
+    assert _canonical(long) != _canonical(np.where(long == 5000, 0, long))      # repr leaves the middle out
+    assert _canonical(np.float32(0.5)) == _canonical(0.5) != _canonical(0.5 + 1e-16)
+    assert _canonical(np.int16(3)) == _canonical(3) != _canonical(3.0)
+    assert _canonical(np.True_) == _canonical(True) != _canonical(1)
+
+
+@pytest.mark.parametrize("public", [
+    object(), Fraction(1, 2), lambda: 1, {1: 2}, np.array(["a"]), float, np.dtype(int)])
+def test_what_has_no_form_is_refused(public: Any) -> None:
+    """A ``repr`` with an address parts equal programs; one that leaves something out hides a difference."""
+    with pytest.raises(MpcError, match="cannot be seen"):
+        _canonical(public)
