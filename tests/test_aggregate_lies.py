@@ -336,7 +336,7 @@ def test_join_says_what_it_rests_on_and_what_was_shortened(tmp_path: Path) -> No
     assert client.returncode == 0, err
     first, second = err.splitlines()
     assert first == "4 clients: 3 neighbours, threshold 3: 128 bits of security against a server with which no client colludes"
-    assert second == "this vector does not fit the plan's bounds: it was shortened from a norm of 11.18 to the bound 'clip', 10"
+    assert second == "this vector does not fit the plan's bounds: it was shortened from a norm of 11.18 to 'clip', 10"
     assert out.startswith("round 1: the mean of 4 clients' vectors, within ") and all(fact.lost == "" for fact in facts)
     assert "short" not in json.dumps(server.events) and "clip" not in json.dumps(server.events)
 
@@ -344,7 +344,7 @@ def test_join_says_what_it_rests_on_and_what_was_shortened(tmp_path: Path) -> No
 def test_numbers_beyond_peak_are_told_to_their_owner(tmp_path: Path) -> None:
     deployment(tmp_path, NAMES, clip=None, peak=1.5)
     plan = plans.load(tmp_path / f"{ME}.toml").plan
-    assert plan.lost(np.array([1.0, 2.0, -1.5, -3.0, 0])) == "2 of its 5 numbers were cut off at the bound 'peak', 1.5" and plan.lost(np.zeros(5)) == ""
+    assert plan.lost(np.array([1.0, 2.0, -1.5, -3.0, 0])) == "2 of its 5 numbers were cut off at 'peak', 1.5" and plan.lost(np.zeros(5)) == ""
     assert plan.lost(np.full(5, np.nan)) == "" and plan.lost(np.zeros(4)) == ""
 
 
@@ -406,6 +406,7 @@ def test_weights_in_classes(tmp_path: Path) -> None:
     assert len(f"{facts.error:g}".replace("0", "").replace(".", "").split("e")[0]) == 1     # one digit: two would tell the sum of the weights
     shown = json.dumps(server.events) + (tmp_path / "server-state/state.json").read_text()
     assert '"weight' not in shown and str(sum(classes.values())) not in shown
+    assert plans.load(config).plan.counted(801) == 512
     for weight in (0, 1001, -5):
         with pytest.raises(MpcError, match="weight"):
             plans.load(config).plan.encode(2, np.zeros(5), weight)

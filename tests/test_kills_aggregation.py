@@ -120,9 +120,16 @@ class Session:
             time.sleep(0.005)
 
     def end(self) -> None:
-        """Let it come to its end without a kill."""
+        """Let it come to its end without a kill; who was started too late to meet the server cannot know that it is over."""
         for who in ("server", *NAMES):
-            assert self.running[who].wait(240) == 0, (who, (self.folder / f"{who}.err").read_text())
+            try:
+                assert self.running[who].wait(240 if who == "server" else 20) == 0, (who, (self.folder / f"{who}.err").read_text())
+            except subprocess.TimeoutExpired:
+                process = self.running[who]
+                said = [json.loads(text) for text in (self.folder / f"{who}.book").read_text().splitlines()]
+                assert who != "server" and all("lost" in entry for entry in said if entry["pid"] == process.pid), said[-3:]
+                process.kill()
+                self.killed.add(process.pid)
 
     def stop(self) -> None:
         for process in self.running.values():

@@ -79,19 +79,20 @@ RECORD, SETTING = "secure-aggregation", "secure-aggregation"
 WEIGHT = "num-examples"
 KINDS = ("train", "evaluate")
 _HELLO = 0
-_ATTEMPT = "secure-aggregation-attempt"             # the record of a message that is sent again, and its number
+_ATTEMPT = "secure-aggregation-attempt"             # the record of a message that is sent again
 _POLL, _BATCH = 0.5, 16                             # seconds; replies that are in memory at once
 
 log = logging.getLogger("flwr")
 
 _NUMBER: tuple[type, ...] = (int, float)
 _AGREEMENT: dict[str, tuple[type, ...]] = {
-    "directory": (str,), "session": (str,), "clip": _NUMBER, "step": _NUMBER, "metrics": (dict,), "resolution": _NUMBER, "weight": (int,),
-    "coarse_weights": (bool,), "dropout": _NUMBER, "corrupt": _NUMBER, "privacy": (dict,),
+    "directory": (str,), "session": (str,), "clip": _NUMBER, "step": _NUMBER, "metrics": (dict,),
+    "resolution": _NUMBER, "weight": (int,), "coarse_weights": (bool,), "dropout": _NUMBER, "corrupt": _NUMBER,
+    "privacy": (dict,),
 }  # fmt: skip
 _PRIVACY: dict[str, tuple[type, ...]] = {"epsilon": _NUMBER, "delta": _NUMBER, "rounds": (int,), "law": (str,)}
 _NEEDED: dict[str, tuple[type, ...]] = {"agreement": (str,), "name": (str,), "key": (str,), "ledger": (str,)}
-_MEMBER: dict[str, tuple[type, ...]] = {**_NEEDED, "corrupt_at_least": _NUMBER, "again": (bool,), "budget": (dict,)}
+_MEMBER = {**_NEEDED, "corrupt_at_least": _NUMBER, "again": (bool,), "budget": (dict,)}
 _BUDGET: dict[str, tuple[type, ...]] = {"file": (str,), "data": (str,), "epsilon": _NUMBER, "delta": _NUMBER}
 
 
@@ -113,8 +114,9 @@ def read_agreement(path: str | Path) -> Agreement:
 
 @dataclass(frozen=True)
 class Member:
-    """A client's own side: its agreement, name, signing key and ledger; the fraction of clients whose colluding with the server
-    it wants to be safe against, a budget for all that is done with its data, and whether an update may go out again."""
+    """A client's own side: its agreement, name, signing key and ledger; the fraction of clients whose colluding with the
+    server it wants to be safe against; a budget for all that is done with its data; and whether an update may go out
+    again."""
 
     agreement: Agreement
     name: str
@@ -135,15 +137,18 @@ class Member:
             key = None
         if not isinstance(key, Ed25519PrivateKey):
             raise ConfigError(f"{path.parent / table['key']} is no Ed25519 private key in PEM without a password")
-        agreement, demanded, budget = read_agreement(path.parent / table["agreement"]), table.get("corrupt_at_least", 0.0), None
+        agreement = read_agreement(path.parent / table["agreement"])
+        ledger = Ledger(path.parent / table["ledger"])
+        demanded, budget = float(table.get("corrupt_at_least", 0.0)), None
         if not 0 <= demanded < 1:
-            raise ConfigError(f"{path}: 'corrupt_at_least' is a fraction of the clients, from 0 to below 1, not {demanded!r}")
+            raise ConfigError(f"{path}: 'corrupt_at_least' is a fraction of the clients, from 0 to below 1")
         if "budget" in table:
             said = _checked(path, table["budget"], _BUDGET, tuple(_BUDGET))
             if agreement.noise is None:
-                raise ConfigError(f"{path}: 'budget' is for noisy sums, and this agreement has no [privacy]: it shows exact ones, which no budget holds")
+                raise ConfigError(f"{path}: 'budget' is for noisy sums, and this agreement has no [privacy]: "
+                                  "it shows exact ones, which no budget holds")
             budget = Account(path.parent / said["file"], said["data"], said["epsilon"], said["delta"])
-        return cls(agreement, table["name"], key, Ledger(path.parent / table["ledger"]), float(demanded), budget, table.get("again", False))
+        return cls(agreement, table["name"], key, ledger, demanded, budget, table.get("again", False))
 
     @property
     def accounts(self) -> list[Account]:
@@ -151,7 +156,8 @@ class Member:
         noise = self.agreement.noise
         if noise is None:
             return []
-        session = Account(self.ledger.folder / "budget.json", self.agreement.session, noise.epsilon, noise.delta)
+        path = self.ledger.folder / "budget.json"
+        session = Account(path, self.agreement.session, noise.epsilon, noise.delta)
         return [session] if self.budget is None else [self.budget, session]
 
     @property
@@ -171,7 +177,8 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _checked(path: Path, table: dict[str, Any], fields: Mapping[str, tuple[type, ...]], required: Sequence[str]) -> dict[str, Any]:
     for name, value in table.items():
-        if name not in fields or not isinstance(value, fields[name]) or (isinstance(value, bool) and bool not in fields[name]):
+        types = fields.get(name, ())
+        if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
             raise ConfigError(f"{path}: {name!r} is {value!r}, expected are {', '.join(fields)}, each of its type")
     if missing := [name for name in required if name not in table]:
         raise ConfigError(f"{path}: {', '.join(missing)} must be given")
@@ -213,7 +220,8 @@ def secure_mod(message: Message, context: Context, call_next: Callable[[Message,
     if phase is Phase.ADVERTISE:
         shares = 0 if cost is None else cost.survivors
         terms.demand(member.corrupt_at_least, shares)
-        log.info("secure aggregation: round %d among %d clients, %s", task.number, terms.clients, bounds.in_words(terms.standing(shares=shares)))
+        worth = bounds.in_words(terms.standing(shares=shares))
+        log.info("secure aggregation: round %d among %d clients, %s", task.number, terms.clients, worth)
         if cost is not None:
             for account in member.accounts:
                 account.check(cost)
@@ -227,9 +235,11 @@ def secure_mod(message: Message, context: Context, call_next: Callable[[Message,
         raise AggregationRefused("this client keeps nothing of that round: its node was started anew, or the round is another one")
     if phase is Phase.MASK:
         given, update = _trained(member, task, message, context, call_next)
-        answer = _answer(member, terms, half, heard, request, given, partial(_let_out, member, task, context.run_id, cost, update))
+        masking = partial(_let_out, member, task, context.run_id, cost, update)
+        answer = _answer(member, terms, half, heard, request, given, masking)
     else:
-        answer = _answer(member, terms, half, heard, request, (np.zeros(terms.length, np.uint32), np.zeros(terms.side, np.uint64)))
+        nothing = np.zeros(terms.length, np.uint32), np.zeros(terms.side, np.uint64)
+        answer = _answer(member, terms, half, heard, request, nothing)
     if phase is not Phase.UNMASK:
         context.state[RECORD] = ConfigRecord({"task": task.name, "half": half, "heard": [*heard, request]})
     return _reply(message, {"message": answer})
@@ -244,16 +254,17 @@ def _let_out(member: Member, task: _Task, run: int, cost: Distributed | None, up
             things["update"] = numbers(update)
         member.once.enter(things, f"round {task.number} of run {run}", again=member.again)
         return
-    for account in member.accounts:                 # first look, then pay: one that cannot must not cost the other
+    for account in member.accounts:                 # first look, then pay: one that cannot costs the other nothing
         account.check(cost)
     for account in member.accounts:
         account.charge(cost)
 
 
-def _answer(member: Member, terms: Terms, half: bytes, heard: Sequence[bytes], request: bytes, given: tuple[NDArray, NDArray],
-            masking: Callable[[], None] = lambda: None) -> bytes:
+def _answer(member: Member, terms: Terms, half: bytes, heard: Sequence[bytes], request: bytes,
+            given: tuple[NDArray, NDArray], masking: Callable[[], None] = lambda: None) -> bytes:
     seed = HKDF(SHA256(), SEED_BYTES, salt=half, info=b"mpc/1 flower client" + terms.digest).derive(member.key.private_bytes_raw())
-    client = Client(terms, member.name, member.key, *given, own=Stream(seed, "aggregation client"), masking=masking)
+    own = Stream(seed, "aggregation client")
+    client = Client(terms, member.name, member.key, *given, own=own, masking=masking)
     for earlier in heard:
         client.answer(earlier)
     return client.answer(request)
@@ -265,7 +276,8 @@ def _trained(member: Member, task: _Task, message: Message, context: Context,
     if message.content.object_id != task.content:
         raise AggregationRefused("the server sends this client another model or configuration than it has promised to all")
     if isinstance(again := message.content.pop(_ATTEMPT, None), ConfigRecord):
-        log.warning("secure aggregation: in round %d the server asks for the same again, attempt %s: of a round that was lost, as it says", task.number, again.get("number"))
+        log.warning("secure aggregation: in round %d the server asks for the same again, attempt %s, because a round "
+                    "was lost, as it says", task.number, again.get("number"))
     before = _vectors(message.content) if task.dimension else []
     if sum(x.size for x in before) != task.dimension:
         raise AggregationRefused(f"the model has {sum(x.size for x in before)} numbers where {task.dimension} were promised")

@@ -126,20 +126,24 @@ def choose(clients: int, dropout: float, corrupt: float, *, bits: float = SECURI
     if clients < 3:
         raise ConfigError("secure aggregation takes three clients at least: of two, each knows the other's input from the sum")
 
-    lacking, out_of = count(dropout, clients), count(corrupt, clients)
-    if (found := _smallest(clients, lacking, out_of, bits, most_lost, one_list)) is not None:
+    def smallest(lacking: int, bad: int) -> tuple[int, int] | None:
+        return _smallest(clients, lacking, bad, bits, most_lost, one_list)
+
+    lacking, bad = count(dropout, clients), count(corrupt, clients)
+    if (found := smallest(lacking, bad)) is not None:
         return found
-    raise ConfigError(f"with {clients} clients, {lacking} lost to drop-outs (dropout = {dropout:g}) and {out_of} colluding with the server "
-                      f"(corrupt = {corrupt:g}), no threshold is safe to {bits:g} bits and loses fewer than one round in {1 / most_lost:.0f}: "
-                      + _what_would(clients, lacking, out_of, lambda d, c: _smallest(clients, d, c, bits, most_lost, one_list) is not None))
+    better = _what_would(clients, lacking, bad, lambda d, c: smallest(d, c) is not None)
+    raise ConfigError(f"with {clients} clients, {lacking} lost to drop-outs (dropout = {dropout:g}) and {bad} colluding "
+                      f"with the server (corrupt = {corrupt:g}), no threshold is safe to {bits:g} bits and loses fewer "
+                      f"than one round in {1 / most_lost:.0f}: {better}")
 
 
 def in_words(standing: Mapping[str, Any]) -> str:
     """What degree and threshold are worth, as ``Terms.standing`` has it."""
     bad = count(standing["corrupt"], standing["clients"])
     assumed = f"{bad} of {standing['clients']} clients collude" if bad else "no client colludes"
-    return (f"{standing['neighbours']} neighbours, threshold {standing['threshold']}: {standing['security_bits']:g} bits of security "
-            f"against a server with which {assumed}")
+    worth = f"{standing['security_bits']:g} bits of security against a server with which {assumed}"
+    return f"{standing['neighbours']} neighbours, threshold {standing['threshold']}: {worth}"
 
 
 def instead(clients: int, degree: int, corrupt: float, bits: float, *, one_list: bool) -> str:
@@ -147,7 +151,8 @@ def instead(clients: int, degree: int, corrupt: float, bits: float, *, one_list:
     bad = count(corrupt, clients)
     if (t := _threshold(clients, degree, bad, bits, one_list)) is not None:
         return f"a threshold of {t} would do"
-    for lacking, what in ((count(0.1, clients), "also if a tenth of the clients drops out"), (0, "if nobody drops out")):
+    losses = (count(0.1, clients), "also if a tenth of them drops out"), (0, "if nobody drops out")
+    for lacking, what in losses:
         if (found := _smallest(clients, lacking, bad, bits, LOST, one_list)) is not None:
             return f"{found[0]} neighbours with a threshold of {found[1]} would do, {what}"
     return "nothing would do but a smaller fraction"
@@ -156,13 +161,14 @@ def instead(clients: int, degree: int, corrupt: float, bits: float, *, one_list:
 def _what_would(clients: int, lacking: int, bad: int, does: Callable[[int, int], bool]) -> str:
     """The most that may drop out and the most that may collude, of those asked for: fractions with which it can be done."""
     pairs = set[tuple[int, int]]()
-    for d, c, moves in ((lacking, bad, (1, 0)), (lacking, bad, (0, 1)), (lacking, 0, (1, 0)), (0, bad, (0, 1))):
-        low, high = -1, d if moves[0] else c        # fewer of them are easier
+    for d, c, of_lacking in ((lacking, bad, True), (lacking, bad, False), (lacking, 0, True), (0, bad, False)):
+        low, high = -1, d if of_lacking else c      # fewer of them are easier
         while high > low:
             middle = (low + high + 1) // 2
-            low, high = (middle, high) if does(*((middle, c) if moves[0] else (d, middle))) else (low, middle - 1)
+            pair = (middle, c) if of_lacking else (d, middle)
+            low, high = (middle, high) if does(*pair) else (low, middle - 1)
         if low >= 0:
-            pairs.add((low, c) if moves[0] else (d, low))
+            pairs.add((low, c) if of_lacking else (d, low))
     best = sorted((d, c) for d, c in pairs if not any(d <= e and c <= f for e, f in pairs - {(d, c)}))
     ways = [f"dropout = {_fraction(d, clients)} with corrupt = {_fraction(c, clients)}" for d, c in best]
     return f"{' or '.join(ways)} would do" if ways else "there are too few of them for any"
@@ -176,10 +182,11 @@ def _fraction(part: int, whole: int) -> str:
     return f"{shown:.{digits}f}"
 
 
-def _smallest(clients: int, lacking: int, out_of: int, bits: float, most_lost: float, one_list: bool) -> tuple[int, int] | None:
+def _smallest(clients: int, lacking: int, bad: int, bits: float, most_lost: float,
+              one_list: bool) -> tuple[int, int] | None:
     """The smallest degree, and a threshold, when so many clients drop out and so many collude."""
     def threshold(degree: int) -> int | None:
-        t = _threshold(clients, degree, out_of, bits, one_list)
+        t = _threshold(clients, degree, bad, bits, one_list)
         return t if t is not None and _lost(clients, degree, t, lacking) <= most_lost else None
 
     most = min(_MOST_DEGREE, clients - 2) // 2

@@ -58,7 +58,8 @@ class Client:
         if key.public_key().public_bytes_raw() != terms.directory.key(place):
             raise ConfigError(f"the signing key of {name!r} is not the one whose public part is in the directory")
         words, values = terms.input(vector, side)
-        self._round = _round(terms, place, key, words, values, own or Stream.fresh("aggregation client"), masking)
+        stream = own or Stream.fresh("aggregation client")
+        self._round = _round(terms, place, key, words, values, stream, masking)
         next(self._round)
 
     def answer(self, message: bytes) -> bytes:

@@ -1,4 +1,4 @@
-"""Files that are whole whatever happens and their owner's alone, and arrays in them that are numbers and nothing else."""
+"""Files that are whole whatever happens and their owner's alone, and arrays in them that are numbers, nothing else."""
 from __future__ import annotations
 
 import fcntl
@@ -54,7 +54,7 @@ def room(path: Path, size: int) -> Iterator[None]:
             os.close(descriptor)
     except OSError as error:
         path.unlink(missing_ok=True)
-        raise ConfigError(f"{path.parent} has no room for {size} bytes more ({error.strerror}): make some") from None
+        raise ConfigError(f"{path.parent} has no room for {size} bytes more ({error.strerror})") from None
     try:
         yield
     finally:

@@ -54,7 +54,8 @@ def round_number(value: object) -> int | None:
 
 def printable(body: bytes | bytearray) -> str:
     """What the other side says, fit for a terminal."""
-    return "".join(letter if letter.isprintable() else "?" for letter in body[:SMALL].decode("utf-8", "replace"))
+    text = body[:SMALL].decode("utf-8", "replace")
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
 def prepare(sock: socket.socket) -> None:

@@ -33,23 +33,23 @@ from mpc.transport.tls import Tls, explain, names
 from protocols.aggregation.door import Door, Said
 from protocols.aggregation.frames import HEAD, SMALL, Kind, as_json, head, prepare, read_head
 
-STRANGER = 10.0                                     # seconds to say who one is
-STRANGERS, CROWD, FEWEST = 256, 1024, 16            # room for strangers; more with as many clients; the least there must be
-SPARE = 64                                          # descriptors for all else
-KNOCKS, BACKLOG = 32, 4096                          # connections accepted before the others' turn; those the kernel keeps
-ROOM, PATIENCE = 1 << 28, 2.0                       # bytes of big bodies under way; who takes longer no longer counts
-BIG, PIECE = 1 << 16, 1 << 18                       # bytes of a body that waits for room; that are written at once
-BURST = 64                                          # reads from one client before the others' turn
+STRANGER = 10.0                             # seconds to say who one is
+STRANGERS, CROWD, FEWEST = 256, 1024, 16    # room for strangers; more with as many clients; the least there is
+SPARE = 64                                  # descriptors for all else
+KNOCKS, BACKLOG = 32, 4096                  # connections let in before the others' turn; those the kernel keeps
+ROOM, PATIENCE = 1 << 28, 2.0               # bytes of big bodies under way; who takes longer no longer counts
+BIG, PIECE = 1 << 16, 1 << 18               # bytes of a body that waits for room; that are written at once
+BURST = 64                                  # reads from one client before the others' turn
 _AGAIN = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 _SCARCE = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
-_Steps = Generator[int, None, None]                 # yields the events it waits for; 0: ready, but it is the others' turn
-_WAIT = -1                                          # for room
+_Steps = Generator[int, None, None]         # yields the events it waits for; 0: ready, but others have their turn
+_WAIT = -1                                  # for room
 
 
 class _Accepted(ssl.SSLSocket):
-    """One that does not ask, while it is made, whether it is still connected, and then leave its descriptor to nobody: the
-    handshake finds out."""
+    """One that does not ask, while it is made, whether it is still connected, and then leave its descriptor to
+    nobody: the handshake finds out."""
 
     def getpeername(self) -> Any:
         with suppress(OSError):
@@ -67,7 +67,7 @@ class _Link:
     fd: int
     said: Said = Said.NOTHING
     name: str = ""
-    owed: deque[tuple[Any, int]] = field(default_factory=deque)     # what was asked, and the longest answer to it
+    owed: deque[tuple[Any, int]] = field(default_factory=deque)     # what was asked, and the longest answer
     size: int = 0                                   # of the big body under way
     started: float = 0.0
     wants: int = selectors.EVENT_READ
@@ -88,13 +88,14 @@ class Event:
 
 
 class Hub:
-    """``poll`` moves everything that can move and tells what has come; ``unsent`` is how many bytes may wait for one client."""
+    """``poll`` moves everything that can move and tells what has come; ``unsent`` bytes may wait for one client."""
 
     def __init__(self, peer: Peer, tls: Tls, clients: tuple[str, ...], unsent: int) -> None:
         self.links: dict[str, _Link] = {}           # whose hello ``poll`` has told
         self._fresh: dict[str, _Link] = {}          # and is about to tell
-        self._context, self._clients, self._unsent = tls.server(), {name.lower(): name for name in clients}, unsent
+        self._context, self._unsent = tls.server(), unsent
         self._context.sslsocket_class = _Accepted
+        self._clients = {name.lower(): name for name in clients}
         self._door = Door[_Link](_room(len(clients)), STRANGER)
         self._listener = _listen(peer)
         self._selector = selectors.DefaultSelector()
@@ -138,7 +139,7 @@ class Hub:
         """What came within ``timeout`` seconds, at the latest; returns as soon as there is anything."""
         until = monotonic() + timeout
         while True:
-            knocks, ready = False, [link for link in self._all if link.wants == 0 or (link.wants == _WAIT and self._room(link))]
+            knocks, ready = False, [link for link in self._all if self._may_go_on(link)]
             wait = 0.0 if ready or self._events else max(0.0, min(until - monotonic(), 0.2))
             for key, events in self._selector.select(wait):
                 link: _Link | None = key.data
@@ -174,7 +175,7 @@ class Hub:
             self.poll(0.05)
         for link in self._all:
             _finish(link.socket)
-        linger = monotonic() + 1.0                  # a socket closed with unread input takes back what it has sent
+        linger = monotonic() + 1.0                  # closed with unread input, a socket takes back what it has sent
         while self._all and monotonic() < linger:
             self.poll(0.05)
         for link in list(self._all):
@@ -191,7 +192,7 @@ class Hub:
                 if error.errno in _SCARCE:          # else it is gone again
                     self._selector.unregister(self._listener)
                     self._deaf = monotonic() + 1.0
-                    self._events.append(Event("", None, bytearray(f"nobody can be let in ({error.strerror})".encode())))
+                    self._ended("", "", f"nobody can be let in ({error.strerror})")
                     return
                 continue
             try:
@@ -276,8 +277,11 @@ class Hub:
         for links in (self.links, self._fresh):
             if links.get(link.name) is link:
                 del links[link.name]
-        if link.name or why:
-            self._events.append(Event(link.name, None, bytearray(why.encode(errors="replace")), address=link.address))
+        self._ended(link.name, link.address, why)
+
+    def _ended(self, name: str, address: str, why: str) -> None:
+        if name or why:
+            self._events.append(Event(name, None, bytearray(why.encode(errors="replace")), address=address))
 
     # -- one connection ---------------------------------------------------------------------------
 
@@ -320,12 +324,16 @@ class Hub:
             raise WireError("its certificate has a name that is no text") from None
         held = [self._clients[name.lower()] for name in shown if name.lower() in self._clients]
         if claimed not in held:
-            says = f"but it says that it is {claimed[:64]!r}" if held else "who is not in the directory of clients"
-            raise WireError(f"its certificate is for {', '.join(shown) or 'nobody'}, {says}")
+            whose = f"its certificate is for {', '.join(shown) or 'nobody'}"
+            if held:
+                raise WireError(f"{whose}, but it says that it is {claimed[:64]!r}")
+            raise WireError(f"{whose}, who is not in the directory of clients")
         if (before := self._fresh.get(claimed) or self.links.get(claimed)) is not None:
-            self._careful(before, lambda before: self._say(before, Kind.ERROR, b"another process has connected under its name"))
+            words = b"another process has connected under its name"
+            self._careful(before, lambda before: self._say(before, Kind.ERROR, words))
             self._drop(before, "it has connected anew")
-        self._events = [event for event in self._events if event.name != claimed or event.kind is None]     # said by one that is no more
+        # what was said by one that is no more is not heard
+        self._events = [event for event in self._events if event.name != claimed or event.kind is None]
         self._door.leave(link)
         link.name = claimed
         self._fresh[claimed] = link
@@ -350,6 +358,9 @@ class Hub:
         body = yield from self._read(link, size)
         link.size = 0
         return kind, body, about
+
+    def _may_go_on(self, link: _Link) -> bool:
+        return link.wants == 0 or (link.wants == _WAIT and self._room(link))
 
     def _room(self, link: _Link) -> bool:
         now = monotonic()
@@ -384,13 +395,13 @@ def unforeseen(error: Exception) -> str:
 
 
 def _finish(sock: socket.socket) -> None:
-    """Say that no more comes.  ``SSLSocket`` would forget its keys over it, and could not read what is still under way."""
+    """Say that no more comes.  ``SSLSocket`` would forget its keys over it, and not read what is still under way."""
     with suppress(OSError):
         socket.socket.shutdown(sock, socket.SHUT_WR)
 
 
 def _room(clients: int) -> int:
-    """How many strangers there is room for beside these clients, with the descriptors that this process has or may have."""
+    """How many strangers there is room for beside these clients, with the descriptors that this process may have."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     want = SPARE + clients + STRANGERS + min(clients, CROWD)
     if 0 <= soft < want:
@@ -421,5 +432,6 @@ def _listen(peer: Peer) -> socket.socket:
             listener.close()
             raise
     except OSError as error:
-        raise ConfigError(f"cannot listen on {peer.address} ({error.strerror}): stop the program that uses it or give an address of this machine") from None
+        raise ConfigError(f"cannot listen on {peer.address} ({error.strerror}): "
+                          "stop the program that uses it or give an address of this machine") from None
     return listener

@@ -64,7 +64,8 @@ class Journal:
         except OSError as error:
             if not self._lost:
                 with suppress(OSError):             # the same disk, perhaps
-                    print(f"{self._name} cannot be written ({error.strerror}): the rounds go on without it", file=sys.stderr)
+                    words = f"{self._name} cannot be written ({error.strerror}): the rounds go on without it"
+                    print(words, file=sys.stderr)
             self._lost += 1
 
     def _line(self, to: int, event: dict[str, Any]) -> None:
@@ -76,16 +77,17 @@ class Journal:
     def _show(self, bar: Progress, event: dict[str, Any]) -> None:
         kind = event["event"]
         if kind == "listening":
-            bar.console.print(escape(f"{event['address']}: {bounds.in_words(event)}, and at most {event['rounds_lost']:g} of the rounds "
-                                     "lost with the drop-outs that the plan expects"))
+            lost = f"at most {event['rounds_lost']:g} of the rounds lost with the drop-outs that the plan expects"
+            bar.console.print(escape(f"{event['address']}: {bounds.in_words(event)}, and {lost}"))
         elif kind == "round begins":
             bar.reset(self._task, total=None, description=f"round {event['round']}: waiting for clients")
         elif kind == "answer":
             bar.update(self._task, total=event["of"], completed=event["of"] - event["missing"], description=event["phase"].lower())
         elif kind == "round ends":
             left = "".join(f"\n  {name}: {why}" for name, why in event["left_out"].items())
-            bar.console.print(escape(f"round {event['round']}: mean of {len(event['clients'])} clients within {event['error']:.2g} (standard deviation) "
-                                     f"in {event['seconds']:.1f} s, {event['file']}{left}"))
+            whose = f"mean of {len(event['clients'])} clients within {event['error']:.2g} (standard deviation)"
+            where = f"in {event['seconds']:.1f} s, {event['file']}{left}"
+            bar.console.print(escape(f"round {event['round']}: {whose} {where}"))
         elif kind in ("round failed", "refused", "fault", "refusal", "budget spent"):
             who = f"{event['who']}: " if "who" in event else ""
             more = f"{event['more']} more: " if "more" in event else ""

@@ -17,12 +17,14 @@ class Line:
     """``silence`` is how many seconds the server may say nothing, ``most`` the longest frame it may send."""
 
     def __init__(self, peer: Peer, tls: Tls, timeout: float, silence: float, most: int) -> None:
-        """Try for ``timeout`` seconds.  ``PartyLost`` if the server cannot be reached, ``HandshakeError`` if one of the two is not trusted."""
+        """Try for ``timeout`` seconds.  ``PartyLost`` if the server cannot be reached, ``HandshakeError`` if one of the
+        two is not trusted."""
         context, until, reason = tls.client(), monotonic() + timeout, "it did not answer"
         self._name, self._most = f"the server {peer.name} at {peer.address}", most
         while True:
             try:
-                raw = socket.create_connection((peer.host, peer.port), timeout=max(0.1, min(10.0, until - monotonic())))
+                patience = max(0.1, min(10.0, until - monotonic()))
+                raw = socket.create_connection((peer.host, peer.port), timeout=patience)
                 prepare(raw)
                 self._socket = context.wrap_socket(raw, server_hostname=peer.name)
                 break
@@ -30,7 +32,8 @@ class Line:
                 why = "its certificate is for another name" if error.verify_code == 62 else explain(error)
                 raise HandshakeError(f"{self._name} cannot be trusted: {why}") from None
             except OSError as error:
-                reason = "it does not listen" if isinstance(error, ConnectionRefusedError) else error.strerror or "it did not answer"
+                refused = isinstance(error, ConnectionRefusedError)
+                reason = "it does not listen" if refused else error.strerror or "it did not answer"
             if monotonic() > until:
                 raise PartyLost(f"{self._name} cannot be reached within {timeout:g} s: {reason}", peer.name)
             sleep(0.1)
@@ -79,7 +82,8 @@ class Line:
     def _lost(self, error: OSError) -> PartyLost | HandshakeError:
         if isinstance(error, ssl.SSLError) and (words := refusal(error)):
             return HandshakeError(f"{self._name} refused our certificate: {words}")
-        return PartyLost(f"the connection to {self._name} broke ({'it says nothing' if isinstance(error, TimeoutError) else error.strerror or type(error).__name__})", "the server")
+        why = "it says nothing" if isinstance(error, TimeoutError) else error.strerror or type(error).__name__
+        return PartyLost(f"the connection to {self._name} broke ({why})", "the server")
 
     def close(self) -> None:
         self._socket.close()

@@ -49,16 +49,16 @@ from protocols.aggregation.once import Once, numbers
 from protocols.aggregation.packing import packed_bytes, unpack
 from protocols.aggregation.service import most_down
 
-_FAR = 1 << 32                                      # rounds that a session's number can be ahead of this client's
+_FAR = 1 << 32                                      # rounds that a session can be ahead of this client
 
 Encode = Callable[[int], tuple[NDArray, list[int]]]
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """Of the last round: its number, how many clients' vectors are in the mean, whether this client's is, the metrics' means, the
-    standard deviation of a coordinate of the mean, at most, that rounding and noise cause, and what the plan's bounds took off
-    this client's vector, in words (nobody else knows)."""
+    """Of the last round: its number, how many clients' vectors are in the mean, whether this client's is, the metrics'
+    means, the standard deviation of a coordinate of the mean, at most, that rounding and noise cause, and what the
+    plan's bounds took off this client's vector, in words (nobody else knows)."""
 
     number: int
     count: int
@@ -102,7 +102,8 @@ class Member:
         """What the plan's degree and threshold are worth, and what they assume: ``Plan.standing``."""
         return self._own.plan.standing
 
-    def round(self, vector: npt.ArrayLike, weight: int = 1, metrics: Mapping[str, float] = MappingProxyType({}), *, again: bool = False) -> NDArray:
+    def round(self, vector: npt.ArrayLike, weight: int = 1, metrics: Mapping[str, float] = MappingProxyType({}),
+              *, again: bool = False) -> NDArray:
         """Take part in the next round.
 
         vector   real, shape (dimension,) of the plan
@@ -127,6 +128,8 @@ class Member:
         lost = self._own.plan.lost(given)
         if lost:
             self._note(f"this vector does not fit the plan's bounds: {lost}")
+        if (counts := self._own.plan.counted(weight)) != weight:
+            self._note(f"a weight of {weight} counts as {counts}")
         try:
             encode = partial(self._own.plan.encode, vector=given, weight=weight, metrics=metrics)
             return self._taken(encode, partial(self._masking, given, again), lost)
@@ -136,7 +139,8 @@ class Member:
             if isinstance(error, PartyLost | WireError):
                 self.close()
             if masked and not isinstance(error, AggregationFailed):
-                raise AggregationFailed(f"round {number} is lost for this client after its vector was masked, and the server may have the sum: {error}", 0) from error
+                words = f"round {number} is lost for this client after its vector was masked"
+                raise AggregationFailed(f"{words}, and the server may have the sum: {error}", 0) from error
             raise
 
     def _taken(self, encode: Encode, masking: Callable[[], None], lost: str) -> NDArray:
@@ -163,7 +167,8 @@ class Member:
 
     # -- what the server says ---------------------------------------------------------------------
 
-    def _hear(self, kind: Kind, body: bytearray, encode: Encode, masking: Callable[[], None], lost: str) -> NDArray | None:
+    def _hear(self, kind: Kind, body: bytearray, encode: Encode, masking: Callable[[], None],
+              lost: str) -> NDArray | None:
         if kind is Kind.WELCOME:
             return None
         if kind is Kind.ERROR:
@@ -180,7 +185,8 @@ class Member:
             return self._result(number, body, lost)
         elif kind is Kind.FAILED and number == self._number:
             if self._masked:
-                raise AggregationFailed(f"round {number} gave no sum, as the server says, after this vector was masked: {printable(body)}", 0)
+                words = f"round {number} gave no sum, as the server says, after this vector was masked"
+                raise AggregationFailed(f"{words}: {printable(body)}", 0)
             self._leave()
             self._note(f"round {number} gave no sum ({printable(body)}): waiting for the next")
         return None
@@ -194,7 +200,7 @@ class Member:
             client = self._client if number == self._number else self._new(number, encode, masking)
             assert client is not None
             answer = client.answer(message)
-            if number != self._number:              # the server has this client's terms, and nothing has been said yet
+            if number != self._number:              # the server has this client's terms, and nothing has been said
                 self._record(number)
                 self._number, self._client = number, client
         except (AggregationRefused, AggregationFailed, EncodingError, BudgetSpent, ConfigError) as error:
@@ -207,21 +213,26 @@ class Member:
 
     def _new(self, number: int, encode: Encode, masking: Callable[[], None]) -> Client:
         if self._masked:
-            raise AggregationFailed(f"the server went on to round {number} without a result for this client, whose vector was masked", 0)
+            raise AggregationFailed(f"the server went on to round {number} without a result for this client, whose "
+                                    "vector was masked", 0)
         if number >> 63 or number - self._begun > _FAR:
-            raise AggregationRefused(f"the server asks for round {number}, a number that is none, or far from the last one, {self._begun}")
+            raise AggregationRefused(f"the server asks for round {number}, a number that is none, or far from the "
+                                     f"last one, {self._begun}")
         if number <= self._begun:
-            raise AggregationRefused(f"the server asks for round {number}, and this client has begun round {self._begun} already; each is taken once")
+            raise AggregationRefused(f"the server asks for round {number}, and this client has begun round "
+                                     f"{self._begun} already; each is taken once")
         self._leave()
-        assert self._own.key is not None
-        return Client(self._own.plan.terms(number), self._own.me, self._own.key, *encode(number), masking=masking)
+        own = self._own
+        assert own.key is not None
+        return Client(own.plan.terms(number), own.me, own.key, *encode(number), masking=masking)
 
     def _masking(self, vector: NDArray, again: bool) -> None:
-        """All is as it must be, and the vector is about to be masked: pay for the round, or write down what goes out."""
+        """All is as it must be, and the vector is about to be masked: pay for the round, or note what goes out."""
         if (noise := self._own.plan.noise) is None:
-            self._once.enter({"vector": numbers(vector)}, f"round {self._number} of {self._own.plan.session!r}", again=again)
+            where = f"round {self._number} of {self._own.plan.session!r}"
+            self._once.enter({"vector": numbers(vector)}, where, again=again)
         else:
-            for account in self._accounts:          # first look, then pay: one that cannot must not cost the other
+            for account in self._accounts:          # first look, then pay: one that cannot costs the other nothing
                 account.check(noise)
             for account in self._accounts:
                 account.charge(noise)
@@ -231,11 +242,17 @@ class Member:
         plan, terms = self._own.plan, self._own.plan.terms(number)
         cut = 4 + int.from_bytes(body[:4], "little")
         facts, packed = as_json(body[4:cut]), memoryview(body)[cut:]
-        count, metrics, names = facts.get("count"), facts.get("metrics"), plan.metrics.names
-        if len(packed) != packed_bytes(terms.length, terms.bits) or type(count) is not int or not terms.least <= count <= terms.clients \
-                or not isinstance(metrics, dict) or tuple(metrics) != names or not all(isinstance(x, float) and math.isfinite(x) for x in metrics.values()):
-            raise WireError("the server's result has not the form, the metrics, or the number of clients, that the plan says")
-        mean, error = plan.decoded(number, unpack(np.frombuffer(packed, np.uint32), terms.length, terms.bits), count)
+        count, metrics = facts.get("count"), facts.get("metrics")
+        if type(count) is not int or not terms.least <= count <= terms.clients:
+            raise WireError("the server's result is not of as many clients as the plan says")
+        if not isinstance(metrics, dict) or tuple(metrics) != plan.metrics.names:
+            raise WireError("the server's result has not the metrics that the plan says")
+        if not all(isinstance(value, float) and math.isfinite(value) for value in metrics.values()):
+            raise WireError("the server's result has metrics that are no numbers")
+        if len(packed) != packed_bytes(terms.length, terms.bits):
+            raise WireError("the server's result has not the length that the plan says")
+        total = unpack(np.frombuffer(packed, np.uint32), terms.length, terms.bits)
+        mean, error = plan.decoded(number, total, count)
         self.last = Facts(number, count, facts.get("included") is True, metrics, error, lost)
         self._leave()
         return mean

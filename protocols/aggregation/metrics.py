@@ -40,8 +40,9 @@ class Metrics:
         if self.weight < 1:
             raise ConfigError(f"the largest weight of a client is 1 or more, not {self.weight}")
         if not (0 < self.resolution < math.inf and self.clients * (METRIC / self.resolution + 1) < _MOST):
-            raise ConfigError(f"metrics of resolution {self.resolution:g} up to {METRIC} of {self.clients} clients do not fit 64 bits: "
-                              f"choose one from {2 * METRIC * self.clients / _MOST:.1e}, and above 0")
+            least = 2 * METRIC * self.clients / _MOST
+            raise ConfigError(f"metrics of resolution {self.resolution:g} up to {METRIC} of {self.clients} clients do not "
+                              f"fit 64 bits: choose a resolution from {least:.1e}")
 
     def encode(self, values: Mapping[str, float], weight: int, stream: Stream) -> list[int]:
         """A client's side values, one for each name.  ``EncodingError`` for what is missing, not finite or out of range."""
@@ -60,8 +61,9 @@ class Metrics:
 
     def decode(self, sums: NDArray, weight: int) -> dict[str, float]:
         """The means, from the sums of side values and of weights.  ``EncodingError`` where a client cannot have kept to it."""
-        means = {name: value * self.resolution * self.weight / weight for name, value in zip(self.names, sums.astype(np.int64).tolist(), strict=True)}
+        unit = self.resolution * self.weight / weight
+        means = dict(zip(self.names, (unit * value for value in sums.astype(np.int64).tolist()), strict=True))
         for name, mean in means.items():
-            if not abs(mean) <= METRIC * (1 + 1e-9) + self.resolution * self.weight * self.clients / weight:
+            if not abs(mean) <= METRIC * (1 + 1e-9) + unit * self.clients:
                 raise EncodingError(f"the sum of the metric {name!r} is impossible: a client sent one out of range")
         return means

@@ -42,14 +42,16 @@ class Once:
             _refuse(gone, _digests(salt, things))
 
     def enter(self, things: Mapping[str, bytes | memoryview], where: str, *, again: bool = False) -> None:
-        """Note that these are going out; refused if one has before, unless it shall go out ``again``.  On disk when this returns."""
+        """Note that these are going out; refused if one has before, unless it shall go out ``again``.  It is on disk
+        when this returns."""
         with locked(self._path):
             new = not self._path.exists()
-            salt, gone, whole = (Stream.fresh("salt").bytes(_SALT).hex(), {}, 0) if new else self._read()
+            salt, gone, whole = (_salt(), {}, 0) if new else self._read()
             digests = _digests(salt, things)
             if not again:
                 _refuse(gone, digests)
-            lines = [{"salt": salt}] * (not whole) + [{"digest": digest, "where": where} for digest in digests.values()]
+            lines = [{"salt": salt}] * (not whole)
+            lines += [{"digest": digest, "where": where} for digest in digests.values()]
             try:
                 file = os.open(self._path, os.O_WRONLY | os.O_CREAT, OWN)
                 try:
@@ -65,22 +67,28 @@ class Once:
                 if new:
                     sync_folder(self._path.parent)
             except OSError as error:
-                raise ConfigError(f"{self._path} cannot be written ({error.strerror}), so nothing is let out") from None
+                words = f"{self._path} cannot be written ({error.strerror}), so nothing is let out"
+                raise ConfigError(words) from None
 
     def _read(self) -> tuple[str, dict[str, str], int]:
         """Salt, where digests went out, and the bytes of whole lines."""
         try:
             data = self._path.read_bytes()
             whole = data.rfind(b"\n") + 1
-            head, *lines = [json.loads(line) for line in data[:whole].splitlines()] or [{"salt": Stream.fresh("salt").bytes(_SALT).hex()}]
+            head, *lines = [json.loads(line) for line in data[:whole].splitlines()] or [{"salt": _salt()}]
             return str(head["salt"]), {str(line["digest"]): str(line["where"]) for line in lines}, whole
         except (OSError, ValueError, KeyError, TypeError):
-            raise ConfigError(f"{self._path} is not the list of what this client has let out: restore it, for without it nobody knows") from None
+            raise ConfigError(f"{self._path} is not the list of what this client has let out: restore it, for without "
+                              "it nobody knows") from None
 
 
 def numbers(array: npt.ArrayLike) -> memoryview:
     """What is the same for the same numbers."""
     return np.ascontiguousarray(np.asarray(array, np.float64) + 0.0).data      # of the two zeros, one
+
+
+def _salt() -> str:
+    return Stream.fresh("salt").bytes(_SALT).hex()
 
 
 def _digests(salt: str, things: Mapping[str, bytes | memoryview]) -> dict[str, str]:
@@ -95,5 +103,6 @@ def _digests(salt: str, things: Mapping[str, bytes | memoryview]) -> dict[str, s
 def _refuse(gone: Mapping[str, str], digests: Mapping[str, str]) -> None:
     for name, digest in digests.items():
         if digest in gone:
-            raise AggregationRefused(f"this very {name} has gone out masked, in {gone[digest]}: from two sums with it, and not the same others, it can be told; "
-                                     "give another one, or ask for it by name ('again')")
+            raise AggregationRefused(f"this very {name} has gone out masked, in {gone[digest]}: from two sums with it, "
+                                     "and not the same others, it can be told; give another one, or ask for it by "
+                                     "name ('again')")

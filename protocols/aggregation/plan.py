@@ -37,9 +37,10 @@ from protocols.privacy.mechanisms import Distributed
 from protocols.privacy.vectors import Encoding
 
 _PLAN: dict[str, type] = {
-    "session": str, "address": str, "server": str, "directory": str, "dimension": int, "clip": float, "peak": float, "step": float,
-    "weight": int, "coarse_weights": bool, "rotate": bool, "rounds": int, "least": int, "enough": int, "attempts": int, "dropout": float,
-    "corrupt": float, "degree": int, "threshold": int, "metrics": list, "resolution": float, "privacy": dict, "deadlines": dict,
+    "session": str, "address": str, "server": str, "directory": str, "dimension": int, "clip": float,
+    "peak": float, "step": float, "weight": int, "coarse_weights": bool, "rotate": bool, "rounds": int,
+    "least": int, "enough": int, "attempts": int, "dropout": float, "corrupt": float, "degree": int,
+    "threshold": int, "metrics": list, "resolution": float, "privacy": dict, "deadlines": dict,
 }  # fmt: skip
 _PRIVACY: dict[str, type] = {"epsilon": float, "delta": float, "rounds": int, "law": str}
 _OWN: dict[str, type] = {
@@ -78,7 +79,8 @@ class Plan:
     def standing(self) -> dict[str, Any]:
         """What degree and threshold are worth (``Terms.standing``), and the chance that a round is lost to drop-outs."""
         t = self.first
-        return {**t.standing(shares=self.shares), "rounds_lost": float(f"{bounds.lost(t.clients, t.degree, t.threshold, self.dropout):.1e}")}
+        lost = bounds.lost(t.clients, t.degree, t.threshold, self.dropout)
+        return {**t.standing(shares=self.shares), "rounds_lost": float(f"{lost:.1e}")}
 
     @property
     def shares(self) -> int:
@@ -104,8 +106,8 @@ class Plan:
 
     def counted(self, weight: int) -> int:
         """What a weight counts as."""
-        fits = isinstance(weight, int | np.integer) and 1 <= weight <= self.metrics.weight      # else the encoding says what is wrong
-        return coarse(weight, self.metrics.weight) if self.coarse_weights and fits else weight
+        fits = isinstance(weight, int | np.integer) and 1 <= weight <= self.metrics.weight
+        return coarse(weight, self.metrics.weight) if self.coarse_weights and fits else weight     # or it is refused
 
     def encode(self, number: int, vector: npt.ArrayLike, weight: int = 1, metrics: Mapping[str, float] = MappingProxyType({})) -> tuple[NDArray, list[int]]:
         """What a client gives: vector and side values."""
@@ -118,15 +120,17 @@ class Plan:
         return codec.encode(vector, stream), []
 
     def lost(self, vector: NDArray) -> str:
-        """What the plan's bounds take off this vector, for its owner's eyes; nothing is said of one that does not fit at all."""
+        """What the plan's bounds take off this vector, for its owner's eyes."""
         encoding = self.codec if isinstance(self.codec, Encoding) else self.codec.encoding
         return encoding.lost(vector) if vector.shape == (self.dimension,) else ""
 
-    def decode(self, number: int, vector: NDArray, side: NDArray, count: int) -> tuple[NDArray, dict[str, float], float]:
+    def decode(self, number: int, vector: NDArray, side: NDArray,
+               count: int) -> tuple[NDArray, dict[str, float], float]:
         """Mean, means of the metrics, and the error of the mean as ``decoded`` has it."""
         mean, error = self.decoded(number, vector, count)
-        weight = self.codec.total_weight(vector) if isinstance(self.codec, Encoding) and self.codec.weight > 1 else count
-        return mean, self.metrics.decode(side, weight), error
+        if isinstance(self.codec, Encoding) and self.codec.weight > 1:
+            count = self.codec.total_weight(vector)
+        return mean, self.metrics.decode(side, count), error
 
     def decoded(self, number: int, vector: NDArray, count: int) -> tuple[NDArray, float]:
         """The mean, and the standard deviation of a coordinate of it, at most, that rounding and noise cause: to one digit
@@ -193,7 +197,8 @@ def _budget(reader: Reader, plan: Plan, table: Mapping[str, Any]) -> Account | N
     said = table["budget"]
     reader.check(said, _BUDGET, _BUDGET, "budget.")
     if plan.noise is None:
-        reader.fail("budget", "is for noisy sums, and this plan has no [privacy]: it shows exact ones, which no budget holds")
+        reader.fail("budget", "is for noisy sums, and this plan has no [privacy]: it shows exact ones, which no "
+                              "budget holds")
     try:
         return Account(reader.path.parent / said["file"], said["data"], said["epsilon"], said["delta"])
     except ConfigError as error:
@@ -218,7 +223,8 @@ def _plan(path: Path) -> Plan:
     least = table.get("least", max(3, n // 2 + 1))
     codec: Encoding | Distributed
     try:
-        metrics = Metrics(tuple(table.get("metrics", ())), n, table.get("weight", 1), table.get("resolution", RESOLUTION))
+        resolution = float(table.get("resolution", RESOLUTION))
+        metrics = Metrics(tuple(table.get("metrics", ())), n, table.get("weight", 1), resolution)
         rotation = bytes(32) if rotate else None
         if noise is None:
             codec = encoding = Encoding(table["dimension"], n, rotation=rotation, **given)
@@ -227,9 +233,9 @@ def _plan(path: Path) -> Plan:
             encoding, least = codec.encoding, max(least, fewest(codec, n, dropout, corrupt))
     except (ConfigError, EncodingError) as error:
         raise ConfigError(f"{path}: {error}") from None
-    classes = table.get("coarse_weights", False)
-    agreed = (f"{float(encoding.clip)!r}|{float(table.get('peak', math.inf))!r}|{encoding.step!r}|{encoding.weight}|{classes}|{rotate}"
-              f"|{metrics.names}|{float(metrics.resolution)!r}|{noise}")
+    classes, peak = table.get("coarse_weights", False), float(table.get("peak", math.inf))
+    agreed = (f"{float(encoding.clip)!r}|{peak!r}|{encoding.step!r}|{encoding.weight}|{classes}|{rotate}"
+              f"|{metrics.names}|{metrics.resolution!r}|{noise}")
     try:
         if ("degree" in table) != ("threshold" in table):
             reader.fail("degree", "and 'threshold' come together: give both or neither")
@@ -250,7 +256,8 @@ def _plan(path: Path) -> Plan:
             reader.fail(f"deadlines.{phase}", f"must be a positive number of seconds, not {seconds!r}")
     times = {Phase[phase.upper()]: float(seconds) for phase, seconds in {**DEADLINES, **deadlines}.items()}
     peer = Peer(table["server"], *reader.address("address", table["address"]))
-    return Plan(table["session"], terms, codec, metrics, classes, peer, rotate, deadlines=times, dropout=dropout, **counts)
+    return Plan(table["session"], terms, codec, metrics, classes, peer, rotate, deadlines=times,
+                dropout=dropout, **counts)
 
 
 def _noise(reader: Reader, table: Mapping[str, Any], rounds: int) -> Noise | None:

@@ -43,7 +43,7 @@ from protocols.aggregation.shamir import SHARE_BYTES
 from protocols.aggregation.terms import Terms
 
 _COMMITMENT_BYTES = 32
-_TRIES, _WORK = 1000, 100_000                       # sets of holders that are tried for one secret, and products for them
+_TRIES, _WORK = 1000, 100_000                       # sets of holders tried for one secret; products for them
 
 #: What clients send to or about their neighbours, by the phase of the answer it is in.
 _ITEMS = {Phase.SHARE: wire.SEALED_BYTES, Phase.MASK: TAG_BYTES, Phase.CONFIRM: TAG_BYTES, Phase.UNMASK: SHARE_BYTES}
@@ -62,9 +62,9 @@ class Sum:
 class Server:
     """``requests``, ``receive``, ``advance``, phase by phase; ``result`` when ``phase`` is ``None``.
 
-    ``faults`` names each client that was left out, or whose share was, and says why; ``spoilt`` those whose masks could not be
-    opened, at the end of a round that was lost for it: they have dealt wrong shares, or more of their neighbours have lied
-    than there were shares to spare.
+    ``faults`` names each client that was left out, or whose share was, and says why; ``spoilt`` those whose masks could
+    not be opened, at the end of a round that was lost for it: they have dealt wrong shares, or more of their neighbours
+    have lied than there were shares to spare.
     """
 
     def __init__(self, terms: Terms) -> None:
@@ -288,8 +288,8 @@ class Server:
         return None if found is None else found[0]
 
     def _without_liars(self, i: int, shares: Mapping[int, mpz]) -> tuple[bytes, list[int]] | None:
-        """The same where more shares are wrong than can be decoded, since one can see whether a secret is right: without those
-        whose shares were wrong before, and without each few."""
+        """The same where more shares are wrong than can be decoded, since one can see whether a secret is right: without
+        those whose shares were wrong before, and without each few."""
         threshold, known = self.terms.threshold, self._liars & shares.keys()
         rest = [x for x in shares if x not in known]
         tries = chain.from_iterable(combinations(rest, k) for k in range(len(rest) - threshold + 1))
@@ -297,8 +297,9 @@ class Server:
             good = [x for x in rest if x not in out][:threshold]
             secret = shamir.join({x: shares[x] for x in good}, threshold)
             if secret is not None and self._is_right(i, secret):
-                others = {x: shamir.join({**{g: shares[g] for g in good[1:]}, x: shares[x]}, threshold) for x in shares if x not in good}
-                return secret, [x for x, value in others.items() if value != secret]
+                most = {x: shares[x] for x in good[1:]}
+                others = [x for x in shares if x not in good]
+                return secret, [x for x in others if shamir.join({**most, x: shares[x]}, threshold) != secret]
         return None
 
     def _blame(self, holder: int, owner: int) -> None:

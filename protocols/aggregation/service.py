@@ -11,12 +11,14 @@ phase ends when all have answered, when nobody is left who could (a broken conne
 back), or at its deadline.  A round without a sum is tried again under the next number.
 
 On disk    ``state.json``: session, directory, the number of the next round (written *before* the round begins, so that no
-           number is used twice) and the rounds that gave a mean; ``round-N.npy``; ``last.result``, which clients that were away
-           when a round ended get when they come back, from a server that was started anew, too; ``budget.json``.  Nothing in
-           them is secret beyond the means.  Room for what a round writes is taken before it begins, and a disk that fails
-           all the same costs the server its copy: the clients have been given the mean.
-Threat     as ``protocols/aggregation/client.py``; who a client is, its certificate says.  What a client or a stranger sends,
-           whatever it is, costs that one its connection (``hub``), and a few lines of the log a minute (``sparing``).
+           number is used twice) and the rounds that gave a mean; ``round-N.npy``; ``last.result``, which clients that
+           were away when a round ended get when they come back, from a server that was started anew, too;
+           ``budget.json``.  Nothing in them is secret beyond the means.  Room for what a round writes is taken before
+           it begins, and a disk that fails all the same costs the server its copy: the clients are given the mean.
+Threat     as ``protocols/aggregation/client.py``; who a client is, its certificate says.  What a client or a stranger
+           sends, whatever it is, costs that one its connection (``hub``), and a few lines of the log (``sparing``).
+           A client can spoil the sum with a vector of its choice.  One whose masks cannot be opened, so that there is
+           no sum, sits out the next round, then two, then four.
 """
 from __future__ import annotations
 
@@ -51,8 +53,8 @@ _REASON = 300                                       # letters of what others say
 
 @dataclass(frozen=True)
 class Outcome:
-    """A round that gave a mean: its number, the mean, the standard deviation of a coordinate, at most, that rounding and noise
-    cause, whose it is, who was left out and why, the metrics' means, and where it was written."""
+    """A round that gave a mean: its number, the mean, the standard deviation of a coordinate, at most, that rounding
+    and noise cause, whose it is, who was left out and why, the metrics' means, and where it was written."""
 
     number: int
     mean: NDArray
@@ -76,8 +78,9 @@ class Service:
         self._last: dict[str, int] = {}             # the round that a client has begun last, as it says
         self._within: dict[str, int | None] = {}    # and the one that it is in
         self._left: dict[str, float] = {}
-        self._out: dict[str, tuple[int, int]] = {}  # until which round a client sits out, and for how many the next time
-        self._hub = Hub(own.plan.peer, own.tls, own.plan.first.directory.names, 2 * most_down(own.plan.first) + (1 << 16))
+        self._out: dict[str, tuple[int, int]] = {}  # until which round a client sits out; for how many the next time
+        unsent = 2 * most_down(own.plan.first) + (1 << 16)
+        self._hub = Hub(own.plan.peer, own.tls, own.plan.first.directory.names, unsent)
 
     def __enter__(self) -> Service:
         return self
@@ -88,8 +91,8 @@ class Service:
 
     def rounds(self) -> Iterator[Outcome]:
         """Run what is left of the plan's rounds.  ``AggregationFailed`` after ``attempts`` in a row without a sum,
-        ``BudgetSpent`` before a round that would cost more than is left, ``ConfigError`` where the disk takes no more;
-        clients are told before."""
+        ``BudgetSpent`` before a round that would cost more than is left, ``ConfigError`` where the disk takes no
+        more; clients are told before."""
         try:
             yield from self._rounds()
         except MpcError as error:
@@ -106,7 +109,8 @@ class Service:
                 outcome = self._round()
             except AggregationFailed as error:
                 failed += 1
-                self._note("round failed", round=self._state.number, reason=str(error), attempts_left=self.plan.attempts - failed)
+                left = self.plan.attempts - failed
+                self._note("round failed", round=self._state.number, reason=str(error), attempts_left=left)
                 if failed >= self.plan.attempts:
                     raise
                 continue
@@ -139,31 +143,34 @@ class Service:
                     self._hub.send(name, Kind.FAILED, _told(number), str(failure).encode()[:SMALL - NUMBER])
                 raise
         faults = {**total.faults, **silent}
-        facts = {"clients": list(total.clients), "metrics": metrics, "error": error, "spent": None if self._account is None else self._account.spent}
+        spent = None if self._account is None else self._account.spent
+        facts = {"clients": list(total.clients), "metrics": metrics, "error": error, "spent": spent}
         result = _Result(number, total.clients, metrics, bytes(pack(total.vector, self.plan.first.bits).data))
         try:
             path = self._state.finish(result, mean, {**facts, "faults": faults})
-        finally:                                    # also if the disk fails: they will not give these vectors again
+        finally:                                    # if the disk fails, too: they will not give these vectors again
             for name in came:
                 self._tell(name, result)
-        self._note("round ends", round=number, left_out=faults, **facts, file=str(path), seconds=round(monotonic() - began, 3))
+        seconds = round(monotonic() - began, 3)
+        self._note("round ends", round=number, left_out=faults, **facts, file=str(path), seconds=seconds)
         return Outcome(number, mean, error, total.clients, faults, metrics, path)
 
     def _summed(self, number: int, came: set[str], silent: dict[str, str]) -> Sum:
         server = Server(self.plan.terms(number))
-        silent.update({name: self._sits_out(name) for name, (until, _) in self._out.items() if number <= until})
+        silent.update({name: self._sits_out(name) for name in self._out if number <= self._out[name][0]})
         while (phase := server.phase) is not None:
             if phase is Phase.MASK and self._account is not None and self.plan.noise is not None:
                 self._account.charge(self.plan.noise)
             self._phase(server, number, phase, silent)
-            self._note("phase", round=number, phase=phase.name, missing=sorted(server.waiting) if phase > Phase.ADVERTISE else None)
+            missing = sorted(server.waiting) if phase > Phase.ADVERTISE else None
+            self._note("phase", round=number, phase=phase.name, missing=missing)
             if phase is Phase.ADVERTISE:
                 came.update(set(server.terms.directory.names) - server.waiting - server.faults.keys())
                 self._require(came)
             try:
                 server.advance()
             finally:
-                for name in server.spoilt:          # a round the first time, then two, then four: nobody can spoil them all
+                for name in server.spoilt:          # one round, the next time two, then four: nobody spoils them all
                     rounds = self._out.get(name, (0, 1))[1]
                     self._out[name] = number + rounds, min(2 * rounds, OUT)
         return server.result
@@ -196,15 +203,17 @@ class Service:
     def _over(self, server: Server, phase: Phase, silent: Mapping[str, str]) -> bool:
         """Whether there is nobody to wait for."""
         clients, refused = self.plan.first.clients, sum(map(server.awaits, silent))
-        if server.missing == refused or (phase is Phase.ADVERTISE and clients - server.missing >= self.plan.enough):
+        enough = phase is Phase.ADVERTISE and clients - server.missing >= self.plan.enough
+        if enough or server.missing == refused:
             return True
         if phase is Phase.ADVERTISE or server.missing - refused > clients - len(self._hub.links):
             return False
-        now = monotonic()
-        return all(n in silent or (n not in self._hub.links and now - self._left.get(n, 0.0) > GRACE) for n in server.waiting)
+        since, here = monotonic() - GRACE, self._hub.links
+        return all(n in silent or (n not in here and self._left.get(n, 0.0) < since) for n in server.waiting)
 
     def _may(self, name: str, number: int, phase: Phase) -> bool:
-        """A client that is new takes rounds it has not begun and need not sit out; one in the midst of a round goes on with that."""
+        """A client that is new takes rounds it has not begun and need not sit out; one in the midst of a round goes on
+        with that."""
         if phase is Phase.ADVERTISE:
             return self._last.get(name, -1) < number and self._out.get(name, (0, 1))[0] < number
         return self._within.get(name) == number
@@ -228,7 +237,8 @@ class Service:
         except Exception as error:                  # of one client's making, and its own affair
             self._hub.expel(name, unforeseen(error))
 
-    def _answered(self, server: Server, number: int, phase: Phase, event: Event, silent: dict[str, str]) -> None:
+    def _answered(self, server: Server, number: int, phase: Phase, event: Event,
+                  silent: dict[str, str]) -> None:
         name = event.name
         if event.about != (number, phase) or not server.awaits(name):
             self._hear("late", event, f"round {event.about[0]}, {event.about[1].name}".encode())
@@ -242,7 +252,8 @@ class Service:
             server.receive(name, event.body)        # type: ignore[arg-type]
             if name in server.faults:
                 self._hear("fault", event, server.faults[name].encode())
-            self._note("answer", who=name, phase=phase.name, missing=server.missing, of=self.plan.first.clients)
+            clients = self.plan.first.clients
+            self._note("answer", who=name, phase=phase.name, missing=server.missing, of=clients)
 
     def _greet(self, server: Server, number: int, phase: Phase, event: Event, silent: dict[str, str]) -> None:
         name, hello = event.name, as_json(event.body)
@@ -254,7 +265,8 @@ class Service:
             if (result := self._state.last) is not None and result.number == within:
                 self._tell(name, result)
             else:
-                self._hub.send(name, Kind.FAILED, _told(within), b"that round was over when this client came back")
+                words = b"that round was over when this client came back"
+                self._hub.send(name, Kind.FAILED, _told(within), words)
         if not server.awaits(name):
             return
         if self._may(name, number, phase) or within == number:
@@ -264,9 +276,11 @@ class Service:
             silent[name] = "was started anew in the midst of the round"
 
     def _tell(self, name: str, result: _Result) -> None:
-        said = json.dumps({"count": len(result.clients), "included": name in result.clients, "metrics": result.metrics}).encode()
+        facts = {"count": len(result.clients), "included": name in result.clients, "metrics": result.metrics}
+        said = json.dumps(facts).encode()
+        size = len(said).to_bytes(4, "little")
         self._within[name] = None
-        self._hub.send(name, Kind.RESULT, _told(result.number), len(said).to_bytes(4, "little"), said, result.body)
+        self._hub.send(name, Kind.RESULT, _told(result.number), size, said, result.body)
 
     def _note(self, event: str, **fields: Any) -> None:
         self._notes.tell({"event": event, **{k: v for k, v in fields.items() if v is not None}})
@@ -280,7 +294,8 @@ def most_up(terms: Terms, phase: Phase) -> int:
     """The longest answer of a client."""
     k = terms.degree
     items = {Phase.SHARE: wire.SEALED_BYTES, Phase.UNMASK: SHARE_BYTES}.get(phase, TAG_BYTES) * k + -(-k // 8)
-    before = {Phase.SHARE: 32, Phase.MASK: 8 * terms.side + packed_bytes(terms.length, terms.bits)}.get(phase, 0)
+    vector = 8 * terms.side + packed_bytes(terms.length, terms.bits)
+    before = {Phase.SHARE: 32, Phase.MASK: vector}.get(phase, 0)
     return wire.HEADER.size + (wire.ADVERT_BYTES if phase is Phase.ADVERTISE else before + items)
 
 
@@ -336,7 +351,7 @@ class _State:
             raise ConfigError(f"{self._path} is not the state of a server: restore it, or begin a new session in another folder") from None
         if other is not None:
             raise ConfigError(f"{self._path} is of another {other}: give this session another folder as 'state'")
-        with suppress(OSError, ValueError, KeyError, struct.error, WireError):      # or those who were away ask in vain
+        with suppress(OSError, ValueError, KeyError, struct.error, WireError):      # or who was away asks in vain
             last = _Result.decode((folder / "last.result").read_bytes())
             if self._data["done"] and self._data["done"][-1]["round"] == last.number:
                 self.last = last
@@ -353,7 +368,8 @@ class _State:
     @contextmanager
     def begin(self, plan: Plan) -> Iterator[int]:
         """Begin a round: its number, and, until the block is left, room on the disk for what ``finish`` writes."""
-        needs = 8 * plan.dimension + packed_bytes(plan.first.length, plan.first.bits) + 2 * len(self._text()) + 512 * plan.first.clients + (1 << 16)
+        vectors = 8 * plan.dimension + packed_bytes(plan.first.length, plan.first.bits)
+        needs = vectors + 2 * len(self._text()) + 512 * plan.first.clients + (1 << 16)
         with room(self._folder / "room", needs):
             number = int(self._data["next"])
             self._data["next"] = number + 1

@@ -52,9 +52,9 @@ class Mean:
 @dataclass(frozen=True)
 class Agreement:
     """``clip`` bounds the L2 norm of an update, ``weight`` the weight of a client (1: all count alike), which with
-    ``coarse_weights`` counts as the nearest of 1, 2, 4, …; ``step`` is how finely updates are rounded (0: as ``Encoding`` does by
-    default), ``resolution`` how finely metrics are; ``metrics`` has the names for each kind of task; ``dropout`` and
-    ``corrupt`` are as for ``Terms.choose``; ``noise`` makes means private."""
+    ``coarse_weights`` counts as the nearest of 1, 2, 4, …; ``step`` is how finely updates are rounded (0: as ``Encoding``
+    does by default), ``resolution`` how finely metrics are; ``metrics`` has the names for each kind of task; ``dropout``
+    and ``corrupt`` are as for ``Terms.choose``; ``noise`` makes means private."""
 
     directory: Directory
     session: str
@@ -83,10 +83,13 @@ class Agreement:
     def codec(self, dimension: int) -> Encoding | Distributed:
         """What becomes of updates of so many numbers; made once."""
         if dimension not in self._codecs:
-            n = len(self.directory)
-            self._codecs[dimension] = Encoding(dimension, n, self.clip, step=self.step, weight=self.weight) if self.noise is None else \
-                self.noise.codec(self.clip, n, dimension, dropout=self.dropout, corrupt=self.corrupt, step=self.step)
+            self._codecs[dimension] = self._made(dimension, len(self.directory))
         return self._codecs[dimension]
+
+    def _made(self, dimension: int, n: int) -> Encoding | Distributed:
+        if self.noise is None:
+            return Encoding(dimension, n, self.clip, step=self.step, weight=self.weight)
+        return self.noise.codec(self.clip, n, dimension, dropout=self.dropout, corrupt=self.corrupt, step=self.step)
 
     def mechanism(self, dimension: int) -> Distributed | None:
         """What a round with updates of so many numbers costs; nothing without noise, or without updates."""
@@ -108,8 +111,9 @@ class Agreement:
             codec = self.codec(dimension)
             encoding = codec.encoding if isinstance(codec, Distributed) else codec
             length, bits, step = encoding.length, encoding.bits, encoding.step
-        agreed = f"{','.join(names)}|{self.resolution!r}|{self.clip!r}|{self.weight}|{self.coarse_weights}|{self.noise}"
-        terms = Terms.choose(self.directory, f"{self.session}|{kind}|{agreed}|{step!r}|{about}", number,
+        rounded = f"{self.resolution!r}|{step!r}|{self.clip!r}"
+        agreed = f"{','.join(names)}|{rounded}|{self.weight}|{self.coarse_weights}|{self.noise}"
+        terms = Terms.choose(self.directory, f"{self.session}|{kind}|{agreed}|{about}", number,
                              length, side=1 + len(names), bits=bits, dropout=self.dropout, corrupt=self.corrupt,
                              one_list=noisy is not None)
         return terms if noisy is None else replace(terms, least=max(terms.least, fewest(noisy, len(self.directory), self.dropout, self.corrupt)))

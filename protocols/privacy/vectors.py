@@ -86,7 +86,8 @@ class Encoding:
             steps = room // self.clients - 2        # peak / (peak / steps) may come out a little larger than steps
             if steps < 1:
                 raise EncodingError(f"{self.clients} clients' values and this noise do not fit 32 bits; choose less noise or fewer clients")
-            object.__setattr__(self, "step", max(self.peak / steps, DIGITS * min(self.peak, self.clip / math.sqrt(self.padded))))
+            coordinate = min(self.peak, self.clip / math.sqrt(self.padded))
+            object.__setattr__(self, "step", max(self.peak / steps, DIGITS * coordinate))
         most = self.clients * (math.ceil(self.peak / self.step) + 1) + self._reach
         most = max(most, self.clients * self.weight if self.weight > 1 else 0)
         object.__setattr__(self, "bits", most.bit_length() + 1)
@@ -150,10 +151,10 @@ class Encoding:
         x = np.ascontiguousarray(vector, np.float64)
         norm, said = math.sqrt(kernels.squares(x)), []
         if norm > self.clip:
-            said.append(f"it was shortened from a norm of {norm:.4g} to the bound 'clip', {self.clip:g}")
+            said.append(f"it was shortened from a norm of {norm:.4g} to 'clip', {self.clip:g}")
             x = x * (self.clip / norm)
         if self.rotation is None and (beyond := int(np.count_nonzero(np.abs(x) > self.peak * (1 + 1e-9)))):
-            said.append(f"{beyond} of its {self.dimension} numbers were cut off at the bound 'peak', {self.peak:g}")
+            said.append(f"{beyond} of its {self.dimension} numbers were cut off at 'peak', {self.peak:g}")
         return "; ".join(said)
 
     def reduce(self, integers: NDArray) -> NDArray:
