@@ -518,6 +518,16 @@ def test_a_log_that_cannot_be_written_ends_no_round(tmp_path: Path, processes: P
     assert (tmp_path / "server-state/round-000001.npy").exists()
 
 
+def test_standard_output_that_cannot_be_written_ends_no_round(tmp_path: Path) -> None:
+    config = deployment(tmp_path, NAMES)
+    with open("/dev/full", "w") as full, subprocess.Popen([sys.executable, "-m", "mpc", "aggregate", "serve", "--config", config],
+                                                          cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True) as server:
+        a_normal_round(tmp_path, NAMES)
+        _, err = server.communicate(timeout=120)
+    assert server.returncode == 0
+    assert err == "standard output cannot be written (No space left on device): the rounds go on without it\n"
+
+
 def test_a_log_that_can_be_written_again_says_what_it_lacks(tmp_path: Path) -> None:
     with Journal(tmp_path / "log") as journal:
         journal({"event": "one"})

@@ -1,6 +1,7 @@
 """A client's ledger and the encoding of updates, which need no framework."""
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -36,6 +37,20 @@ def test_each_phase_once_and_in_order(tmp_path: Path) -> None:
     ledger.enter("other", 3, Phase.ADVERTISE)           # the round before was given up
     with pytest.raises(AggregationRefused, match="none has begun"):
         ledger.enter("third", 1, Phase.SHARE)
+
+
+def test_a_new_ledger_is_on_the_disk_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A power cut after the first entry must not take the file: its folder, and the folder's own name, are synced too."""
+    synced: list[int] = []
+    real = os.fsync
+    monkeypatch.setattr(os, "fsync", lambda fd: (synced.append(os.fstat(fd).st_ino), real(fd))[1])
+    ledger = Ledger(tmp_path / "new")
+    ledger.enter("s", 1, Phase.ADVERTISE)
+    (book,) = (tmp_path / "new").iterdir()
+    assert set(synced) == {p.stat().st_ino for p in (book, tmp_path / "new", tmp_path)}
+    synced.clear()
+    ledger.enter("s", 1, Phase.SHARE)
+    assert synced == [book.stat().st_ino]
 
 
 def test_a_torn_entry_ends_the_session(tmp_path: Path) -> None:

@@ -665,8 +665,8 @@ def test_the_example_with_flower_s_own_processes(tmp_path: Path) -> None:
     with np.load(tmp_path / "model.npz") as model:
         for name in ("weights", "bias"):
             plain = sum(n * m[name].astype(np.float64) for n, (m, _) in trained) / total
-            np.testing.assert_allclose(model[name], plain, atol=1e-5)
+            np.testing.assert_allclose(model[name], plain, atol=5e-3)      # rounded at random, in steps of 8e-4
         accuracy = task.loss(model, *task.data()[1])[1]
     assert accuracy > 0.8 and f"'test-accuracy': {accuracy}" in said
     loss = re.search(r"Aggregated MetricRecord: \{'loss': ([\d.]+)\}", said)
-    assert loss and float(loss[1]) == pytest.approx(sum(n * before for n, (_, before) in trained) / total, abs=1e-4)
+    assert loss and float(loss[1]) == pytest.approx(sum(n * before for n, (_, before) in trained) / total, abs=5e-3)
