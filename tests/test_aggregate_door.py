@@ -50,6 +50,7 @@ from protocols.aggregation.journal import Journal
 from protocols.aggregation.member import Member
 from protocols.aggregation.messages import HEADER, Phase
 from protocols.aggregation.server import Server
+from protocols.aggregation.service import Service
 
 NAMES = [f"clinic-{i}" for i in range(4)]
 
@@ -432,8 +433,8 @@ def test_a_client_that_spoils_a_round_sits_out(tmp_path: Path) -> None:
             bob.say(hello(NAMES[0]))
             client: Client | None = None
             while (said := bob.hear())[0] is not Kind.BYE:
+                number, message = int.from_bytes(said[1][:8], "little"), said[1][8:]
                 if said[0] is Kind.ASK:
-                    number, message = int.from_bytes(said[1][:8], "little"), said[1][8:]
                     if client is None or client.terms.round != number:
                         client = Client(own.plan.terms(number), NAMES[0], own.key, *own.plan.encode(number, np.zeros(DIMENSION)))
                     answer = client.answer(message)
@@ -462,6 +463,15 @@ def test_a_client_that_spoils_a_round_sits_out(tmp_path: Path) -> None:
         spoiling.result(120)
     assert server.error is None
     assert "sits out up to round 5" in server.outcomes[1].faults[NAMES[0]] and all(set(o.clients) == {*NAMES[1:]} for o in server.outcomes)
+
+
+def test_who_sits_out_does_not_come_in_by_another_door(tmp_path: Path) -> None:
+    """Whatever it says of the round that it is in."""
+    with Service(plans.load(deployment(tmp_path, NAMES))) as service:
+        service._out[NAMES[0]], service._within[NAMES[0]], service._last[NAMES[0]] = (7, 2), 7, 0
+        assert not any(service._may(NAMES[0], 7, phase) for phase in Phase)
+        service._within[NAMES[0]] = 8
+        assert all(service._may(NAMES[0], 8, phase) for phase in Phase)
 
 
 # -- descriptors, disks and logs ------------------------------------------------------------------------

@@ -25,7 +25,7 @@ from protocols.aggregation.messages import Phase
 CASES = int(os.environ.get("MPC_KILLS", "0"))
 SEED = int(os.environ.get("MPC_SEED", "1"))
 NAMES = [f"clinic-{i}" for i in range(5)]
-ROUNDS = 40
+ROUNDS = 15
 CLIENT = """
 import hashlib, json, os, sys
 import numpy as np

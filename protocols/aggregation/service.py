@@ -212,11 +212,11 @@ class Service:
         return all(n in silent or (n not in here and self._left.get(n, 0.0) < since) for n in server.waiting)
 
     def _may(self, name: str, number: int, phase: Phase) -> bool:
-        """A client that is new takes rounds it has not begun and need not sit out; one in the midst of a round goes on
+        """A client that need not sit out and is new takes rounds it has not begun; one in the midst of a round goes on
         with that."""
-        if phase is Phase.ADVERTISE:
-            return self._last.get(name, -1) < number and self._out.get(name, (0, 1))[0] < number
-        return self._within.get(name) == number
+        if number <= self._out.get(name, (0, 1))[0]:
+            return False
+        return self._within.get(name) == number or (phase is Phase.ADVERTISE and self._last.get(name, -1) < number)
 
     def _ask(self, name: str, number: int, phase: Phase, message: bytes) -> None:
         self._hub.ask(name, (number, phase), most_up(self.plan.first, phase), _told(number) + message)
@@ -269,7 +269,7 @@ class Service:
                 self._hub.send(name, Kind.FAILED, _told(within), words)
         if not server.awaits(name):
             return
-        if self._may(name, number, phase) or within == number:
+        if self._may(name, number, phase):
             silent.pop(name, None)                  # it may have changed its mind
             self._ask(name, number, phase, server.request(name))
         elif name not in silent:                    # another process of it had begun this round
