@@ -1,4 +1,5 @@
 """A server of secure aggregation, its clients, and those who would rather that it were none: for tests of what runs over TLS."""
+
 from __future__ import annotations
 
 import contextlib
@@ -33,15 +34,40 @@ HEAD = struct.Struct("<4sBI")
 
 
 def own_file(folder: Path, me: str, **fields: object) -> Path:
-    lines = ['plan = "plan.toml"', f'me = "{me}"', 'authority = "certs/ca.pem"', f'certificate = "certs/{fields.pop("certificate", me)}.pem"',
-             f'key = "certs/{fields.pop("key", me)}.key"', *([f'signing_key = "keys/{me}.signing"'] if me != "server" else [])]
-    tables = [line for key, table in fields.items() if isinstance(table, dict) for line in (f"[{key}]", *(f"{k} = {json.dumps(v)}" for k, v in table.items()))]
+    lines = [
+        'plan = "plan.toml"',
+        f'me = "{me}"',
+        'authority = "certs/ca.pem"',
+        f'certificate = "certs/{fields.pop("certificate", me)}.pem"',
+        f'key = "certs/{fields.pop("key", me)}.key"',
+        *([f'signing_key = "keys/{me}.signing"'] if me != "server" else []),
+    ]
+    tables = [
+        line
+        for key, table in fields.items()
+        if isinstance(table, dict)
+        for line in (f"[{key}]", *(f"{k} = {json.dumps(v)}" for k, v in table.items()))
+    ]
     path = folder / f"{me}.toml"
-    path.write_text("\n".join([*lines, *(f"{k} = {json.dumps(v)}" for k, v in fields.items() if not isinstance(v, dict)), *tables]))
+    path.write_text(
+        "\n".join(
+            [
+                *lines,
+                *(f"{k} = {json.dumps(v)}" for k, v in fields.items() if not isinstance(v, dict)),
+                *tables,
+            ]
+        )
+    )
     return path
 
 
-def deployment(folder: Path, names: list[str], privacy: str = "", deadlines: dict[str, float] | None = None, **fields: object) -> Path:
+def deployment(
+    folder: Path,
+    names: list[str],
+    privacy: str = "",
+    deadlines: dict[str, float] | None = None,
+    **fields: object,
+) -> Path:
     """All files of a session, in which all clients are neighbours of all and nobody is waited for in vain but for long; gives the server's."""
     make_authority_and_certificates(["server", "mallory", *names], folder / "certs")
     plans.make_keys(names, folder / "keys")
@@ -49,11 +75,31 @@ def deployment(folder: Path, names: list[str], privacy: str = "", deadlines: dic
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     n = len(names)
-    said = {"session": "test", "address": f"127.0.0.1:{port}", "server": "server", "directory": "clients.directory", "dimension": DIMENSION, "clip": 10.0,
-            "degree": n - 1, "threshold": n // 2 + 1, "corrupt": 0.0, "dropout": 0.0, "attempts": 1, **fields}
+    said = {
+        "session": "test",
+        "address": f"127.0.0.1:{port}",
+        "server": "server",
+        "directory": "clients.directory",
+        "dimension": DIMENSION,
+        "clip": 10.0,
+        "degree": n - 1,
+        "threshold": n // 2 + 1,
+        "corrupt": 0.0,
+        "dropout": 0.0,
+        "attempts": 1,
+        **fields,
+    }
     times = {**dict.fromkeys(("advertise", "share", "mask", "confirm", "unmask"), 120.0), **(deadlines or {})}
-    (folder / "plan.toml").write_text("\n".join([*(f"{k} = {json.dumps(v)}" for k, v in said.items() if v is not None), f"privacy = {privacy}" * bool(privacy),
-                                                 "[deadlines]", *(f"{k} = {v}" for k, v in times.items())]))
+    (folder / "plan.toml").write_text(
+        "\n".join(
+            [
+                *(f"{k} = {json.dumps(v)}" for k, v in said.items() if v is not None),
+                f"privacy = {privacy}" * bool(privacy),
+                "[deadlines]",
+                *(f"{k} = {v}" for k, v in times.items()),
+            ]
+        )
+    )
     for name in names:
         own_file(folder, name, timeout=60)
     return own_file(folder, "server")
@@ -86,7 +132,9 @@ class Serving:
     def told(self, event: str) -> list[dict[str, Any]]:
         return [e for e in self.events if e["event"] == event]
 
-    def wait_for(self, event: str, more: Callable[[dict[str, Any]], bool] = lambda event: True, count: int = 1) -> list[dict[str, Any]]:
+    def wait_for(
+        self, event: str, more: Callable[[dict[str, Any]], bool] = lambda event: True, count: int = 1
+    ) -> list[dict[str, Any]]:
         end = time.monotonic() + 120
         while len(found := [e for e in self.told(event) if more(e)]) < count:
             assert time.monotonic() < end and self._thread.is_alive(), self.error or self.events
@@ -95,8 +143,11 @@ class Serving:
 
 
 @contextmanager
-def joined(folder: Path, names: list[str], given: Callable[[str], dict[str, Any]]) -> Iterator[dict[str, Future[Any]]]:
+def joined(
+    folder: Path, names: list[str], given: Callable[[str], dict[str, Any]]
+) -> Iterator[dict[str, Future[Any]]]:
     """Clients in threads of their own, for one round each: what they got, or their error, as futures."""
+
     def client(name: str) -> Any:
         with Member(plans.load(folder / f"{name}.toml")) as member:
             return member.round(**given(name)), member.last
@@ -198,7 +249,12 @@ class Round:
             if name != me:
                 own = own_of(folder / f"{name}.toml")
                 assert own.key is not None
-                self.others[name] = Client(plan.terms(number), name, own.key, *plan.encode(number, np.zeros(plan.dimension), metrics=metrics))
+                self.others[name] = Client(
+                    plan.terms(number),
+                    name,
+                    own.key,
+                    *plan.encode(number, np.zeros(plan.dimension), metrics=metrics),
+                )
 
     def ask(self, hub: Hub) -> None:
         for name, message in self.server.requests():
@@ -219,7 +275,11 @@ class Round:
 @contextmanager
 def lying(own: plans.Own, lie: Callable[[Hub, Next], None]) -> Iterator[list[Exception]]:
     """A server that does as it likes, in a thread of its own: ``lie(hub, next)``, where next(kind) waits for an event."""
-    hub, errors, waiting = Hub(own.plan.peer, own.tls, own.plan.first.directory.names, 1 << 24), list[Exception](), list[Event]()
+    hub, errors, waiting = (
+        Hub(own.plan.peer, own.tls, own.plan.first.directory.names, 1 << 24),
+        list[Exception](),
+        list[Event](),
+    )
 
     def until(kind: Kind) -> Event:
         end = time.monotonic() + 120

@@ -1,4 +1,5 @@
 """The aggregation server's door: what strangers and clients do there costs them their connection, and nobody else anything."""
+
 from __future__ import annotations
 
 import contextlib
@@ -191,7 +192,7 @@ def test_who_makes_room() -> None:
     greedy = Door[Waiting](8, 10.0)
     silent = Waiting("10.0.0.9", 0.0)
     greedy.enter(silent)
-    crowd = [Waiting(f"2001:db8::{i}", 1.0, Said.CERTIFICATE) for i in range(7)]        # one network
+    crowd = [Waiting(f"2001:db8::{i}", 1.0, Said.CERTIFICATE) for i in range(7)]  # one network
     for who in crowd:
         greedy.enter(who)
     for who in crowd[:5]:
@@ -202,7 +203,11 @@ def test_who_makes_room() -> None:
     assert greedy.overdue(9.0) is None and greedy.overdue(10.5) is silent
     greedy.leave(silent)
     greedy.leave(silent)
-    assert door.network("::ffff:10.0.0.1") == "10.0.0.1" and door.network("fe80::1%eth0") == "fe80::/64" and door.network("?") == "?"
+    assert (
+        door.network("::ffff:10.0.0.1") == "10.0.0.1"
+        and door.network("fe80::1%eth0") == "fe80::/64"
+        and door.network("?") == "?"
+    )
 
 
 def test_five_hundred_clients_come_at_once(tmp_path: Path, processes: Processes) -> None:
@@ -232,12 +237,12 @@ def test_five_hundred_clients_come_at_once(tmp_path: Path, processes: Processes)
             sock, (name, greeted) = key.fileobj, key.data
             try:
                 if not greeted:
-                    sock.do_handshake()             # type: ignore[union-attr]
-                    sock.sendall(hello(name))       # type: ignore[union-attr]
+                    sock.do_handshake()  # type: ignore[union-attr]
+                    sock.sendall(hello(name))  # type: ignore[union-attr]
                     key.data[1] = True
                     selector.modify(sock, selectors.EVENT_READ, key.data)
                     continue
-                assert sock.recv(9)[:5] == frame(Kind.WELCOME)[:5], name       # type: ignore[union-attr]
+                assert sock.recv(9)[:5] == frame(Kind.WELCOME)[:5], name  # type: ignore[union-attr]
                 selector.unregister(sock)
                 left -= 1
             except ssl.SSLWantReadError:
@@ -246,7 +251,9 @@ def test_five_hundred_clients_come_at_once(tmp_path: Path, processes: Processes)
     for sock in made:
         sock.close()
     selector.close()
-    assert len({e["who"] for e in said if e["event"] == "joined"}) == 500 and not [e for e in said if e["event"] in ("left", "refused")]
+    assert len({e["who"] for e in said if e["event"] == "joined"}) == 500 and not [
+        e for e in said if e["event"] in ("left", "refused")
+    ]
 
 
 def test_a_certificate_whose_name_is_no_text(tmp_path: Path) -> None:
@@ -255,20 +262,35 @@ def test_a_certificate_whose_name_is_no_text(tmp_path: Path) -> None:
     issuer_key = serialization.load_pem_private_key((tmp_path / "certs/ca.key").read_bytes(), None)
     mine = x509.load_pem_x509_certificate((tmp_path / "certs/mallory.pem").read_bytes())
     key = ec.generate_private_key(ec.SECP256R1())
-    builder = x509.CertificateBuilder().subject_name(mine.subject).issuer_name(issuer.subject).public_key(key.public_key()) \
-        .serial_number(1).not_valid_before(mine.not_valid_before_utc).not_valid_after(mine.not_valid_after_utc)
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(mine.subject)
+        .issuer_name(issuer.subject)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(mine.not_valid_before_utc)
+        .not_valid_after(mine.not_valid_after_utc)
+    )
     for extension in mine.extensions:
         if not isinstance(extension.value, x509.SubjectAlternativeName | x509.SubjectKeyIdentifier):
             builder = builder.add_extension(extension.value, extension.critical)
     builder = builder.add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), False)
-    odd = b"\x30\x06\x82\x04\xff\xfe\xfd\x80"                                # GeneralNames: one dNSName of four bytes that are no text
-    builder = builder.add_extension(x509.UnrecognizedExtension(x509.ObjectIdentifier("2.5.29.17"), odd), False)
-    (tmp_path / "certs/odd.pem").write_bytes(builder.sign(issuer_key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))    # type: ignore[arg-type]
-    (tmp_path / "certs/odd.key").write_bytes(key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()))
+    odd = b"\x30\x06\x82\x04\xff\xfe\xfd\x80"  # GeneralNames: one dNSName of four bytes that are no text
+    builder = builder.add_extension(
+        x509.UnrecognizedExtension(x509.ObjectIdentifier("2.5.29.17"), odd), False
+    )
+    (tmp_path / "certs/odd.pem").write_bytes(
+        builder.sign(issuer_key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+    )  # type: ignore[arg-type]
+    (tmp_path / "certs/odd.key").write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+    )
     with Serving(config) as server:
         stranger = Speaker(server.peer, context_of(tmp_path, "odd"))
         stranger.say(hello(NAMES[0]))
-        (kind, words), = stranger.last_words()
+        ((kind, words),) = stranger.last_words()
         assert kind is Kind.ERROR and words == b"its certificate has a name that is no text"
         a_normal_round(tmp_path, NAMES)
     assert server.error is None
@@ -278,14 +300,16 @@ def test_of_two_connections_of_one_client_in_the_same_moment_one_is_greeted(tmp_
     """Both say hello before the server looks, and one says more than that: what the other has begun is not asked for twice."""
     own = plans.load(deployment(tmp_path, NAMES))
     server, made = Hub(own.plan.peer, own.tls, tuple(NAMES), 1 << 20), list[Speaker]()
-    thread = threading.Thread(target=lambda: made.extend(Speaker(own.plan.peer, context_of(tmp_path, NAMES[0])) for _ in range(2)))
+    thread = threading.Thread(
+        target=lambda: made.extend(Speaker(own.plan.peer, context_of(tmp_path, NAMES[0])) for _ in range(2))
+    )
     thread.start()
     while len(made) < 2:
         server.poll(0.01)
     thread.join()
     for sock, data in zip(made, (hello(NAMES[0]) + frame(99), hello(NAMES[0])), strict=True):
         sock.say(data)
-    time.sleep(0.2)                                 # for the bytes to be there, on any machine that is not very slow: or else the test proves less
+    time.sleep(0.2)  # for the bytes to be there: on a very slow machine the test proves less
     events = server.poll(5.0)
     while not any(event.kind is None for event in events):
         events += server.poll(5.0)
@@ -305,15 +329,33 @@ def test_of_two_connections_of_one_client_in_the_same_moment_one_is_greeted(tmp_
 def test_a_hello_with_a_number_that_is_none(tmp_path: Path, field: str, number: object) -> None:
     with Serving(deployment(tmp_path, NAMES)) as server:
         client = Speaker(server.peer, context_of(tmp_path, NAMES[0]))
-        client.say(frame(Kind.HELLO, json.dumps({"me": NAMES[0], "last": 0, "within": None, field: number}).encode()))
+        client.say(
+            frame(Kind.HELLO, json.dumps({"me": NAMES[0], "last": 0, "within": None, field: number}).encode())
+        )
         said = client.last_words()
-        assert [kind for kind, _ in said] == [Kind.ERROR] and (b"number of a round" in said[0][1] or b"no message" in said[0][1] or b"bytes where" in said[0][1])
+        assert [kind for kind, _ in said] == [Kind.ERROR] and (
+            b"number of a round" in said[0][1] or b"no message" in said[0][1] or b"bytes where" in said[0][1]
+        )
         a_normal_round(tmp_path, NAMES)
     assert server.error is None
 
 
-@pytest.mark.parametrize("second", [hello(NAMES[0]), frame(Kind.HELLO, b"[]"), frame(Kind.HELLO, b"\xff"), frame(Kind.ANSWER, b"x"), frame(Kind.REFUSED),
-                                    frame(Kind.RESULT, b"x"), frame(Kind.BYE), frame(0), frame(255), frame(Kind.ANSWER, size=(1 << 32) - 1)], ids=repr)
+@pytest.mark.parametrize(
+    "second",
+    [
+        hello(NAMES[0]),
+        frame(Kind.HELLO, b"[]"),
+        frame(Kind.HELLO, b"\xff"),
+        frame(Kind.ANSWER, b"x"),
+        frame(Kind.REFUSED),
+        frame(Kind.RESULT, b"x"),
+        frame(Kind.BYE),
+        frame(0),
+        frame(255),
+        frame(Kind.ANSWER, size=(1 << 32) - 1),
+    ],
+    ids=repr,
+)
 def test_after_the_hello_only_answers_that_were_asked_for(tmp_path: Path, second: bytes) -> None:
     """What begins otherwise is not even read: the client is asked once, and has answered, so that the round does without it."""
     with Serving(deployment(tmp_path, NAMES, threshold=2)) as server:
@@ -322,7 +364,9 @@ def test_after_the_hello_only_answers_that_were_asked_for(tmp_path: Path, second
         client.wait_for(Kind.ASK)
         client.say(frame(Kind.REFUSED, b"not yet"), second)
         said = client.last_words()
-        assert [kind for kind, _ in said] == [Kind.ERROR] and (b"nobody has asked for" in said[0][1] or b"no frame" in said[0][1]), said
+        assert [kind for kind, _ in said] == [Kind.ERROR] and (
+            b"nobody has asked for" in said[0][1] or b"no frame" in said[0][1]
+        ), said
         server.wait_for("left")
         a_normal_round(tmp_path, NAMES[1:])
     assert server.error is None
@@ -336,13 +380,15 @@ def test_an_answer_is_no_longer_than_what_was_asked_for(tmp_path: Path) -> None:
         client.wait_for(Kind.ASK)
         client.say(frame(Kind.ANSWER, size=177))
         assert client.last_words() == [(Kind.ERROR, b"it announces 177 bytes where 176 are the most")]
-        server.service.plan.deadlines[Phase.ADVERTISE] = 0.0        # type: ignore[index]
+        server.service.plan.deadlines[Phase.ADVERTISE] = 0.0  # type: ignore[index]
         with joined(tmp_path, NAMES, lambda name: {"vector": np.zeros(1 << 18)}) as futures:
             assert all(f.result(120)[1].count == 4 for f in futures.values())
     assert server.error is None
 
 
-def test_a_hello_is_answered_for_the_one_that_says_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_hello_is_answered_for_the_one_that_says_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Of requests that are dear to make, the server makes one."""
     made: list[tuple[Phase, int]] = []
     asks = Server._asks
@@ -370,7 +416,9 @@ def test_who_does_not_read_is_let_go(tmp_path: Path) -> None:
     config = plans.load(deployment(tmp_path, NAMES))
     server = Hub(config.plan.peer, config.tls, tuple(NAMES), 1 << 20)
     made: list[Speaker] = []
-    thread = threading.Thread(target=lambda: made.append(Speaker(config.plan.peer, context_of(tmp_path, NAMES[0]))))
+    thread = threading.Thread(
+        target=lambda: made.append(Speaker(config.plan.peer, context_of(tmp_path, NAMES[0])))
+    )
     thread.start()
     while not made:
         server.poll(0.01)
@@ -390,7 +438,9 @@ def test_who_does_not_read_is_let_go(tmp_path: Path) -> None:
     client.close()
 
 
-def test_what_nobody_foresaw_costs_one_client_its_connection(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_nobody_foresaw_costs_one_client_its_connection(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """In the hub and behind it: said in the log by its place, without what it says."""
     receive, read = Server.receive, hub.as_json
 
@@ -416,8 +466,11 @@ def test_what_nobody_foresaw_costs_one_client_its_connection(tmp_path: Path, mon
         stranger.say(frame(Kind.HELLO, b"odd"))
         stranger.last_words()
         said = [server.wait_for("left")[0]["reason"], server.wait_for("refused")[0]["reason"]]
-        assert all(reason.startswith(f"the server did not foresee this: {kind}, test_aggregate_door.py line ") and "secret" not in reason
-                   for reason, kind in zip(said, ("ZeroDivisionError", "KeyError"), strict=True))
+        assert all(
+            reason.startswith(f"the server did not foresee this: {kind}, test_aggregate_door.py line ")
+            and "secret" not in reason
+            for reason, kind in zip(said, ("ZeroDivisionError", "KeyError"), strict=True)
+        )
         a_normal_round(tmp_path, NAMES)
     assert server.error is None
 
@@ -436,10 +489,22 @@ def test_a_client_that_spoils_a_round_sits_out(tmp_path: Path) -> None:
                 number, message = int.from_bytes(said[1][:8], "little"), said[1][8:]
                 if said[0] is Kind.ASK:
                     if client is None or client.terms.round != number:
-                        client = Client(own.plan.terms(number), NAMES[0], own.key, *own.plan.encode(number, np.zeros(DIMENSION)))
+                        client = Client(
+                            own.plan.terms(number),
+                            NAMES[0],
+                            own.key,
+                            *own.plan.encode(number, np.zeros(DIMENSION)),
+                        )
                     answer = client.answer(message)
                     at = HEADER.size
-                    bob.say(frame(Kind.ANSWER, answer[:at] + bytes(32) + answer[at + 32:] if message[4] == Phase.SHARE else answer))
+                    bob.say(
+                        frame(
+                            Kind.ANSWER,
+                            answer[:at] + bytes(32) + answer[at + 32 :]
+                            if message[4] == Phase.SHARE
+                            else answer,
+                        )
+                    )
 
     def take_part(name: str) -> list[str]:
         out = []
@@ -459,10 +524,14 @@ def test_a_client_that_spoils_a_round_sits_out(tmp_path: Path) -> None:
         spoiling = pool.submit(spoil)
         server.wait_for("joined")
         others = [pool.submit(take_part, name) for name in NAMES[1:]]
-        assert [other.result(120) for other in others] == [["failed", "mean", "failed", "mean", "mean", "failed", "mean"]] * 3
+        assert [other.result(120) for other in others] == [
+            ["failed", "mean", "failed", "mean", "mean", "failed", "mean"]
+        ] * 3
         spoiling.result(120)
     assert server.error is None
-    assert "sits out up to round 5" in server.outcomes[1].faults[NAMES[0]] and all(set(o.clients) == {*NAMES[1:]} for o in server.outcomes)
+    assert "sits out up to round 5" in server.outcomes[1].faults[NAMES[0]] and all(
+        set(o.clients) == {*NAMES[1:]} for o in server.outcomes
+    )
 
 
 def test_who_sits_out_does_not_come_in_by_another_door(tmp_path: Path) -> None:
@@ -482,12 +551,28 @@ def test_too_few_descriptors_are_noticed_at_the_start(tmp_path: Path, processes:
     names = [f"c{i:02}" for i in range(60)]
     config = deployment(tmp_path, names)
     limits = f"import os, resource, sys; resource.setrlimit(resource.RLIMIT_NOFILE, (40, int(sys.argv[1]))); os.execv(sys.executable, [sys.executable, '-m', 'mpc', 'aggregate', 'serve', '--config', {str(config)!r}])"
-    done = subprocess.run([sys.executable, "-c", limits, "40"], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
-    assert done.returncode == 1 and done.stderr == "error: 60 clients take 140 open files at least, and this process may have 40: raise the limit, " \
+    done = subprocess.run(
+        [sys.executable, "-c", limits, "40"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert (
+        done.returncode == 1
+        and done.stderr
+        == "error: 60 clients take 140 open files at least, and this process may have 40: raise the limit, "
         "as 'ulimit -n 396' does in the shell that starts it\n"
-    with subprocess.Popen([sys.executable, "-c", limits, "200"], cwd=ROOT, stdout=subprocess.PIPE, text=True) as enough:
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", limits, "200"], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    ) as enough:
         assert enough.stdout is not None and json.loads(enough.stdout.readline())["event"] == "listening"
-        assert Path(f"/proc/{enough.pid}/limits").read_text().split("Max open files")[1].split()[:2] == ["200", "200"]
+        assert Path(f"/proc/{enough.pid}/limits").read_text().split("Max open files")[1].split()[:2] == [
+            "200",
+            "200",
+        ]
         enough.kill()
 
 
@@ -501,14 +586,18 @@ def test_a_server_that_runs_out_of_descriptors_goes_on(tmp_path: Path) -> None:
         held = []
         try:
             late = [socket.socket() for _ in range(3)]
-            resource.setrlimit(resource.RLIMIT_NOFILE, (max(int(fd) for fd in os.listdir("/proc/self/fd")) + 1, hard))
+            resource.setrlimit(
+                resource.RLIMIT_NOFILE, (max(int(fd) for fd in os.listdir("/proc/self/fd")) + 1, hard)
+            )
             with pytest.raises(OSError, match="Too many") as full:
                 while True:
                     held.append(os.dup(0))
             assert full.value.errno == errno.EMFILE
             for sock in late:
                 sock.connect((server.peer.host, server.peer.port))
-            server.wait_for("refused", lambda event: "nobody can be let in (Too many open files)" in event["reason"])
+            server.wait_for(
+                "refused", lambda event: "nobody can be let in (Too many open files)" in event["reason"]
+            )
         finally:
             resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
             for fd in held:
@@ -524,14 +613,26 @@ def test_a_log_that_cannot_be_written_ends_no_round(tmp_path: Path, processes: P
     server = processes.start("aggregate", "serve", "--config", config, "--log", "/dev/full")
     a_normal_round(tmp_path, NAMES)
     code, _, err = ended(server)
-    assert code == 0 and err == "the log /dev/full cannot be written (No space left on device): the rounds go on without it\n"
+    assert (
+        code == 0
+        and err
+        == "the log /dev/full cannot be written (No space left on device): the rounds go on without it\n"
+    )
     assert (tmp_path / "server-state/round-000001.npy").exists()
 
 
 def test_standard_output_that_cannot_be_written_ends_no_round(tmp_path: Path) -> None:
     config = deployment(tmp_path, NAMES)
-    with open("/dev/full", "w") as full, subprocess.Popen([sys.executable, "-m", "mpc", "aggregate", "serve", "--config", config],
-                                                          cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True) as server:
+    with (
+        open("/dev/full", "w") as full,
+        subprocess.Popen(
+            [sys.executable, "-m", "mpc", "aggregate", "serve", "--config", config],
+            cwd=ROOT,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as server,
+    ):
         a_normal_round(tmp_path, NAMES)
         _, err = server.communicate(timeout=120)
     assert server.returncode == 0
@@ -548,7 +649,11 @@ def test_a_log_that_can_be_written_again_says_what_it_lacks(tmp_path: Path) -> N
         journal._to, journal._torn = to, True
         journal({"event": "four"})
     lines = (tmp_path / "log").read_text().splitlines()
-    assert [json.loads(line) for line in lines if line] == [{"event": "one"}, {"event": "lines lost", "more": 2}, {"event": "four"}]
+    assert [json.loads(line) for line in lines if line] == [
+        {"event": "one"},
+        {"event": "lines lost", "more": 2},
+        {"event": "four"},
+    ]
 
 
 def test_strangers_cannot_fill_a_log(tmp_path: Path) -> None:
@@ -566,7 +671,11 @@ def test_strangers_cannot_fill_a_log(tmp_path: Path) -> None:
     assert server.error is None and len(server.told("round ends")) == 1
     refused = server.told("refused")
     assert len(refused) == sparing.STRANGERS + 1 and refused[-1]["of"] == 1
-    assert refused[-1]["more"] == 200 - sparing.STRANGERS == refused[-1]["reasons"]["it does not speak TLS 1.3 as we do (http request)"]
+    assert (
+        refused[-1]["more"]
+        == 200 - sparing.STRANGERS
+        == refused[-1]["reasons"]["it does not speak TLS 1.3 as we do (http request)"]
+    )
     left = [e for e in server.told("left") if e["who"] == NAMES[0]]
     assert sparing.EACH < len(left) <= sparing.EACH + 1 and left[-1]["more"] >= 30 - sparing.EACH
 
@@ -577,12 +686,19 @@ def test_counts_are_told_once_a_minute_and_stay_small(monkeypatch: pytest.Monkey
     monkeypatch.setattr(sparing, "monotonic", lambda: now[0])
     for minute in range(2):
         for i in range(5000):
-            told.outside({"event": "refused", "who": f"10.0.{i // 250}.{i % 250}", "reason": f"reason {i}"}, known=False)
+            told.outside(
+                {"event": "refused", "who": f"10.0.{i // 250}.{i % 250}", "reason": f"reason {i}"},
+                known=False,
+            )
         now[0] += 61
         told.tell({"event": "phase"})
         assert len(said) == (sparing.STRANGERS + 2) * (minute + 1)
         count = said[-2]
-        assert count["more"] == 5000 - sparing.STRANGERS == sum(count["reasons"].values()) and count["of"] == 1000 and len(count["reasons"]) == 17
+        assert (
+            count["more"] == 5000 - sparing.STRANGERS == sum(count["reasons"].values())
+            and count["of"] == 1000
+            and len(count["reasons"]) == 17
+        )
 
 
 def test_a_disk_that_is_full_when_a_round_ends(tmp_path: Path, processes: Processes) -> None:
@@ -591,11 +707,13 @@ def test_a_disk_that_is_full_when_a_round_ends(tmp_path: Path, processes: Proces
     server = processes.start("aggregate", "serve", "--config", config, "--log", tmp_path / "log")
     state = tmp_path / "server-state"
     end = time.monotonic() + 120
-    while not (state / "room").exists():            # which is taken before a round begins
+    while not (state / "room").exists():  # which is taken before a round begins
         assert time.monotonic() < end and server.poll() is None
         time.sleep(0.01)
     assert (state / "room").stat().st_size > 1 << 16
-    resource.prlimit(server.pid, resource.RLIMIT_FSIZE, (150, resource.RLIM_INFINITY))      # a state.json is longer, a line of the log not always
+    resource.prlimit(
+        server.pid, resource.RLIMIT_FSIZE, (150, resource.RLIM_INFINITY)
+    )  # a state.json is longer, a line of the log not always
     a_normal_round(tmp_path, NAMES)
     code, _, err = ended(server)
     assert code == 1 and "cannot be written (File too large)" in err and err.count("\n") <= 2
@@ -603,7 +721,10 @@ def test_a_disk_that_is_full_when_a_round_ends(tmp_path: Path, processes: Proces
     again = processes.start("aggregate", "serve", "--config", config)
     for turn in (1, 2):
         a_normal_round(tmp_path, NAMES, seed=turn)
-    assert ended(again)[0] == 0 and sorted(p.name for p in state.glob("*.npy")) == ["round-000002.npy", "round-000003.npy"]
+    assert ended(again)[0] == 0 and sorted(p.name for p in state.glob("*.npy")) == [
+        "round-000002.npy",
+        "round-000003.npy",
+    ]
 
 
 def test_a_disk_without_room_for_a_round_begins_none(tmp_path: Path, processes: Processes) -> None:
@@ -617,4 +738,8 @@ def test_a_disk_without_room_for_a_round_begins_none(tmp_path: Path, processes: 
             pass
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    assert isinstance(server.error, ConfigError) and "has no room for" in str(server.error) and not (tmp_path / "server-state/room").exists()
+    assert (
+        isinstance(server.error, ConfigError)
+        and "has no room for" in str(server.error)
+        and not (tmp_path / "server-state/room").exists()
+    )

@@ -3,6 +3,7 @@
 ``MPC_FUZZ_CASES`` attacks (``make fuzz``: 10,000), a tenth of them in rounds that honest clients take part in all the
 while and whose means must be right; and a tenth as many things that a server says to a client.  ``MPC_SEED`` draws others.
 """
+
 from __future__ import annotations
 
 import json
@@ -38,8 +39,35 @@ from protocols.aggregation.packing import packed_bytes
 CASES = int(os.environ.get("MPC_FUZZ_CASES", "250"))
 SEED = int(os.environ.get("MPC_SEED", "1"))
 HONEST = ["ann", "cy", "dan", "eve"]
-OTHERS = [None, True, False, 0, -1, 1, 2**63 - 1, 2**63, 2**64, -2**63, 2**70, 1.5, -0.0, 1e300, "", "x" * 3000, "\x1b[2J", "\ud800", "ann", "BOB", [], {}, [[]],
-          {"a": {}}, ["bob"], [None, {}], {"x": [1] * 500}]
+OTHERS = [
+    None,
+    True,
+    False,
+    0,
+    -1,
+    1,
+    2**63 - 1,
+    2**63,
+    2**64,
+    -(2**63),
+    2**70,
+    1.5,
+    -0.0,
+    1e300,
+    "",
+    "x" * 3000,
+    "\x1b[2J",
+    "\ud800",
+    "ann",
+    "BOB",
+    [],
+    {},
+    [[]],
+    {"a": {}},
+    ["bob"],
+    [None, {}],
+    {"x": [1] * 500},
+]
 SIZES = [0, 1, 8, 9, 48, 175, 176, 177, 4096, 4097, 65536, 65537, 2**24, 2**31 - 1, 2**31, 2**32 - 1]
 SERVER = """
 import sys
@@ -71,7 +99,15 @@ def bent(rng: Rng, data: bytes) -> bytes:
         for i in rng.integers(0, len(data), rng.integers(1, 9)) if data else ():
             changed[i] ^= 1 << rng.integers(8)
         return bytes(changed)
-    return [data, data, bytes(len(data)), data + any_bytes(rng), data * 2, any_bytes(rng), data[:at] + any_bytes(rng, 40) + data[at:]][how]
+    return [
+        data,
+        data,
+        bytes(len(data)),
+        data + any_bytes(rng),
+        data * 2,
+        any_bytes(rng),
+        data[:at] + any_bytes(rng, 40) + data[at:],
+    ][how]
 
 
 class Attacks:
@@ -82,16 +118,26 @@ class Attacks:
         self.plan, certs = self.own.plan, folder / "certs"
         self.contexts = {sort: zoo.client(*pair) for sort, pair in zoo.make(certs).items()}
         self.contexts |= {"none at all": zoo.client(), "old": zoo.client(old=True)}
-        self.contexts |= {name: zoo.client(certs / f"{name}.pem", certs / f"{name}.key") for name in ("ann", "mallory", "server")}
+        self.contexts |= {
+            name: zoo.client(certs / f"{name}.pem", certs / f"{name}.key")
+            for name in ("ann", "mallory", "server")
+        }
         self.bob = zoo.client(certs / "bob.pem", certs / "bob.key")
         self.open: list[socket.socket] = []
 
     def __call__(self, case: int) -> None:
         rng = np.random.default_rng([SEED, case])
-        kinds: list[Callable[[Rng], None]] = [self.rubbish, self.half_a_handshake, self.strange, self.hello, self.header, self.cut]
+        kinds: list[Callable[[Rng], None]] = [
+            self.rubbish,
+            self.half_a_handshake,
+            self.strange,
+            self.hello,
+            self.header,
+            self.cut,
+        ]
         kind = self.in_a_round if case % 10 == 9 else kinds[rng.integers(len(kinds))]
         self.done[kind.__name__] += 1
-        with suppress(OSError, EOFError):           # whatever the server did about it
+        with suppress(OSError, EOFError):  # whatever the server did about it
             kind(rng)
 
     def call(self, context: ssl.SSLContext | None = None) -> socket.socket:
@@ -130,7 +176,9 @@ class Attacks:
         """The first flight of a client, bent."""
         into, out = ssl.MemoryBIO(), ssl.MemoryBIO()
         with suppress(ssl.SSLWantReadError):
-            list(self.contexts.values())[rng.integers(len(self.contexts))].wrap_bio(into, out, server_hostname="server").do_handshake()
+            list(self.contexts.values())[rng.integers(len(self.contexts))].wrap_bio(
+                into, out, server_hostname="server"
+            ).do_handshake()
         sock = self.call()
         with suppress(OSError):
             sock.sendall(bent(rng, out.read()))
@@ -144,7 +192,7 @@ class Attacks:
     def hello(self, rng: Rng) -> None:
         """With bob's own certificate: every field another one, more fields or fewer, every form."""
         said: dict[str, Any] = {"me": "bob", "last": 0, "within": None}
-        for key in rng.permutation(list(said))[:rng.integers(4)]:
+        for key in rng.permutation(list(said))[: rng.integers(4)]:
             said[key] = anything(rng)
         if rng.random() < 0.2:
             del said[str(rng.choice(list(said)))]
@@ -156,15 +204,26 @@ class Attacks:
     def header(self, rng: Rng) -> None:
         """Every field of a frame's head, in place of the hello or after it."""
         magic = any_bytes(rng, 4).ljust(4)[:4] if rng.random() < 0.3 else b"mpcA"
-        kind, size = int(rng.integers(256)) if rng.random() < 0.5 else int(rng.integers(11)), SIZES[rng.integers(len(SIZES))]
+        kind, size = (
+            int(rng.integers(256)) if rng.random() < 0.5 else int(rng.integers(11)),
+            SIZES[rng.integers(len(SIZES))],
+        )
         odd = frame(kind, any_bytes(rng), magic, size if rng.random() < 0.8 else None)
         self.say(rng, self.call(self.bob), odd if rng.random() < 0.5 else self.hello_of("bob") + odd)
 
     def cut(self, rng: Rng) -> None:
         """A real conversation, handshake, hello and keys, that ends behind any of its bytes."""
         into, out = ssl.MemoryBIO(), ssl.MemoryBIO()
-        client, sock, left = self.bob.wrap_bio(into, out, server_hostname="server"), self.call(), int(rng.integers(2600))
-        steps: list[Callable[[], object]] = [client.do_handshake, lambda: client.write(self.hello_of("bob")), lambda: client.write(frame(Kind.REFUSED, b"x" * 400))]
+        client, sock, left = (
+            self.bob.wrap_bio(into, out, server_hostname="server"),
+            self.call(),
+            int(rng.integers(2600)),
+        )
+        steps: list[Callable[[], object]] = [
+            client.do_handshake,
+            lambda: client.write(self.hello_of("bob")),
+            lambda: client.write(frame(Kind.REFUSED, b"x" * 400)),
+        ]
         with suppress(OSError):
             while steps and left:
                 with suppress(ssl.SSLWantReadError):
@@ -191,24 +250,39 @@ class Attacks:
                 number, message = int.from_bytes(body[:NUMBER], "little"), body[NUMBER:]
                 if client is None or client.terms.round != number:
                     assert self.own.key is not None
-                    client = Client(self.plan.terms(number), "bob", self.own.key, *self.plan.encode(number, np.zeros(DIMENSION)))
+                    client = Client(
+                        self.plan.terms(number),
+                        "bob",
+                        self.own.key,
+                        *self.plan.encode(number, np.zeros(DIMENSION)),
+                    )
                 answer = client.answer(message)
                 said.append(answer)
                 if message[4] == last:
                     break
                 sock.sendall(frame(Kind.ANSWER, answer))
             how = rng.integers(6)
-            if how == 0:                            # as bytes
+            if how == 0:  # as bytes
                 sock.sendall(bent(rng, frame(Kind.ANSWER, answer)))
-            elif how == 1:                          # as a message
+            elif how == 1:  # as a message
                 sock.sendall(frame(Kind.ANSWER, bent(rng, answer)))
-            elif how == 2:                          # what stands in its header
+            elif how == 2:  # what stands in its header
                 at = int(rng.integers(HEADER.size))
-                sock.sendall(frame(Kind.ANSWER, answer[:at] + any_bytes(rng, 8) + answer[at:])[:HEAD.size + len(answer)])
-            elif how == 3:                          # something said before, or twice
+                sock.sendall(
+                    frame(Kind.ANSWER, answer[:at] + any_bytes(rng, 8) + answer[at:])[
+                        : HEAD.size + len(answer)
+                    ]
+                )
+            elif how == 3:  # something said before, or twice
                 sock.sendall(frame(Kind.ANSWER, said[rng.integers(len(said))]) * int(rng.integers(1, 3)))
-            elif how == 4:                          # of another length than is there
-                sock.sendall(frame(int(rng.choice([Kind.ANSWER, Kind.REFUSED])), answer, size=SIZES[rng.integers(len(SIZES))]))
+            elif how == 4:  # of another length than is there
+                sock.sendall(
+                    frame(
+                        int(rng.choice([Kind.ANSWER, Kind.REFUSED])),
+                        answer,
+                        size=SIZES[rng.integers(len(SIZES))],
+                    )
+                )
             elif how == 5:
                 sock.sendall(frame(Kind.REFUSED, any_bytes(rng)) + any_bytes(rng))
             if rng.random() < 0.5:
@@ -241,7 +315,9 @@ class Crowd:
 
     def __init__(self, folder: Path) -> None:
         self.wrong, self.rounds, self.spoilt, self.ended = list[str](), Counter[int](), set[str](), False
-        self.threads = [threading.Thread(target=self.take_part, args=(folder, i, name)) for i, name in enumerate(HONEST)]
+        self.threads = [
+            threading.Thread(target=self.take_part, args=(folder, i, name)) for i, name in enumerate(HONEST)
+        ]
         for thread in self.threads:
             thread.start()
 
@@ -249,17 +325,26 @@ class Crowd:
         try:
             with Member(replace(plans.load(folder / f"{name}.toml"), timeout=5.0)) as member:
                 for turn in range(1 << 30):
-                    vector = np.full(DIMENSION, float(i)) + np.random.default_rng([SEED, i, turn]).normal(size=DIMENSION) * 1e-6
+                    vector = (
+                        np.full(DIMENSION, float(i))
+                        + np.random.default_rng([SEED, i, turn]).normal(size=DIMENSION) * 1e-6
+                    )
                     try:
                         mean = member.round(vector)
                     except AggregationFailed as error:
-                        if "gave no sum, as the server says" not in str(error) or "do not open the masks of 'bob'" not in str(error):
+                        if "gave no sum, as the server says" not in str(
+                            error
+                        ) or "do not open the masks of 'bob'" not in str(error):
                             raise
                         self.spoilt.add(str(error).split()[1])
                         continue
                     facts = member.last
                     assert facts is not None
-                    if facts.count not in (4, 5) or not facts.included or np.abs(mean - 6 / facts.count).max() > 8 * facts.error + 1e-4:
+                    if (
+                        facts.count not in (4, 5)
+                        or not facts.included
+                        or np.abs(mean - 6 / facts.count).max() > 8 * facts.error + 1e-4
+                    ):
                         self.wrong.append(f"{name}: {facts} {mean}")
                     self.rounds[facts.number] += 1
         except Exception as error:
@@ -281,10 +366,31 @@ def waited_for(there: Callable[[], bool]) -> None:
 
 
 def test_the_server_lives_through_anything(tmp_path: Path) -> None:
-    config = deployment(tmp_path, [*HONEST, "bob"], degree=4, threshold=3, rounds=1 << 20, attempts=1 << 20,
-                        deadlines=dict.fromkeys(("advertise", "share", "mask", "confirm", "unmask"), 86400.0))
+    config = deployment(
+        tmp_path,
+        [*HONEST, "bob"],
+        degree=4,
+        threshold=3,
+        rounds=1 << 20,
+        attempts=1 << 20,
+        deadlines=dict.fromkeys(("advertise", "share", "mask", "confirm", "unmask"), 86400.0),
+    )
     with (tmp_path / "err").open("w") as err:
-        server = subprocess.Popen([sys.executable, "-c", SERVER, "aggregate", "serve", "--config", str(config), "--log", str(tmp_path / "log")], cwd=ROOT, stderr=err)
+        server = subprocess.Popen(
+            [
+                sys.executable,
+                "-c",
+                SERVER,
+                "aggregate",
+                "serve",
+                "--config",
+                str(config),
+                "--log",
+                str(tmp_path / "log"),
+            ],
+            cwd=ROOT,
+            stderr=err,
+        )
     log = tmp_path / "log"
     crowd, attacks, warm = Crowd(tmp_path), Attacks(tmp_path), 0
     try:
@@ -298,9 +404,9 @@ def test_the_server_lives_through_anything(tmp_path: Path) -> None:
                 warm, _ = held(server.pid)
         for sock in attacks.open:
             sock.close()
-        waited_for(lambda: held(server.pid)[1] == descriptors)      # strangers have ten seconds
+        waited_for(lambda: held(server.pid)[1] == descriptors)  # strangers have ten seconds
         memory, _ = held(server.pid)
-        with Member(attacks.own) as bob:            # now he is as honest as the others
+        with Member(attacks.own) as bob:  # now he is as honest as the others
             bob.round(np.zeros(DIMENSION), again=True)
             assert bob.last is not None and bob.last.count == 5 and bob.last.included
         crowd.ended = True
@@ -317,9 +423,11 @@ def test_the_server_lives_through_anything(tmp_path: Path) -> None:
     told = [json.loads(line) for line in log.read_text().splitlines()]
     assert not crowd.wrong and not [e for e in told if "foresee" in json.dumps(e)], crowd.wrong
     ended = len([e for e in told if e["event"] == "round ends"])
-    print(f"\n{dict(attacks.done)}; {ended} rounds, all means right, and {len(crowd.spoilt)} that bob spoilt; memory {warm} and {memory} kB, "
-          f"{descriptors} descriptors, log {log.stat().st_size} bytes")
-    assert memory < warm + 8192 + 2 * ended         # of each round a server keeps what it has written
+    print(
+        f"\n{dict(attacks.done)}; {ended} rounds, all means right, and {len(crowd.spoilt)} that bob spoilt; memory {warm} and {memory} kB, "
+        f"{descriptors} descriptors, log {log.stat().st_size} bytes"
+    )
+    assert memory < warm + 8192 + 2 * ended  # of each round a server keeps what it has written
 
 
 # -- what a server says -------------------------------------------------------------------------------
@@ -327,19 +435,36 @@ def test_the_server_lives_through_anything(tmp_path: Path) -> None:
 
 def said_by_a_server(rng: Rng, play: Round) -> bytes:
     """A frame of any sort, or a right one in which something is not."""
-    number = int(rng.choice([play.number, play.number, play.number, 0, play.number + 1, 2**63 - 1, 2**63])).to_bytes(NUMBER, "little")
+    number = int(
+        rng.choice([play.number, play.number, play.number, 0, play.number + 1, 2**63 - 1, 2**63])
+    ).to_bytes(NUMBER, "little")
     told: dict[str, Any] = {"count": 4, "included": True, "metrics": {"loss": 0.5}}
-    for key in rng.permutation(list(told))[:rng.integers(3)]:
+    for key in rng.permutation(list(told))[: rng.integers(3)]:
         told[key] = anything(rng)
     if rng.random() < 0.3:
         told["metrics"] = {"loss": anything(rng)} if rng.random() < 0.7 else {str(anything(rng)): 0.5}
     head = json.dumps(told).encode()
     size = len(head) if rng.random() < 0.8 else SIZES[rng.integers(len(SIZES))]
     vector = bytes(packed_bytes(play.plan.first.length, play.plan.first.bits))
-    result = frame(Kind.RESULT, number + size.to_bytes(4, "little") + head + (vector if rng.random() < 0.8 else any_bytes(rng)))
-    ask = frame(Kind.ASK, number + (bent(rng, play.server.request("bob")) if play.server.phase and play.server.awaits("bob") else any_bytes(rng)))
+    result = frame(
+        Kind.RESULT,
+        number + size.to_bytes(4, "little") + head + (vector if rng.random() < 0.8 else any_bytes(rng)),
+    )
+    ask = frame(
+        Kind.ASK,
+        number
+        + (
+            bent(rng, play.server.request("bob"))
+            if play.server.phase and play.server.awaits("bob")
+            else any_bytes(rng)
+        ),
+    )
     welcome = frame(Kind.WELCOME, json.dumps({"round": anything(rng)}).encode())
-    odd = frame(int(rng.integers(256)) if rng.random() < 0.3 else int(rng.integers(11)), any_bytes(rng), size=None if rng.random() < 0.7 else SIZES[rng.integers(len(SIZES))])
+    odd = frame(
+        int(rng.integers(256)) if rng.random() < 0.3 else int(rng.integers(11)),
+        any_bytes(rng),
+        size=None if rng.random() < 0.7 else SIZES[rng.integers(len(SIZES))],
+    )
     return [result, result, ask, welcome, odd, bent(rng, result)][rng.integers(6)]
 
 
@@ -353,7 +478,7 @@ def test_a_client_lives_through_anything(tmp_path: Path) -> None:
         for case in range(cases):
             rng = np.random.default_rng([SEED, case, 1])
             following(Kind.HELLO)
-            while turn[0] < case:                   # it has come back in the same round
+            while turn[0] < case:  # it has come back in the same round
                 hub.expel("bob", "that was it")
                 following(Kind.HELLO)
             play, until = Round(tmp_path, "bob", case + 1), int(rng.integers(6))

@@ -3,6 +3,7 @@ number of a round and no vector is used twice, and no account falls behind.
 
 ``MPC_KILLS`` kills (``make kills``: 300), every other session with noise and budgets; ``MPC_SEED`` draws others.
 """
+
 from __future__ import annotations
 
 import json
@@ -81,8 +82,17 @@ class Session:
         self.folder, self.noisy = folder, noisy
         folder.mkdir()
         privacy = "{epsilon = 500.0, delta = 1e-3, rounds = 200}" if noisy else ""
-        self.config = deployment(folder, NAMES, privacy, dict.fromkeys(("share", "mask", "confirm", "unmask"), 30.0), threshold=3, dropout=0.2,
-                                 clip=1.0, rounds=ROUNDS, attempts=1000)
+        self.config = deployment(
+            folder,
+            NAMES,
+            privacy,
+            dict.fromkeys(("share", "mask", "confirm", "unmask"), 30.0),
+            threshold=3,
+            dropout=0.2,
+            clip=1.0,
+            rounds=ROUNDS,
+            attempts=1000,
+        )
         (folder / "client.py").write_text(CLIENT)
         self.running: dict[str, subprocess.Popen[bytes]] = {}
         self.killed: set[int] = set()
@@ -90,9 +100,19 @@ class Session:
             self.start(who)
 
     def start(self, who: str) -> None:
-        command = [*MPC, "aggregate", "serve", "--config", str(self.config), "--log", str(self.folder / "log")] if who == "server" else \
-            [sys.executable, str(self.folder / "client.py"), str(self.folder / f"{who}.toml"), str(self.folder / f"{who}.book"), who[-1], str(DIMENSION),
-             "noisy" if self.noisy else "plain"]
+        command = (
+            [*MPC, "aggregate", "serve", "--config", str(self.config), "--log", str(self.folder / "log")]
+            if who == "server"
+            else [
+                sys.executable,
+                str(self.folder / "client.py"),
+                str(self.folder / f"{who}.toml"),
+                str(self.folder / f"{who}.book"),
+                who[-1],
+                str(DIMENSION),
+                "noisy" if self.noisy else "plain",
+            ]
+        )
         with (self.folder / f"{who}.err").open("ab") as err:
             self.running[who] = subprocess.Popen(command, cwd=ROOT, stdout=err, stderr=err)
 
@@ -123,11 +143,16 @@ class Session:
         """Let it come to its end without a kill; who was started too late to meet the server cannot know that it is over."""
         for who in ("server", *NAMES):
             try:
-                assert self.running[who].wait(240 if who == "server" else 20) == 0, (who, (self.folder / f"{who}.err").read_text())
+                assert self.running[who].wait(240 if who == "server" else 20) == 0, (
+                    who,
+                    (self.folder / f"{who}.err").read_text(),
+                )
             except subprocess.TimeoutExpired:
                 process = self.running[who]
                 said = [json.loads(text) for text in (self.folder / f"{who}.book").read_text().splitlines()]
-                assert who != "server" and all("lost" in entry for entry in said if entry["pid"] == process.pid), said[-3:]
+                assert who != "server" and all(
+                    "lost" in entry for entry in said if entry["pid"] == process.pid
+                ), said[-3:]
                 process.kill()
                 self.killed.add(process.pid)
 
@@ -138,12 +163,15 @@ class Session:
 
     def check(self) -> Counter[str]:
         plan = plans.load(self.config).plan
-        books = {name: [json.loads(text) for text in (self.folder / f"{name}.book").read_text().splitlines()] for name in NAMES}
+        books = {
+            name: [json.loads(text) for text in (self.folder / f"{name}.book").read_text().splitlines()]
+            for name in NAMES
+        }
         state = json.loads((self.folder / "server-state/state.json").read_text())
         numbers = [done["round"] for done in state["done"]]
         assert len(numbers) == ROUNDS and numbers == sorted(set(numbers)) and numbers[-1] < state["next"]
         number_of = {plan.terms(number).digest.hex(): number for number in range(1, state["next"])}
-        masked: dict[str, dict[int, int]] = {name: {} for name in NAMES}        # by round, whose vector
+        masked: dict[str, dict[int, int]] = {name: {} for name in NAMES}  # by round, whose vector
         seen = Counter({"rounds begun": state["next"] - 1})
         for name, book in books.items():
             answers: dict[tuple[str, int], str] = {}
@@ -151,10 +179,18 @@ class Session:
             for entry in book:
                 if "answer" in entry:
                     key = entry["terms"], entry["phase"]
-                    assert answers.setdefault(key, entry["answer"]) == entry["answer"], (name, entry, "two answers to one question")
+                    assert answers.setdefault(key, entry["answer"]) == entry["answer"], (
+                        name,
+                        entry,
+                        "two answers to one question",
+                    )
                     if entry["phase"] == Phase.MASK:
                         if not self.noisy:
-                            assert vectors.setdefault(entry["vector"], entry["terms"]) == entry["terms"], (name, entry, "a vector went out twice")
+                            assert vectors.setdefault(entry["vector"], entry["terms"]) == entry["terms"], (
+                                name,
+                                entry,
+                                "a vector went out twice",
+                            )
                         masked[name][number_of[entry["terms"]]] = entry["vector"]
                 assert "error" not in entry, (name, entry)
                 seen["refused, as it had gone out"] += "refused" in entry
@@ -162,25 +198,44 @@ class Session:
             seen["vectors masked"] += len(masked[name])
         for done in state["done"]:
             mean = np.load(self.folder / "server-state" / done["file"])
-            expected = np.mean([np.random.default_rng([NAMES.index(name), masked[name][done["round"]]]).normal(size=DIMENSION) / 20 for name in done["clients"]], axis=0)
+            expected = np.mean(
+                [
+                    np.random.default_rng([NAMES.index(name), masked[name][done["round"]]]).normal(
+                        size=DIMENSION
+                    )
+                    / 20
+                    for name in done["clients"]
+                ],
+                axis=0,
+            )
             np.testing.assert_allclose(mean, expected, atol=8 * done["error"])
             for name in NAMES:
                 for entry in books[name]:
                     if entry.get("number") == done["round"]:
                         seen["means given to clients"] += 1
-                        assert (np.array(entry["mean"]) == mean).all() and entry["included"] == (name in done["clients"])
-        for name, book in books.items():            # who was in a sum and lived has got it
+                        assert (np.array(entry["mean"]) == mean).all() and entry["included"] == (
+                            name in done["clients"]
+                        )
+        for name, book in books.items():  # who was in a sum and lived has got it
             got = {entry["number"] for entry in book if "number" in entry}
-            for number in set(masked[name]) & {d["round"] for d in state["done"] if name in d["clients"]} - got:
-                pids = {e["pid"] for e in book if e.get("phase") == Phase.MASK and number_of[e["terms"]] == number}
+            for number in (
+                set(masked[name]) & {d["round"] for d in state["done"] if name in d["clients"]} - got
+            ):
+                pids = {
+                    e["pid"] for e in book if e.get("phase") == Phase.MASK and number_of[e["terms"]] == number
+                }
                 assert pids <= self.killed, (name, number, "was in the sum, lived, and did not get it")
         if self.noisy:
             assert plan.noise is not None
             for name in NAMES:
                 account = plan.account(self.folder / f"{name}.rounds.budget")
-                assert account is not None and account.spent >= plan.noise.cost(len(masked[name])) * (1 - 1e-9)
+                assert account is not None and account.spent >= plan.noise.cost(len(masked[name])) * (
+                    1 - 1e-9
+                )
             account = plan.account(self.folder / "server-state/budget.json")
-            assert account is not None and account.spent >= plan.noise.cost(len(set().union(*masked.values()))) * (1 - 1e-9)
+            assert account is not None and account.spent >= plan.noise.cost(
+                len(set().union(*masked.values()))
+            ) * (1 - 1e-9)
         return seen
 
 
