@@ -291,7 +291,7 @@ def test_a_certificate_whose_name_is_no_text(tmp_path: Path) -> None:
         stranger = Speaker(server.peer, context_of(tmp_path, "odd"))
         stranger.say(hello(NAMES[0]))
         ((kind, words),) = stranger.last_words()
-        assert kind is Kind.ERROR and words == b"its certificate has a name that is no text"
+        assert kind is Kind.ERROR and words == b"its certificate is for nobody, who is not in the directory of clients"
         a_normal_round(tmp_path, NAMES)
     assert server.error is None
 

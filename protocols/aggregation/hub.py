@@ -318,10 +318,7 @@ class Hub:
         claimed = as_json(body).get("me")
         if kind is not Kind.HELLO or not isinstance(claimed, str):
             raise WireError("it does not begin with a hello")
-        try:
-            shown = names(link.socket)
-        except UnicodeError:
-            raise WireError("its certificate has a name that is no text") from None
+        shown = names(link.socket)
         held = [self._clients[name.lower()] for name in shown if name.lower() in self._clients]
         if claimed not in held:
             whose = f"its certificate is for {', '.join(shown) or 'nobody'}"
