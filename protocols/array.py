@@ -9,6 +9,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Iterator
 from copy import deepcopy
+from dataclasses import dataclass
 from functools import wraps
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 
@@ -21,6 +22,7 @@ from mpc.rounds import Task
 from protocols.suite import Share, Suite, lift
 
 if TYPE_CHECKING:
+    from protocols.ops.updates import Places
     from protocols.session import Session
     from protocols.shadow import Shadow
 
@@ -31,13 +33,14 @@ T = TypeVar("T")
 class Secret(np.lib.mixins.NDArrayOperatorsMixin):
     """An array that no single party can read.  ``reveal()`` opens it, to all or to one."""
 
-    __slots__ = ("_kind", "_shape", "serial", "session", "shadow", "tasks")
+    __slots__ = ("_kind", "_shape", "origin", "serial", "session", "shadow", "tasks")
     __array_priority__ = 100
     __hash__ = None  # type: ignore[assignment]
 
     def __init__(self, session: Session, tasks: tuple[Task[Share], ...], shape: Shape, kind: Kind, serial: int) -> None:
         self.session, self.tasks, self._shape, self._kind, self.serial = session, tasks, shape, kind, serial
         self.shadow: Shadow | None = None           # of sessions that check
+        self.origin: Origin | None = None           # where its elements are known to come from secret permutations
 
     @property
     def shape(self) -> Shape:
@@ -152,9 +155,18 @@ class Secret(np.lib.mixins.NDArrayOperatorsMixin):
     def copy(self) -> Secret:
         return self                                 # immutable: there is nothing to protect it from
 
+    @property
+    def at(self) -> Places:
+        """``x.at[index].set(y)`` is x with y there, a new secret; so are ``.add``, ``.multiply``, ``.min`` and ``.max``."""
+        from protocols.ops.updates import Places
+        return Places(self)
+
     def __getitem__(self, index: Any) -> Secret:
+        if any(s.kind == BOOL for s in secrets_in(index)):
+            raise TypeError("a secret mask cannot be an index: how many elements it takes would show; use np.where(mask, x, y), "
+                            "np.count_nonzero(mask), or x.at[mask].set(y)")
         if secrets_in(index):
-            raise TypeError("a secret cannot be an index: which element is read would show; np.take(x, index) reads them all")
+            raise TypeError("a secret cannot be an index: which element is read would show; np.take(x, index, axis=0) does not show it")
         index = deepcopy(index)                     # it is looked at when this secret is computed
         return cast(Secret, followed(self.session, "indexing", operator.getitem, _index, (self, index), {}))
 
@@ -230,7 +242,8 @@ class Secret(np.lib.mixins.NDArrayOperatorsMixin):
         return call(np.right_shift, self, other)
 
     def __setitem__(self, index: Any, value: Any) -> None:
-        raise TypeError("secrets are immutable; build a new one with np.where, np.concatenate or np.stack")
+        raise TypeError("secrets are immutable: x = x.at[index].set(y) gives the name to a new one; a view of the old one keeps "
+                        "its values")
 
     def __reduce__(self) -> Any:
         raise TypeError("a secret cannot be pickled or copied out of its session")
@@ -310,6 +323,40 @@ def find_session(x: Any) -> Session:
     return secrets_in(list(x))[0].session
 
 
+@dataclass(slots=True, eq=False)
+class Permutations:
+    """Secret orders of 0 to n−1, side by side: the columns of ``forward``; and what undoes each, once it has been asked for."""
+
+    forward: Secret
+    inverse: Secret | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Origin:
+    """An array's elements are those of secret permutations at these public places, counted through (n, m).
+
+    Whatever moves elements keeps that, whatever computes loses it.  Rows go to such positions in linear time (``protocols/ops/moving.py``).
+    """
+
+    permutations: Permutations
+    places: NDArray
+
+
+def permutation(forward: Secret, inverse: Secret | None = None) -> Secret:
+    """Integers (n, m) whose columns are known to be orders of 0 to n−1, marked as such."""
+    forward.origin = Origin(Permutations(forward, inverse), np.arange(forward.size).reshape(forward.shape))
+    return forward
+
+
+def _carried(f: Callable[..., Any], x: Secret, moved: list[Secret]) -> None:
+    """What is known of x is known of its elements where f has moved them; what f puts between them, zeros, is not."""
+    if x.origin is not None:
+        places = f(x.origin.places + 1)
+        for y, at in zip(moved, places if isinstance(places, list | tuple) else [places], strict=True):
+            if np.all(at > 0):
+                y.origin = Origin(x.origin.permutations, np.asarray(at) - 1)
+
+
 def structural(label: str, f: Callable[..., Any], *xs: Secret, public: object = None) -> Any:
     """A function of ndarrays that moves elements around, on secrets of one kind.  Local."""
     kinds = {x.kind for x in xs}
@@ -319,13 +366,19 @@ def structural(label: str, f: Callable[..., Any], *xs: Secret, public: object = 
     if not isinstance(shapes, list | tuple):
         async def one(suite: Suite, *shares: Share) -> Share:
             return cast(Share, lift(f, *shares))
-        return session.spawn(label, one, xs, shapes.shape, kind, public)
+        moved = session.spawn(label, one, xs, shapes.shape, kind, public)
+        if len(xs) == 1:
+            _carried(f, xs[0], [moved])
+        return moved
 
     def nth(i: int) -> Callable[..., Any]:
         async def one_of(suite: Suite, *shares: Share) -> Share:
             return cast(Share, lift(lambda *arrays: f(*arrays)[i], *shares))
         return one_of
-    return [session.spawn(label, nth(i), xs, piece.shape, kind, public) for i, piece in enumerate(shapes)]
+    pieces = [session.spawn(label, nth(i), xs, piece.shape, kind, public) for i, piece in enumerate(shapes)]
+    if len(xs) == 1:
+        _carried(f, xs[0], pieces)
+    return pieces
 
 
 def constant(session: Session, values: Any, kind: Kind) -> Secret:

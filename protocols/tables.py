@@ -153,6 +153,8 @@ FUNCTIONS: dict[Callable[..., Any], Callable[..., Any]] = {
     np.sort: sorting.sort,
     np.argsort: sorting.argsort,
     np.lexsort: sorting.lexsort,
+    np.partition: sorting.partition,
+    np.argpartition: sorting.argpartition,
     np.median: sorting.median,
     np.quantile: sorting.quantile,
     np.percentile: sorting.percentile,

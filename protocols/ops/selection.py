@@ -18,14 +18,21 @@ Cost     over Z_2^64, bytes a party sends for each x with n values in the domain
              take of a secret x           and 8 n, 1 round more       and 8, 1 round more
              searchsorted, histogram      a comparison with every border
 
+         ``take`` and ``take_along_axis`` at positions that are known to come from an order (``argsort``) move rows in
+         linear time: ``moving``.  At any others, k of them, where n·k is 2^22 or more and sorting them with the rows sends
+         less: a sort of n + k numbers (``sorting``) and three moves of as many rows.  In that order each place holds what
+         the last row above it has: differences of neighbouring rows, moved along, add up to it.
+
 Range    a negative index of take counts from the end; one outside −n to n−1 reads 0.  What is not among 0 to n−1
          is not counted, and ``one_hot`` of it is all false.
 Source   the linear scan over an indicator vector is folklore (as the private reads of Keller, Scholl, ePrint
          2014/137); growing it from halves is the demultiplexer of Launchbury et al., ICFP 2012, there
-         over all 2^t values.
+         over all 2^t values.  Reading by sorting is folklore; that differences need no scan over levels is noted in
+         Asharov, Hamada, Kikuchi, Nof, Pinkas, Tomida, CCS 2023, for joins.
 """
 from __future__ import annotations
 
+import math
 from functools import partial
 from typing import Any, cast
 
@@ -35,10 +42,10 @@ from mpc.encoding import BOOL, INT, Kind, numeric
 from mpc.errors import EncodingError
 from mpc.ring import NDArray, RingArray
 from mpc.rounds import gather
-from protocols.array import Secret, beside, call, retyped, structural
+from protocols.array import Secret, beside, call, constant, retyped, structural
 from protocols.carries import bits_of, both, complement
-from protocols.ops import linear, products
-from protocols.ops.comparison import less, logical_not, to_ring
+from protocols.ops import linear, moving, products, sorting
+from protocols.ops.comparison import less, logical_not, to_ring, where
 from protocols.suite import Share, Suite, elementwise, lift
 
 # -- which value it is -------------------------------------------------------------------------------
@@ -109,9 +116,8 @@ def one_hot(index: Secret, n: int) -> Secret:
     return _indicators(_index(index, "one_hot"), np.arange(n))
 
 
-def _position(index: Secret, n: int, name: str) -> Secret:
+def _position(index: Secret, n: int) -> Secret:
     """As ``one_hot``, but a negative index counts from the end."""
-    index = _index(index, name)
     return _spawned(index, np.stack([_patterns(index, np.arange(n)), _patterns(index, np.arange(-n, 0))]))
 
 
@@ -198,7 +204,17 @@ def _taken(x: Any, indices: Secret, axis: int | None) -> Secret:
     x = np.moveaxis(x, axis, 0)
     n, rest = x.shape[0], x.shape[1:]
     rows = x.reshape((n, -1) if n else (0, int(np.prod(rest))))
-    picked = _read(_position(indices.ravel(), n, "np.take"), rows)
+    index = _index(indices, "np.take")
+    if (width := _length(index)) is not None and width <= n:
+        m = len(index.origin.permutations.forward.T)        # type: ignore[union-attr]
+        columns = call(np.broadcast_to, call(np.transpose, _secret(rows, index)[:width])[..., None], (rows.shape[1], width, m))
+        moved = _by_order(index, columns).reshape((rows.shape[1], width * m))
+        picked = call(np.moveaxis, call(np.take, moved, index.origin.places, 1), 0, -1)    # type: ignore[union-attr]
+    elif _sorts(n, index.size, 1, rows.shape[1]):
+        found = _by_sorting(call(np.transpose, _secret(rows, index))[..., None], index.reshape((-1, 1)))
+        picked = call(np.transpose, found.reshape(found.shape[:2]))
+    else:
+        picked = _read(_position(index.ravel(), n), rows)
     picked = picked.reshape((*indices.shape, *rest))
     places = range(indices.ndim)
     return call(np.moveaxis, picked, tuple(places), tuple(axis + i for i in places))
@@ -215,9 +231,91 @@ def take_along_axis(arr: Any, indices: Any, axis: int | None = -1) -> Any:
         raise ValueError("np.take_along_axis: the array and the indices must have equally many axes")
     if indices.kind == BOOL:
         raise IndexError("np.take_along_axis: the indices must be integers")
-    x, index = np.moveaxis(arr, axis, -1), call(np.moveaxis, indices, axis, -1)
-    picked = _read(_position(index, x.shape[-1], "np.take_along_axis"), np.expand_dims(x, -1))
-    return call(np.moveaxis, picked.reshape(picked.shape[:-1]), -1, axis)
+    x, index = np.moveaxis(arr, axis, 0), _index(call(np.moveaxis, indices, axis, 0), "np.take_along_axis")
+    n, k, rest = len(x), len(index), np.broadcast_shapes(x.shape[1:], index.shape[1:])
+    m = math.prod(rest)
+    whole = call(np.broadcast_to, index, (k, *rest)).reshape((k, m))
+    if (along := _columns(whole, n)) is not None:
+        picked = _along_order(_secret(np.broadcast_to(x, (n, *rest)).reshape((n, m)), index), whole, *along)
+    elif _sorts(n, k, m, 1):
+        picked = _by_sorting(_secret(np.broadcast_to(x, (n, *rest)).reshape((1, n, m)), index), whole)
+    else:
+        x, index = np.moveaxis(x, 0, -1), call(np.moveaxis, index, 0, -1)
+        picked = call(np.moveaxis, _read(_position(index, n), np.expand_dims(x, -1))[..., 0], -1, 0)
+    return call(np.moveaxis, picked.reshape((k, *rest)), 0, axis)
+
+
+def _secret(x: Any, beside: Secret) -> Secret:
+    return x if isinstance(x, Secret) else constant(beside.session, x, beside.session.kind_of(x))
+
+
+# -- at positions that come from an order, or by sorting ---------------------------------------------
+
+
+def _length(index: Secret) -> int | None:
+    """Of the orders from which positions are known to come."""
+    return None if index.origin is None else len(index.origin.permutations.forward)
+
+
+def _by_order(index: Secret, x: Secret) -> Secret:
+    """All of x, (c, n, m), in the orders from which positions come."""
+    assert index.origin is not None
+    return moving.gathered(index.origin.permutations, x)
+
+
+def _columns(index: Secret, n: int) -> tuple[NDArray, NDArray] | None:
+    """For each column of positions, from which column of orders it comes, and how many others before it do so, too."""
+    width = _length(index)
+    if width is None or width > n or not index.size:
+        return None
+    assert index.origin is not None
+    column = index.origin.places % index.origin.permutations.forward.shape[1]
+    if (column != column[0]).any():
+        return None
+    of = column[0]
+    by = np.argsort(of, kind="stable")
+    earlier = np.empty_like(of)
+    earlier[by] = np.arange(of.size) - np.searchsorted(of[by], of[by])
+    return of, earlier
+
+
+def _along_order(x: Secret, index: Secret, of: NDArray, earlier: NDArray) -> Secret:
+    """Each column of x, (n, m), at the positions in that of the index, (k, m), which comes from column ``of`` of its orders."""
+    assert index.origin is not None
+    width, columns = index.origin.permutations.forward.shape
+    depth, at = int(earlier.max()) + 1, index.origin.places // columns
+
+    def spread(data: NDArray) -> NDArray:
+        out = np.zeros((depth, width, columns), data.dtype)
+        out[earlier, :, of] = data[:width].T
+        return out
+    moved = _by_order(index, cast(Secret, structural("spread", spread, x, public=(of, earlier, width, columns))))
+    return moved[earlier, at, of]
+
+
+#: Products of which fewer are read from all rows: sorting takes more rounds.
+_MANY = 1 << 22
+
+
+def _sorts(n: int, k: int, m: int, c: int) -> bool:
+    """Whether k positions among n rows of c columns, m times side by side, are found by sorting: many, and fewer bytes."""
+    rows = n + k
+    return n * k * m >= _MANY and rows * (45 * rows.bit_length() + 150 + 48 * c) < 8 * n * k
+
+
+def _by_sorting(x: Secret, index: Secret) -> Secret:
+    """x of shape (c, n, m) at positions (k, m), of shape (c, k, m); below −n and above n−1 zero."""
+    (c, n, m), k = x.shape, len(index)
+    at = where(less(index, 0), linear.add(index, n), index)
+    keys = call(np.concatenate, [np.broadcast_to(np.arange(n + 1)[:, None], (n + 1, m)), at])
+    order = sorting.argsort(keys, axis=0)           # the rows and one of zeros in the order they have, each before its readers
+    assert order.origin is not None
+    ends = linear.filled(retyped(x, INT)[:, :1], 0)
+    padded = call(np.concatenate, [ends, retyped(x, INT), ends], axis=1)
+    steps = linear.subtract(padded[:, 1:], padded[:, :-1])
+    none = constant(x.session, np.zeros((c, k, m), int), INT)
+    in_order = linear.cumsum(_by_order(order, call(np.concatenate, [steps, none], axis=1)), axis=1)
+    return retyped(moving.scattered(order, in_order)[:, n + 1:], x.kind)
 
 
 # -- borders -----------------------------------------------------------------------------------------

@@ -14,18 +14,24 @@ Differences must not wrap, whatever the elements are: the outcomes would not be 
 from one would show.  So before they are compared, the lowest bit of the first column becomes the highest digit of the
 second, whose two lowest bits become that of the third, and so on: all columns but the last keep k−1 significant bits.
 
+Where only some ranks are asked for, quicksort goes on in those segments alone that hold one of them (quickselect): which
+these are follows from their sizes, and so from the same comparisons.
+
     n            comparisons    batches of them, one after the other
     100                  900      4
     10^4             215,000     11        Batcher's network: 105 stages of up to 5,000 comparisons
     10^6          35,000,000     19        210 stages of up to 500,000
+
+    by quickselect, of 10^6: the median COUNT_MEDIAN, the first ten COUNT_TOP
 
 Threat   that of the suite.  Orders of shuffled elements are opened: uniformly random, independent of the data.
 Cost     ``Suite.shuffle``; a shift of each column (``bitwise``: 10 rounds and 42 bytes an element, 8 and 47); and the comparisons
          above, whose bits are opened: each takes, by value and position, with ``replicated`` 8 rounds and 25 bytes a party,
          with ``additive`` between two parties 9 rounds and 48 bytes, and for another column 16 and 31 more.  How many there
          are varies from run to run, not with the data.
+         Of truth values the order takes no comparison, and the order of an order none (``moving``).
 Range    all of the ring, and at most 2^(32−c) elements along an axis by c columns, their position one.  Every sort is stable.
-         Descending: ``np.sort(x)[::-1]``, ``np.argsort(-x)``.
+         Descending: ``np.sort(x)[::-1]``, ``np.argsort(~x)``.
 Source   Hamada, Kikuchi, Ikarashi, Chida, Takahashi, ICISC 2012 (shuffle, then sort with opened comparisons).
 """
 from __future__ import annotations
@@ -33,17 +39,19 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import partial
+from operator import index
 from typing import Any, cast
 
 import numpy as np
+from numpy.lib.array_utils import normalize_axis_index
 
 from mpc.bits import unpacked
-from mpc.encoding import INT, numeric
+from mpc.encoding import BOOL, INT, numeric
 from mpc.ring import BITS, Z32, NDArray, Shape
 from mpc.rounds import gather, pipeline
-from protocols.array import Secret, beside, call, retyped, unified
+from protocols.array import Secret, beside, call, permutation, retyped, unified
 from protocols.carries import carry, joined
-from protocols.ops import linear, products
+from protocols.ops import linear, moving, products
 from protocols.ops.bitwise import shifted
 from protocols.suite import CHUNK, Share, Suite, chunks, elementwise, lift
 
@@ -54,17 +62,18 @@ _SMALL, _PIVOTS = 16, 3
 # -- the protocol ------------------------------------------------------------------------------------
 
 
-async def arranged(suite: Suite, x: Share, keys: int) -> Share:
+async def arranged(suite: Suite, x: Share, keys: int, ranks: Sequence[int] | None = None) -> Share:
     """x of shape (c, n, m), the n of each of the m by the first ``keys`` of the c, ascending; no two may be equal in all of them.
 
-    The last key is one below 2^(32 − keys), a position.
+    The last key is one below 2^(32 − keys), a position.  With ``ranks``, those alone need be in their places, all smaller
+    ones before them.
     """
     if x.size == 0 or x.shape[1] < 2:
         return x
     x = await suite.shuffle(x)
     c, n, m = x.shape
     by_column = cast(Share, lift(lambda a: np.ascontiguousarray(a.swapaxes(1, 2)).reshape(c, m * n), x))
-    order = await _order(suite, await _spread(suite, by_column[:keys]), n, m)
+    order = await _order(suite, await _spread(suite, by_column[:keys]), n, m, ranks)
     return cast(Share, lift(lambda a: a[:, order].reshape(c, m, n).swapaxes(1, 2), by_column))
 
 
@@ -83,11 +92,13 @@ async def _spread(suite: Suite, keys: Share) -> Share:
     return cast(Share, lift(lambda *rows: np.stack(rows), *columns))
 
 
-async def _order(suite: Suite, keys: Share, n: int, m: int) -> NDArray:
-    """Indices that put m segments of n elements in order; public."""
+async def _order(suite: Suite, keys: Share, n: int, m: int, ranks: Sequence[int] | None = None) -> NDArray:
+    """Indices that put m segments of n elements in order, or of each these ranks; public."""
     order = np.arange(m * n)
     start, size = np.repeat(np.arange(m) * n, n), np.full(m * n, n)     # of the segment at each place
-    while (active := np.flatnonzero(size > 1)).size:
+    asked = np.ones(n, bool) if ranks is None else np.isin(np.arange(n), ranks)
+    below = np.concatenate([[0], np.cumsum(asked)])                     # how many of the ranks are
+    while (active := np.flatnonzero((size > 1) & (below[start % n + size] > below[start % n]))).size:
         element, first, count = order[active], start[active], size[active]
         place = active - first
         head = np.arange(active.size) - place                           # where in ``active`` the segment begins
@@ -138,22 +149,27 @@ def negated(planes: Share) -> Share:
 # -- NumPy's functions -------------------------------------------------------------------------------
 
 
-def _arranged(columns: Sequence[Secret], axis: int | None) -> list[Secret]:
-    """Arrays of one shape, and their positions along an axis, by all of these."""
-    moved = [retyped(c.ravel() if axis is None else call(np.moveaxis, c, axis, 0), INT) for c in columns]
-    shape = moved[0].shape
+def _arranged(columns: Sequence[Secret], axis: int | None, ranks: Sequence[int] | None = None,
+              along: Sequence[Secret] = ()) -> list[Secret]:
+    """Arrays of one shape, their positions along an axis, and others that go along, by the first and the positions.
+
+    All of them, or so that elements of these ranks are in their places.
+    """
+    moved, rest = ([retyped(c.ravel() if axis is None else call(np.moveaxis, c, axis, 0), INT) for c in xs] for xs in (columns, along))
+    shape, keys = moved[0].shape, len(moved) + 1
     n = shape[0]
     m = math.prod(shape[1:])
-    most = 1 << max(0, 31 - len(moved))
+    most = 1 << max(0, 32 - keys)
     if n > most:
         raise ValueError(f"at most {most} elements can be sorted by {len(moved)} keys, not {n}")
     position = np.broadcast_to(np.arange(n)[:, None], (n, m))
-    stack = call(np.stack, [*(x.reshape((n, m)) for x in moved), position])
+    stack = call(np.stack, [*(x.reshape((n, m)) for x in moved), position, *(x.reshape((n, m)) for x in rest)])
 
     async def protocol(suite: Suite, x: Share) -> Share:
-        return await arranged(suite, x, len(stack))
-    done = stack.session.spawn("sort", protocol, (stack,), stack.shape, INT)
-    back = (done[i].reshape(shape) for i in range(len(stack)))
+        return await arranged(suite, x, keys, ranks)
+    done = stack.session.spawn("sort" if ranks is None else "select", protocol, (stack,), stack.shape, INT, ranks)
+    out = [permutation(done[i]) if i == len(moved) else done[i] for i in range(len(stack))]
+    back = (x.reshape(shape) for x in out)
     return [x if axis is None else call(np.moveaxis, x, 0, axis) for x in back]
 
 
@@ -170,14 +186,77 @@ def sort(x: Secret, axis: int | None = -1, kind: str | None = None, stable: bool
 
 
 def argsort(x: Secret, axis: int | None = -1, kind: str | None = None, stable: bool | None = None) -> Secret:
-    """The positions that would sort x, ties in their order.  The result is as secret as x."""
+    """The positions that would sort x, ties in their order.  The result is as secret as x.
+
+    ``np.take`` and ``np.take_along_axis`` move rows by it in linear time (``moving``).
+    """
     _stable(kind)
-    return _arranged([x], axis)[-1]
+    y = x.ravel() if axis is None else call(np.moveaxis, x, axis, 0)
+    if x.kind == BOOL:
+        found = moving.partition(linear.subtract(1, y.reshape((len(y), math.prod(y.shape[1:])))))
+    elif (orders := moving.whole(y)) is not None:
+        found = permutation(moving.inverse(orders), orders.forward)
+    else:
+        return _arranged([x], axis)[-1]
+    found = found.reshape(y.shape)
+    return found if axis is None else call(np.moveaxis, found, 0, axis)
 
 
 def lexsort(keys: Any, axis: int = -1) -> Secret:
     """The positions that would sort by several keys, the last one first, as NumPy's; a tuple of secrets and arrays."""
     return _arranged(unified(*keys)[::-1], axis)[-1]
+
+
+def _ranks(kth: Any, n: int, name: str) -> list[int]:
+    """Positions among n, as ``np.partition`` takes them."""
+    places = numeric(kth, "a position")
+    if places.dtype.kind not in "iu" or places.ndim > 1:
+        raise TypeError(f"{name} takes one integer or a list of them as kth")
+    if not ((places >= -n) & (places < n)).all():
+        raise ValueError(f"{name}: kth is out of bounds: there are {n} elements along the axis")
+    return [int(k) for k in np.unique(places.reshape(-1) % n if n else places)]
+
+
+def _parted(a: Secret, kth: Any, axis: int | None, kind: str, order: None, name: str) -> list[Secret]:
+    if kind != "introselect":
+        raise ValueError(f"{name} has the kind introselect, not {kind!r}")
+    if order is not None:
+        raise ValueError(f"{name}: secrets have no fields to order by")
+    n = a.size if axis is None else a.shape[normalize_axis_index(axis, a.ndim)]
+    return _arranged([a], axis, _ranks(kth, n, name))
+
+
+def partition(a: Secret, kth: Any, axis: int | None = -1, kind: str = "introselect", order: None = None) -> Secret:
+    """Element kth along an axis where a sort would put it, the smaller ones before it, in an order that nobody knows."""
+    return retyped(_parted(a, kth, axis, kind, order, "np.partition")[0], a.kind)
+
+
+def argpartition(a: Secret, kth: Any, axis: int | None = -1, kind: str = "introselect", order: None = None) -> Secret:
+    """The positions that would partition a; rows move by them as by ``argsort``'s."""
+    return _parted(a, kth, axis, kind, order, "np.argpartition")[-1]
+
+
+def _plain_top_k(x: NDArray, k: int, axis: int = -1, largest: bool = True) -> tuple[NDArray, NDArray]:
+    keys = -(x * 1) if largest else x               # x may be of truth values, or of Python's integers
+    at = np.take(np.argsort(keys, axis, kind="stable"), np.arange(k), axis)
+    return np.take_along_axis(x, at, axis), at
+
+
+@beside("mpc.top_k", _plain_top_k)
+def top_k(x: Secret, k: int, axis: int = -1, largest: bool = True) -> tuple[Secret, Secret]:
+    """The k largest elements along an axis, the largest first (or the k smallest), and their positions; of equal ones the first.
+
+    By quickselect: some four comparisons an element, and a sort of k.
+    """
+    k, n = index(k), x.shape[normalize_axis_index(axis, x.ndim)]
+    if not 0 <= k <= n:
+        raise ValueError(f"mpc.top_k: there are {n} elements along the axis, and k is {k}")
+    keys = retyped(x, INT)
+    if largest:
+        keys = linear.subtract(-1, keys)            # unlike −x, no two in the ring change places
+    found = [call(np.moveaxis, y, axis, 0)[:k] for y in _arranged([keys], axis, range(k))]
+    values, at = (call(np.moveaxis, y, 0, axis) for y in found)
+    return retyped(linear.subtract(-1, values) if largest else values, x.kind), at
 
 
 @beside("mpc.shuffle", None)
@@ -215,16 +294,20 @@ def quantile(x: Secret, q: Any, axis: int | None = None, keepdims: bool = False)
     y = x.ravel() if axis is None else call(np.moveaxis, x, axis, 0)
     if len(y) == 0:
         raise ValueError("a quantile of no elements")
-    ordered = sort(y, axis=0)
     if levels.dtype.kind != "f":
         ends = levels.reshape(-1).astype(int) * (len(y) - 1)
-        return _placed(ordered[ends], x, levels.shape, axis, keepdims)
+        return _placed(_selected(y, ends), x, levels.shape, axis, keepdims)
     at = levels.reshape(-1).astype(np.float64) * (len(y) - 1)
     below = np.floor(at).astype(int)
     weight = (at - below).reshape(-1, *(1,) * (y.ndim - 1))
-    lower, upper = ordered[below], ordered[np.minimum(below + 1, len(y) - 1)]
+    lower, upper = call(np.split, _selected(y, np.concatenate([below, np.minimum(below + 1, len(y) - 1)])), 2)
     result = linear.add(products.real(lower), products.multiply(linear.subtract(upper, lower), weight))
     return _placed(result, x, levels.shape, axis, keepdims)
+
+
+def _selected(x: Secret, ranks: NDArray) -> Secret:
+    """The elements of these ranks along the first axis, by quickselect."""
+    return retyped(_arranged([x], 0, np.unique(ranks).tolist())[0][ranks], x.kind)
 
 
 def _placed(found: Secret, x: Secret, levels: Shape, axis: int | None, keepdims: bool) -> Secret:
