@@ -39,7 +39,13 @@ if TYPE_CHECKING:
     from protocols.ops.selection import one_hot as one_hot
     from protocols.ops.selection import take as take
     from protocols.ops.selection import unique_counts as unique_counts
+    from protocols.ops.sets import intersect1d as intersect1d
+    from protocols.ops.sets import setdiff1d as setdiff1d
+    from protocols.ops.sets import setxor1d as setxor1d
+    from protocols.ops.sets import union1d as union1d
+    from protocols.ops.sets import unique as unique
     from protocols.ops.sorting import shuffle as shuffle
+    from protocols.ops.sorting import top_k as top_k
     from protocols.run import local as local
     from protocols.session import Session as Session
 
@@ -49,7 +55,9 @@ _HOME = {
     **dict.fromkeys(("BOOL", "INT", "Fixed"), "mpc.encoding"),
     **dict.fromkeys(("Message", "Recorder", "exchange", "gather", "simulate"), "mpc.rounds"),
     **dict.fromkeys(("one_hot", "take", "unique_counts"), "protocols.ops.selection"),
-    "aggregation_client": "protocols.aggregation.member", "shuffle": "protocols.ops.sorting",
+    **dict.fromkeys(("intersect1d", "setdiff1d", "setxor1d", "union1d", "unique"), "protocols.ops.sets"),
+    **dict.fromkeys(("shuffle", "top_k"), "protocols.ops.sorting"),
+    "aggregation_client": "protocols.aggregation.member",
     "rsqrt": "protocols.ops.roots", "sigmoid": "protocols.ops.exponential", "softmax": "protocols.ops.exponential",
     "Secret": "protocols.array", "Session": "protocols.session", "local": "protocols.run",
 }

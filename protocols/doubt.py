@@ -32,6 +32,7 @@ _UNDEFINED = {
     "divide": ("there is a division by zero, where the engine gives 0", _REPLACE),
     "reciprocal": ("there is a division by zero, where the engine gives 0", _REPLACE),
     "sqrt": ("there is a root of what is not above zero, where the engine gives 0", _REPLACE),
+    "x.at": ("there is a secret index beyond the ends, where the engine changes nothing", "keep indices inside"),
     "log": ("there is a logarithm of what is not above zero, where the engine gives some number", _REPLACE),
 }
 #: Where NumPy has another value.

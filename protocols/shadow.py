@@ -100,8 +100,11 @@ class Shadows:
         try:
             made = make(*args, **kwargs)
             results = {i: x for i, x in enumerate(plain.listed(made)) if isinstance(x, Secret) and x.shadow is None}
-            if results:
+            if function is None and results:        # an order is found from all of them
                 self._cast(name, function, results, args, kwargs)
+            elif function is not None:
+                for kind in dict.fromkeys(x.kind for x in results.values()):
+                    self._cast(name, function, {i: x for i, x in results.items() if x.kind == kind}, args, kwargs)
         finally:
             self._session.check = self
         return made
@@ -126,7 +129,7 @@ class Shadows:
         return secret.shadow
 
     def _cast(self, name: str, function: Function | None, results: dict[int, Secret], args: Any, kwargs: Any) -> None:
-        """The shadows of an operation's results, which are at these places among all that it returns."""
+        """The shadows of results of one kind, which are at these places among all that an operation returns."""
         operands, made = secrets_in((*args, *kwargs.values())), list(results.values())
         before = [self._of(x) for x in operands]
         actual, kind, shapes = self._open(made), made[0].kind, [x.shape for x in made]

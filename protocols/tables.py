@@ -19,6 +19,7 @@ from protocols.ops import (
     roots,
     scans,
     selection,
+    sets,
     sorting,
     statistics,
 )
@@ -164,7 +165,7 @@ FUNCTIONS: dict[Callable[..., Any], Callable[..., Any]] = {
     np.digitize: selection.digitize,
     np.bincount: selection.bincount,
     np.histogram: selection.histogram,
-    np.isin: selection.isin,
+    np.isin: sets.isin,
     np.linalg.norm: linalg.norm,
     np.linalg.inv: linalg.inv,
     np.linalg.solve: linalg.solve,
@@ -178,8 +179,10 @@ FUNCTIONS: dict[Callable[..., Any], Callable[..., Any]] = {
     np.inner: lambda x, y: products.dot(x, np.transpose(y)),
     np.outer: products.outer,
     np.einsum: products.einsum,
-    **{func: _shows(func.__name__, "which values occur", "mpc.unique_counts(x, domain)")
+    **{func: _shows(func.__name__, "which values occur", "mpc.unique(x), padded, or mpc.unique_counts(x, domain)")
        for func in (np.unique, np.unique_values, np.unique_counts, np.unique_inverse, np.unique_all)},
+    **{func: _shows(func.__name__, "how large a set is", f"mpc.{func.__name__}(a, b), padded")
+       for func in (np.union1d, np.intersect1d, np.setdiff1d, np.setxor1d)},
     **{func: _shows(func.__name__, "where a condition holds", "np.where(condition, a, b), or np.count_nonzero")
        for func in (np.nonzero, np.flatnonzero, np.argwhere, np.extract, np.compress)},
     np.shape: lambda x: x.shape,

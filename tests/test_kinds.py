@@ -227,7 +227,9 @@ CALLED: dict[Any, list[Recipe]] = {
     + one(lambda n, y: np.bincount(n, y, 4), takes="ny"),
     np.histogram: one(lambda x: np.histogram(x, [-1, 0.5, 2])[0], lambda x: np.histogram(x, [0, 1, 5])[0])
     + one(lambda x, y: np.histogram(x, [-1, 0, 1.5, 5], weights=y)[0], takes="xy", counts=True),
-    np.isin: one(*(lambda x, e=e: np.isin(x, e) for e in ([True], [0, 5], [0.0, 1.5, 0.25]))),
+    np.partition: one(lambda x: np.partition(x, 1)[1], lambda x: np.partition(x, [0, 3])[::3]),
+    np.argpartition: one(lambda x: np.take_along_axis(x, np.argpartition(x, 1)[1:2], 0)),
+    np.isin: two(np.isin) + one(*(lambda x, e=e: np.isin(x, e) for e in ([True], [0, 5], [0.0, 1.5, 0.25]))),
     np.linalg.norm: one(
         np.linalg.norm,
         lambda x: np.linalg.norm(x, 1),
@@ -254,6 +256,10 @@ SHOWS = {
     np.argwhere,
     np.extract,
     np.compress,
+    np.union1d,
+    np.intersect1d,
+    np.setdiff1d,
+    np.setxor1d,
 }  # always refused
 TABLES = (
     (UFUNCS, RECIPES, ""),

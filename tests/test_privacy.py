@@ -24,6 +24,7 @@ from protocols.ops.bitwise import conjunction, is_multiple, masked, modulo, near
 from protocols.ops.comparison import is_zero, negative, negative_part, to_ring
 from protocols.ops.division import _divided, _reciprocal
 from protocols.ops.exponential import _LOG2, _log, two_to
+from protocols.ops.moving import placed
 from protocols.ops.normalisation import any_bit, polynomial, top_bit
 from protocols.ops.roots import _root
 from protocols.ops.selection import indicators, member
@@ -56,6 +57,13 @@ async def sort(suite: Suite, x: Share, y: Share) -> Share:
     return await arranged(suite, lift(lambda *rows: np.stack(rows), *(z[:192].reshape((12, 16)) for z in (x, y)), place), 3)
 
 
+async def move(suite: Suite, x: Share, y: Share) -> Share:
+    """Rows of two in an order, one for each of two columns."""
+    n = x.size // 4
+    order = suite.constant(x.ring(np.stack([np.arange(n)[::-1], np.roll(np.arange(n), 7)], axis=1)))
+    return await placed(suite, order, x.reshape((2, n, 2)))
+
+
 async def numbers(suite: Suite, x: Share, y: Share) -> Any:
     """Bits, and numbers of them, both ways."""
     bits = await bits_of(suite, x[:256])
@@ -83,6 +91,7 @@ OPERATIONS: dict[str, Operation] = {
     "equal to zero": lambda suite, x, y: is_zero(suite, y),
     "shuffle": lambda suite, x, y: suite.shuffle(x.reshape((2, x.size // 4, 2))),
     "sort": sort,
+    "move": move,
     "and": conjunction,
     "quotient": lambda suite, x, y: shifted(suite, 5, x),
     "nearest": lambda suite, x, y: nearest(suite, 9, y),

@@ -234,6 +234,10 @@ CASES: dict[Any, Cases] = {
         "range": Case(lambda d, p: np.histogram(d.x, 4, p)[0], (0, 4), (1, 5)),
         "weights": Case(lambda d, p: np.histogram(d.v, REALS, weights=p)[0], [1, 2, 3, 4], [2, 1, 4, 3]),
     },
+    **{f: {
+        "kth": Case(lambda d, p, f=f: f(d.v, p)[2], 0, 2),
+        "axis": Case(lambda d, p, f=f: f(d.n, 1, axis=p)[1, 0], *AXIS),
+    } for f in (np.partition, np.argpartition)},
     np.isin: {
         "test_elements": Case(lambda d, p: np.isin(d.x, p), [0.5, 1.0], [0.5, 1.25]),
         "test_elements, integers": Case(lambda d, p: np.isin(d.n, p), [1, 2], [1, 3]),
@@ -263,14 +267,15 @@ NO_PARAMETER = (
     np.exp, np.exp2, np.expm1, np.log, np.log2, np.log10, np.log1p, np.logical_not, np.invert,
     np.floor, np.ceil, np.trunc, np.rint)
 REFUSED = (np.unique, np.unique_values, np.unique_counts, np.unique_inverse, np.unique_all,
-           np.nonzero, np.flatnonzero, np.argwhere, np.extract, np.compress)
+           np.union1d, np.intersect1d, np.setdiff1d, np.setxor1d, np.nonzero, np.flatnonzero, np.argwhere, np.extract, np.compress)
 NO_SECRET = (np.shape, np.ndim, np.size)
 #: Options whose value changes no result, or that are refused.
 NO_MATTER: dict[Any, set[str]] = {
     **{f: {"kind", "stable"} for f in (np.sort, np.argsort)},
     **{f: {"dtype", "casting", "out"} for f in JOINS},
     np.copy: {"order", "subok"}, np.broadcast_to: {"subok"}, np.reshape: {"copy"},
-    np.isin: {"assume_unique"}, np.histogram: {"density"},
+    **{f: {"kind", "order"} for f in (np.partition, np.argpartition)},
+    np.isin: {"assume_unique", "kind"}, np.histogram: {"density"},
 }
 
 OURS: dict[str, Cases] = {
@@ -283,7 +288,16 @@ OURS: dict[str, Cases] = {
     },
     "unique_counts": {"domain": Case(lambda d, p: mpc.unique_counts(d.i, p), [0, 1, 2], [1, 0, 2])},
     "softmax": {"axis": Case(lambda d, p: mpc.softmax(d.x, p), *AXIS)},
-    "shuffle": {}, "rsqrt": {}, "sigmoid": {},
+    "top_k": {
+        "k": Case(lambda d, p: mpc.top_k(d.v, p)[0], 1, 2),
+        "axis": Case(lambda d, p: mpc.top_k(d.n, 3, p)[1], *AXIS),
+        "largest": Case(lambda d, p: mpc.top_k(d.v, 2, largest=p)[0], *KEEP),
+    },
+    **{name: {
+        "a": Case(lambda d, p, f=f: f(p, d.v)[1], REALS, MORE),
+        "b": Case(lambda d, p, f=f: f(d.v, p)[1], REALS, MORE),
+    } for name, f in (("union1d", mpc.union1d), ("intersect1d", mpc.intersect1d), ("setdiff1d", mpc.setdiff1d), ("setxor1d", mpc.setxor1d))},
+    "unique": {}, "shuffle": {}, "rsqrt": {}, "sigmoid": {},
 }
 
 SESSION: Cases = {
@@ -299,6 +313,17 @@ SESSION: Cases = {
     "a mask": Case(lambda d, p: d.i[p], np.array([True, False] * 2), np.array([False, True] * 2)),
     "an array": Case(lambda d, p: d.n[p], np.array([0, 1]), np.array([0, 2])),
     "a long array": Case(lambda d, p: np.tile(d.i, 5000)[p], np.arange(20000), np.arange(20000)[::-1]),
+    **{f"x.at, {name}": case for name, case in {
+        "index": Case(lambda d, p: d.n.at[p].set(0), 0, 1),
+        "index, repeated": Case(lambda d, p: d.v.at[p].multiply([2.0, 4.0]), [0, 0], [0, 1]),
+        "a mask": Case(lambda d, p: d.i.at[p].add(1), np.array([True, False] * 2), np.array([False, True] * 2)),
+        "values": Case(lambda d, p: d.i.at[0].set(p), 1, 2),
+        "values at a secret mask": Case(lambda d, p: d.n.at[d.n[:, 0] > 4].max(p), WORDS, OTHERS),
+        "values at secret positions": Case(lambda d, p: d.n.at[d.i].set(p), WORDS, OTHERS),
+        "values in an order": Case(lambda d, p: d.n.at[np.argsort(d.v[:3])].set(p), WORDS, OTHERS),
+        "what is done": Case(lambda d, p: getattr(d.i.at[0], p)(2), "min", "max"),
+        "of an order": Case(lambda d, p: np.take(d.v, np.argsort(d.i)[p]), slice(0, 2), slice(1, 3)),
+    }.items()},
     "a new axis": Case(lambda d, p: d.n[p].reshape((3, 3)), (None, ...), (..., None, slice(None, None, -1))),
     **{f"function, {f.__name__} and {g.__name__}": Case(lambda d, p: p(d.x), f, g) for f, g in pairwise((
         np.log, np.log2, np.log10, np.log1p, np.exp, np.exp2, np.expm1, np.sqrt, mpc.rsqrt, np.floor))},

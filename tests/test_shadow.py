@@ -66,6 +66,7 @@ WRONG: dict[str, tuple[Callable[[Any], Any], str, str]] = {
     "a rounding that matters later": (lambda s: np.floor(s.secret([1000.0, 998.9999999])) % 2, "np.floor", "comes out otherwise"),
     "index": (lambda s: np.take(s.secret([5, 6]), s.secret([-3])), "np.take", "a secret index beyond the ends"),
     "index beyond": (lambda s: np.take(s.secret([5.5, 6.5]), s.secret([2])), "np.take", "a secret index beyond the ends"),
+    "index of an update": (lambda s: s.secret([5, 6]).at[s.secret([2])].set(0), r"x\.at\[…\]\.set", "a secret index beyond the ends"),
     "counts": (lambda s: np.bincount(s.secret([0, 1, 5]), minlength=3), "np.bincount", "outside 0 to minlength"),
     "indefinite matrix": (lambda s: np.linalg.solve(s.secret([[1.0, 2.0], [2.0, 1.0]]), [1.0, 3.0]), r"np\.linalg\.solve", "not positive definite"),
 }
@@ -206,7 +207,8 @@ def test_every_function_that_numpy_lacks_has_a_counterpart() -> None:
     s = mpc.local(3, check=True)
     x, i = s.secret([1.0, 2.5, 2.0]), s.secret([2, 0])
     made = {mpc.sigmoid: mpc.sigmoid(x), mpc.softmax: mpc.softmax(x), mpc.rsqrt: mpc.rsqrt(x), mpc.take: mpc.take(np.array([5, 6, 7]), i), mpc.one_hot: mpc.one_hot(i, 3),
-            mpc.unique_counts: mpc.unique_counts(x, [1.0, 2.0]), mpc.shuffle: mpc.shuffle(x)}
+            mpc.unique_counts: mpc.unique_counts(x, [1.0, 2.0]), mpc.shuffle: mpc.shuffle(x), mpc.unique: mpc.unique(x)[1], mpc.top_k: mpc.top_k(x, 2)[1],
+            **{f: f(x, [2.0, 2.5])[1] for f in (mpc.union1d, mpc.intersect1d, mpc.setdiff1d, mpc.setxor1d)}}
     assert set(made) == set(ours)
     assert all(result.shadow is not None for result in made.values())
     assert made[mpc.take].shadow.true.tolist() == [7, 5] and made[mpc.unique_counts].shadow.true.tolist() == [1, 1]

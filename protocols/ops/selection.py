@@ -1,4 +1,4 @@
-"""Elements at secret positions, and counting over public values: take, searchsorted, bincount, histogram, isin.
+"""Elements at secret positions, and counting over public values: take, searchsorted, bincount, histogram, isin of public ones.
 
 Which element is read must not show, so all of them are: with [x = d] for every d of a public domain,
 
@@ -116,7 +116,7 @@ def one_hot(index: Secret, n: int) -> Secret:
     return _indicators(_index(index, "one_hot"), np.arange(n))
 
 
-def _position(index: Secret, n: int) -> Secret:
+def position(index: Secret, n: int) -> Secret:
     """As ``one_hot``, but a negative index counts from the end."""
     return _spawned(index, np.stack([_patterns(index, np.arange(n)), _patterns(index, np.arange(-n, 0))]))
 
@@ -136,10 +136,8 @@ def unique_counts(x: Secret, domain: Any) -> Secret:
     return linear.sum_(_indicators(x.ravel(), domain), axis=0)
 
 
-def isin(element: Any, test_elements: Any, assume_unique: bool = False, invert: bool = False) -> Secret:
+def isin(element: Secret, test_elements: Any, invert: bool = False) -> Secret:
     """Where x is one of the public test elements; no integer is one that is not whole, or not in the ring."""
-    if isinstance(test_elements, Secret):
-        raise NotImplementedError("np.isin with secret test elements; use np.any(x[..., None] == elements, axis=-1)")
     x = retyped(element, linear.counted(element.kind))
     values = numeric(test_elements, "the test elements").reshape(-1)
     values = values.astype(int) if values.dtype.kind == "b" else values
@@ -163,7 +161,7 @@ def isin(element: Any, test_elements: Any, assume_unique: bool = False, invert: 
 # -- reading at secret positions ---------------------------------------------------------------------
 
 
-def _read(hot: Secret, x: Any) -> Secret:
+def read(hot: Secret, x: Any) -> Secret:
     """The products hot @ x of truth values with anything, exactly: nothing is rounded."""
     hot = retyped(hot, INT)
     kind: Kind = x.kind if isinstance(x, Secret) else hot.session.kind_of(x)
@@ -214,7 +212,7 @@ def _taken(x: Any, indices: Secret, axis: int | None) -> Secret:
         found = _by_sorting(call(np.transpose, _secret(rows, index))[..., None], index.reshape((-1, 1)))
         picked = call(np.transpose, found.reshape(found.shape[:2]))
     else:
-        picked = _read(_position(index.ravel(), n), rows)
+        picked = read(position(index.ravel(), n), rows)
     picked = picked.reshape((*indices.shape, *rest))
     places = range(indices.ndim)
     return call(np.moveaxis, picked, tuple(places), tuple(axis + i for i in places))
@@ -241,7 +239,7 @@ def take_along_axis(arr: Any, indices: Any, axis: int | None = -1) -> Any:
         picked = _by_sorting(_secret(np.broadcast_to(x, (n, *rest)).reshape((1, n, m)), index), whole)
     else:
         x, index = np.moveaxis(x, 0, -1), call(np.moveaxis, index, 0, -1)
-        picked = call(np.moveaxis, _read(_position(index, n), np.expand_dims(x, -1))[..., 0], -1, 0)
+        picked = call(np.moveaxis, read(position(index, n), np.expand_dims(x, -1))[..., 0], -1, 0)
     return call(np.moveaxis, picked.reshape((k, *rest)), 0, axis)
 
 
@@ -310,11 +308,10 @@ def _by_sorting(x: Secret, index: Secret) -> Secret:
     keys = call(np.concatenate, [np.broadcast_to(np.arange(n + 1)[:, None], (n + 1, m)), at])
     order = sorting.argsort(keys, axis=0)           # the rows and one of zeros in the order they have, each before its readers
     assert order.origin is not None
-    ends = linear.filled(retyped(x, INT)[:, :1], 0)
-    padded = call(np.concatenate, [ends, retyped(x, INT), ends], axis=1)
-    steps = linear.subtract(padded[:, 1:], padded[:, :-1])
-    none = constant(x.session, np.zeros((c, k, m), int), INT)
-    in_order = linear.cumsum(_by_order(order, call(np.concatenate, [steps, none], axis=1)), axis=1)
+    around = np.zeros((c, 1, m), int)
+    padded = call(np.concatenate, [around, retyped(x, INT), around], axis=1)
+    steps = call(np.concatenate, [linear.subtract(padded[:, 1:], padded[:, :-1]), np.zeros((c, k, m), int)], axis=1)
+    in_order = linear.cumsum(_by_order(order, steps), axis=1)
     return retyped(moving.scattered(order, in_order)[:, n + 1:], x.kind)
 
 
@@ -378,7 +375,7 @@ def _weighted(inside: Any, weights: Any) -> Secret:
         weights = retyped(weights, INT)
     if not isinstance(inside, Secret):
         return products.matmul(inside.T.astype(int), weights)
-    return _read(inside.T, weights)
+    return read(inside.T, weights)
 
 
 def histogram(a: Any, bins: Any = 10, range: Any = None, density: Any = None,
