@@ -1,0 +1,237 @@
+"""Whole programs, drawn: expressions of up to a dozen operations over mixed kinds, shapes and magnitudes.
+
+Each is run in the clear, in secret, and, where the two differ, once more in a session that checks.  Allowed are NumPy's
+value within the accuracy that README states, a refusal in one sentence, and a word of ``check``; a wrong number of which
+nobody says a word is what this looks for.
+
+What a real number may be off by follows from the program: eight copies of it run in the clear with every real result moved
+at random by a 2^−7-th of it or by two units of the last place, whichever is less... see ``tolerance``.
+"""
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from hypothesis import strategies as st
+
+import mpc
+from mpc.errors import MpcError, RangeError
+from mpc.ring import RINGS
+
+REFUSED = (MpcError, TypeError, ValueError, ZeroDivisionError, NotImplementedError)
+SHAPES = [(), (1,), (3,), (2, 3), (4, 1)]
+
+
+@dataclass(frozen=True)
+class Op:
+    """An operation on NumPy arrays and secrets alike.  Discrete ones come out in the copies as in the clear."""
+
+    name: str
+    f: Callable[..., Any]
+    arity: int
+    discrete: bool = False
+    plain: Callable[..., Any] | None = None         # where NumPy has no such name
+
+
+def sigmoid(x: Any) -> Any:
+    return 1 / (1 + np.exp(-x))
+
+
+def op(name: str, f: Callable[..., Any], arity: int = 1, **options: Any) -> Op:
+    return Op(name, f, arity, **options)
+
+
+OPS = [
+    op("+", lambda x, y: x + y, 2), op("-", lambda x, y: x - y, 2), op("*", lambda x, y: x * y, 2), op("/", lambda x, y: x / y, 2),
+    op("<", lambda x, y: x < y, 2, discrete=True), op("<=", lambda x, y: x <= y, 2, discrete=True),
+    op("==", lambda x, y: x == y, 2, discrete=True), op("!=", lambda x, y: x != y, 2, discrete=True),
+    op("maximum", np.maximum, 2), op("minimum", np.minimum, 2), op("where", lambda x, y: np.where(x < y, x, y), 2),
+    op("where, swapped", lambda x, y: np.where(x > 0, y, x), 2), op("clip", lambda x, y: np.clip(x, -1, y), 2),
+    op("dot", lambda x, y: np.dot(np.ravel(x), np.ravel(y)), 2), op("concatenate", lambda x, y: np.concatenate([np.ravel(x), np.ravel(y)]), 2),
+    op("&", lambda x, y: x & y, 2), op("|", lambda x, y: x | y, 2), op("logical_and", np.logical_and, 2, discrete=True),
+    op("negative", lambda x: -x), op("abs", abs), op("square", np.square), op("sign", np.sign, discrete=True),
+    op("sqrt", np.sqrt), op("exp", np.exp), op("log", np.log), op("1/x", lambda x: 1 / x), op("sigmoid", mpc.sigmoid, plain=sigmoid),
+    op("tanh", np.tanh), op("rsqrt", mpc.rsqrt, plain=lambda x: 1 / np.sqrt(x)),
+    op("floor", np.floor, discrete=True), op("rint", np.rint, discrete=True), op("ceil", np.ceil, discrete=True),
+    op("sum", np.sum), op("sum 0", lambda x: np.sum(x, axis=0)), op("mean", np.mean), op("mean -1", lambda x: np.mean(x, axis=-1)),
+    op("var", np.var), op("std", np.std), op("std 0", lambda x: np.std(x, axis=0)), op("min", np.min), op("max", lambda x: np.max(x, axis=-1)),
+    op("argmax", np.argmax, discrete=True), op("median", np.median), op("quantile", lambda x: np.quantile(x, 0.25)), op("sort", np.sort),
+    op("cumsum", np.cumsum), op("any", np.any, discrete=True), op("all", np.all, discrete=True),
+    op("count_nonzero", np.count_nonzero, discrete=True), op("diff", lambda x: np.diff(np.ravel(x))), op("reversed", lambda x: x[::-1]),
+    op("prod", np.prod), op("logical_not", np.logical_not, discrete=True), op("ptp", np.ptp),
+    op("/ 3", lambda x: x / 3), op("/ 12", lambda x: x / 12), op("* 0.3", lambda x: x * 0.3), op("* 1e-3", lambda x: x * 1e-3),
+    op("* 1000.5", lambda x: x * 1000.5), op("* 0.25", lambda x: x * 0.25), op("- 0.5", lambda x: x - 0.5), op("> 0.5", lambda x: x > 0.5, discrete=True),
+    op("* 7", lambda x: x * 7), op("** 2", lambda x: x ** 2), op("** 3", lambda x: x ** 3), op("** -1", lambda x: x ** -1), op("** -2", lambda x: x ** -2),
+    op("** 0.5", lambda x: x ** 0.5), op("// 4", lambda x: x // 4, discrete=True), op("% 8", lambda x: x % 8), op(">> 2", lambda x: x >> 2),
+    op("<< 3", lambda x: x << 3), op("* 0", lambda x: x * 0), op("- mean", lambda x: x - np.mean(x)), op("/ max", lambda x: x / np.max(x)),
+]
+
+
+@dataclass(frozen=True)
+class Input:
+    values: Any
+    secret: bool
+
+
+@dataclass(frozen=True)
+class Step:
+    op: Op
+    operands: tuple[int, ...]
+
+    def __str__(self) -> str:
+        return f"{self.op.name}({', '.join(f'v{i}' for i in self.operands)})"
+
+
+@dataclass(frozen=True)
+class Program:
+    inputs: tuple[Input, ...]
+    steps: tuple[Step, ...]
+
+    def __str__(self) -> str:
+        lines = [f"v{i} = {'secret' if x.secret else 'public'} {x.values!r}" for i, x in enumerate(self.inputs)]
+        return "\n".join([*lines, *(f"v{len(self.inputs) + i} = {step}" for i, step in enumerate(self.steps))])
+
+
+# -- drawing ------------------------------------------------------------------------------------------
+
+
+@st.composite
+def arrays(draw: Any, most: int) -> Any:
+    """Truth values, integers or reals of one magnitude, 2^−20 to 2^most."""
+    kind, shape = draw(st.sampled_from("biff")), draw(st.sampled_from(SHAPES))
+    n = int(np.prod(shape))
+    if kind == "b":
+        return np.array(draw(st.lists(st.booleans(), min_size=n, max_size=n)), bool).reshape(shape)
+    exponent = draw(st.integers(1 if kind == "i" else -20, max(1, most)))
+    if kind == "i":
+        element = st.integers(-(1 << exponent), 1 << exponent)
+        return np.array(draw(st.lists(element, min_size=n, max_size=n)), np.int64).reshape(shape)
+    element = st.integers(-(1 << 20), 1 << 20)
+    return np.array(draw(st.lists(element, min_size=n, max_size=n)), np.float64).reshape(shape) * 2.0 ** (exponent - 20)
+
+
+@st.composite
+def programs(draw: Any, bits: int) -> Program:
+    """Steps that NumPy can do, each on values that are there already, the newest most often."""
+    most = {32: 24, 64: 50, 128: 60}[bits]
+    inputs = [Input(draw(arrays(draw(st.integers(-18, most)))), i == 0 or draw(st.booleans())) for i in range(draw(st.integers(1, 3)))]
+    values, hidden = [x.values for x in inputs], [x.secret for x in inputs]
+    steps: list[Step] = []
+    for _ in range(draw(st.integers(1, 12))):
+        chosen = draw(st.sampled_from(OPS))
+        places = st.one_of(st.just(len(values) - 1), st.integers(0, len(values) - 1))
+        at = tuple(draw(places) for _ in range(chosen.arity))
+        step = Step(chosen, at)
+        if not any(hidden[i] for i in at):
+            continue
+        try:
+            value = clear(step, values)
+        except Exception:                           # not for these kinds and shapes
+            continue
+        if np.size(value) > 30:
+            continue
+        steps.append(step)
+        values.append(value)
+        hidden.append(True)
+        if overflown(step, values[:-1], value):
+            break
+    return Program(tuple(inputs), tuple(steps))
+
+
+# -- in the clear -------------------------------------------------------------------------------------
+
+
+def clear(step: Step, values: list[Any]) -> Any:
+    with np.errstate(all="ignore"):
+        return (step.op.plain or step.op.f)(*(values[i] for i in step.operands))
+
+
+def overflown(step: Step, values: list[Any], result: Any) -> bool:
+    """Whether NumPy's integers have wrapped around on the way."""
+    if np.asarray(result).dtype.kind not in "iu":
+        return False
+    try:
+        with np.errstate(all="ignore"):
+            real = (step.op.plain or step.op.f)(*(np.asarray(values[i], np.float64) for i in step.operands))
+    except TypeError:
+        return False
+    return bool(np.any(np.abs(real) >= 2.0**62))
+
+
+def run_clear(program: Program) -> list[Any]:
+    values = [x.values for x in program.inputs]
+    for step in program.steps:
+        values.append(clear(step, values))
+    return values
+
+
+def run_moved(program: Program, true: list[Any], fraction: int, seed: int) -> list[Any]:
+    """With every real input and result moved at random, by as much as fixed point loses of numbers near 1."""
+    rng = np.random.default_rng(seed)
+
+    def moved(x: Any) -> Any:
+        x = np.asarray(x)
+        if x.dtype.kind != "f":
+            return x
+        unit = 2.0**-fraction
+        return x + rng.uniform(-1, 1, x.shape) * np.maximum(16 * unit * np.abs(x), np.minimum(4 * unit, np.abs(x) / 64))
+
+    values = [moved(x.values) for x in program.inputs]
+    for step in program.steps:
+        at = len(values)
+        if step.op.discrete or np.asarray(true[at]).dtype.kind in "biu":
+            values.append(true[at])
+        else:
+            values.append(moved(clear(step, values)))
+    return values
+
+
+# -- in secret ----------------------------------------------------------------------------------------
+
+
+def run_secret(program: Program, bits: int, parties: int, check: bool) -> Any:
+    """The last value, or the exception that the engine answers with."""
+    with mpc.local(parties, ring=bits, check=check) as session:
+        try:
+            values = [session.secret(x.values, owner=i % parties) if x.secret else x.values for i, x in enumerate(program.inputs)]
+            for step in program.steps:
+                values.append(step.op.f(*(values[i] for i in step.operands)))
+            return values[-1].reveal()
+        except REFUSED as error:
+            return error
+
+
+def verdict(program: Program, bits: int, parties: int) -> str:
+    """``right``, ``refused`` or ``told``; an ``AssertionError`` where a wrong number goes by in silence."""
+    if not program.steps:
+        return "right"
+    mine = run_secret(program, bits, parties, check=False)
+    if isinstance(mine, Exception):
+        assert len(str(mine)) > 10 and "\n" not in str(mine), f"a refusal without a sentence: {mine!r}"
+        return "refused"
+    true = run_clear(program)
+    if right(program, true, mine, bits):
+        return "right"
+    again = run_secret(program, bits, parties, check=True)
+    assert isinstance(again, RangeError), f"over {bits} bits, {parties} parties, in silence:\n{program}\ntrue {true[-1]!r}\nhere {mine!r}"
+    return "told"
+
+
+def right(program: Program, true: list[Any], mine: Any, bits: int) -> bool:
+    expected, mine = np.asarray(true[-1]), np.asarray(mine)
+    assert mine.shape == expected.shape, f"shape {mine.shape} for {expected.shape}:\n{program}"
+    kinds = {"b": "b", "i": "iO", "u": "iO", "f": "f"}[expected.dtype.kind]
+    assert mine.dtype.kind in kinds, f"{mine.dtype} for {expected.dtype}:\n{program}"
+    if overflown(program.steps[-1], true[:-1], expected):
+        exact = program.steps[-1].op.f(*(np.asarray(true[i]).astype(object) for i in program.steps[-1].operands))
+        return bool(np.all(mine == exact))
+    if expected.dtype.kind != "f":
+        return bool(np.all(mine == expected))
+    fraction = RINGS[bits].fraction
+    copies = [np.asarray(run_moved(program, true, fraction, seed)[-1]) for seed in range(8)]
+    with np.errstate(all="ignore"):
+        spread = np.max([np.abs(copy - expected) for copy in copies], axis=0)
+        allowed = np.maximum(np.abs(expected) / 16, 8 * spread) + min(8 * 2.0**-fraction, float(np.max(np.abs(expected), initial=0)) / 64)
+        return bool(np.all(np.isfinite(expected) & (np.abs(mine - expected) <= allowed)))

@@ -1,0 +1,27 @@
+"""Drawn programs give NumPy's value, a refusal, or a word of ``check``: never a wrong number in silence.  See ``drawn.py``."""
+from __future__ import annotations
+
+import os
+from collections import Counter
+
+import pytest
+from drawn import programs, verdict
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+#: How many programs for each ring and number of parties; ``make drawn`` takes more.
+MANY = int(os.environ.get("MPC_DRAWN_PROGRAMS", "25"))
+
+
+@pytest.mark.parametrize("parties", [2, 3])
+@pytest.mark.parametrize("bits", [32, 64, 128])
+def test_no_program_is_wrong_in_silence(bits: int, parties: int) -> None:
+    seen: Counter[str] = Counter()
+
+    @settings(max_examples=MANY, suppress_health_check=list(HealthCheck), print_blob=False)
+    @given(st.data())
+    def look(data: st.DataObject) -> None:
+        seen[verdict(data.draw(programs(bits)), bits, parties)] += 1
+
+    look()
+    assert seen["right"] > sum(seen.values()) / 4, seen
