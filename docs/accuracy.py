@@ -18,6 +18,7 @@ import numpy as np
 
 import mpc
 from mpc.frames import HEADER
+from protocols.array import retyped
 
 PAGE = Path(__file__).with_name("accuracy.md")
 RINGS = ((64, 16), (32, 8))
@@ -83,6 +84,18 @@ def rows(size: int, bits: int, f: int, rng: Any) -> Arrays:
     return (np.rint(rng.uniform(-20, 20, (max(1, size // 10), 10)) * 2.0**f),)
 
 
+def sums(size: int, bits: int, f: int, rng: Any) -> Arrays:
+    """Rows of every magnitude whose sum is in range."""
+    scale = 2.0 ** rng.uniform(0, bits - 3 - np.log2(10), (max(1, size // 10), 1))
+    return (np.rint(rng.uniform(-1, 1, (len(scale), 10)) * scale),)
+
+
+def samples(size: int, bits: int, f: int, rng: Any) -> Arrays:
+    """Rows of every deviation whose square is in range, around any mean."""
+    scale = 2.0 ** rng.uniform(0, (bits - 3) / 2 - 1, (max(1, size // 10), 1))
+    return (np.rint(rng.uniform(-1, 1, (len(scale), 10)) * scale + rng.uniform(-1, 1, scale.shape) * 2.0 ** (bits - 8)),)
+
+
 def factors(size: int, bits: int, f: int, rng: Any) -> Arrays:
     """Two numbers of every size whose product is in range."""
     x = spread(size, bits - 3, rng)
@@ -95,11 +108,16 @@ def plain_softmax(x: Any) -> Any:
     return e / e.sum(axis=-1, keepdims=True)
 
 
+WEIGHTS = np.linspace(-0.17, 0.23, 10) / 1.2
+
 CASES = [
     Case("x * y", lambda x, y: x * y, lambda x, y: x * y, factors, "x y < 2^(k-3-2f)", (1, 1)),
-    Case("x * 0.3", lambda x: x * 0.3, lambda x: x * 0.3, magnitudes(lambda k, f: k - 3 - f), "x < 2^(k-3-2f)", (4, 4), (31, 14)),
-    Case("mean", lambda x: x.mean(axis=-1), lambda x: x.mean(axis=-1), rows, "sum < 2^(k-3-2f); rows of 10", (3, 3)),
-    Case("median", lambda x: np.median(x, axis=-1), lambda x: np.median(x, axis=-1), rows, "x < 2^(k-3-2f); rows of 10", (3, 3)),
+    Case("x * 0.3", lambda x: x * 0.3, lambda x: x * 0.3, magnitudes(lambda k, f: k - 3), "x < 2^(k-3-f)", (3, 3)),
+    Case("x @ w", lambda x: x @ WEIGHTS, lambda x: x @ WEIGHTS.astype(np.longdouble), sums, "x sum(w) < 2^(k-3-f); rows of 10", (5, 5)),
+    Case("mean", lambda x: x.mean(axis=-1), lambda x: x.mean(axis=-1), sums, "sum < 2^(k-3-f); rows of 10", (3, 3)),
+    Case("var", lambda x: x.var(axis=-1), lambda x: x.var(axis=-1), samples, "(x - mean)^2 < 2^(k-3-2f); rows of 10", (3, 3)),
+    Case("std", lambda x: x.std(axis=-1), lambda x: x.std(axis=-1), samples, "(x - mean)^2 < 2^(k-3-2f); rows of 10", (3, 3), (26, 9)),
+    Case("median", lambda x: np.median(x, axis=-1), lambda x: np.median(x, axis=-1), sums, "x < 2^(k-4-f); rows of 10", (3, 3)),
     Case("x / y", lambda x, y: x / y, lambda x, y: x / y, fraction_of, "x < 2^(k-2-f), y < 2^(k-5-f), x/y < 2^min(k/2-3, k-3-f)", (1.2, 1.3)),
     Case("reciprocal", np.reciprocal, lambda x: 1 / x, magnitudes(lambda k, f: k - 5), "x < 2^(k-5-f)", (1.3, 1.4), (26, 10)),
     Case("sqrt", np.sqrt, np.sqrt, magnitudes(lambda k, f: k - 2 - f % 2, False), "0 to 2^(k-2-f)", (1.2, 1.3), (26, 9)),
@@ -134,7 +152,8 @@ def measure(case: Case, ring: int, suite: str, parties: int, size: int, seed: in
     secrets = [session.secret(a, owner=i % parties, shape=a.shape, kind=session.fixed) for i, a in enumerate(arrays)]
     with np.errstate(over="ignore"):
         true = case.plain(*(a.astype(np.longdouble) for a in arrays))
-    error = np.abs(case.secret(*secrets).reveal() - true)
+    units = np.asarray(retyped(case.secret(*secrets), mpc.INT).reveal())       # doubles would round large results
+    error = np.abs(units.astype(np.longdouble) * ulp - true)
     large = np.zeros(true.shape, bool) if case.relative is None else 2.0 ** -case.relative[ring] * np.abs(true) > case.ulps[ring] * ulp
     relative = float(np.log2(np.max(error[large] / np.abs(true[large]), initial=1e-30))) if large.any() else -np.inf
     return Measured(float((error[~large] / ulp).max()), float((error[~large] / ulp).mean()), relative, bool((error <= case.allowed(ring, true, ulp)).all()))
@@ -186,7 +205,7 @@ costs are in the docstrings of `protocols/ops/`.
 """
 
 TAIL = """
-`log10`, `log1p`, `expm1`, `std`, `x ** n` follow from these. What is not in range: `x / 0` is 0, `sqrt` and `rsqrt` of what is
+`log10`, `log1p`, `expm1`, `x ** n` follow from these. What is not in range: `x / 0` is 0, `sqrt` and `rsqrt` of what is
 not above 0 are 0, `log 0` is `log 2^-f` and the logarithm of x < 0 is that of its magnitude; all else wraps, as a product does.
 More fractional bits than a quarter of the ring's: up to 4 units, a division 12, as 2^-f comes near to the precision inside.
 With more than two parties, `additive`'s powers lose a bit of the relative precision of large results for each.

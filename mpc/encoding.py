@@ -32,7 +32,7 @@ class Kind(Protocol):
 
 def numeric(values: Any, what: str = "a value") -> NDArray:
     """``values`` as an array of integers or floats, or an ``EncodingError`` that says why not."""
-    if isinstance(values, np.ma.MaskedArray):
+    if _masked(values):
         raise EncodingError(f"{what} is a masked array, whose masked values would be shared too; fill or compress it first")
     try:
         array = np.asarray(values)
@@ -44,6 +44,14 @@ def numeric(values: Any, what: str = "a value") -> NDArray:
         hint = "; integers must fit 64 bits" if array.dtype == object else ""
         raise EncodingError(f"{what} of dtype {array.dtype} cannot be shared; use integers or floats{hint}")
     return array
+
+
+def _masked(values: Any) -> bool:
+    """Whether this is a masked array, or a list with one in it: ``np.asarray`` drops masks."""
+    if not isinstance(values, list | tuple):
+        return isinstance(values, np.ma.MaskedArray)
+    types = set(map(type, values))                  # long lists of numbers are seen at once
+    return any(issubclass(t, list | tuple | np.ma.MaskedArray) for t in types) and any(map(_masked, values))
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ import numpy as np
 
 from mpc.encoding import BOOL, INT, Fixed, Kind, numeric
 from mpc.errors import MpcError
-from mpc.ring import NDArray, Shape
+from mpc.ring import NDArray, RingArray, Shape
 from mpc.rounds import Task
 from protocols.suite import Share, Suite, lift
 
@@ -308,8 +308,8 @@ def structural(label: str, f: Callable[..., Any], *xs: Secret, public: object = 
 
 
 def constant(session: Session, values: Any, kind: Kind) -> Secret:
-    """A public value among secrets."""
-    array = session.public(values, kind)
+    """A public value among secrets; or ring elements, which are read as this kind."""
+    array: RingArray = values if isinstance(values, RingArray) else session.public(values, kind)
 
     async def protocol(suite: Suite) -> Share:
         return suite.constant(array)
@@ -318,14 +318,14 @@ def constant(session: Session, values: Any, kind: Kind) -> Secret:
 
 def retyped(x: Secret, kind: Kind) -> Secret:
     """The same ring elements read as another kind.  Local, and nothing is computed."""
-    return Secret(x.session, x.tasks, x.shape, kind, x.serial)
+    return x if x.kind == kind else Secret(x.session, x.tasks, x.shape, kind, x.serial)
 
 
 def rescaled(x: Secret, kind: Kind) -> Secret:
-    """x with more fractional bits.  Local."""
+    """x with more fractional bits, or truth values as integers.  Local."""
     bits = kind.fraction - x.kind.fraction
     if bits == 0:
-        return x
+        return retyped(x, kind)
     if bits < 0:
         raise MpcError("cannot drop fractional bits without a truncation")
 

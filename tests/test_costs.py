@@ -201,8 +201,9 @@ def test_independent_operations_share_a_round_unless_told_otherwise() -> None:
 
 DEPTHS: dict[str, tuple[int, Callable[[Any], Any]]] = {
     "reveal": (1, lambda x: x), "product": (2, lambda x: x * x), "chain of 5": (6, lambda x: x * x * x * x * x * x), "power 8": (4, lambda x: x ** 8),
-    "product of 8": (4, np.prod), "sum of products": (2, lambda x: sum(x * x for _ in range(20))), "matmul": (2, lambda x: x @ x), "division": (3, lambda x: x / 7), "division by 8": (2, lambda x: x / 8),
-    "mean": (2, lambda x: x.mean()), "variance": (5, lambda x: x.var()),
+    "product of 8": (4, np.prod), "sum of products": (2, lambda x: sum(x * x for _ in range(20))), "matmul": (2, lambda x: x @ x), "division": (3, lambda x: x / 7), "division by 8": (1, lambda x: x / 8),
+    "real division by 8": (2, lambda x: x * 1.0 / 8), "times a half": (2, lambda x: x * 1.0 * 1.5), "times a real": (3, lambda x: x * 0.3), "a matrix of reals": (3, lambda x: x @ np.full((8, 2), 0.7)),
+    "mean": (1, lambda x: x.mean()), "mean of 7": (3, lambda x: x[1:].mean()), "variance": (4, lambda x: x.var()), "variance of 7": (7, lambda x: x[1:].var()),
 }
 
 

@@ -173,7 +173,21 @@ def test_which_of_all_values_it_is(suite: str, parties: int) -> None:
     x = s.secret(v)
     hot, within, read = s.reveal(mpc.one_hot(x, 100), np.isin(x, [-128, -3, 0, 5, 127]), mpc.take(np.arange(100, 40, -1), x))
     assert (hot == (v[:, None] == np.arange(100))).all() and (within == np.isin(v, [-128, -3, 0, 5, 127])).all()
-    assert (read == np.where((v >= 0) & (v < 60), 100 - v.astype(int), 0)).all()
+    assert (read == np.where((v >= -60) & (v < 60), 100 - v.astype(int) % 60, 0)).all()
+
+
+@pytest.mark.parametrize(("suite", "parties"), [("additive", 2), ("additive", 3), ("replicated", 3)])
+def test_all_products_with_reals(suite: str, parties: int) -> None:
+    """x·p for every x and p with both in range, whichever way the truncations round: within the three units, and right on average."""
+    s = mpc.local(parties, suite, ring=8, insecure_seed=1)
+    p = np.concatenate([np.arange(-96, 97) / 33, [1e-3, -7.77, 13.9, 15.2]])
+    d = np.where(np.abs(p) > 0.07, p, 1)
+    values = np.arange(-31, 32)
+    x = np.where(np.abs(values[:, None] * p) < 32, values[:, None], 0)                # units of Fixed(2)
+    secret = s.secret(np.tile(x, (40, 1, 1)) / 4, kind=Fixed(2))
+    for mine, right in zip(s.reveal(secret * p, secret / d), (x * p, x / d), strict=True):
+        error = np.where(np.abs(right) < 32, mine * 4 - right, 0)
+        assert np.abs(error).max() < 3 and np.abs(error.mean(axis=0)).max() < 1.5
 
 
 @pytest.mark.parametrize("n", range(1, 10))

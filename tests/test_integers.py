@@ -191,14 +191,14 @@ def test_membership_over_the_whole_range(values: list[int], domain: list[int], s
 @pytest.mark.parametrize("n", [1, 2, 3, 63, 64, 100])
 @pytest.mark.parametrize("suite", SUITES)
 def test_reading_at_every_position_and_outside(suite: str, n: int, bits: int) -> None:
-    """Outside 0 to n − 1 one_hot is false everywhere, and 0 is read."""
-    at = np.concatenate([np.arange(n), [-1, n, 2**(bits - 2), -2**(bits - 1)]])
+    """Negative positions count from the end, as NumPy's; outside −n to n − 1 0 is read.  one_hot is false everywhere outside 0 to n − 1."""
+    at = np.concatenate([np.arange(-n, n), [-n - 1, n, 2**(bits - 2), -2**(bits - 1)]])
     values = np.random.default_rng(n).integers(-2**31, 2**31, n)
     s = mpc.local(3, suite, ring=bits)
-    index = s.secret(at)
-    hot, read, public = s.reveal(mpc.one_hot(index, n), np.take(s.secret(values, owner=1), index), mpc.take(values, index))
-    expected = np.concatenate([values, [0] * 4])
-    assert (hot == (at[:, None] == np.arange(n))).all() and (read == expected).all() and (public == expected).all()
+    index, secret = s.secret(at), s.secret(values, owner=1)
+    hot, read, public, along = s.reveal(mpc.one_hot(index, n), np.take(secret, index), mpc.take(values, index), np.take_along_axis(secret, index, 0))
+    expected = np.concatenate([values, values, [0] * 4])
+    assert (hot == (at[:, None] == np.arange(n))).all() and (read == expected).all() and (public == expected).all() and (along == expected).all()
 
 
 @settings(max_examples=25)

@@ -233,3 +233,321 @@ def test_a_shift_to_nothing_tells_nothing_about_bad_input() -> None:
         return [p.meter.sent for p in s.parties]
 
     assert sent([0.0, 0.0]) == sent([-5.0, 2.0**40]) == sent([1.0, 2.0])
+
+
+# -- raw columns ---------------------------------------------------------------------------------------
+
+TWO = [("additive", 2), ("replicated", 3)]
+HOSPITALS = [
+    np.loadtxt(Path(__file__).parents[1] / f"examples/data/hospital_{i}.csv", delimiter=",", skiprows=1)
+    for i in range(3)
+]
+
+
+def shared(values: Any, f: int) -> Any:
+    """As they are shared: rounded to multiples of 2^-f."""
+    return np.rint(np.asarray(values) * 2.0**f) * 2.0**-f
+
+
+@pytest.mark.parametrize(("suite", "parties"), TWO)
+def test_standard_deviations_of_columns_in_their_own_units(suite: str, parties: int) -> None:
+    """From a smoothness error of 0.003 to an area of 569, with 16 fractional bits."""
+    x = shared(np.concatenate(HOSPITALS), 16)
+    s = mpc.local(parties, suite)
+    secret = s.secret(x)
+    deviation, variance, sample, scores = s.reveal(
+        secret.std(axis=0),
+        secret.var(axis=0),
+        secret.std(axis=0, ddof=1),
+        (secret - secret.mean(axis=0)) / secret.std(axis=0),
+    )
+    close(deviation, x.std(axis=0), 16, 3, 2.0**-25)
+    close(sample, x.std(axis=0, ddof=1), 16, 3, 2.0**-25)
+    close(variance, x.var(axis=0), 16, 3, 2.0**-40)
+    assert (
+        np.abs(scores - (x - x.mean(axis=0)) / x.std(axis=0)).max(axis=0)
+        < 2.0**-15 + 2.0**-16 / x.std(axis=0) * 60
+    ).all()
+
+
+@pytest.mark.parametrize("bits", RINGS)
+@pytest.mark.parametrize(("suite", "parties"), TWO)
+def test_deviations_of_every_size(suite: str, parties: int, bits: int) -> None:
+    """From next to nothing to the largest whose squares fit, few numbers and many, along axes."""
+    f = FRACTIONS[bits]
+    s = mpc.local(parties, suite, ring=bits)
+    rng = np.random.default_rng(bits)
+    for n in (2, 3, 17, 300) if bits == 128 else (2, 3, 17, 300, 4000):
+        for size in (2.0 ** (3 - f), 0.05, 2.0 ** ((min(bits, 64) - 3) / 2 - f - 1)):
+            x = shared(
+                rng.uniform(-1, 1, (n, 2)) * size
+                + rng.uniform(-1, 1) * min(1000, 2.0 ** (bits - 6 - f - n.bit_length())),
+                f,
+            )
+            secret = s.secret(x, kind=mpc.Fixed(f))
+            std, sample, var, whole = s.reveal(
+                secret.std(axis=0),
+                np.std(secret.T, axis=-1, ddof=1, keepdims=True),
+                secret.var(axis=0),
+                secret.std(),
+            )
+            close(std, x.std(axis=0), f, 4, 2.0 ** -(bits // 2 - 8))
+            close(sample, x.std(axis=0, ddof=1)[:, None], f, 4, 2.0 ** -(bits // 2 - 8))
+            close(var, x.var(axis=0), f, 3, 2.0**-45)
+            close(whole, x.std(), f, 4, 2.0 ** -(bits // 2 - 8))
+
+
+@pytest.mark.parametrize(("suite", "parties"), TWO)
+def test_deviations_of_what_hardly_varies(suite: str, parties: int) -> None:
+    s = mpc.local(parties, suite)
+    for true in (0.03, 0.01, 0.003):
+        x = shared(np.random.default_rng(1).normal(1, true, 400), 16)
+        close(s.secret(x).std().reveal(), x.std(), 16, 3)
+    fine = shared([0.0001, 0.0003, 0.0002, 0.0004], 24)
+    x = s.secret(fine, kind=mpc.Fixed(24))
+    assert np.abs(((x - x.mean()) / x.std()).reveal() / ((fine - fine.mean()) / fine.std()) - 1).max() < 2e-3
+    assert s.secret([2.5] * 9).std().reveal() <= 2.0**-15 and s.secret([7] * 9).var().reveal() == 0
+
+
+@pytest.mark.parametrize(("suite", "parties"), TWO)
+def test_variances_of_integers(suite: str, parties: int) -> None:
+    """Salaries in full units, and one case in ten thousand."""
+    rare, salaries = np.arange(10_000) == 77, np.array([52000, 61000, 48000, 350000])
+    s = mpc.local(parties, suite)
+    for x in (
+        salaries,
+        salaries * 1000 // 999,
+        np.arange(3000) * 77,
+        rare,
+        rare * 1,
+        [3, -4],
+        np.array([2**40, 2**40 + 1, 2**40 + 5]),
+    ):
+        secret = s.secret(x)
+        std, var = s.reveal(secret.std(), secret.var(ddof=1))
+        close(std, np.std(x), 16, 3, 2.0**-25)
+        close(var, np.var(x, ddof=1), 16, 3, 2.0**-45)
+    assert s.secret(np.array([0] * 9 + [1])).std().reveal() == pytest.approx(0.3, abs=3 * 2.0**-16)
+
+
+def test_salaries_of_five_parties_over_128_bits() -> None:
+    """README's first program on a column that does not fit 64 bits."""
+
+    def main(party: Any) -> Any:
+        salaries = np.array([52000.0, 61000, 48000, 350000]) * (1 + party.id / 10)
+        x = np.concatenate(party.secret_from_each(salaries))
+        mean, var, std = x.mean(), x.var(), x.std()
+        return party.reveal(mean, var, std, (x - mean) @ (x - mean) / len(x))
+
+    x = np.concatenate([np.array([52000.0, 61000, 48000, 350000]) * (1 + i / 10) for i in range(5)])
+    for mean, var, std, cov in mpc.local(5, ring=128).run(main):
+        assert (
+            np.abs(np.array([mean, var, std, cov]) / [x.mean(), x.var(), x.std(), x.var()] - 1).max() < 1e-12
+        )
+    raw = mpc.local(3, ring=128).secret([52000.0, 161000, 48000, 350000]).var().reveal()
+    assert raw == pytest.approx(np.var([52000.0, 161000, 48000, 350000]), rel=1e-12)
+
+
+@pytest.mark.parametrize(("suite", "parties"), TWO)
+def test_norms_of_small_vectors(suite: str, parties: int) -> None:
+    s = mpc.local(parties, suite)
+    x = shared([[0.003, 0.004], [3.0, -4.0]], 16)
+    close(np.linalg.norm(s.secret(x), axis=1).reveal(), np.linalg.norm(x, axis=1), 16, 2)
+    assert np.linalg.norm(s.secret([3 * 2**27, 2**29])).reveal() == pytest.approx(2**27 * 5, rel=2.0**-26)
+
+
+@pytest.mark.parametrize("bits", RINGS)
+@pytest.mark.parametrize(("suite", "parties"), TWO)
+def test_negative_powers_keep_their_digits(suite: str, parties: int, bits: int) -> None:
+    f = FRACTIONS[bits]
+    s = mpc.local(parties, suite, ring=bits)
+    x = shared([0.2, 0.1, 0.05, 0.02] if bits > 32 else [0.5, 0.25], f)
+    for n in (1, 2, 3, 4):
+        result, exponents = s.reveal(s.secret(x) ** -n, s.secret(x) ** [-n, *[-1] * (len(x) - 1)])
+        assert np.abs(result / x ** -float(n) - 1).max() < (1e-5 if bits > 32 else n * 2.0**-8)
+        assert np.abs(exponents * np.concatenate([x[:1] ** n, x[1:]]) - 1).max() < (
+            1e-5 if bits > 32 else n * 2.0**-8
+        )
+    if bits > 32:
+        small = shared(0.01, f)
+        assert (s.secret(small) ** -3).reveal() == pytest.approx(small**-3.0, rel=1e-5)
+
+
+def test_whole_powers_of_negative_numbers_in_arrays() -> None:
+    s = mpc.local(2)
+    x, a = np.array([[-2.0, 3.0, -1.5]]), np.array([[1], [2], [3], [0], [-1]])
+    for exponents in (a, a * 1.0):
+        close((s.secret(x) ** exponents).reveal(), x ** (exponents * 1.0), 16, 20)
+    close((s.secret([2.0, -3.0, 0.25]) ** [0.5, 2.0, -0.5]).reveal(), [2**0.5, 9, 2], 16, 4)
+    assert ((s.secret([[2], [-3]]) ** [0, 1, 2, 5]).reveal() == np.array([[2], [-3]]) ** [0, 1, 2, 5]).all()
+    y = np.array([0, 1, 5, 30])
+    for base in (2, 3, -3, 0, 1, -1, 10):
+        assert (
+            ((base ** s.secret(y)).reveal() == np.array(base) ** y).all()
+            if base in (0, 1, -1, 2)
+            else (base ** s.secret(y[:3])).reveal().tolist() == [base**v for v in y[:3].tolist()]
+        )
+
+
+# -- integers beside reals -----------------------------------------------------------------------------
+
+RELATIONS: list[Callable[[Any, Any], Any]] = [
+    lambda a, b: a < b,
+    lambda a, b: a <= b,
+    lambda a, b: a > b,
+    lambda a, b: a >= b,
+    lambda a, b: a == b,
+    lambda a, b: a != b,
+]
+
+
+def outcomes(relation: Callable[[Any, Any], Any], a: Any, b: Any) -> list[list[bool]]:
+    """All with all, as Python compares an integer with a float: exactly."""
+    return [[bool(relation(int(x), float(y))) for y in b] for x in a]
+
+
+@pytest.mark.parametrize("bits", RINGS)
+@pytest.mark.parametrize(("suite", "parties"), TWO)
+def test_integers_compare_with_reals_as_the_numbers_they_are(suite: str, parties: int, bits: int) -> None:
+    """Also those that have no place among the reals, and borders that are no integers, beyond all, or infinite."""
+    f = FRACTIONS[bits]
+    near = 1 << bits - 2 - f
+    a = np.array(
+        [
+            0,
+            1,
+            -1,
+            7,
+            near - 1,
+            near,
+            -near,
+            -near - 1,
+            (1 << bits - 2) - 1,
+            -(1 << bits - 2),
+            1 << bits - 4,
+            near * 4 + 1,
+        ],
+        object,
+    )
+    b = np.array(
+        [
+            0.0,
+            0.5,
+            -0.5,
+            1.0,
+            1 + 2.0**-f,
+            6.75,
+            -1e-12,
+            near - 1.0,
+            -near + 0.5,
+            2.0 ** (bits - 4),
+            2.0 ** (bits - 1),
+            -(2.0**bits),
+            1e40,
+            -np.inf,
+            np.inf,
+        ]
+    )
+    s = mpc.local(parties, suite, ring=bits)
+    x = s.secret(a if bits == 128 else a.astype(np.int64))
+    fits = b[np.abs(b) < near]
+    real = s.secret(fits)
+    results = s.reveal(
+        *(relation(x[:, None], b) for relation in RELATIONS),
+        *(relation(x[:, None], real) for relation in RELATIONS),
+        *(relation(b[:, None], x) for relation in RELATIONS),
+        *(relation(real[:, None], x) for relation in RELATIONS),
+    )
+    exact = shared(fits, f)
+    for i, relation in enumerate(RELATIONS):
+        assert results[i].tolist() == outcomes(relation, a, b) and results[6 + i].tolist() == outcomes(
+            relation, a, exact
+        )
+        assert results[12 + i].T.tolist() == outcomes(lambda p, q, r=relation: r(q, p), a, b) and results[
+            18 + i
+        ].T.tolist() == outcomes(lambda p, q, r=relation: r(q, p), a, exact)
+
+
+@pytest.mark.parametrize(("suite", "parties"), TWO)
+def test_what_follows_from_comparing_integers_with_reals(suite: str, parties: int) -> None:
+    s = mpc.local(parties, suite)
+    x = s.secret(np.array([2**50, -(2**50), 2**48, 5]))
+    assert (x > 0.5).reveal().tolist() == [True, False, True, True] and (
+        s.secret([2**48, 2**50]) == 0.0
+    ).reveal().tolist() == [False, False]
+    assert np.minimum(x, 0.5).reveal().tolist() == [
+        0.5,
+        (np.minimum(x, 0.5)[1]).reveal(),
+        0.5,
+        0.5,
+    ] and np.maximum(x, 0.5).reveal()[[1, 3]].tolist() == [0.5, 5]
+    assert np.clip(x, 0.0, 1e6).reveal().tolist() == [1e6, 0, 1e6, 5] and np.clip(
+        x, s.secret(0.25), s.secret(99.5)
+    ).reveal().tolist() == [99.5, 0.25, 99.5, 5]
+    assert np.where(x > 7.5, 7.5, x).reveal()[[0, 2, 3]].tolist() == [7.5, 7.5, 5]
+    assert np.searchsorted([-np.inf, 0.5, 1e15, 1e30], x).reveal().tolist() == [3, 1, 2, 2] and np.digitize(
+        x, [-1e16, 0.5, np.inf]
+    ).reveal().tolist() == [2, 1, 2, 2]
+    assert np.searchsorted(s.secret([-0.5, 4.5, 2.0**40]), x).reveal().tolist() == [
+        3,
+        0,
+        3,
+        2,
+    ] and np.searchsorted(np.sort(x), [0.5, 1e15]).reveal().tolist() == [1, 3]
+    assert np.histogram(x, [-np.inf, 0.5, 5.0, np.inf])[0].reveal().tolist() == [1, 0, 3]
+    assert (
+        np.median(s.secret(np.array([2**45, 2**45 + 1, 2**45 + 3]))).reveal() == 2**45 + 1
+        and np.quantile(x, 1).reveal() == 2**50
+    )
+    assert np.digitize(s.secret([0.5, -3.0]), [-np.inf, 0.0, np.inf]).reveal().tolist() == [2, 1]
+
+
+@pytest.mark.parametrize(("suite", "parties"), TWO)
+def test_quotients_of_integers_have_all_of_their_range(suite: str, parties: int) -> None:
+    s = mpc.local(parties, suite)
+    a, b = np.array([2**50, 3 * 2**50, -(2**58), 7, 0]), np.array([2**49, -(2**48) + 1, 2**57 + 5, 3, 5])
+    close((s.secret(a) / s.secret(b)).reveal(), a / b, 16, 1.3)
+    close((s.secret([1.5, -7.25]) / s.secret([3, 2**20])).reveal(), [0.5, -7.25 / 2**20], 16, 1.3)
+    close((1 / s.secret([2**50, -3])).reveal(), [0, -1 / 3], 16, 1.4)
+    close(np.sqrt(s.secret([2**58, 2, 0])).reveal(), [2**29, 2**0.5, 0], 16, 1.3, 2.0**-26)
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda x: x < [np.nan, 1.0],
+        lambda x: x == [1.0, np.nan],
+        lambda x: np.searchsorted([0.0, np.nan], x),
+        lambda x: np.clip(x, np.nan, 2.0),
+        lambda x: np.isin(x, [np.nan]),
+        lambda x: np.digitize(x, [0.0, np.nan]),
+    ],
+)
+def test_nan_is_refused(f: Callable[[Any], Any]) -> None:
+    s = mpc.local(2)
+    for x in (s.secret([1, 2]), s.secret([1.0, 2.0])):
+        with pytest.raises(mpc.MpcError, match="NaN"):
+            f(x)
+
+
+@pytest.mark.parametrize("bits", RINGS)
+@pytest.mark.parametrize(("suite", "parties"), TWO)
+def test_no_integer_is_equal_to_what_is_not_in_the_ring(suite: str, parties: int, bits: int) -> None:
+    s = mpc.local(parties, suite, ring=bits)
+    least = s.secret(np.array([-(1 << bits - 1), 5, 0], object if bits == 128 else np.int64))
+    for elements in ([np.inf], [1e45], [2.0 ** (bits - 1)], [2.5], [-np.inf, 0.25]):
+        assert not np.isin(least, elements).reveal().any()
+    assert np.isin(least, [-(2.0 ** (bits - 1)), 5.0, np.inf]).reveal().tolist() == [
+        True,
+        True,
+        False,
+    ] and np.isin(least, [True, False]).reveal().tolist() == [False, False, True]
+
+
+def test_masked_values_are_not_shared_from_inside_a_list() -> None:
+    s = mpc.local(2)
+    column = np.ma.masked_array([1.0, 99.0], [False, True])
+    for values in (column, [column], [[1.0, 2.0], column], (column, column), [[column]]):
+        with pytest.raises(mpc.MpcError, match="masked"):
+            s.secret(values)
+    assert s.secret([[1.0, 2.0], np.array([3.0, 4.0])]).reveal().tolist() == [[1, 2], [3, 4]]

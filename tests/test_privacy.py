@@ -86,7 +86,7 @@ OPERATIONS: dict[str, Operation] = {
     "nearest": lambda suite, x, y: nearest(suite, 9, y),
     "indicators": lambda suite, x, y: indicators(suite, few(x), x[:1024]),
     "divide": lambda suite, x, y: _divided(suite, x, y, 8),
-    "inverse square root": lambda suite, x, y: _root(suite, x, 8, inverse=True),
+    "inverse square root": lambda suite, x, y: _root(suite, x, 8, 8, inverse=True),
     "power of two": lambda suite, x, y: two_to(suite, x, 16, 8),
     "chain": chain,
 }
@@ -103,7 +103,7 @@ MORE: dict[str, Operation] = {
     "top bit": top,
     "member": lambda suite, x, y: member(suite, few(x), x),
     "reciprocal": lambda suite, x, y: _reciprocal(suite, x, 8),
-    "square root": lambda suite, x, y: _root(suite, x, 8, inverse=False),
+    "square root": lambda suite, x, y: _root(suite, x, 8, 8, inverse=False),
     "logarithm": lambda suite, x, y: _log(suite, x, 8, 1.0),
     "polynomial": lambda suite, x, y: polynomial(suite, x, _LOG2, 12),
     "small power of two": lambda suite, x, y: two_to(suite, x, 16, 8, 12, 0),

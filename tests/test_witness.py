@@ -13,7 +13,7 @@ from mpc.errors import RangeError
 
 BEYOND: dict[str, tuple[Callable[[Any], Any], str]] = {
     "product": (lambda x: x * x, "np.multiply"), "power": (lambda x: x ** 3, "np.multiply"), "matmul": (lambda x: x @ x, "np.matmul"),
-    "sum": (lambda x: (x + x + x).sum(), "np.add|np.sum"), "public": (lambda x: x * 2e5, "np.multiply"), "variance": (lambda x: x.var(), "np.sum|np.mean|np.multiply|np.var"),
+    "sum": (lambda x: (x + x + x).sum(), "np.add|np.sum"), "public": (lambda x: x * 2e5, "np.multiply"), "variance": (lambda x: (x * [1, -1, 1, -1, 1, 1]).var(), "np.sum|np.mean|np.multiply|np.var"),
     "cumsum": (lambda x: np.cumsum(x * 2), "np.cumsum"),
 }
 

@@ -323,5 +323,5 @@ def round_(x: Secret, decimals: int = 0) -> Secret:
     if decimals < 0:
         raise NotImplementedError("np.round of secrets to places before the point; divide first")
     if decimals == 0 or not x.kind.fraction:
-        return rint(x)
+        return products.real(x) if x.kind == BOOL else rint(x)
     return products.divide(rint(products.multiply(x, 10 ** decimals)), 10 ** decimals)

@@ -15,18 +15,22 @@ Candidates, for 64 bits and two terms; ANDs a number, rounds from the terms to t
 
 Cost     ``replicated``: 8 rounds, 24 bytes a party and comparison; ``additive`` between two parties: 8 rounds, 39 bytes.
          ``maximum``, ``minimum``, ``abs``, with ``Suite.chosen``: 8 rounds and 27 bytes, with ``additive`` 9 and 55.
-Range    |x − y| < 2^(k−1), in units of the last place; for fixed point and integers alike.
+Range    |x − y| < 2^(k−1), in units of the last place; for fixed point and integers alike.  Integers beside reals
+         compare as the numbers that they are, also those that fixed point cannot be: 8 rounds as ever with public
+         reals, three times the bytes and a product more with secret ones.  Infinite public reals decide; NaN is refused.
 Source   as named in those modules; the way back: ABY3, section 5.4, with the terms of ``Suite.summands``.
 """
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from functools import partial
 from typing import Any, cast
 
 import numpy as np
 
-from mpc.encoding import BOOL, Kind
+from mpc.encoding import BOOL, INT, Kind, numeric
+from mpc.errors import EncodingError
 from mpc.ring import Ring, Shape
 from protocols.array import Secret, call, constant, find_session, rescaled, retyped, unified
 from protocols.carries import all_ones, carry
@@ -79,6 +83,10 @@ async def _equal(suite: Suite, x: Share, y: Share) -> Share:
 
 
 def less(x: Any, y: Any) -> Secret:
+    if _apart(x, y):
+        return _beside_reals(less, x, y, -1)
+    if _apart(y, x):
+        return _beside_reals(lambda y, x: less(x, y), y, x, 1)
     return _of_difference("less", _less, x, y, BOOL)
 
 
@@ -95,11 +103,56 @@ def greater_equal(x: Any, y: Any) -> Secret:
 
 
 def equal(x: Any, y: Any) -> Secret:
+    if _apart(x, y):
+        return _beside_reals(equal, x, y, 0)
+    if _apart(y, x):
+        return _beside_reals(equal, y, x, 0)
     return _of_difference("equal", _equal, x, y, BOOL)
 
 
 def not_equal(x: Any, y: Any) -> Secret:
     return logical_not(equal(x, y))
+
+
+def _apart(x: Any, y: Any) -> bool:
+    """Whether x is of secret integers and y of reals, where x need not have a place; or y is infinite somewhere."""
+    if not isinstance(x, Secret):
+        return False
+    if isinstance(y, Secret):
+        return x.kind == INT and y.kind.fraction > 0
+    array = numeric(y, "a public operand")
+    return array.dtype.kind == "f" and (not x.kind.fraction or bool(np.isinf(array).any()))
+
+
+def _beside_reals(test: Callable[[Any, Any], Secret], x: Secret, y: Any, order: int) -> Secret:
+    """``test(x, y)``, which is x < y, x = y or x > y by the sign of ``order``, where the two are apart.
+
+    Integers are below a real y where they are below ⌈y⌉, above it where they are above ⌊y⌋, and equal to none that is
+    not whole.  Beside a secret y, integers beyond the range of fixed point are found by comparisons of their own, and
+    the result put in.
+    """
+    session, bits = x.session, x.session.ring.bits
+    below: Any
+    above: Any
+    beyond: Any
+    if isinstance(y, Secret):
+        most = 1 << bits - 2 - y.kind.fraction
+        below, above = less(x, -most), less(most - 1, x)
+        beyond, inner = retyped(linear.add(below, above), BOOL), test(rescaled(x, y.kind), y)
+    else:
+        array = numeric(y).astype(np.float64)
+        if np.isnan(array).any():
+            raise EncodingError("NaN cannot be compared with secrets; remove or replace such values first")
+        whole = np.ceil(array) if order < 0 else np.floor(array)
+        border = array if x.kind.fraction else whole
+        limit = np.inf if x.kind.fraction else 2.0 ** (bits - 1)
+        below, above = border >= limit, (border < -limit) | (border == -np.inf)
+        beyond = below | above | (array != whole if order == 0 and not x.kind.fraction else False)
+        border = np.where(beyond, 0.0, border)
+        inner = test(x, border if x.kind.fraction else constant(session, session.ring.whole(border), INT))
+        if not beyond.any():
+            return inner
+    return where(beyond, below if order < 0 else above if order > 0 else False, inner)
 
 
 # -- logic -------------------------------------------------------------------------------------------
@@ -158,27 +211,54 @@ def where(condition: Any, x: Any = None, y: Any = None) -> Secret:
     return retyped(chosen, BOOL) if x.kind == BOOL else chosen
 
 
+def diff(x: Secret, n: int = 1, axis: int = -1) -> Secret:
+    """Differences of neighbours, n times: x_(i+1) − x_i, of truth values whether the two are different."""
+    if n < 0:
+        raise ValueError(f"np.diff takes an order of 0 or more, not {n}")
+    between = logical_xor if x.kind == BOOL else linear.subtract
+    for _ in range(n):
+        x = call(np.moveaxis, x, axis, 0)
+        x = call(np.moveaxis, between(x[1:], x[:-1]), 0, axis)
+    return x
+
+
 def minimum(x: Any, y: Any) -> Secret:
-    """y + the negative part of x − y."""
+    """y + the negative part of x − y; of integers and reals, whose difference may wrap, a comparison and a choice."""
+    if _apart(x, y) or _apart(y, x):
+        return where(less(x, y), x, y)
     async def protocol(suite: Suite, x: Share, y: Share) -> Share:
         return y + await negative_part(suite, x - y)
     return _of_difference("minimum", protocol, x, y)
 
 
 def maximum(x: Any, y: Any) -> Secret:
-    """x − the negative part of x − y."""
+    """x − the negative part of x − y; or as ``minimum``."""
+    if _apart(x, y) or _apart(y, x):
+        return where(less(x, y), y, x)
     async def protocol(suite: Suite, x: Share, y: Share) -> Share:
         return x - await negative_part(suite, x - y)
     return _of_difference("maximum", protocol, x, y)
 
 
-def clip(x: Secret, a_min: Any = None, a_max: Any = None) -> Secret:
-    x = x if a_min is None else maximum(x, a_min)
-    return x if a_max is None else minimum(x, a_max)
+def clip(x: Any, a_min: Any = None, a_max: Any = None) -> Any:
+    """Any of the three may be secret.  Integers are compared with real bounds before they become real."""
+    low = x if a_min is None else _either(maximum, np.maximum, x, a_min)
+    if a_max is None:
+        return low
+    if not _apart(x, a_max):
+        return _either(minimum, np.minimum, low, a_max)
+    above = less(a_max, x)
+    if a_min is not None:
+        above = logical_or(above, _either(less, np.less, a_max, a_min))
+    return where(above, a_max, low)
+
+
+def _either(f: Callable[..., Any], plain: Callable[..., Any], *xs: Any) -> Any:
+    return (f if any(isinstance(x, Secret) for x in xs) else plain)(*xs)
 
 
 def absolute(x: Secret) -> Secret:
-    return _of_difference("absolute", _absolute, x, 0)
+    return x if x.kind == BOOL else _of_difference("absolute", _absolute, x, 0)
 
 
 async def _absolute(suite: Suite, x: Share, zero: Share) -> Share:

@@ -13,6 +13,7 @@ The cubic is (1 − T₄(m)/577)/v with Chebyshev's T₄ and m = 4v − 3: the p
 1/v = r₀·(1 + e)(1 + e²)(1 + e⁴)…, of which two factors are used, or one where 2^−16 will do; over Z_2^128 three.
 
 Range    |x| < 2^(k−2−f), |y| < 2^(k−5−f), |x/y| < 2^min(k/2−3, k−3−f); a quotient beyond wraps, as a product does.
+         Integers divided by integers, and divisors that are integers, have the ring's whole range: f = 0.
 Result   x/0 is 0, for every x.
 Accuracy 1.2 units in the last place, also of quotients of 2^45 units (f ≤ k/4; near f = k/2 − 2, 12 units).
          ``reciprocal``: 1.3 units, or a 2^−26-th part of larger results (over Z_2^32: 2^−10-th, over Z_2^128: 2^−50-th).
@@ -32,9 +33,8 @@ from typing import Any
 
 import numpy as np
 
-from mpc.encoding import Fixed
 from mpc.rounds import gather
-from protocols.array import Secret, call, constant, find_session, rescaled
+from protocols.array import Secret, call, common_kind, constant, find_session, rescaled
 from protocols.carries import bits_of, joined, zero_planes
 from protocols.ops import products
 from protocols.ops.normalisation import numbers, power_of_two, product, scaled, top_bit
@@ -97,7 +97,7 @@ async def normalised(suite: Suite, y: Share) -> tuple[Share, Share, Share, Share
 
 
 async def _divided(suite: Suite, x: Share, y: Share, f: int) -> Share:
-    """x / y for arrays of one shape, both with f fractional bits."""
+    """x / y, read as integers of one shape, with f fractional bits."""
     ring = y.ring
     k, p, half = ring.bits, precision(ring.bits), ring.bits // 2
     signum, divisor, low, high, _ = await normalised(suite, y)
@@ -138,23 +138,26 @@ def divide(x: Any, y: Any) -> Secret:
 
 
 def _quotient(x: Any, y: Secret) -> Secret:
+    """The result has as many fractional bits as the operands, integers as a session's reals."""
     session = find_session((x, y))
-    y = products.real(y)
-    x = products.real(x) if isinstance(x, Secret) else constant(session, x, y.kind)
-    kind = Fixed(max(x.kind.fraction, y.kind.fraction))
+    x = x if isinstance(x, Secret) else constant(session, x, common_kind(session, x, y))
+    if y.kind.fraction > x.kind.fraction:           # a numerator needs the divisor's bits, a divisor none
+        x = rescaled(x, y.kind)
+    kind = x.kind if x.kind.fraction else session.fixed
+    digits = kind.fraction - x.kind.fraction + y.kind.fraction          # of the quotient of ring elements
     shape = np.broadcast_shapes(x.shape, y.shape)
-    x, y = (call(np.broadcast_to, rescaled(v, kind), shape) if v.shape != shape else rescaled(v, kind) for v in (x, y))
+    x, y = (call(np.broadcast_to, v, shape) if v.shape != shape else v for v in (x, y))
 
     def streamed(suite: Suite, x: Share, y: Share) -> Any:
         async def piece(x: Share, y: Share) -> Share:
             flat = (x.size,)
-            return (await _divided(suite, x.reshape(flat), y.reshape(flat), kind.fraction)).reshape(x.shape)
+            return (await _divided(suite, x.reshape(flat), y.reshape(flat), digits)).reshape(x.shape)
         return elementwise(piece, x, y)
     return session.spawn("divide", streamed, (x, y), shape, kind)
 
 
 async def _reciprocal(suite: Suite, y: Share, f: int) -> Share:
-    """1/y = sign·r·2^(2f−c): no remainder, since a numerator of 1 has no more bits than it shows."""
+    """2^f/y = sign·r·2^(f−c): no remainder, since a numerator of 1 has no more bits than it shows."""
     ring = y.ring
     k, p, half = ring.bits, precision(ring.bits), ring.bits // 2
     signum, divisor, low, high, _ = await normalised(suite, y)
@@ -169,18 +172,25 @@ async def _reciprocal(suite: Suite, y: Share, f: int) -> Share:
         return await product(suite, signum, await suite.truncate(scale, top - half - 2))        # 2^(k/2+2−c)
 
     r, power = await gather(inverted(), moved())
-    return await scaled(suite, r, power, p - 3 + half + 2 - 2 * f)
+    return await scaled(suite, r, power, p - 3 + half + 2 - f)
 
 
 def reciprocal(y: Secret) -> Secret:
     """1 / y in fixed point, cheaper than a division; 1/0 is 0.  Where f > k/4 it is a division."""
-    y = products.real(y)
-    f, k = y.kind.fraction, y.session.ring.bits
-    if 2 * f > k // 2:
+    kind = y.kind if y.kind.fraction else y.session.fixed
+    digits = kind.fraction + y.kind.fraction
+    if 2 * kind.fraction > y.session.ring.bits // 2:
         return _quotient(1, y)
 
     def streamed(suite: Suite, y: Share) -> Any:
         async def piece(y: Share) -> Share:
-            return (await _reciprocal(suite, y.reshape((y.size,)), f)).reshape(y.shape)
+            return (await _reciprocal(suite, y.reshape((y.size,)), digits)).reshape(y.shape)
         return elementwise(piece, y)
-    return y.session.spawn("reciprocal", streamed, (y,), y.shape, y.kind)
+    return y.session.spawn("reciprocal", streamed, (y,), y.shape, kind)
+
+
+def reciprocal_(y: Secret) -> Secret:
+    """``np.reciprocal``, which is of integers an integer and nobody's wish."""
+    if not y.kind.fraction:
+        raise TypeError("np.reciprocal of integers is an integer, 0 but for 1 and -1; write 1 / x")
+    return reciprocal(y)

@@ -25,7 +25,7 @@ A bit that goes to the ring counts as 1.5 products here.
 
 Range    exp: x < (k − 3 − f − n)·ln 2 for n = 2 terms, or as many as there are parties, if more; beyond, the result is
          meaningless.  However small x is, the result is 0 below −(f + 2)·ln 2.  log: x > 0.  sigmoid, tanh, softmax: all x.
-Result   log 0 is log 2^−f; log x is log |x| for x < 0.  x^a is that of |x|^a, and 0^a is (2^−f)^a.
+Result   log 0 is log 2^−f; log x is log |x| for x < 0.  Where a is not whole, x^a is that of |x|^a, 0^a is (2^−f)^a.
 Accuracy exp: 1 unit in the last place, or a 2^−25-th part of larger results (over Z_2^32 a 2^−10-th, over Z_2^128 a 2^−44-th; one bit less for each
          party from the third on, with ``additive``).  log: 1 unit.  sigmoid: 1.5, tanh: 3, softmax: 4 for rows of 10.  x^a: 1 unit, or
          a 2^−22-th part, less for |a| > 1.  Measured over the whole range, with rounds and bytes, in ``docs/accuracy.md``.
@@ -43,15 +43,23 @@ from typing import Any, cast
 
 import numpy as np
 
-from mpc.encoding import numeric
+from mpc.encoding import INT, numeric
 from mpc.ring import RingArray
 from mpc.rounds import gather
-from protocols.array import Secret, call
+from protocols.array import Secret, call, retyped
 from protocols.carries import bits_of, joined, sum_bits, two_terms
 from protocols.ops import comparison, linear, products
 from protocols.ops.comparison import negative
 from protocols.ops.division import SPARE, inverse, normalised, precision, reciprocal
-from protocols.ops.normalisation import any_bit, numbers, polynomial, power_of_two, product, scaled
+from protocols.ops.normalisation import (
+    any_bit,
+    numbers,
+    polynomial,
+    power_of_two,
+    product,
+    product_of,
+    scaled,
+)
 from protocols.ops.roots import rsqrt, sqrt
 from protocols.suite import Share, Suite, elementwise
 
@@ -217,31 +225,87 @@ def log1p(x: Secret) -> Secret:
 
 
 def power(x: Any, exponent: Any) -> Secret:
-    """x ** a: by squaring for one integer a, through 1/x for a < 0, as roots for a = ±1/2, and 2^(a·log2 x) for real a and x > 0.
+    """x ** a for a public a, one number or an array of them; or a ** x for a public number a.
 
-    A public base is 2^(x·log2 base).
+    Whole powers are by squaring, negative ones of 1/x, halves are roots, other ones 2^(a·log2 |x|).  Integers to the
+    power of integers are integers.  A public integer to the power of secret integers y in [0, k) is exact too, a real
+    one above 0 is 2^(y·log2 a).
     """
     if isinstance(exponent, Secret):
-        if isinstance(x, Secret):
-            raise NotImplementedError("powers with a secret base and a secret exponent; write np.exp2(y * np.log2(x)) for x > 0")
-        base = numeric(x, "a base").astype(np.float64)
-        if base.ndim or not np.isfinite(base) or base <= 0:
-            raise NotImplementedError("powers of a public base with a secret exponent for other than one number above 0")
-        if base == 1:
-            return cast(Secret, exponent * 0 + 1)
-        return _exponential(exponent, math.log2(base)) if base > 1 else _exponential(linear.negative(exponent), -math.log2(base))
+        return _of_public(x, exponent)
     a = numeric(exponent, "an exponent")
     if not np.isfinite(a).all():
         raise NotImplementedError("powers with an exponent that is NaN or infinite")
-    if a.ndim == 0 and a == np.rint(a):
-        n = int(a)
-        return products.power(x, n) if n >= 0 else reciprocal(products.power(x, -n))
-    if a.ndim == 0 and abs(a) == 0.5:
-        return sqrt(x) if a > 0 else rsqrt(x)
-    return _real_power(x, a.astype(np.float64))
+    integers = not x.kind.fraction and a.dtype.kind != "f"
+    if integers and (a < 0).any():
+        raise ValueError("np.power: integers to negative integer powers are no integers; write 1 / x ** n, "
+                         "or a real exponent")
+
+    def powers(x: Secret, a: float) -> Secret:
+        result = products.power(x, int(a)) if a >= 0 else products.power(reciprocal(x), -int(a))
+        return result if integers else products.real(result)
+
+    if a.size and (a == a.flat[0]).all():
+        one = a.flat[0]
+        x = call(np.broadcast_to, x, np.broadcast_shapes(x.shape, a.shape))
+        if one == np.rint(one):
+            return powers(x, one)
+        return _real_power(x, a) if abs(one) != 0.5 else sqrt(x) if one > 0 else rsqrt(x)
+    shape = np.broadcast_shapes(x.shape, a.shape)
+    x, a = call(np.broadcast_to, x, shape).ravel(), np.broadcast_to(a, shape).reshape(-1)
+    whole = a == np.rint(a)
+    groups = [np.flatnonzero(a == one) for one in np.unique(a[whole])]
+    done = [powers(x[at], a[at[0]]) for at in groups]
+    if not whole.all():
+        groups.append(np.flatnonzero(~whole))
+        done.append(_real_power(x[~whole], a[~whole]))
+    if not groups:                                  # of nothing
+        return powers(x, 1).reshape(shape)
+    return call(np.concatenate, done)[np.argsort(np.concatenate(groups))].reshape(shape)
+
+
+def float_power(x: Any, exponent: Any) -> Secret:
+    """``power`` among reals, whatever the operands are."""
+    def real(v: Any) -> Any:
+        return products.real(v) if isinstance(v, Secret) else numeric(v).astype(np.float64)
+    return power(real(x), real(exponent))
+
+
+def _of_public(x: Any, exponent: Secret) -> Secret:
+    if isinstance(x, Secret):
+        raise NotImplementedError("powers with a secret base and a secret exponent; "
+                                  "write np.exp2(y * np.log2(x)) for x > 0")
+    base = numeric(x, "a base")
+    if base.ndim == 0 and base.dtype.kind != "f" and not exponent.kind.fraction:
+        return _of_integer(int(base), exponent)
+    base = base.astype(np.float64)
+    if base.ndim or not np.isfinite(base) or base <= 0:
+        raise NotImplementedError("powers of a public base with a secret exponent "
+                                  "for other than one number above 0")
+    if base == 1:
+        return linear.filled(products.real(exponent), 1)
+    if base > 1:
+        return _exponential(exponent, math.log2(base))
+    return _exponential(linear.negative(exponent), -math.log2(base))
+
+
+def _of_integer(base: int, exponent: Secret) -> Secret:
+    """base^y = Π (1 + (base^(2^i) − 1)·y_i) modulo 2^k, for the binary digits y_i of 0 ≤ y < k."""
+    k = exponent.session.ring.bits
+    places = (k - 1).bit_length()
+    jumps = [(pow(base, 1 << i, 1 << k) - 1) % (1 << k) for i in range(places)]
+
+    async def protocol(suite: Suite, y: Share) -> Share:
+        ring = y.ring
+        low = await sum_bits(suite, *await two_terms(suite, y, 0, places))
+        digits = await numbers(suite, low, ring, y.size)
+        factors = [digit * ring(jump) + ring(1) for digit, jump in zip(digits, jumps, strict=True)]
+        return await product_of(suite, factors)
+    return _elementwise("power", protocol, retyped(exponent, INT), public=base)
 
 
 def _real_power(x: Secret, a: Any) -> Secret:
+    a = a.astype(np.float64)
     if np.abs(a).max(initial=0) > 64:
         raise NotImplementedError("powers with real exponents outside ±64")
     x = products.real(x)

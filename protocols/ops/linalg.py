@@ -35,6 +35,7 @@ import numpy as np
 from protocols.array import Secret, call
 from protocols.ops import comparison, linear, products
 from protocols.ops.products import matmul, real
+from protocols.ops.roots import root_of_squares
 
 
 def _square(a: Any) -> Secret:
@@ -75,7 +76,7 @@ def norm(x: Secret, ord: Any = None, axis: Any = None, keepdims: bool = False) -
     if ord in (None, "fro") or (ord == 2 and len(axes) == 1):
         if ord == "fro" and len(axes) != 2:
             raise ValueError("the Frobenius norm is one of matrices")
-        result = call(np.sqrt, linear.sum_(products.multiply(y, y), axis=tuple(range(-len(axes), 0))))
+        result = root_of_squares(y, tuple(range(-len(axes), 0)))
     elif ord == 1:
         sums = linear.sum_(size(y), axis=-len(axes))
         result = comparison.max_(sums, axis=-1) if len(axes) == 2 else sums

@@ -9,7 +9,17 @@ import numpy as np
 from mpc.encoding import BOOL, INT, Kind
 from mpc.errors import EncodingError
 from mpc.ring import NDArray, RingArray, Shape
-from protocols.array import Secret, call, common_kind, find_session, rescaled, structural, unified
+from protocols.array import (
+    Secret,
+    call,
+    common_kind,
+    constant,
+    find_session,
+    rescaled,
+    retyped,
+    structural,
+    unified,
+)
 from protocols.suite import Share, Suite
 
 
@@ -55,14 +65,20 @@ def negative(x: Secret) -> Secret:
     return x.session.spawn("negative", protocol, (x,), x.shape, counted(x.kind))
 
 
-def _linear(label: str, f: Callable[[RingArray], RingArray], x: Secret, shape: Shape, public: object = None) -> Secret:
+def positive(x: Secret) -> Secret:
+    return retyped(x, counted(x.kind))
+
+
+def _linear(label: str, f: Callable[[RingArray], RingArray], x: Secret, shape: Shape, kind: Kind,
+            public: object = None) -> Secret:
     """A linear map of arrays over a ring."""
     async def protocol(suite: Suite, x: Share) -> Share:
         return x.apply(f)
-    return x.session.spawn(label, protocol, (x,), shape, counted(x.kind), public)
+    return x.session.spawn(label, protocol, (x,), shape, kind, public)
 
 
-def _reduced(shape: Shape, axis: Any, keepdims: bool) -> Shape:
+def reduced(shape: Shape, axis: Any, keepdims: bool) -> Shape:
+    """The shape of a reduction along axes."""
     n = len(shape)
     axes = range(n) if axis is None else axis if isinstance(axis, tuple) else (axis,)
     gone = set()
@@ -74,20 +90,13 @@ def _reduced(shape: Shape, axis: Any, keepdims: bool) -> Shape:
 
 
 def sum_(x: Secret, axis: Any = None, keepdims: bool = False) -> Secret:
-    shape = _reduced(x.shape, axis, keepdims)
-    return _linear("sum", lambda a: a.sum(axis, keepdims), x, shape, axis)
+    shape = reduced(x.shape, axis, keepdims)
+    return _linear("sum", lambda a: a.sum(axis, keepdims), x, shape, counted(x.kind), axis)
 
 
 def cumsum(x: Secret, axis: Any = None) -> Secret:
     shape = (x.size,) if axis is None else x.shape
-    return _linear("cumsum", lambda a: a.cumsum(axis), x, shape, axis)
-
-
-def diff(x: Secret, n: int = 1, axis: int = -1) -> Secret:
-    for _ in range(n):
-        x = call(np.moveaxis, x, axis, 0)
-        x = call(np.moveaxis, x[1:] - x[:-1], 0, axis)
-    return x
+    return _linear("cumsum", lambda a: a.cumsum(axis), x, shape, counted(x.kind), axis)
 
 
 def trace(x: Secret, offset: int = 0) -> Secret:
@@ -95,14 +104,19 @@ def trace(x: Secret, offset: int = 0) -> Secret:
 
 
 def _masked(x: Secret, keep: NDArray) -> Secret:
-    return _linear("mask", lambda a: a.map(lambda data: np.where(keep, data, np.zeros((), data.dtype))), x, np.broadcast_shapes(x.shape, keep.shape), keep)
+    kept = np.broadcast_shapes(x.shape, keep.shape)
+    def masked(a: RingArray) -> RingArray:
+        return a.map(lambda data: np.where(keep, data, np.zeros((), data.dtype)))
+    return _linear("mask", masked, x, kept, x.kind, keep)
 
 
 def diag(x: Secret, k: int = 0) -> Secret:
-    if x.ndim != 1:
+    if x.ndim not in (1, 2):
+        raise ValueError(f"np.diag takes an array of one or two axes, not of {x.ndim}")
+    if x.ndim == 2:
         return call(np.diagonal, x, k)
     n = x.shape[0] + abs(k)
-    return _linear("diag", lambda a: a.map(lambda data: np.diag(data, k)), x, (n, n), k)
+    return _linear("diag", lambda a: a.map(lambda data: np.diag(data, k)), x, (n, n), x.kind, k)
 
 
 def _matrix(x: Secret) -> None:
@@ -118,6 +132,11 @@ def tril(x: Secret, k: int = 0) -> Secret:
 def triu(x: Secret, k: int = 0) -> Secret:
     _matrix(x)
     return _masked(x, ~np.tri(x.shape[-2], x.shape[-1], k - 1, bool))
+
+
+def filled(x: Secret, value: int) -> Secret:
+    """An array of the shape and kind of x with the same public number everywhere."""
+    return constant(x.session, np.full(x.shape, value, bool if x.kind == BOOL else int), x.kind)
 
 
 def append(x: Any, values: Any, axis: int | None = None) -> Secret:

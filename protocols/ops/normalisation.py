@@ -80,6 +80,11 @@ async def power_of_two(suite: Suite, digits: Sequence[Share], down: bool = False
         ring = digit.ring
         jump = digit * ring((1 << (1 << i)) - 1)
         factors.append(-jump + ring(1 << (1 << i)) if down else jump + ring(1))
+    return await product_of(suite, factors)
+
+
+async def product_of(suite: Suite, factors: list[Share]) -> Share:
+    """The product of several in a tree."""
     while len(factors) > 1:
         half = len(factors) // 2
         made = await gather(*(product(suite, x, y) for x, y in zip(factors[:half], factors[half:2 * half], strict=True)))

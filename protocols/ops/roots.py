@@ -7,7 +7,7 @@ as a cubic; with h = 1 − v·w², |h| < 2^−5,
 
 which is one step of fifth order: two products fewer than Newton's w·(3 − v·w²)/2 twice.  Over Z_2^128 a step of third order follows.
 
-Range    0 < x < 2^(k−2−f) (an odd f: half of that).
+Range    0 < x < 2^(k−2−f) (an odd f: half of that); of integers, all below 2^(k−2).
 Result   √x and 1/√x are 0 for x = 0 and for every x < 0.
 Accuracy 1.2 units in the last place, or a 2^−26-th part (2^−9 over Z_2^32, 2^−50 over Z_2^128) of larger results: ``docs/accuracy.md``.
 Cost     as in ``division``: ~500 ANDs, 6 bits that go to the ring, and 14 products and 9 truncations (√x: 19 and 10).
@@ -19,10 +19,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from mpc.encoding import Kind
 from mpc.rounds import gather
 from protocols.array import Secret
+from protocols.bilinear import MULTIPLY
 from protocols.carries import bits_of, both, joined, zero_planes
-from protocols.ops import products, statistics
+from protocols.ops import linear, products, statistics
 from protocols.ops.division import precision
 from protocols.ops.normalisation import numbers, power_of_two, product, scaled, top_bit
 from protocols.suite import Share, Suite, elementwise
@@ -48,7 +50,8 @@ async def inverse_root(suite: Suite, v: Share, rough: Share) -> Share:
     return await scaled(suite, w, (await scaled(suite, h, h * ring(3), p + 3)) * ring(2) + h + ring(2 << p), p + 1)
 
 
-async def _root(suite: Suite, x: Share, f: int, inverse: bool) -> Share:
+async def _root(suite: Suite, x: Share, f: int, out: int, inverse: bool) -> Share:
+    """√x or 1/√x with ``out`` fractional bits, for x with f of them."""
     ring, n, odd = x.ring, x.size, f % 2
     k, p, half = ring.bits, precision(ring.bits), ring.bits // 2
     bits = await bits_of(suite, x)
@@ -70,30 +73,41 @@ async def _root(suite: Suite, x: Share, f: int, inverse: bool) -> Share:
 
     (mantissa, down), factor = await gather(normal(), up())
     if inverse:
-        return await scaled(suite, mantissa, await product(suite, factor, down), p + half - 1 - f - (f + odd) // 2)
-    return await scaled(suite, mantissa, factor, p - f // 2)
+        drop = p + half - 1 - out - (f + odd) // 2
+        return await scaled(suite, mantissa, await product(suite, factor, down), drop)
+    return await scaled(suite, mantissa, factor, p - out + (f + odd) // 2)
 
 
-def _spawned(label: str, x: Secret, inverse: bool) -> Secret:
-    x = products.real(x)
-    f = x.kind.fraction
-
+def _spawned(label: str, x: Secret, f: int, kind: Kind, inverse: bool = False) -> Secret:
+    """A root, as this kind, of what the ring's elements are with f fractional bits."""
     def streamed(suite: Suite, x: Share) -> Any:
         async def piece(x: Share) -> Share:
-            return (await _root(suite, x.reshape((x.size,)), f, inverse)).reshape(x.shape)
+            return (await _root(suite, x.reshape((x.size,)), f, kind.fraction, inverse)).reshape(x.shape)
         return elementwise(piece, x)
-    return x.session.spawn(label, streamed, (x,), x.shape, x.kind)
+    return x.session.spawn(label, streamed, (x,), x.shape, kind, f)
+
+
+def _real(x: Secret) -> Kind:
+    return x.kind if x.kind.fraction else x.session.fixed
 
 
 def sqrt(x: Secret) -> Secret:
     """√x in fixed point; 0 where x ≤ 0."""
-    return _spawned("sqrt", x, False)
+    return _spawned("sqrt", x, x.kind.fraction, _real(x))
 
 
 def rsqrt(x: Secret) -> Secret:
     """1/√x in fixed point; 0 where x ≤ 0.  Half the cost of 1/np.sqrt(x), and right where √x has few digits."""
-    return _spawned("rsqrt", x, True)
+    return _spawned("rsqrt", x, x.kind.fraction, _real(x), inverse=True)
 
 
 def std(x: Secret, axis: Any = None, ddof: float = 0, keepdims: bool = False) -> Secret:
-    return sqrt(statistics.var(x, axis, ddof, keepdims))
+    """The root of a variance with all the digits of the squares: right where that is below 2^−f, too."""
+    variance, f = statistics.variance(x, axis, ddof, keepdims)
+    return _spawned("sqrt", variance, f, _real(x))
+
+
+def root_of_squares(x: Secret, axis: Any) -> Secret:
+    """√Σx² along axes, the sum with all its digits: below 2^(k−2−2f)."""
+    total = linear.sum_(products.unrounded(MULTIPLY, x, x), axis)
+    return _spawned("sqrt", total, total.kind.fraction, _real(x))

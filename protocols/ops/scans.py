@@ -16,8 +16,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from protocols.array import Secret, call
-from protocols.ops import comparison, products
+from protocols.array import Secret, call, retyped
+from protocols.ops import comparison, linear, products
 
 
 def _scan(f: Callable[[Secret, Secret], Secret], x: Secret, axis: int) -> Secret:
@@ -32,7 +32,7 @@ def _scan(f: Callable[[Secret, Secret], Secret], x: Secret, axis: int) -> Secret
 
 
 def cumprod(x: Secret, axis: int | None = None) -> Secret:
-    return _scan(products.multiply, x.ravel() if axis is None else x, axis or 0)
+    return _scan(products.multiply, retyped(x.ravel() if axis is None else x, linear.counted(x.kind)), axis or 0)
 
 
 def maximum(x: Secret, axis: int = 0) -> Secret:

@@ -14,11 +14,12 @@ Cost     over Z_2^64, bytes a party sends for each x with n values in the domain
                                           additive, 2 parties         replicated
              one_hot, unique_counts       67 +  8.4 n   14 rounds     61 +  8.2 n   16 rounds
              isin                         79 +  0.3 n   14            72 +  0.1 n   16
-             take of a public x           as one_hot                  as one_hot
+             take of a public x           88 +  8.7 n   14            72 +  8.3 n   16
              take of a secret x           and 8 n, 1 round more       and 8, 1 round more
              searchsorted, histogram      a comparison with every border
 
-Range    an index that is not among 0 to n−1 reads 0 and is counted nowhere; negative ones do not count from the end.
+Range    a negative index of take counts from the end; one outside −n to n−1 reads 0.  What is not among 0 to n−1
+         is not counted, and ``one_hot`` of it is all false.
 Source   the linear scan over an indicator vector is folklore (as the private reads of Keller, Scholl, ePrint
          2014/137); growing it from halves is the demultiplexer of Launchbury et al., ICFP 2012, there
          over all 2^t values.
@@ -31,7 +32,8 @@ from typing import Any, cast
 import numpy as np
 
 from mpc.encoding import BOOL, INT, Kind, numeric
-from mpc.ring import NDArray
+from mpc.errors import EncodingError
+from mpc.ring import NDArray, RingArray
 from mpc.rounds import gather
 from protocols.array import Secret, call, retyped, structural
 from protocols.carries import bits_of, both, complement
@@ -57,10 +59,14 @@ async def matches(suite: Suite, bits: Share, patterns: NDArray) -> Share:
 
 
 async def indicators(suite: Suite, patterns: NDArray, x: Share) -> Share:
-    """1 where x is the pattern, else 0; a last axis for the patterns."""
-    planes = await matches(suite, await bits_of(suite, x), patterns)
-    rows = await to_ring(suite, planes, x.ring, (len(patterns), x.size))
-    return rows.apply(lambda part: part.map(lambda data: np.ascontiguousarray(data.T))).reshape((*x.shape, len(patterns)))
+    """1 where x is the pattern, or one of several along a first axis, else 0; along a last axis."""
+    *several, n, k = patterns.shape
+    planes = await matches(suite, await bits_of(suite, x), patterns.reshape((-1, k)))
+    if several:
+        planes = planes.reshape((*several, n, planes.shape[-1]))
+        planes = planes.apply(lambda part: part.map(np.bitwise_xor.reduce))
+    rows = await to_ring(suite, planes, x.ring, (n, x.size))
+    return rows.apply(lambda part: part.map(lambda data: np.ascontiguousarray(data.T))).reshape((*x.shape, n))
 
 
 async def member(suite: Suite, patterns: NDArray, x: Share) -> Share:
@@ -70,32 +76,48 @@ async def member(suite: Suite, patterns: NDArray, x: Share) -> Share:
 
 
 def _patterns(x: Secret, domain: Any) -> NDArray:
-    """The bits of the domain's values, a row each."""
-    values = numeric(domain, "the domain")
-    if values.ndim != 1:
+    """The bits of the domain's values, or of elements of the ring, a row each."""
+    if not isinstance(domain, RingArray):
+        domain = x.session.public(numeric(domain, "the domain"), x.kind)
+    if len(domain.shape) != 1:
         raise ValueError("the domain must be a list of public values")
     ring = x.session.ring
-    encoded = np.frombuffer(ring.encode(x.session.public(values, x.kind).data), np.uint8)
+    encoded = np.frombuffer(ring.encode(domain.data), np.uint8)
     return np.unpackbits(encoded.reshape(-1, ring.itemsize), axis=1, bitorder="little").astype(bool)
 
 
 def _indicators(x: Secret, domain: Any) -> Secret:
-    patterns, shape = _patterns(x, domain), (*x.shape, len(domain))
+    patterns = _patterns(x, domain)
     if len(np.unique(patterns, axis=0)) < len(patterns):
         raise ValueError(f"two values of the domain are the same as {x.kind}")
-    if not len(patterns):
+    return _spawned(x, patterns)
+
+
+def _spawned(x: Secret, patterns: NDArray) -> Secret:
+    n, shape = patterns.shape[-2], (*x.shape, patterns.shape[-2])
+    if not n:
         return retyped(call(np.broadcast_to, x.reshape((*x.shape, 1))[..., :0], shape), BOOL)
 
     def protocol(suite: Suite, share: Share) -> Any:
-        return elementwise(partial(indicators, suite, patterns), share, width=len(patterns))
+        return elementwise(partial(indicators, suite, patterns), share, width=n)
     return x.session.spawn("indicators", protocol, (x,), shape, BOOL, patterns)
 
 
 def one_hot(index: Secret, n: int) -> Secret:
     """Truth values of shape (*index.shape, n): true where the last axis is at the index, all false outside 0 to n−1."""
-    if not isinstance(index, Secret) or index.kind.fraction:
-        raise TypeError("one_hot takes a secret array of integers")
-    return _indicators(retyped(index, INT), np.arange(n))
+    return _indicators(_index(index, "one_hot"), np.arange(n))
+
+
+def _position(index: Secret, n: int, name: str) -> Secret:
+    """As ``one_hot``, but a negative index counts from the end."""
+    index = _index(index, name)
+    return _spawned(index, np.stack([_patterns(index, np.arange(n)), _patterns(index, np.arange(-n, 0))]))
+
+
+def _index(x: Any, name: str) -> Secret:
+    if not isinstance(x, Secret) or x.kind.fraction:
+        raise TypeError(f"{name} takes a secret array of integers as an index")
+    return retyped(x, INT)
 
 
 def unique_counts(x: Secret, domain: Any) -> Secret:
@@ -107,16 +129,22 @@ def unique_counts(x: Secret, domain: Any) -> Secret:
 
 
 def isin(element: Any, test_elements: Any, assume_unique: bool = False, invert: bool = False) -> Secret:
-    """Where x is one of the public test elements."""
+    """Where x is one of the public test elements; no integer is one that is not whole, or not in the ring."""
     if isinstance(test_elements, Secret):
         raise NotImplementedError("np.isin with secret test elements; use np.any(x[..., None] == elements, axis=-1)")
     x = retyped(element, linear.counted(element.kind))
     values = numeric(test_elements, "the test elements").reshape(-1)
-    if not x.kind.fraction and values.dtype.kind == "f":
-        values = values[values == np.rint(values)].astype(np.int64)     # no integer is equal to 2.5
-    patterns = np.unique(_patterns(x, values), axis=0)
+    values = values.astype(int) if values.dtype.kind == "b" else values
+    domain: Any = values
+    if not x.kind.fraction:
+        real, limit = values.dtype.kind == "f", 1 << (x.session.ring.bits - 1)
+        if real and np.isnan(values).any():
+            raise EncodingError("NaN among the test elements; remove or replace such values first")
+        values = values[(values >= -limit) & (values < limit)]
+        domain = x.session.ring.whole(values[values == np.rint(values)]) if real else values
+    patterns = np.unique(_patterns(x, domain), axis=0)
     if not len(patterns):
-        found = retyped(linear.subtract(x, x), BOOL)
+        found = retyped(linear.filled(x, 0), BOOL)
     else:
         def protocol(suite: Suite, share: Share) -> Any:
             return elementwise(partial(member, suite, patterns), share)
@@ -131,7 +159,7 @@ def _read(hot: Secret, x: Any) -> Secret:
     """The products hot @ x of truth values with anything, exactly: nothing is rounded."""
     hot = retyped(hot, INT)
     kind: Kind = x.kind if isinstance(x, Secret) else hot.session.kind_of(x)
-    if not isinstance(x, Secret):                       # as the ring's words: a public real is not cut into two products
+    if not isinstance(x, Secret):                       # as elements of the ring, exactly
         return retyped(products.matmul(hot, hot.session.public(x, kind)), kind)
     return retyped(products.matmul(hot, retyped(x, INT)), kind)
 
@@ -151,7 +179,8 @@ def take(x: Any, indices: Any, axis: int | None = None) -> Any:
     axis = range(np.ndim(x))[axis]
     x = np.moveaxis(x, axis, 0)
     n, rest = x.shape[0], x.shape[1:]
-    picked = _read(one_hot(indices.ravel(), n), x.reshape((n, -1) if n else (0, int(np.prod(rest)))))
+    rows = x.reshape((n, -1) if n else (0, int(np.prod(rest))))
+    picked = _read(_position(indices.ravel(), n, "np.take"), rows)
     picked = picked.reshape((*indices.shape, *rest))
     places = range(indices.ndim)
     return call(np.moveaxis, picked, tuple(places), tuple(axis + i for i in places))
@@ -166,29 +195,20 @@ def take_along_axis(arr: Any, indices: Any, axis: int | None = -1) -> Any:
         arr, axis = np.ravel(arr), 0
     if np.ndim(arr) != indices.ndim:
         raise ValueError("np.take_along_axis: the array and the indices must have equally many axes")
+    if indices.kind == BOOL:
+        raise IndexError("np.take_along_axis: the indices must be integers")
     x, index = np.moveaxis(arr, axis, -1), call(np.moveaxis, indices, axis, -1)
-    picked = _read(one_hot(index, x.shape[-1]), np.expand_dims(x, -1))
+    picked = _read(_position(index, x.shape[-1], "np.take_along_axis"), np.expand_dims(x, -1))
     return call(np.moveaxis, picked.reshape(picked.shape[:-1]), -1, axis)
 
 
 # -- borders -----------------------------------------------------------------------------------------
 
 
-def _border(values: Any, other: Any, upper: bool) -> Any:
-    """Public real borders of secret integers as integers: x < b is x < ⌈b⌉, and b < x is ⌊b⌋ < x."""
-    if isinstance(values, Secret) or not isinstance(other, Secret) or other.kind.fraction:
-        return values
-    array = numeric(values, "a border")
-    if array.dtype.kind != "f":
-        return array
-    most = 2.0 ** (other.session.ring.bits - 2)         # an infinite border is one beyond all integers that can be compared
-    return np.clip(np.ceil(array) if upper else np.floor(array), -most, most).astype(np.int64)
-
-
 def _count_below(a: Any, v: Any) -> Secret:
     """How many of a are below each of v."""
     v = np.expand_dims(v, -1) if isinstance(v, Secret) else np.asarray(v)[..., None]
-    return linear.sum_(less(_border(a, v, False), _border(v, a, True)), axis=-1)
+    return linear.sum_(less(a, v), axis=-1)
 
 
 def searchsorted(a: Any, v: Any, side: str = "left") -> Secret:
@@ -200,7 +220,7 @@ def searchsorted(a: Any, v: Any, side: str = "left") -> Secret:
     if side == "left":
         return _count_below(a, v)
     v = np.expand_dims(v, -1) if isinstance(v, Secret) else np.asarray(v)[..., None]
-    return linear.subtract(np.size(a), linear.sum_(less(_border(v, a, False), _border(a, v, True)), axis=-1))
+    return linear.subtract(np.size(a), linear.sum_(less(v, a), axis=-1))
 
 
 def digitize(x: Any, bins: Any, right: bool = False) -> Secret:
@@ -215,35 +235,53 @@ def digitize(x: Any, bins: Any, right: bool = False) -> Secret:
     return linear.subtract(len(edges), searchsorted(edges[::-1], x, side))
 
 
-def bincount(x: Secret, /, weights: Any = None, minlength: int = 0) -> Secret:
+def bincount(x: Any, /, weights: Any = None, minlength: int = 0) -> Secret:
     """How often each of 0 to minlength − 1 occurs, or the sum of the weights where it does; other values are not counted."""
-    if not isinstance(x, Secret) or x.kind.fraction or x.ndim != 1:
-        raise TypeError("np.bincount takes a secret array of integers with one axis")
+    if minlength < 0:
+        raise ValueError(f"np.bincount takes a minlength of 0 or more, not {minlength}")
+    if not isinstance(x, Secret):                   # the weights are secret
+        values = numeric(x, "a value")
+        length = max(minlength, len(np.bincount(values)))
+        return products.real(_weighted(values[:, None] == np.arange(length), weights))
+    if x.kind.fraction or x.ndim != 1:
+        raise TypeError("np.bincount takes an array of integers with one axis")
     if not minlength:
         raise TypeError("np.bincount of secrets needs minlength: a result as long as the largest value would show it")
     hot = one_hot(x, minlength)
-    return linear.sum_(hot, axis=0) if weights is None else _weighted(hot, weights)
+    return linear.sum_(hot, axis=0) if weights is None else products.real(_weighted(hot, weights))
 
 
-def _weighted(inside: Secret, weights: Any) -> Secret:
-    """The sum of weights over the rows of truth values."""
+def _weighted(inside: Any, weights: Any) -> Secret:
+    """The sum of weights over the rows of truth values, one of the two secret."""
     if np.shape(weights) != inside.shape[:1]:
         raise ValueError("there must be as many weights as values")
+    if not isinstance(weights, Secret):
+        weights = numeric(weights, "a weight")
+        weights = weights.astype(int) if weights.dtype.kind == "b" else weights
+    elif weights.kind == BOOL:
+        weights = retyped(weights, INT)
+    if not isinstance(inside, Secret):
+        return products.matmul(inside.T.astype(int), weights)
     return _read(inside.T, weights)
 
 
-def histogram(a: Secret, bins: Any = 10, range: Any = None, density: Any = None, weights: Any = None) -> tuple[Secret, NDArray]:
+def histogram(a: Any, bins: Any = 10, range: Any = None, density: Any = None,
+              weights: Any = None) -> tuple[Secret, NDArray]:
     """Counts between public edges, the last one included; or the sum of weights.  Returns them and the edges."""
     if isinstance(bins, str | Secret) or (np.ndim(bins) == 0 and range is None):
         raise TypeError("np.histogram of secrets needs public edges: bins=[...], or a number of bins and range=(low, high)")
     if density:
         raise NotImplementedError("np.histogram on secrets takes no density=; divide the revealed counts")
     edges = np.histogram_bin_edges(np.empty(0), bins, range)
-    x = a.ravel()
-    within = logical_not(less(_border(edges[-1], x, False), x))
-    below = less(call(np.expand_dims, x, 1), _border(edges[:-1], x, True))
-    upper = call(np.concatenate, [below[:, 1:], within.reshape((-1, 1))], axis=1)
-    inside = retyped(linear.subtract(upper, below), BOOL)
+    x = np.ravel(a)
+    if isinstance(x, Secret):
+        within = logical_not(less(edges[-1], x))
+        below = less(call(np.expand_dims, x, 1), edges[:-1])
+        upper = call(np.concatenate, [below[:, 1:], within.reshape((-1, 1))], axis=1)
+        inside: Any = retyped(linear.subtract(upper, below), BOOL)
+    else:                                           # the weights are secret
+        x = numeric(x, "a value")
+        inside = (x[:, None] >= edges[:-1]) & np.column_stack([x[:, None] < edges[1:-1], x <= edges[-1]])
     if weights is None:
         return linear.sum_(inside, axis=0), edges
     return _weighted(inside, np.ravel(weights)), edges

@@ -30,6 +30,7 @@ Source   Hamada, Kikuchi, Ikarashi, Chida, Takahashi, ICISC 2012 (shuffle, then 
 """
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from functools import partial
 from typing import Any, cast
@@ -37,8 +38,8 @@ from typing import Any, cast
 import numpy as np
 
 from mpc.bits import unpacked
-from mpc.encoding import INT
-from mpc.ring import BITS, Z32, NDArray
+from mpc.encoding import INT, numeric
+from mpc.ring import BITS, Z32, NDArray, Shape
 from mpc.rounds import gather, pipeline
 from protocols.array import Secret, call, retyped, unified
 from protocols.carries import carry, joined
@@ -142,7 +143,7 @@ def _arranged(columns: Sequence[Secret], axis: int | None) -> list[Secret]:
     moved = [retyped(c.ravel() if axis is None else call(np.moveaxis, c, axis, 0), INT) for c in columns]
     shape = moved[0].shape
     n = shape[0]
-    m = max(1, moved[0].size) // max(1, n)
+    m = math.prod(shape[1:])
     most = 1 << max(0, 31 - len(moved))
     if n > most:
         raise ValueError(f"at most {most} elements can be sorted by {len(moved)} keys, not {n}")
@@ -156,13 +157,21 @@ def _arranged(columns: Sequence[Secret], axis: int | None) -> list[Secret]:
     return [x if axis is None else call(np.moveaxis, x, 0, axis) for x in back]
 
 
+def _stable(kind: str | None) -> None:
+    """Every sort is stable, so that any of NumPy's kinds will do."""
+    if kind not in (None, "quicksort", "heapsort", "mergesort", "stable"):
+        raise ValueError(f"np.sort has the kinds quicksort, heapsort, mergesort and stable, not {kind!r}")
+
+
 def sort(x: Secret, axis: int | None = -1, kind: str | None = None, stable: bool | None = None) -> Secret:
     """Ascending along an axis."""
+    _stable(kind)
     return retyped(_arranged([x], axis)[0], x.kind)
 
 
 def argsort(x: Secret, axis: int | None = -1, kind: str | None = None, stable: bool | None = None) -> Secret:
     """The positions that would sort x, ties in their order.  The result is as secret as x."""
+    _stable(kind)
     return _arranged([x], axis)[-1]
 
 
@@ -195,25 +204,38 @@ def shuffle(x: Secret, *more: Secret) -> Any:
 
 
 def quantile(x: Secret, q: Any, axis: int | None = None, keepdims: bool = False) -> Secret:
-    """Between the two neighbours in order, linearly, as NumPy's default; q is public."""
-    levels = np.asarray(q, np.float64)
+    """Between the two neighbours in order, linearly, as NumPy's default; q is public.
+
+    As in NumPy a q of integers, 0 and 1, gives elements of x as they are, any other q real numbers.
+    """
+    levels = numeric(q, "a level")
     if levels.ndim > 1 or not ((levels >= 0) & (levels <= 1)).all():
         raise ValueError("quantiles must be one number or a list of numbers in [0, 1]")
     y = x.ravel() if axis is None else call(np.moveaxis, x, axis, 0)
     if len(y) == 0:
         raise ValueError("a quantile of no elements")
     ordered = sort(y, axis=0)
-    at = levels.reshape(-1) * (len(y) - 1)
+    if levels.dtype.kind != "f":
+        ends = levels.reshape(-1).astype(int) * (len(y) - 1)
+        return _placed(ordered[ends], x, levels.shape, axis, keepdims)
+    at = levels.reshape(-1).astype(np.float64) * (len(y) - 1)
     below = np.floor(at).astype(int)
     weight = (at - below).reshape(-1, *(1,) * (y.ndim - 1))
     lower, upper = ordered[below], ordered[np.minimum(below + 1, len(y) - 1)]
-    result = linear.add(products.multiply(lower, 1.0), products.multiply(linear.subtract(upper, lower), weight))
-    shape = ((1,) * x.ndim if axis is None else (*x.shape[:axis % x.ndim], 1, *x.shape[axis % x.ndim + 1:])) if keepdims else y.shape[1:]
-    return result.reshape((*levels.shape, *shape))
+    result = linear.add(products.real(lower), products.multiply(linear.subtract(upper, lower), weight))
+    return _placed(result, x, levels.shape, axis, keepdims)
+
+
+def _placed(found: Secret, x: Secret, levels: Shape, axis: int | None, keepdims: bool) -> Secret:
+    """For each level, one value along the axis of x, in the shape that NumPy gives them."""
+    shape = found.shape[1:]
+    if keepdims:
+        shape = (1,) * x.ndim if axis is None else (*x.shape[:axis % x.ndim], 1, *x.shape[axis % x.ndim + 1:])
+    return found.reshape((*levels, *shape))
 
 
 def percentile(x: Secret, q: Any, axis: int | None = None, keepdims: bool = False) -> Secret:
-    return quantile(x, np.asarray(q, np.float64) / 100, axis, keepdims)
+    return quantile(x, numeric(q, "a level").astype(np.float64) / 100, axis, keepdims)
 
 
 def median(x: Secret, axis: int | None = None, keepdims: bool = False) -> Secret:

@@ -1,47 +1,106 @@
-"""Means and variances: sums are local, the division by a public count costs one round."""
+"""Means and variances: sums are local, the division by a public count is ``scaling``'s.
+
+A variance is the mean of the squared deviations d, which keep all the digits that they have, twice those of x, and
+are rounded at the end.  Σd² may be n times as large as their mean, and the ring has no room for that.  With
+2^r ≥ n, each d² is divided by 2^(r/2) as it is multiplied; sums of 2^(r/2) of them are no larger than a single d²,
+and are divided by the other half of 2^r before they are added up (n ≤ 16: by all of it at once).  So n does not
+matter to the range.  Rounding at random adds an error with a standard deviation of about n^(1/4)/2 units of
+2^−2f, or 2.
+
+Deviations of integers have e = f/2 + r/4 fractional bits, and squares 2e: the error of a mean so rounded costs a
+standard deviation, which for n integers is 1/√n if it is not 0, about 2^−f.
+
+Range    |Σx| < 2^(k−3−f); d² < 2^(k−3−2f), the product of two numbers, or 2^(k−3−2e) where x is of integers.
+Rounds   mean: two truncations.  Variance: those, a product and its truncation, one more for n > 16, and two.
+"""
 from __future__ import annotations
 
 import math
+from operator import index
 from typing import Any
 
 import numpy as np
 
-from protocols.array import Secret, call
-from protocols.ops.products import divide, matmul, multiply, real
+from mpc.encoding import INT, Fixed, numeric
+from protocols.array import Secret, call, rescaled, retyped
+from protocols.bilinear import MATMUL, MULTIPLY
+from protocols.ops import linear
+from protocols.ops.products import divide, truncated
+from protocols.ops.scaling import quotient, times
+from protocols.suite import Share, Suite
 
 Axis = int | tuple[int, ...] | None
+
+#: Bits by which squares are divided at once.
+_AT_ONCE = 4
 
 
 def count(x: Secret, axis: Axis) -> int:
     """How many elements are reduced to one."""
-    axes = range(x.ndim) if axis is None else axis if isinstance(axis, tuple) else (axis,)
-    return math.prod(x.shape[a] for a in axes)
+    kept = linear.reduced(x.shape, axis, keepdims=True)
+    return math.prod(n for n, one in zip(x.shape, kept, strict=True) if n != one)
 
 
 def mean(x: Secret, axis: Axis = None, keepdims: bool = False) -> Secret:
-    """1 round."""
     n = count(x, axis)
     if n == 0:
         raise ZeroDivisionError("the mean of no elements")
-    return divide(x.sum(axis=axis, keepdims=keepdims), n)
+    return divide(linear.sum_(x, axis, keepdims), n)
+
+
+def variance(x: Secret, axis: Axis, ddof: float, keepdims: bool,
+             fraction: int | None = None) -> tuple[Secret, int]:
+    """The variance with so many fractional bits, or all that squares have: as integers, and how many these are."""
+    n = count(x, axis)
+    if not n - ddof > 0:
+        raise ZeroDivisionError(f"a variance of {n} elements with ddof={ddof}")
+    r, f = (n - 1).bit_length(), x.session.fixed.fraction
+    e = x.kind.fraction or min(f, (2 * f + r + 3) // 4)
+    centre = times(MULTIPLY, linear.sum_(x, axis, keepdims=True), quotient(1.0, n), Fixed(e))
+    d = linear.subtract(rescaled(x, Fixed(e)), centre)
+    axes = tuple(range(x.ndim)) if axis is None else axis if isinstance(axis, tuple) else (axis,)
+    d = call(np.moveaxis, d, axes, range(len(axes)))
+    total = _sum_of_squares(d.reshape((n, *d.shape[len(axes):])), r)
+    bits = 2 * e if fraction is None else fraction
+    divided = times(MULTIPLY, total, quotient(1.0, n - ddof).shifted(r + bits - 2 * e), INT)
+    return divided.reshape(linear.reduced(x.shape, axis, keepdims)), bits
+
+
+def _sum_of_squares(d: Secret, r: int) -> Secret:
+    """Σ d² / 2^r along the first axis, which has no more than 2^r elements."""
+    bits = r if r <= _AT_ONCE else (r + 1) // 2
+
+    def protocol(suite: Suite, d: Share) -> Any:
+        return suite.bilinear(MULTIPLY, d, d, bits)
+    squares = d.session.spawn("multiply", protocol, (d,), d.shape, INT)
+    if r > bits:
+        size = 1 << bits
+        whole = len(d) // size * size
+        groups = linear.sum_(squares[:whole].reshape((-1, size, *d.shape[1:])), axis=1)
+        rest = linear.sum_(squares[whole:], axis=0, keepdims=True)
+        squares = truncated(call(np.concatenate, [groups, rest]), r - bits)
+    return linear.sum_(squares, axis=0)
 
 
 def var(x: Secret, axis: Axis = None, ddof: float = 0, keepdims: bool = False) -> Secret:
-    """Mean of the squared deviations: 4 rounds (mean, square, truncation, division)."""
-    n = count(x, axis)
-    if n - ddof <= 0:
-        raise ZeroDivisionError(f"a variance of {n} elements with ddof={ddof}")
-    deviation = real(x) - mean(x, axis, keepdims=True)
-    return divide(multiply(deviation, deviation).sum(axis=axis, keepdims=keepdims), n - ddof)
+    """Mean of the squared deviations, rounded once."""
+    kind = x.kind if x.kind.fraction else x.session.fixed
+    return retyped(variance(x, axis, ddof, keepdims, kind.fraction)[0], kind)
 
 
 def average(x: Secret, axis: Axis = None, weights: Any = None) -> Secret:
-    """Weighted mean with public or secret weights of known sum; public weights only in this release."""
+    """The mean, or the mean with public weights: those of one axis, or of all elements."""
     if weights is None:
         return mean(x, axis)
     if isinstance(weights, Secret):
-        raise NotImplementedError("average with secret weights")
-    w = np.asarray(weights, np.float64)
-    if not isinstance(axis, int) or w.ndim != 1:
-        raise NotImplementedError("average of secrets takes one axis and a vector of weights")
-    return matmul(call(np.moveaxis, x, axis, -1), w / w.sum())
+        raise NotImplementedError("np.average with secret weights; write (x * w).sum() / w.sum()")
+    w = numeric(weights, "a weight").astype(np.float64)
+    if axis is None and w.shape == x.shape:
+        x, w, axis = x.ravel(), w.reshape(-1), 0
+    if axis is None or isinstance(axis, tuple) or w.shape != (x.shape[index(axis)],):
+        raise NotImplementedError("np.average of secrets takes weights of the array's shape, or one axis "
+                                  "and a vector of weights")
+    total = math.fsum(w)
+    if total == 0:
+        raise ZeroDivisionError("np.average: the weights add up to zero")
+    return times(MATMUL, call(np.moveaxis, x, axis, -1), quotient(w, total))
