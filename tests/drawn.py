@@ -39,17 +39,22 @@ def sigmoid(x: Any) -> Any:
     return 1 / (1 + np.exp(-x))
 
 
+def counted(x: Any) -> Any:
+    """Truth values count as 0 and 1 in the engine's sums, also by themselves: there NumPy says or."""
+    return np.asarray(x).astype(int) if np.asarray(x).dtype.kind == "b" else x
+
+
 def op(name: str, f: Callable[..., Any], arity: int = 1, **options: Any) -> Op:
     return Op(name, f, arity, **options)
 
 
 OPS = [
-    op("+", lambda x, y: x + y, 2), op("-", lambda x, y: x - y, 2), op("*", lambda x, y: x * y, 2), op("/", lambda x, y: x / y, 2),
+    op("+", lambda x, y: x + y, 2, plain=lambda x, y: counted(x) + counted(y)), op("-", lambda x, y: x - y, 2), op("*", lambda x, y: x * y, 2), op("/", lambda x, y: x / y, 2),
     op("<", lambda x, y: x < y, 2, discrete=True), op("<=", lambda x, y: x <= y, 2, discrete=True),
     op("==", lambda x, y: x == y, 2, discrete=True), op("!=", lambda x, y: x != y, 2, discrete=True),
     op("maximum", np.maximum, 2), op("minimum", np.minimum, 2), op("where", lambda x, y: np.where(x < y, x, y), 2),
     op("where, swapped", lambda x, y: np.where(x > 0, y, x), 2), op("clip", lambda x, y: np.clip(x, -1, y), 2),
-    op("dot", lambda x, y: np.dot(np.ravel(x), np.ravel(y)), 2), op("concatenate", lambda x, y: np.concatenate([np.ravel(x), np.ravel(y)]), 2),
+    op("dot", lambda x, y: np.dot(np.ravel(x), np.ravel(y)), 2, plain=lambda x, y: np.dot(np.ravel(counted(x)), np.ravel(counted(y)))), op("concatenate", lambda x, y: np.concatenate([np.ravel(x), np.ravel(y)]), 2),
     op("&", lambda x, y: x & y, 2), op("|", lambda x, y: x | y, 2), op("logical_and", np.logical_and, 2, discrete=True),
     op("negative", lambda x: -x), op("abs", abs), op("square", np.square), op("sign", np.sign, discrete=True),
     op("sqrt", np.sqrt), op("exp", np.exp), op("log", np.log), op("1/x", lambda x: 1 / x), op("sigmoid", mpc.sigmoid, plain=sigmoid),
@@ -144,8 +149,11 @@ def programs(draw: Any, bits: int) -> Program:
 
 
 def clear(step: Step, values: list[Any]) -> Any:
+    f, operands = step.op.plain or step.op.f, [values[i] for i in step.operands]
     with np.errstate(all="ignore"):
-        return (step.op.plain or step.op.f)(*(values[i] for i in step.operands))
+        result = f(*operands)
+        half = np.asarray(result).dtype == np.float16                   # of truth values: NumPy thinks that enough
+        return f(*map(counted, operands)) if half else result
 
 
 def overflown(step: Step, values: list[Any], result: Any) -> bool:
@@ -176,7 +184,8 @@ def run_moved(program: Program, true: list[Any], fraction: int, seed: int) -> li
         if x.dtype.kind != "f":
             return x
         unit = 2.0**-fraction
-        return x + rng.uniform(-1, 1, x.shape) * np.maximum(16 * unit * np.abs(x), np.minimum(4 * unit, np.abs(x) / 64))
+        with np.errstate(all="ignore"):
+            return x + rng.uniform(-1, 1, x.shape) * np.maximum(16 * unit * np.abs(x), np.minimum(4 * unit, np.abs(x) / 64))
 
     values = [moved(x.values) for x in program.inputs]
     for step in program.steps:
