@@ -1,13 +1,16 @@
 # make demo    the main job: three parties with mutual TLS on this machine
 # make test    everything CI runs
 # make flower  the tests inside Flower, which is large and not among the others' packages
+# make fuzz    10,000 drawn attacks on each listener
+# make kills   300 signals at random moments to each kind of process
+# make soak    50,000 operations over TCP and 200 sessions in a row: nothing grows
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test flower lint clean
+.PHONY: demo test flower fuzz kills soak lint clean
 
 demo: $(VENV)/installed
 	@$(BIN)/mpc run examples/joint_statistics.py -n 3
@@ -21,6 +24,15 @@ test: $(VENV)/installed-for-tests lint
 flower: $(VENV)/installed-for-tests
 	$(PIP) --editable '.[flower]'
 	$(BIN)/python -m pytest tests/test_flower.py
+
+fuzz: $(VENV)/installed-for-tests
+	MPC_FUZZ_CASES=10000 $(BIN)/python -m pytest -s --timeout 0 tests/test_fuzz_*.py
+
+kills: $(VENV)/installed-for-tests
+	MPC_KILLS=300 $(BIN)/python -m pytest --numprocesses auto tests/test_kills.py
+
+soak: $(VENV)/installed-for-tests
+	MPC_SOAK=1 $(BIN)/python -m pytest -s --timeout 0 tests/test_soak.py
 
 lint: $(VENV)/installed-for-tests
 	$(BIN)/ruff check .

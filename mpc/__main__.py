@@ -4,8 +4,15 @@ With ``mpc/__init__.py`` the one place in ``mpc`` that knows ``protocols``: this
 """
 from __future__ import annotations
 
+import signal
+
+if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    # An interrupt while all this loads ends the process without a traceback.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
 import io
 import json
+import math
 import os
 import socket
 import sys
@@ -18,11 +25,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from mpc.config import Config
+from mpc import launch
+from mpc.config import DAY, Config
 from mpc.errors import ConfigError, MpcError
-from mpc.launch import LAUNCHER
 from mpc.meter import Network
-from mpc.process import collect_less_garbage, end_with_parent, keep_freed_memory
+from mpc.process import collect_less_garbage, keep_freed_memory, write_no_core
 
 if TYPE_CHECKING:
     from protocols.program import Program
@@ -36,6 +43,8 @@ def _reporting_errors(command: Callable[..., Any]) -> Callable[..., Any]:
     """One sentence and exit code 1 for whatever goes wrong; the traceback only with ``--debug``."""
     @wraps(command)
     def wrapper(*args: Any, debug: bool = False, **kwargs: Any) -> Any:
+        if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
         try:
             return command(*args, debug=debug, **kwargs)
         except (click.ClickException, click.exceptions.Exit):
@@ -58,9 +67,13 @@ def _sentence(error: BaseException) -> str:
     ours = (sys.prefix, sys.base_prefix, str(Path(__file__).parent), str(Path(__file__).parent.parent / "protocols"), "<frozen")
     frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith(ours)]
     place = f" (in {Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
+    try:
+        said = str(error)
+    except Exception:                               # a user's own class may do anything
+        said = "it cannot say what went wrong"
     if isinstance(error, MpcError):
-        return f"{error}{place}"
-    return f"{type(error).__name__}: {error}{place}; --debug shows the traceback"
+        return f"{said}{place}"
+    return f"{type(error).__name__}: {said}{place}; --debug shows the traceback"
 
 
 class _NetworkType(click.ParamType[Network]):
@@ -73,6 +86,15 @@ class _NetworkType(click.ParamType[Network]):
             self.fail("give lan, wan, or a round-trip time in ms and a rate in Mbit/s, as in 20,1000", param, ctx)
 
 
+class _Seconds(click.FloatRange):
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        seconds = float(super().convert(value, param, ctx))
+        if math.isnan(seconds):
+            self.fail("give a number of seconds", param, ctx)
+        return seconds
+
+
+_parties = click.IntRange(max=launch.MOST)
 _network = click.option("--network", "networks", multiple=True, type=_NetworkType(),
                         help="Add what this run would take there: lan (0.2 ms, 10 Gbit/s), wan (50 ms, 100 Mbit/s) "
                              "or RTT in ms and Mbit/s, as in 20,1000. May be repeated.")
@@ -98,26 +120,29 @@ def main() -> None:
 
 @main.command()
 @click.argument("program", type=click.Path(path_type=Path))
-@click.option("-n", "--parties", default=3, show_default=True, help="Number of parties.")
+@click.option("-n", "--parties", default=3, show_default=True, type=_parties, help="Number of parties.")
 @click.option("--suite", default=None, help="See 'mpc suites'.  [default: replicated for three parties, else additive]")
 @click.option("--ring", default=64, show_default=True, help="Bits of the ring: 64, 32 or 128.")
 @click.option("--fraction-bits", default=None, type=int, help="Fractional bits of shared floats.  [default: 16; 8 with 32 bits, 40 with 128]")
-@click.option("--timeout", default=60.0, show_default=True, type=click.FloatRange(0, 86400, min_open=True), help="Seconds any wait may last.")
+@click.option("--timeout", default=60.0, show_default=True, type=_Seconds(0, DAY, min_open=True),
+              help="Seconds any wait may last.")
 @click.option("--insecure-no-tls", is_flag=True, help="Send everything in the clear.")
 @click.option("--dealer", is_flag=True, help="Trust a dealer with the random numbers that the suite additive uses up.")
 @click.option("--offline", is_flag=True, help="Make correlated randomness first, in a run of its own: see 'mpc offline'.")
 @click.option("--silent-transfers", is_flag=True, help="Make correlated randomness with half the bytes and more computing: for slow networks.")
+@click.option("--check", is_flag=True, help="Run the program in the clear beside this run.  A result that is wrong is then an error, which names the operation and "
+              "the line at which a value left its range or lost its digits.  For data that may be shown: every party is shown all inputs, and nothing is protected.")
 @_trace
 @_network
 @_reporting_errors
 def run(program: Path, parties: int, suite: str | None, ring: int, fraction_bits: int | None, timeout: float, insecure_no_tls: bool, dealer: bool, offline: bool,
-        silent_transfers: bool, trace: Path | None, networks: tuple[Network, ...], debug: bool) -> None:
+        silent_transfers: bool, check: bool, trace: Path | None, networks: tuple[Network, ...], debug: bool) -> None:
     """Run PROGRAM with all parties as processes on this machine, over TCP with mutual TLS.
 
     A dealer, if asked for, is one more process.  Party 0's output is shown, and the
     others' where it differs.
     """
-    from mpc import launch, report
+    from mpc import report
     from protocols.session import fraction_bits_of
     from protocols.suites import find, ring_of
     kind = find(suite, parties)
@@ -128,13 +153,15 @@ def run(program: Path, parties: int, suite: str | None, ring: int, fraction_bits
         raise ConfigError(f"the suite '{kind.name}' takes no correlated randomness: leave out --offline, or add --suite additive")
     if offline and (dealer or insecure_no_tls):
         raise ConfigError("what is made in advance is made without a dealer, and encrypted under keys of TLS: leave out --dealer and --insecure-no-tls")
+    if check and offline:
+        raise ConfigError("a run that checks protects nothing, and uses up no store: leave out --offline")
     if silent_transfers and (dealer or not kind.needs_prep):
         raise ConfigError("where a dealer deals, or the suite takes no correlated randomness, nothing is transferred: leave out --silent-transfers")
     launch.check_program(program)
     if trace is not None:
         _write_trace(trace, [])                     # better to fail now than after the run
     outcome = launch.run(launch.Plan(program, parties, kind.name, dealer, offline, silent_transfers, ring, bits, not insecure_no_tls,
-                                     trace is not None, debug, timeout))
+                                     trace is not None, debug, timeout, check=check))
     if outcome.code:
         sys.exit(outcome.code)
     report.show(outcome.reports, networks, outcome.offline)
@@ -148,27 +175,35 @@ def run(program: Path, parties: int, suite: str | None, ring: int, fraction_bits
 @_trace
 @_network
 @click.option("--use-offline", is_flag=True, help="Take correlated randomness from the store that 'mpc offline' has made; what it lacks is made on demand.")
+@click.option("--check", is_flag=True, hidden=True)
 @_started_by_run
 @_reporting_errors
-def party(program: Path, config_file: Path, trace: Path | None, networks: tuple[Network, ...], use_offline: bool,
+def party(program: Path, config_file: Path, trace: Path | None, networks: tuple[Network, ...], use_offline: bool, check: bool,
           report_to: Path | None, listen_fd: int | None, debug: bool) -> None:
     """Run PROGRAM as one party of a session with other machines."""
     from protocols import run as runner
     from protocols.array import Secret
     from protocols.prep.store import Store
     from protocols.prep.stored import Stored
+    if check and not _is_launched():
+        raise ConfigError("--check shows all parties' inputs to every party: it is there for 'mpc run', which has all of them on this machine")
     config, loaded = _prepared(program, config_file, report_to)
     with ExitStack() as stack:
         store = None
         if use_offline:
             store = stack.enter_context(closing(Store(*runner.store_of(config, lasting=report_to is None))))
             _warn(store.doubt)
-        session = runner.join(config, loaded, source=store, listener=_listener(listen_fd), trace=trace is not None)
-        result = _carried_out(session, loaded.main)
-    if result is not None:
-        click.echo(result if isinstance(result, str) else repr(result))
-        if isinstance(result, Secret):
-            click.echo("main returned a secret: call its .reveal() to see what it is", err=True)
+        session = runner.join(config, loaded, source=store, listener=_listener(listen_fd), trace=trace is not None, check=check)
+
+        def compute(session: Session) -> None:
+            result = loaded.main(session)
+            # Shown before we leave: it stands, even if a peer then turns out to be lost.
+            if result is not None:
+                click.echo(result if isinstance(result, str) else repr(result))
+            if isinstance(result, Secret):
+                click.echo("main returned a secret: call its .reveal() to see what it is", err=True)
+
+        _carried_out(session, compute)
     prep = session.suites[0].prep
     _conclude(config, session, {"correlations": prep.said()} if isinstance(prep, Stored) else {}, networks, report_to, trace)
 
@@ -210,8 +245,7 @@ def _prepared(program: Path, config_file: Path, report_to: Path | None) -> tuple
     from mpc import config as configuration
     from protocols.program import Program
     keep_freed_memory()
-    if report_to is not None:
-        end_with_parent()
+    write_no_core()
     config = configuration.load(config_file)
     if report_to is None:
         _say_who_is_awaited(config)
@@ -220,18 +254,23 @@ def _prepared(program: Path, config_file: Path, report_to: Path | None) -> tuple
     return config, loaded
 
 
+def _is_launched() -> bool:
+    """Whether ``mpc run`` has started this process."""
+    return os.getppid() == int(os.environ.get(launch.LAUNCHER, "0"))
+
+
 def _listener(fd: int | None) -> socket.socket | None:
     return None if fd is None else socket.socket(fileno=fd)
 
 
-def _carried_out(session: S, work: Callable[[S], Any]) -> Any:
+def _carried_out(session: S, work: Callable[[S], None]) -> None:
     """Do this, then leave the session; the others hear of it if it fails."""
     from mpc import report
     bar = report.Bar() if sys.stderr.isatty() else None
     session.parties[0].on_progress = bar
     error: BaseException | None = None
     try:
-        return work(session)
+        work(session)
     except BaseException as failure:
         error = failure
         raise
@@ -247,7 +286,9 @@ def _conclude(config: Config, session: Session, facts: dict[str, Any], networks:
     meter = session.parties[0].meter
     channels = "TLS 1.3 with certificates on both sides" if config.tls else "INSECURE: plain TCP, anybody on the network can read and alter what is sent"
     threat = session.threat.among(session.size)
-    if config.tls is None:
+    if session.check is not None:
+        threat = "INSECURE: nothing is protected, since --check has shown every party all inputs and all values on the way."
+    elif config.tls is None:
         threat = f"INSECURE: void, since whoever reads the network reads the keys. With TLS: {threat}"
     said = {"name": config.me, "rank": config.rank, "meter": meter.as_dict(), "threat": threat, "channels": channels, **facts}
     if report_to is not None:
@@ -286,8 +327,7 @@ def dealer(config_file: Path, debug: bool) -> None:
     from mpc import config as configuration
     from protocols import run as runner
     keep_freed_memory()
-    if os.getppid() == int(os.environ.get(LAUNCHER, "0")):
-        end_with_parent()
+    write_no_core()
     config = configuration.load(config_file)
     _say_who_is_awaited(config)
     runner.serve_dealer(config)
@@ -424,7 +464,7 @@ def suites(debug: bool) -> None:
 @main.command()
 @click.argument("names", nargs=-1)
 @click.option("--suite", default=None, help="[default: replicated for three parties, else additive]")
-@click.option("-n", "--parties", default=2, show_default=True, help="Number of parties.")
+@click.option("-n", "--parties", default=2, show_default=True, type=_parties, help="Number of parties.")
 @click.option("--ring", default=64, show_default=True, help="Bits of the ring: 64, 32 or 128.")
 @click.option("--size", "sizes", default="", help="Sizes for operations that have one, as in 1000000,10000000.")
 @click.option("--runs", default=5, show_default=True, type=click.IntRange(5), help="Timed runs per line.")

@@ -25,6 +25,7 @@ from mpc.errors import ConfigError
 
 AUTHORITY = "ca"
 AUTHORITY_DAYS = 3650  # parties can be added for years without handing everybody a new ca.pem
+MOST_DAYS = 36500
 CLOCK_SKEW = timedelta(minutes=5)
 
 _LABEL = r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
@@ -49,9 +50,9 @@ def make_authority_and_certificates(
     Certificates hold for ``days`` from ``not_before`` (default: now, less five minutes for clocks that differ).
     """
     _check_names(names)
-    if days < 1:
-        raise ConfigError(f"certificates cannot be valid for {days} days: give a positive number")
-    folder.mkdir(parents=True, exist_ok=True)
+    if not 1 <= days <= MOST_DAYS:
+        raise ConfigError(f"certificates cannot be valid for {days} days: give 1 to {MOST_DAYS}")
+    make_folder(folder)
     for name in names:
         for path in _files(folder, name):
             if path.exists():
@@ -65,6 +66,21 @@ def make_authority_and_certificates(
         key = ec.generate_private_key(ec.SECP256R1())
         certificate = _sign(name, key, start=start, end=end, issuer=authority, issuer_key=authority_key)
         _write(folder, name, certificate, key)
+
+
+def fresh(names: Sequence[str], days: int) -> dict[str, tuple[bytes, bytes]]:
+    """A certificate and a key for each name, as PEM; under ``ca`` the authority's, whose key is forgotten."""
+    _check_names(names)
+    start = datetime.now(UTC) - CLOCK_SKEW
+    authority_key = ec.generate_private_key(ec.SECP256R1())
+    end = start + timedelta(days=days)
+    authority = _sign(AUTHORITY, authority_key, start=start, end=end, issuer=None, issuer_key=authority_key)
+    made = {AUTHORITY: (authority.public_bytes(serialization.Encoding.PEM), b"")}
+    for name in names:
+        key = ec.generate_private_key(ec.SECP256R1())
+        certificate = _sign(name, key, start=start, end=end, issuer=authority, issuer_key=authority_key)
+        made[name] = _pem(certificate, key)
+    return made
 
 
 def _check_names(names: Sequence[str]) -> None:
@@ -153,11 +169,16 @@ def _sign(
 
 def _write(folder: Path, name: str, certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> None:
     certificate_path, key_path = _files(folder, name)
+    public, secret = _pem(certificate, key)
+    write_new(key_path, secret, 0o600)
+    write_new(certificate_path, public, 0o644)
+
+
+def _pem(certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> tuple[bytes, bytes]:
     secret = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-    write_new(key_path, secret, 0o600)
-    write_new(certificate_path, certificate.public_bytes(serialization.Encoding.PEM), 0o644)
+    return certificate.public_bytes(serialization.Encoding.PEM), secret
 
 
 def check_private(path: Path) -> None:
@@ -179,5 +200,19 @@ def write_new(path: Path, content: bytes, mode: int) -> None:
         raise ConfigError(f"{path} exists and is not overwritten: remove it or choose another folder or name") from None
     except OSError as error:
         raise ConfigError(f"{path} cannot be written ({error.strerror}): choose another folder") from None
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+    except OSError as error:
+        path.unlink()
+        said = f"{path} cannot be written ({error.strerror}): make room, or choose another folder"
+        raise ConfigError(said) from None
+
+
+def make_folder(path: Path) -> None:
+    """A folder to write to, unless it is there."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        said = f"the folder {path} cannot be made ({error.strerror}): choose another one"
+        raise ConfigError(said) from None

@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 import difflib
-import math
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -17,9 +16,15 @@ _WORDS: dict[type, str] = {str: "a text in quotes", int: "a whole number", float
 _TLS = ("authority", "certificate", "key")
 _FIELDS: dict[str, type] = {
     "me": str, "suite": str, "ring": int, "fraction_bits": int, "timeout": float, "authority": str,
-    "certificate": str, "key": str, "dealer": str, "silent_transfers": bool, "insecure_no_tls": bool, "parties": list,
+    "certificate": str, "key": str, "dealer": str, "silent_transfers": bool, "insecure_no_tls": bool,
+    "largest_array": int, "parties": list,
 }  # fmt: skip
 _PARTY: dict[str, type] = {"name": str, "address": str}
+#: What a suite offers is narrower.
+_RANGES = {"ring": (1, 1024), "fraction_bits": (0, 1024), "largest_array": (1, 1 << 31)}
+_LONGEST = 4096                     # letters of a text: a path's
+_FILE = 1 << 20                     # bytes of a configuration file
+DAY = 86400.0                       # seconds: the longest wait there is
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +53,7 @@ class Config:
     timeout: float = 60.0
     dealer: str | None = None
     silent_transfers: bool = False      # fewer bytes, more computing
+    largest_array: int = 1 << 26        # elements that another's word may make this process allocate
     folder: Path = Path()       # of the file, where correlations are kept
 
     @property
@@ -71,20 +77,28 @@ class Reader:
 
     def table(self) -> dict[str, Any]:
         try:
-            return tomllib.loads(self.path.read_text(encoding="utf-8"))
+            with self.path.open("rb") as file:
+                text = file.read(_FILE + 1)
         except OSError as error:
             raise ConfigError(f"{self.path} cannot be read ({error.strerror}): give the path of a configuration file") from None
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        if len(text) > _FILE:
+            raise ConfigError(f"{self.path} has over {_FILE} bytes: give the path of a configuration file")
+        try:
+            return tomllib.loads(text.decode())
+        except RecursionError:
+            said = f"{self.path} is not a configuration file: its brackets are nested too deeply"
+            raise ConfigError(said) from None
+        except ValueError as error:  # of TOML, of UTF-8, or a number of thousands of digits
             raise ConfigError(f"{self.path} is not a TOML file: {error}") from None
 
     def fail(self, field: str, message: str) -> NoReturn:
-        raise ConfigError(f"{self.path}: {field!r} {message}")
+        raise ConfigError(f"{self.path}: {_shown(field)} {message}")
 
     def check(self, table: Mapping[str, object], fields: Mapping[str, type], required: Iterable[str], where: str = "") -> None:
         """Every field is known and of its type, and the required ones are there."""
         for field, value in table.items():
             if field not in fields:
-                near = difflib.get_close_matches(field, fields, 1)
+                near = difflib.get_close_matches(field[:100], fields, 1)
                 if where.startswith("parties[") and field in _FIELDS:
                     self.fail(where + field, "is not about one party: write it above the first [[parties]]")
                 hint = f"did you mean {near[0]!r}?" if near else f"expected one of {', '.join(fields)}"
@@ -92,7 +106,9 @@ class Reader:
             expected = fields[field]
             fits = isinstance(value, (int, float) if expected is float else expected)
             if not fits or (isinstance(value, bool) and expected is not bool):
-                self.fail(where + field, f"must be {_WORDS[expected]}, not {value!r}")
+                self.fail(where + field, f"must be {_WORDS[expected]}, not {_shown(value)}")
+            if isinstance(value, str) and len(value) > _LONGEST:
+                self.fail(where + field, f"has {len(value)} letters: at most {_LONGEST} are expected")
         for field in required:
             if field not in table:
                 self.fail(where + field, f"is missing: expected {_WORDS[fields[field]]}")
@@ -108,16 +124,23 @@ class Reader:
             self.name("dealer", dealer)
             names.append(dealer)
         if table["me"] not in names:
-            self.fail("me", f"is {table['me']!r}, expected one of the names {', '.join(names)}")
-        rest = {field: table[field] for field in ("me", "suite", "ring", "fraction_bits", "dealer", "silent_transfers") if field in table}
-        for field, least in (("ring", 1), ("fraction_bits", 0)):
+            self.fail("me", f"is {_shown(table['me'])}, expected one of the names {', '.join(names)}")
+        given = ("me", "suite", "ring", "fraction_bits", "dealer", "silent_transfers", "largest_array")
+        rest = {field: table[field] for field in given if field in table}
+        for field, (least, most) in _RANGES.items():
             value = table.get(field, least)
-            if isinstance(value, int) and value < least:
-                self.fail(field, f"must be at least {least}, not {value}")
+            if isinstance(value, int) and not least <= value <= most:
+                self.fail(field, f"must be a whole number from {least} to {most}, not {_shown(value)}")
+        return Config(parties=parties, tls=self.tls(table), timeout=self.seconds(table),
+                      folder=self.path.parent, **rest)  # type: ignore[arg-type]
+
+    def seconds(self, table: Mapping[str, object]) -> float:
+        """The field ``timeout``."""
         timeout = table.get("timeout", 60)
-        if not isinstance(timeout, int | float) or not 0 < timeout < math.inf:
-            self.fail("timeout", f"must be a positive number of seconds, not {timeout!r}")
-        return Config(parties=parties, tls=self.tls(table), timeout=float(timeout), folder=self.path.parent, **rest)  # type: ignore[arg-type]
+        if not isinstance(timeout, int | float) or not 0 < timeout <= DAY:
+            expected = f"a number of seconds above 0, at most {DAY:g} (a day)"
+            self.fail("timeout", f"must be {expected}, not {_shown(timeout)}")
+        return float(timeout)
 
     def tls(self, table: Mapping[str, object]) -> Tls | None:
         if table.get("insecure_no_tls", False):
@@ -135,8 +158,13 @@ class Reader:
         """The file that a field names, relative to the configuration; it must be there."""
         self.check({field: table[field]} if field in table else {}, {field: str}, [field])
         path = self.path.parent / str(table[field])
-        if not path.is_file():
-            self.fail(field, f"names a file that is not there, {path}: expected {what}")
+        try:
+            there = path.is_file()
+        except OSError as error:
+            why = f"names a file that cannot be looked for ({error.strerror})"
+            self.fail(field, f"{why}, {_shown(str(path))}: expected {what}")
+        if not there:
+            self.fail(field, f"names a file that is not there, {_shown(str(path))}: expected {what}")
         return path
 
     def parties(self, tables: object) -> tuple[Peer, ...]:
@@ -147,7 +175,7 @@ class Reader:
         for number, table in enumerate(tables):
             where = f"parties[{number}]."
             if not isinstance(table, dict):
-                self.fail(f"parties[{number}]", f"must be a table with name and address, not {table!r}")
+                self.fail(f"parties[{number}]", f"must be a table with name and address, not {_shown(table)}")
             self.check(table, _PARTY, _PARTY, where)
             self.name(f"{where}name", table["name"])
             peer = Peer(table["name"], *self.address(f"{where}address", table["address"]))
@@ -164,18 +192,30 @@ class Reader:
 
     def name(self, field: str, name: str) -> None:
         if not is_name(name):
-            self.fail(field, f"must be letters, digits and '-', joined by '.', not {name!r}")
+            self.fail(field, f"must be letters, digits and '-', joined by '.', not {_shown(name)}")
 
     def address(self, field: str, text: str) -> tuple[str, int]:
         host, colon, port = text.rpartition(":")
         bracketed = host.startswith("[") and host.endswith("]")
         host = host[1:-1] if bracketed else host
         if not colon or not host or (":" in host) is not bracketed:
-            self.fail(field, f"must be \"host:port\" or \"[IPv6]:port\", not {text!r}")
+            self.fail(field, f"must be \"host:port\" or \"[IPv6]:port\", not {_shown(text)}")
         try:
             host.encode("idna")
+            possible = host.isprintable() and not any(letter.isspace() for letter in host)
         except UnicodeError:
-            self.fail(field, f"has a host that cannot be a name: {host!r}")
+            possible = False
+        if not possible:
+            self.fail(field, f"has a host that cannot be a name: {_shown(host)}")
         if not (port.isascii() and port.isdigit() and len(port) <= 5 and 1 <= int(port) <= 65535):
-            self.fail(field, f"must end in a port from 1 to 65535, not {port!r}")
+            self.fail(field, f"must end in a port from 1 to 65535, not {_shown(port)}")
         return host, int(port)
+
+
+def _shown(value: object) -> str:
+    """A value that somebody wrote, for a message: not more of it than a line."""
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # of a number of thousands of digits; of what is nested deeply
+        return f"a very long {'number' if isinstance(value, int) else 'value'}"
+    return text if len(text) <= 100 else f"{text[:100]}…"

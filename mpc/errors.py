@@ -2,7 +2,7 @@
 
 MpcError
 ├── EncodingError       a value, dtype or shape that cannot be shared (also a ValueError)
-├── RangeError          a value left its range in a session that checks (also an ArithmeticError)
+├── RangeError          what is to be revealed is wrong, says a session that checks (also an ArithmeticError)
 ├── ConfigError         a configuration file, certificate or command-line value is wrong
 ├── BudgetSpent         a round would cost more privacy than is left; nothing was released
 ├── AggregationFailed   a round of secure aggregation ends without a sum
@@ -27,7 +27,7 @@ class EncodingError(MpcError, ValueError):
 
 
 class RangeError(MpcError, ArithmeticError):
-    """In a local session with ``check=True``: an operation's result, or a value inside it, does not fit."""
+    """In a session that checks: a value to be revealed is not what the program gives in the clear; says since which line."""
 
 
 class ConfigError(MpcError):

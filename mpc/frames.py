@@ -101,3 +101,13 @@ class Link:
 def notice(magic: bytes, text: str) -> bytes:
     """A frame without payload that ends a link: ``BYE`` or ``ABORT`` with its reason."""
     return HEADER.pack(magic, 0, 0, bytes(16), words(text))
+
+
+def parting(said: bytes | bytearray | memoryview, who: str) -> PartyLost | None:
+    """What became of a peer whose link has ended, by what was still on it: ``None`` after a goodbye."""
+    last = bytes(said[-HEADER.size:])
+    if last == notice(BYE, ""):
+        return None
+    if last[:-32] == notice(ABORT, "")[:-32]:
+        return PartyLost(f"{who} gave up: {Header.parse(last).words}", who)
+    return PartyLost(f"{who} closed the connection", who)

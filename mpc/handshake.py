@@ -6,7 +6,7 @@ import struct
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from mpc.errors import HandshakeError
+from mpc.errors import HandshakeError, PartyLost
 from mpc.transport import Transport
 
 _LENGTH = struct.Struct("<I")
@@ -25,33 +25,47 @@ def agree(transport: Transport, peers: Mapping[int, str], terms: Mapping[str, An
         ours = {key: terms[key] for key in (common if peer == transport.size else terms)}
         said = json.dumps(ours, sort_keys=True).encode()
         transport.post(peer, [memoryview(_LENGTH.pack(len(said)) + said)])
+    lost: PartyLost | None = None
     for peer, name in peers.items():
-        head = bytearray(_LENGTH.size)
-        transport.collect({peer: memoryview(head)})
-        (length,) = _LENGTH.unpack(head)
-        if length > _MOST:
-            raise HandshakeError(f"{name} does not speak this protocol: its greeting would be {length} bytes long")
-        body = bytearray(length)
-        transport.collect({peer: memoryview(body)})
         try:
-            theirs = json.loads(body)
-        except (ValueError, RecursionError):
-            raise HandshakeError(f"{name} does not speak this protocol: its greeting cannot be read") from None
-        if not isinstance(theirs, dict):
-            raise HandshakeError(f"{name} does not speak this protocol: its greeting cannot be read")
+            theirs = _hear(transport, peer, name)
+        except PartyLost as loss:
+            # Perhaps because of what another one says, which we then can say ourselves.
+            lost = lost or loss
+            continue
         keys = common if transport.size in (peer, transport.rank) else terms.keys() | theirs.keys()
         if "store of correlations" in keys and (words := _stores(theirs.get("store of correlations"), terms.get("store of correlations"))):
             raise HandshakeError(f"{name} {words}")
         here, there = (_facts(said, keys) for said in (terms, theirs))
         other = []
         for fact in sorted(here.keys() | there.keys()):
-            if here.get(fact) != there.get(fact):
+            if json.dumps(here.get(fact)) != json.dumps(there.get(fact)):
                 what = _word(fact[-1]) if fact in here or len(fact) > 1 else "set of terms"
                 other.append(f"{what} (there {_show(there.get(fact))}, here {_show(here.get(fact))})")
         if other:
             named = " and ".join(other[:_NAMED])
             more = f" and {len(other) - _NAMED} more" if len(other) > _NAMED else ""
             raise HandshakeError(f"{name} runs with another {named}{more}; all parties must agree on it")
+    if lost is not None:
+        raise lost
+
+
+def _hear(transport: Transport, peer: int, name: str) -> dict[str, Any]:
+    """A peer's terms, as it sent them."""
+    head = bytearray(_LENGTH.size)
+    transport.collect({peer: memoryview(head)})
+    (length,) = _LENGTH.unpack(head)
+    if length > _MOST:
+        raise HandshakeError(f"{name} does not speak this protocol: a greeting of {length} bytes is none")
+    body = bytearray(length)
+    transport.collect({peer: memoryview(body)})
+    try:
+        theirs = json.loads(body)
+    except (ValueError, RecursionError):
+        theirs = None
+    if not isinstance(theirs, dict):
+        raise HandshakeError(f"{name} does not speak this protocol: its greeting cannot be read")
+    return theirs
 
 
 def _facts(terms: Mapping[str, Any], keys: Iterable[str]) -> dict[tuple[str, ...], Any]:

@@ -1,23 +1,32 @@
 """All parties of a networked session as processes on this machine: configurations, keys, and their end."""
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import signal
 import socket
 import subprocess
 import sys
-import tempfile
+from codecs import getincrementaldecoder
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic, sleep
-from typing import IO, Any
+from typing import Any
 
-from mpc.certs import make_authority_and_certificates
+from mpc.certs import fresh
+from mpc.ephemeral import Kept, Unnamed, kept
 from mpc.errors import ConfigError
+from mpc.process import ending_with_parent, write_no_core
 
-#: Tells a dealer that it was started by ``run`` (a variable of the environment: the launcher's process).
+#: Each one's certificate and key; under "ca", the authority's certificate.
+Pem = dict[str, tuple[Unnamed, ...]]
+
+#: Parties at most: each is a process.
+MOST = 256
+
+#: Tells a process that it was started by ``run`` (a variable of the environment: the launcher's process).
 LAUNCHER = "MPC_LAUNCHER"
 
 #: Seconds the other parties get to end after one has failed; they notice at once unless they compute.
@@ -41,6 +50,7 @@ class Plan:
     debug: bool = False
     timeout: float = 60.0
     quiet: bool = False                 # nothing of what the parties print
+    check: bool = False                 # all inputs are shown to all parties
     environment: tuple[tuple[str, str], ...] = ()
 
 
@@ -54,57 +64,96 @@ class Outcome:
 
 
 def run(plan: Plan) -> Outcome:
-    """Start a process per party (and the dealer), show party 0's output as it comes, wait for all; twice if it begins offline."""
-    with tempfile.TemporaryDirectory(prefix="mpc-run-") as name:
-        folder = Path(name)
-        names = [f"party-{i}" for i in range(plan.parties)] + (["dealer"] if plan.dealer else [])
-        if plan.tls:
-            make_authority_and_certificates(names, folder, days=1)
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))     # so that what is below ends the parties too
+    """Start a process per party (and the dealer), show party 0's output as it comes, wait for all.
+
+    Twice, if it begins offline.  Whatever ends this process, and whenever, ends all of them, and nothing is
+    left of what they had: keys, configurations and what is printed are in files without a name, a store in a
+    folder that goes with its users.
+    """
+    write_no_core()
+    names = [f"party-{i}" for i in range(plan.parties)] + (["dealer"] if plan.dealer else [])
+    with _heeding() as heed, ExitStack() as stack:
+        made = fresh(names, days=1) if plan.tls else {}
+        pem = {who: tuple(stack.enter_context(Unnamed(part)) for part in pair) for who, pair in made.items()}
+        folder = stack.enter_context(kept()) if plan.offline else None
         before = Outcome([], 0)
         if plan.offline:
-            before = _session(plan, folder, names, ["offline"])
+            before = _session(plan, names, pem, folder, ["offline"], heed)
             if before.code:
                 return before
-        outcome = _session(plan, folder, names, ["party", *(["--use-offline"] if plan.offline else [])])
+        command = ["party", *(["--use-offline"] if plan.offline else []), *(["--check"] if plan.check else [])]
+        outcome = _session(plan, names, pem, folder, command, heed)
         return Outcome(outcome.reports, outcome.code, before.reports)
 
 
-def _session(plan: Plan, folder: Path, names: list[str], command: list[str]) -> Outcome:
+@contextmanager
+def _heeding() -> Iterator[Callable[[], None]]:
+    """What raises, where it is called, for a signal that has come by then and would end this process.
+
+    Raised as soon as it comes, that could be between any two steps of ``subprocess``, which then waits for ever.
+    """
+    came: list[int] = []
+    ends = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+    before = {number: signal.getsignal(number) for number in ends}
+    usual = (signal.SIG_DFL, signal.default_int_handler)
+    taken = [number for number, handler in before.items() if handler in usual]      # not what nohup ignores
+
+    def heed() -> None:
+        if came:
+            raise KeyboardInterrupt if came[0] == signal.SIGINT else SystemExit(128 + came[0])
+
+    try:
+        for number in taken:
+            signal.signal(number, lambda number, _: came.append(number))
+        yield heed
+    finally:
+        for number in taken:
+            signal.signal(number, before[number])
+
+
+def _session(plan: Plan, names: list[str], pem: Pem, folder: Kept | None, command: list[str],
+             heed: Callable[[], None]) -> Outcome:
     """All processes of one session, from start to end."""
-    with contextlib.ExitStack() as stack:
+    with ExitStack() as stack:
         listeners = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(plan.parties)]
         members: list[_Member] = []
         try:
             for rank, who in enumerate(names):
-                (folder / f"{who}.toml").write_text(_config(plan, who, names, listeners))
-                members.append(_start(plan, folder, who, command, listeners[rank] if rank < plan.parties else None, rank == 0, stack))
+                heed()
+                text = _config(plan, who, names, pem, listeners)
+                listener = listeners[rank] if rank < plan.parties else None
+                members.append(_start(plan, who, command, text, pem, folder, listener, rank == 0, stack))
             for listener in listeners:
                 listener.close()
-            _wait(members, plan.parties, show=not plan.quiet)
+            _wait(members, plan.parties, heed, show=not plan.quiet)
             stopped = [member.name for member in members if member.process.poll() is None]
         finally:
             for member in members:
                 member.process.kill()
                 member.process.wait()
-        return _outcome(plan, folder, members, stopped)
+        return _outcome(plan, members, stopped)
 
 
 @dataclass(frozen=True, slots=True)
 class _Member:
-    """A process and the files it prints to."""
+    """A process and the files it writes."""
 
     name: str
     process: subprocess.Popen[bytes]
-    out: IO[str]
-    err: IO[str]
+    out: Unnamed
+    err: Unnamed
+    report: Unnamed
+    trace: Unnamed
 
 
-def _config(plan: Plan, who: str, names: list[str], listeners: list[socket.socket]) -> str:
+def _config(plan: Plan, who: str, names: list[str], pem: Pem, listeners: list[socket.socket]) -> str:
     lines = [f'me = "{who}"', f'suite = "{plan.suite}"', f"ring = {plan.ring}",
-             f"fraction_bits = {plan.fraction_bits}", f"timeout = {plan.timeout}"]
+             f"fraction_bits = {plan.fraction_bits}", f"timeout = {plan.timeout}",
+             "largest_array = 2147483648"]          # all parties are one user's: nobody else's word
     if plan.tls:
-        lines += ['authority = "ca.pem"', f'certificate = "{who}.pem"', f'key = "{who}.key"']
+        certificate, key = pem[who]
+        lines += [f'authority = "{pem["ca"][0].path}"']
+        lines += [f'certificate = "{certificate.path}"', f'key = "{key.path}"']
     else:
         lines.append("insecure_no_tls = true")
     if plan.dealer:
@@ -116,73 +165,87 @@ def _config(plan: Plan, who: str, names: list[str], listeners: list[socket.socke
     return "\n".join(lines) + "\n"
 
 
-def _start(plan: Plan, folder: Path, who: str, what: list[str], listener: socket.socket | None, first: bool, stack: contextlib.ExitStack) -> _Member:
+def _start(plan: Plan, who: str, what: list[str], text: str, pem: Pem, folder: Kept | None,
+           listener: socket.socket | None, first: bool, stack: ExitStack) -> _Member:
+    contents = (text.encode(), b"", b"", b"", b"")
+    config, out, err, report, trace = (stack.enter_context(Unnamed(content)) for content in contents)
+    handed = [config, report, trace, *pem.get("ca", ())[:1], *pem.get(who, ())]
+    descriptors = [file.file.fileno() for file in handed]
+    path = config.path
+    if folder is not None:                          # a store lies beside the configuration
+        (folder.path / f"{who}.toml").write_text(text)
+        path, descriptors = str(folder.path / f"{who}.toml"), [*descriptors, folder.descriptor]
     command = [sys.executable, "-m", "mpc"]
-    config = str(folder / f"{who}.toml")
     if listener is None:
-        command += ["dealer", "--config", config]
+        command += ["dealer", "--config", path]
     else:
-        command += [what[0], str(plan.program), *what[1:], "--config", config, "--report-to", str(folder / f"{who}.json"),
-                    "--listen-fd", str(listener.fileno())]
-        command += ["--trace", str(folder / f"{who}.trace")] if plan.trace and what[0] == "party" else []
+        command += [what[0], str(plan.program), *what[1:], "--config", path]
+        command += ["--report-to", report.path, "--listen-fd", str(listener.fileno())]
+        command += ["--trace", trace.path] if plan.trace and what[0] == "party" else []
+        descriptors.append(listener.fileno())
     command += ["--debug"] if plan.debug else []
     root = str(Path(__file__).resolve().parent.parent)
     paths = os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])
-    out, err = (stack.enter_context((folder / f"{who}.{kind}").open("w+")) for kind in ("out", "err"))
-    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out.fileno(), stderr=None if first and sys.stderr.isatty() else err.fileno(),
-                               pass_fds=[listener.fileno()] if listener else [],
-                               env={**os.environ, "PYTHONPATH": paths, "PYTHONUNBUFFERED": "1", LAUNCHER: str(os.getpid()), **dict(plan.environment)})
-    return _Member(who, process, out, err)
+    environment = {**os.environ, "PYTHONPATH": paths, "PYTHONUNBUFFERED": "1", LAUNCHER: str(os.getpid()),
+                   **dict(plan.environment)}
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out.file,
+                               stderr=None if first and sys.stderr.isatty() else err.file,
+                               pass_fds=descriptors,
+                               preexec_fn=ending_with_parent(),  # noqa: PLW1509 (there are no threads)
+                               env=environment)
+    return _Member(who, process, out, err, report, trace)
 
 
-def _wait(members: list[_Member], parties: int, show: bool) -> None:
+def _wait(members: list[_Member], parties: int, heed: Callable[[], None], show: bool) -> None:
     """Until all have ended, or some have failed and the others had time to notice; shows the first one's output."""
-    deadline = None
-    with Path(members[0].out.name).open() as output:
-        while True:
-            codes = [member.process.poll() for member in members]
-            alive = [code is None for code in codes]
-            text = output.read()
-            if show and text:
-                print(text, end="", flush=True)
-            if not any(alive) or (deadline is not None and monotonic() > deadline) or (any(codes) and not any(alive[:parties])):
-                return
-            if deadline is None and (any(codes) or not any(alive[:parties])):
-                deadline = monotonic() + GRACE
-            sleep(0.01)
+    deadline, shown, decode = None, 0, getincrementaldecoder("utf-8")("replace").decode
+    while True:
+        heed()
+        codes = [member.process.poll() for member in members]
+        alive = [code is None for code in codes]
+        said = members[0].out.read(shown)
+        shown += len(said)
+        if show and said:
+            print(decode(said), end="", flush=True)
+        late = deadline is not None and monotonic() > deadline
+        if not any(alive) or late or (any(codes) and not any(alive[:parties])):
+            return
+        if deadline is None and (any(codes) or not any(alive[:parties])):
+            deadline = monotonic() + GRACE
+        sleep(0.01)
 
 
-def _outcome(plan: Plan, folder: Path, members: list[_Member], stopped: list[str]) -> Outcome:
+def _outcome(plan: Plan, members: list[_Member], stopped: list[str]) -> Outcome:
     parties = members[:plan.parties]
-    texts = [Path(member.out.name).read_text() for member in parties]
+    texts = [member.out.read().decode(errors="replace") for member in parties]
     for member, text in zip(parties[1:], texts[1:], strict=True):
         if text not in ("", texts[0]) and not plan.quiet:
             print(f"{member.name} printed:\n" + "".join(f"  {line}\n" for line in text.splitlines()), end="", flush=True)
-    words = []
+    words: dict[str, list[str]] = {}                # and who says so
     for member in members:
         if member.process.returncode:
-            said = Path(member.err.name).read_text().strip()
+            said = member.err.read().decode(errors="replace").strip()
             if member.name in stopped:
                 said = f"{said}\nstopped, since another party had failed".strip() if member in parties else ""
             elif member.process.returncode < 0:
                 said = f"{said}\nended by signal {signal.Signals(-member.process.returncode).name}".strip()
             if said:
-                words.append(f"{member.name}: {said}")
-    for line in sorted(words, key=_is_consequence):
-        print(line, file=sys.stderr)
+                words.setdefault(said, []).append(member.name)
+    for said in sorted(words, key=_is_consequence):
+        print(f"{', '.join(words[said])}: {said}", file=sys.stderr)
     reports = []
     for member in parties:
-        path, trace = (folder / f"{member.name}.{kind}" for kind in ("json", "trace"))
-        if path.exists():
-            reports.append(json.loads(path.read_text()))
-            if trace.exists():
-                reports[-1]["trace"] = json.loads(trace.read_text())["traceEvents"]
+        if report := member.report.read():
+            reports.append(json.loads(report))
+            if events := member.trace.read():
+                reports[-1]["trace"] = json.loads(events)["traceEvents"]
     return Outcome(reports, int(any(member.process.returncode for member in parties)))
 
 
 def _is_consequence(words: str) -> bool:
     """Whether a party only reports that another one has failed: causes are shown first."""
-    return any(mark in words for mark in (" gave up at ", " closed the connection", " has ended its program", "stopped, since"))
+    marks = (" gave up", " closed the connection", " has ended its program", "stopped, since")
+    return any(mark in words for mark in marks)
 
 
 def check_program(path: Path) -> None:

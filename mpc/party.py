@@ -3,18 +3,21 @@
 The only object that touches a transport.  ``start`` begins a protocol, ``finish`` exchanges batches
 until it is done.  Up to ``window`` batches are under way at a time (only pipelines use more than one);
 all parties post and deliver in the same order, so no frame needs a name to be found.
+
+A party that only sends runs ahead of the others.  Of what it has sent in rounds that are over, ``BACKLOG``
+bytes may wait for a slow peer; then the party waits, too.
 """
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from hashlib import blake2b
 from time import perf_counter
 from typing import TypeVar
 
 import numpy as np
 
-from mpc.errors import DesyncError, MpcError, PartyLost
+from mpc.errors import DesyncError, PartyLost, TransportError
 from mpc.frames import ABORT, BYE, HEADER, Header, Link, notice
 from mpc.meter import Meter, payers
 from mpc.ring import RingArray
@@ -26,6 +29,12 @@ T = TypeVar("T")
 
 #: Batches under way at a time: enough to keep a LAN busy, few enough that their data stay in the L3 cache.
 WINDOW = 4
+
+#: What may wait for a peer, of rounds that are over: bytes, and 1 KiB for each buffer.
+BACKLOG = 1 << 24
+
+#: Seconds in which the others are told why a party has failed.
+LINGER = 1.0
 
 
 class _Posted:
@@ -53,12 +62,18 @@ class Party:
         self._scheduler = Scheduler(self.meter.computed)
         self._links: dict[int, Link] = {}
         self._posted: deque[_Posted] = deque()
+        self._crowded = self._closed = False
 
     def name(self, peer: int) -> str:
         return self._names.get(peer) or ("the dealer" if peer == self.size else f"party {peer}")
 
     def start(self, flow: Flow[T], label: str = "setup") -> Task[T]:
         """Begin a protocol: its local part runs now, its messages wait for company."""
+        try:
+            self._transport.look()
+        except PartyLost as loss:
+            flow.close()
+            raise PartyLost(f"{loss}, at '{label}'", loss.who) from None
         self.meter.of(label).calls += 1
         return self._scheduler.spawn(flow, label)
 
@@ -88,6 +103,8 @@ class Party:
         posted = self._posted.popleft()
         start = perf_counter()
         payloads = self._receive(posted)
+        if self._crowded:
+            self._ease(posted)
         end = perf_counter()
         meter = self.meter
         meter.waited(posted.labels, start, end, sum(posted.due.values()))
@@ -113,6 +130,10 @@ class Party:
     def _post(self, batch: Batch) -> _Posted:
         labels = list(dict.fromkeys([task.label for task in batch.tasks]))
         posted = _Posted(batch, "+".join(labels), labels)
+        try:
+            self._transport.look()
+        except PartyLost as loss:
+            raise self._lost(loss, posted) from None
         buffers: dict[int, list[memoryview]] = {}   # by peers that are sent a frame
         facts: dict[int, list[str]] = {}            # by peers that take part
         for task, round_ in zip(batch.tasks, batch.rounds, strict=True):
@@ -143,7 +164,12 @@ class Party:
                 posted.digests[peer] = link.due
             if peer in buffers:
                 header = link.seal(sum([view.nbytes for view in buffers[peer]]), posted.operation)
-                self._transport.post(peer, [memoryview(header), *buffers[peer]])
+                try:
+                    waiting = self._transport.post(peer, [memoryview(header), *buffers[peer]])
+                except PartyLost as loss:
+                    raise self._lost(loss, posted) from None
+                if waiting > BACKLOG:
+                    self._crowded = True
         self.meter.of(payers(labels)[0]).sent += HEADER.size * len(buffers)
         self.meter.frames += len(buffers)
         return posted
@@ -162,20 +188,58 @@ class Party:
     def _collect(self, wanted: dict[int, memoryview], posted: _Posted) -> None:
         try:
             self._transport.collect(wanted)
-        except PartyLost as error:
-            raise PartyLost(f"{error}, at '{posted.operation}' (round {posted.batch.depth})", error.who) from None
+        except PartyLost as loss:
+            raise self._lost(loss, posted) from None
+
+    def _ease(self, posted: _Posted) -> None:
+        """Wait for peers that are far behind.
+
+        What is under way does not count: parties that wait for each other to take it would wait for ever.
+        A party that waits for a peer to take a round's frames is past that round, and the peer is not: in no
+        circle of parties can each wait for the next.
+        """
+        most = {peer: BACKLOG for peer in self._links}
+        for later in self._posted:
+            for round_ in later.batch.rounds:
+                for peer, arrays in round_.send.items():
+                    most[peer] += HEADER.size + sum([array.spec.nbytes for array in arrays])
+                    most[peer] += len(arrays) + 1 << 10
+        try:
+            self._transport.flush(most)
+        except PartyLost as loss:
+            raise self._lost(loss, posted) from None
+        self._crowded = False
+
+    def _lost(self, loss: PartyLost, posted: _Posted) -> PartyLost:
+        return PartyLost(f"{loss}, at '{posted.operation}' (round {posted.batch.depth})", loss.who)
 
     def close(self, error: BaseException | None = None) -> None:
-        """Say goodbye, or why not, and close the links: whoever waits for this party ends at once."""
-        said = notice(BYE, "") if error is None else notice(ABORT, reason(error))
+        """Say goodbye, or why not, and close the links: whoever waits for this party ends at once.
+
+        Without an error, waits until all that was sent has arrived; ``PartyLost`` if it has not.  Idempotent.
+        """
+        if not self._closed:
+            self._closed = True
+            peers = [*range(self.size), *([self.size] if self.size in self._links else [])]
+            leave(self._transport, [peer for peer in peers if peer != self.rank], error)
+
+
+def leave(transport: Transport, peers: Iterable[int], error: BaseException | None = None) -> None:
+    """Say goodbye to these peers, or why not, and close all links, as ``Party.close`` does."""
+    said = memoryview(notice(BYE, "") if error is None else notice(ABORT, reason(error)))
+    lost: TransportError | None = None
+    for peer in peers:
         try:
-            for peer in [*range(self.size), *([self.size] if self.size in self._links else [])]:
-                if peer != self.rank:
-                    self._transport.post(peer, [memoryview(said)])
-            self._transport.flush()
-        except MpcError:
-            pass                                    # the peer is gone already; there is nobody to tell
-        self._transport.close(linger=0.0 if error is None else 1.0)
+            transport.post(peer, [said])
+        except TransportError as loss:              # the others must hear of this end all the same
+            lost = lost or loss
+    try:
+        if error is None:
+            if lost is not None:
+                raise lost
+            transport.flush()
+    finally:
+        transport.close(linger=0.0 if error is None else LINGER)
 
 
 def reason(error: BaseException) -> str:

@@ -4,7 +4,10 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import gc
+import os
+import resource
 import signal
+from collections.abc import Callable
 
 _TRIM_THRESHOLD, _MMAP_MAX = -1, -4                  # mallopt(3)
 _PDEATHSIG = 1                                       # prctl(2)
@@ -32,7 +35,25 @@ def collect_less_garbage() -> None:
     gc.set_threshold(20_000, 20, 100)
 
 
-def end_with_parent() -> None:
-    """Be ended when the launcher is, however it ends: nobody computes on for a user who has left."""
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).prctl(_PDEATHSIG, signal.SIGTERM)
+def write_no_core() -> None:
+    """Leave no image of this process on a disk, whatever signal ends it: it would hold keys and shares."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
+
+
+def ending_with_parent() -> Callable[[], None]:
+    """What a child has to call before it becomes another program, to be ended when this process is.
+
+    However that ends: nobody computes on for a user who has left.  One who has left already ends it at once.
+    """
+    parent = os.getpid()
+    try:
+        prctl = ctypes.CDLL(None).prctl
+    except (OSError, AttributeError):
+        return lambda: None
+
+    def call() -> None:
+        prctl(_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:
+            os._exit(1)
+
+    return call

@@ -6,9 +6,11 @@ not in them raises ``NotImplementedError`` with its name; what would leak or can
 """
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Iterator
 from copy import deepcopy
-from typing import TYPE_CHECKING, Any, cast
+from functools import wraps
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 
 import numpy as np
 
@@ -20,17 +22,22 @@ from protocols.suite import Share, Suite, lift
 
 if TYPE_CHECKING:
     from protocols.session import Session
+    from protocols.shadow import Shadow
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class Secret(np.lib.mixins.NDArrayOperatorsMixin):
     """An array that no single party can read.  ``reveal()`` opens it, to all or to one."""
 
-    __slots__ = ("_kind", "_shape", "serial", "session", "tasks")
+    __slots__ = ("_kind", "_shape", "serial", "session", "shadow", "tasks")
     __array_priority__ = 100
     __hash__ = None  # type: ignore[assignment]
 
     def __init__(self, session: Session, tasks: tuple[Task[Share], ...], shape: Shape, kind: Kind, serial: int) -> None:
         self.session, self.tasks, self._shape, self._kind, self.serial = session, tasks, shape, kind, serial
+        self.shadow: Shadow | None = None           # of sessions that check
 
     @property
     def shape(self) -> Shape:
@@ -146,10 +153,10 @@ class Secret(np.lib.mixins.NDArrayOperatorsMixin):
         return self                                 # immutable: there is nothing to protect it from
 
     def __getitem__(self, index: Any) -> Secret:
-        if _secrets(index):
+        if secrets_in(index):
             raise TypeError("a secret cannot be an index: which element is read would show; np.take(x, index) reads them all")
         index = deepcopy(index)                     # it is looked at when this secret is computed
-        return cast(Secret, structural("index", lambda a: np.asarray(a[index]), self, public=index))
+        return cast(Secret, followed(self.session, "indexing", operator.getitem, _index, (self, index), {}))
 
     def __len__(self) -> int:
         if not self.shape:
@@ -240,9 +247,9 @@ class Secret(np.lib.mixins.NDArrayOperatorsMixin):
             raise TypeError(f"{name}: secrets are immutable; there is no out= (and no in-place operator on an ndarray)")
         if method == "reduce" and ufunc in REDUCTIONS:
             kwargs.setdefault("axis", 0)
-            return self._witnessed(f"{name}.reduce", ufunc.reduce, REDUCTIONS[ufunc](*inputs, **kwargs), inputs, kwargs)
+            return followed(self.session, f"{name}.reduce", ufunc.reduce, REDUCTIONS[ufunc], inputs, kwargs)
         if method == "accumulate" and ufunc in ACCUMULATIONS:
-            return self._witnessed(f"{name}.accumulate", ufunc.accumulate, ACCUMULATIONS[ufunc](*inputs, **kwargs), inputs, kwargs)
+            return followed(self.session, f"{name}.accumulate", ufunc.accumulate, ACCUMULATIONS[ufunc], inputs, kwargs)
         if method == "outer" and ufunc is np.multiply:
             return np.outer(*inputs).reshape(np.shape(inputs[0]) + np.shape(inputs[1]))
         make = UFUNCS.get(ufunc) if method == "__call__" else None
@@ -250,15 +257,15 @@ class Secret(np.lib.mixins.NDArrayOperatorsMixin):
             raise NotImplementedError(f"{name}{'' if method == '__call__' else '.' + method} on secrets is not available yet")
         if kwargs:
             raise NotImplementedError(f"{name} on secrets takes no {', '.join(kwargs)}=")
-        return self._witnessed(name, ufunc, make(*inputs), inputs, {})
+        return followed(self.session, name, ufunc, make, inputs, {})
 
     def __array_function__(self, func: Callable[..., Any], types: Any, args: Any, kwargs: Any) -> Any:
         from protocols.tables import FUNCTIONS
-        make = FUNCTIONS.get(func)
+        make, name = FUNCTIONS.get(func), f"{func.__module__.replace('numpy', 'np', 1)}.{func.__name__}"
         if make is None:
-            raise NotImplementedError(f"{func.__module__.replace('numpy', 'np', 1)}.{func.__name__} on secrets is not available yet")
+            raise NotImplementedError(f"{name} on secrets is not available yet")
         try:
-            return self._witnessed(f"np.{func.__name__}", func, make(*args, **kwargs), args, kwargs)
+            return followed(self.session, name, func, make, args, kwargs)
         except TypeError as error:
             if "unexpected keyword argument" in str(error):
                 option = str(error).split("'")[1]
@@ -266,11 +273,25 @@ class Secret(np.lib.mixins.NDArrayOperatorsMixin):
             raise
 
 
-    def _witnessed(self, name: str, func: Callable[..., Any], made: Any, args: Any, kwargs: Any) -> Any:
-        if self.session.check:
-            from protocols.witness import examine
-            examine(name, func, made, args, kwargs)
-        return made
+def followed(session: Session, name: str, plain: Callable[..., Any] | None, make: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+    """``make(*args, **kwargs)``; in a session that checks, ``plain`` does the same in the clear (``protocols/shadow.py``)."""
+    check = session.check
+    return make(*args, **kwargs) if check is None else check.follow(name, plain, make, args, kwargs)
+
+
+def beside(name: str, plain: Callable[..., Any] | None) -> Callable[[Callable[P, T]], Callable[P, T]]:
+    """What a function that NumPy lacks is on arrays; ``None`` where it puts rows in an order that nobody knows."""
+    def decorate(make: Callable[P, T]) -> Callable[P, T]:
+        @wraps(make)
+        def function(*args: P.args, **kwargs: P.kwargs) -> T:
+            secret = next((x for x in (*args, *kwargs.values()) if isinstance(x, Secret)), None)
+            return make(*args, **kwargs) if secret is None else cast(T, followed(secret.session, name, plain, make, args, kwargs))
+        return function
+    return decorate
+
+
+def _index(x: Secret, index: Any) -> Secret:
+    return cast(Secret, structural("index", lambda a: np.asarray(a[index]), x, public=index))
 
 
 def call(func: Callable[..., Any], *args: Any, **kwargs: Any) -> Secret:
@@ -278,15 +299,15 @@ def call(func: Callable[..., Any], *args: Any, **kwargs: Any) -> Secret:
     return cast(Secret, func(*args, **kwargs))
 
 
-def _secrets(x: Any) -> list[Secret]:
+def secrets_in(x: Any) -> list[Secret]:
     """All secrets in nested lists and tuples."""
     if isinstance(x, Secret):
         return [x]
-    return [s for item in x for s in _secrets(item)] if isinstance(x, list | tuple) else []
+    return [s for item in x for s in secrets_in(item)] if isinstance(x, list | tuple) else []
 
 
 def find_session(x: Any) -> Session:
-    return _secrets(list(x))[0].session
+    return secrets_in(list(x))[0].session
 
 
 def structural(label: str, f: Callable[..., Any], *xs: Secret, public: object = None) -> Any:

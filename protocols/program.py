@@ -70,7 +70,7 @@ class Program(MetaPathFinder):
     def _load(self, path: Path) -> Callable[..., Any]:
         sys.path.insert(0, self._folder)            # as when a script is run: its neighbours can be imported
         finders: list[Any] = sys.meta_path
-        finders.insert(finders.index(PathFinder), self)
+        finders.insert(next(i for i, f in enumerate(finders) if f is PathFinder or isinstance(f, Program)), self)
         loader = _Text("__mpc_program__", str(path), self.text)
         spec = spec_from_loader(loader.name, loader)
         assert spec is not None

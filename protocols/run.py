@@ -8,6 +8,7 @@ import hashlib
 import socket
 import threading
 from collections.abc import Callable
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +20,13 @@ from mpc.errors import ConfigError, PartyLost
 from mpc.frames import HEADER
 from mpc.handshake import agree
 from mpc.meter import OFFLINE, Meter
-from mpc.party import WINDOW, Party
+from mpc.party import WINDOW, Party, leave
 from mpc.prg import SEED_BYTES, Stream
 from mpc.ring import Z64, RingArray, Spec
 from mpc.rounds import spawn
 from mpc.seat import take_seat
-from mpc.transport import Transport, tcp
+from mpc.transport import Transport
+from mpc.transport.joining import connect
 from mpc.transport.memory import mesh
 from mpc.transport.tls import check_own
 from protocols.prep import Prep, name_of, remembered
@@ -56,11 +58,11 @@ async def sit_down(party: Party, kind: type[Suite], own: Stream, prep: Prep) -> 
 class Local(Session):
     """All parties of a session, in this process, moved in lockstep by one thread."""
 
-    def __init__(self, parties: int, suite: str | None, *, ring: int, fraction_bits: int | None, fuse: int, insecure_seed: int | None, dealer: bool) -> None:
+    def __init__(self, parties: int, suite: str | None, *, ring: int, fraction_bits: int | None, fuse: int, insecure_seed: int | None, check: bool, dealer: bool) -> None:
         if parties < 2:
             raise ConfigError(f"a session takes at least 2 parties, not {parties}")
         self._kind, self._seed, self._dealer = find(suite, parties), insecure_seed, dealer
-        self._options: dict[str, Any] = {"ring": ring_of(ring), "fraction_bits": fraction_bits, "fuse": fuse}
+        self._options: dict[str, Any] = {"ring": ring_of(ring), "fraction_bits": fraction_bits, "fuse": fuse, "check": check}
         members = [Party(t) for t in self._mesh(parties, timeout=0)]
         tasks = [p.start(sit_down(p, self._kind, self._own(p.rank), self._prep(p))) for p in members]
         self.parties, self._ended = tuple(members), False
@@ -119,15 +121,13 @@ def local(parties: int = 3, suite: str | None = None, *, ring: int = 64, fractio
     It protects nothing, since one process holds everything.  ``ring`` is 64 or 32 bits; floats are shared with
     ``fraction_bits`` fractional bits (16, or 8 over 32 bits); up to ``fuse`` elements of results wait for company
     before their round is sent (0: every operation on its own); with ``insecure_seed`` all is deterministic.  With
-    ``check`` every operation is done once more in the clear, and a value that leaves its range raises ``RangeError``,
-    which names the operation and the line; for debugging.
+    ``check`` the program runs in the clear beside this session and those that ``run`` makes, and to reveal what is wrong is a
+    ``RangeError`` that names the operation and the line at which a value left its range or lost its digits; for debugging.
     The suite is ``replicated`` for three parties and ``additive`` for any other number, unless named.  Where a suite
     needs correlated randomness it is dealt, which is quick; with ``dealer=False`` the parties make it by oblivious
     transfer, as those of a networked session do unless their configuration names a dealer.
     """
-    session = Local(parties, suite, ring=ring, fraction_bits=fraction_bits, fuse=fuse, insecure_seed=insecure_seed, dealer=dealer)
-    session.check = check
-    return session
+    return Local(parties, suite, ring=ring, fraction_bits=fraction_bits, fuse=fuse, insecure_seed=insecure_seed, check=check, dealer=dealer)
 
 
 # -- one party of a networked session ----------------------------------------------------------------
@@ -148,33 +148,38 @@ def transfers(config: Config) -> Oblivious:
     return Oblivious(silent=config.silent_transfers)
 
 
-def terms_of(config: Config, program: Program | None, store: str | None = None) -> dict[str, Any]:
+def terms_of(config: Config, program: Program | None, store: str | None = None, check: bool = False) -> dict[str, Any]:
     """What must be the same at all parties."""
     terms: dict[str, Any] = {"engine": engine(), "ring": config.ring, "parties": [p.name for p in config.parties]}
     if program is not None:
         suite = suite_of(config).name
         terms |= {"suite": suite, "fraction_bits": fraction_bits_of(config.fraction_bits, ring_of(config.ring)), "dealer": config.dealer, "silent_transfers": config.silent_transfers, "fuse": FUSE,
-                  "chunk": CHUNK, "window": WINDOW, "store of correlations": store, **program.terms}
+                  "chunk": CHUNK, "window": WINDOW, "store of correlations": store, "check": check, **program.terms}
     return terms
 
 
-def join(config: Config, program: Program, *, source: Store | Making | None = None, listener: socket.socket | None = None, trace: bool = False) -> Session:
+def join(config: Config, program: Program, *, source: Store | Making | None = None, listener: socket.socket | None = None, trace: bool = False,
+         check: bool = False) -> Session:
     """Connect to the other parties, agree on everything, and return the session; close it when done.
 
     ``program`` is what all parties must run.  With a store as its ``source`` the session takes correlations from there,
-    with one that is to be made it is a rehearsal.  Raises ``ConfigError`` before anything is sent,
+    with one that is to be made it is a rehearsal.  ``check`` shows all inputs to all parties, and is there only where all listen
+    on this machine.  Raises ``ConfigError`` before anything is sent,
     ``HandshakeError`` where a peer is another or runs something else, ``PartyLost`` where it does not come.
     """
     kind = suite_of(config)
     ring = ring_of(config.ring)
     if config.rank >= len(config.parties):
         raise ConfigError(f"'{config.me}' is the dealer of this session; run 'mpc dealer' with this file")
+    if check and not all(_is_here(p.host) for p in config.parties):
+        raise ConfigError("a session that checks shows all inputs to all parties: all must listen on this machine, at 127.0.0.1")
     if config.tls is not None:
         check_own(config.tls, config.me)
     names = dict(enumerate(p.name for p in config.parties))
     if config.dealer is not None:
         names[len(config.parties)] = config.dealer
-    transport = tcp.connect(config.rank, config.parties, tls=config.tls, dealer=config.dealer, timeout=config.timeout, listener=listener)
+    transport = connect(config.rank, config.parties, tls=config.tls, dealer=config.dealer,
+                        timeout=config.timeout, listener=listener)
     prep: Prep
     store = None
     if isinstance(source, Making):
@@ -186,13 +191,23 @@ def join(config: Config, program: Program, *, source: Store | Making | None = No
     party = Party(transport, meter=Meter(trace=[] if trace else None), names=names)
     try:
         peers = {p: n for p, n in names.items() if p != party.rank}
-        agree(transport, peers, terms_of(config, program, store), _WITH_DEALER)
+        agree(transport, peers, terms_of(config, program, store, check), _WITH_DEALER)
         program.on_late = lambda file, digest: party.agreed.update(f"module {file} {digest} ".encode())
         suite = party.run(sit_down(party, kind, Stream.fresh("own"), prep))
-        return (RehearsalSession if isinstance(source, Making) else Session)([party], [suite], ring=ring, fraction_bits=config.fraction_bits)
+        kind_of_session = RehearsalSession if isinstance(source, Making) else Session
+        return kind_of_session([party], [suite], ring=ring, fraction_bits=config.fraction_bits,
+                               largest=config.largest_array, check=check)
     except BaseException as error:
         party.close(error)
         raise
+
+
+def _is_here(host: str) -> bool:
+    """Whether an address is this machine's own, as ``mpc run`` writes it."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def store_of(config: Config, *, lasting: bool = True) -> tuple[Path, Terms, bytes, Path | None]:
@@ -243,10 +258,11 @@ def serve_dealer(config: Config) -> None:
     ring_of(config.ring)
     if config.tls is not None:
         check_own(config.tls, config.me)
-    transport = tcp.connect(n, config.parties, tls=config.tls, dealer=config.dealer, timeout=config.timeout)
+    transport = connect(n, config.parties, tls=config.tls, dealer=config.dealer, timeout=config.timeout)
+    error: BaseException | None = None
     try:
         agree(transport, {i: p.name for i, p in enumerate(config.parties)}, terms_of(config, None), _WITH_DEALER)
-        frames = DealerFrames(Dealer(n))
+        frames = DealerFrames(Dealer(n), config.largest_array)
         for i in range(n):
             transport.post(i, frames.greeting(i))
         transport.flush()
@@ -256,10 +272,15 @@ def serve_dealer(config: Config) -> None:
             transport.collect({n - 1: memoryview(header)})
             length = frames.expects(n - 1, header)
             if length is None:
-                return
+                transport.excuse(n - 1)
+                break
             frame = bytearray(HEADER.size + length)
             frame[:HEADER.size] = header
             transport.collect({n - 1: memoryview(frame)[HEADER.size:]})
             transport.post(n - 1, frames.answer(n - 1, bytes(frame)))
+        transport.timeout = config.timeout
+    except BaseException as failure:
+        error = failure
+        raise
     finally:
-        transport.close()
+        leave(transport, range(n), error)

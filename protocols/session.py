@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from hashlib import blake2b
+from operator import index
 from typing import Any, TypeVar
 
 import numpy as np
@@ -25,6 +26,7 @@ from mpc.party import Party
 from mpc.ring import Z64, NDArray, Ring, RingArray, Shape, Spec
 from mpc.rounds import Flow, Task, exchange
 from protocols.array import Secret
+from protocols.shadow import Shadows
 from protocols.suite import Share, Suite
 from protocols.threat import Threat
 
@@ -34,7 +36,7 @@ T = TypeVar("T")
 FUSE = 1 << 16
 
 _MAX_AXES = 16
-_MAX_ELEMENTS = 1 << 31                             # of one array: what a peer's word may make us allocate
+_MAX_ELEMENTS = 1 << 31                             # of one array, whoever names its shape
 _BOOL_CODE = 256                                     # where fractional bits are announced
 _ANNOUNCED = Spec(Z64, (2 + _MAX_AXES,))
 
@@ -43,11 +45,13 @@ class Session:
     """One party's computation with the others; ``party`` in a user's ``main(party)``."""
 
     def __init__(self, parties: Sequence[Party], suites: Sequence[Suite], *, ring: Ring = Z64,
-                 fraction_bits: int | None = None, fuse: int = FUSE) -> None:
+                 fraction_bits: int | None = None, fuse: int = FUSE, largest: int = _MAX_ELEMENTS,
+                 check: bool = False) -> None:
         self.parties, self.suites = tuple(parties), tuple(suites)
+        self.largest = largest                      # elements of an array that is allocated at a peer's word
         self.ring, self.fuse, self.fixed = ring, fuse, Fixed(fraction_bits_of(fraction_bits, ring))
         self.id, self.size = parties[0].rank, parties[0].size
-        self.check = False                          # do every operation once more in the clear; see ``run.local``
+        self.check = Shadows(self) if check else None       # shows all values to all parties
         self._waiting, self._made, self._ended = 0, 0, False
 
     # -- in ---------------------------------------------------------------------------------------
@@ -57,11 +61,11 @@ class Session:
         """Share ``values`` of party ``owner``; what the others pass is not looked at.
 
         Integers are shared as they are, floats as fixed point; ``kind=mpc.Fixed(20)`` chooses.  Without
-        ``shape`` (and ``kind``) the owner announces both in one round; they are public.  Sharing itself
-        sends nothing with the suite ``additive``.
+        ``shape`` (and ``kind``) the owner announces both in one round; they are public.  What is announced
+        has at most ``largest_array`` elements (of the configuration; 2^26 unless it says otherwise).  Sharing
+        itself sends nothing with the suite ``additive``.
         """
-        if not 0 <= owner < self.size:
-            raise MpcError(f"there is no party {owner}; the parties are 0 to {self.size - 1}")
+        owner = self._rank(owner)
         announced = shape is not None and kind is not None
         mine: RingArray | None = None
         if self._holds(owner):
@@ -73,7 +77,10 @@ class Session:
         if not announced:
             shape, kind = self._announce({owner: (mine, kind)})[owner]
         assert shape is not None and kind is not None
-        return self._input(owner, mine, tuple(shape), kind)
+        secret = self._input(owner, mine, tuple(shape), kind)
+        if self.check is not None:
+            self._show("secret", [secret], {owner: values} if self._holds(owner) else {}, [owner])
+        return secret
 
     def secret_from_each(self, values: Any, *, kind: Kind | None = None) -> list[Secret]:
         """Share one array of each party; returns one ``Secret`` per party.  Shapes may differ and are public.
@@ -85,7 +92,20 @@ class Session:
             raise MpcError(f"a local session of {len(held)} parties needs {len(held)} values, one per party, not {len(values)}")
         own = {rank: self._encode(values if len(held) == 1 else values[rank], kind) for rank in held}
         said = self._announce({p: (own[p][1], own[p][0]) if p in own else (None, None) for p in range(self.size)})
-        return [self._input(p, own[p][1] if p in own else None, *said[p]) for p in range(self.size)]
+        secrets = [self._input(p, own[p][1] if p in own else None, *said[p]) for p in range(self.size)]
+        if self.check is not None:
+            self._show("secret_from_each", secrets, {p: values if len(held) == 1 else values[p] for p in held}, range(self.size))
+        return secrets
+
+    def _rank(self, party: int) -> int:
+        try:
+            rank = index(party)
+        except TypeError:
+            said = f"a party is named by its rank, 0 to {self.size - 1}, not by {type(party).__name__}"
+            raise MpcError(said) from None
+        if not 0 <= rank < self.size:
+            raise MpcError(f"there is no party {rank}; the parties are 0 to {self.size - 1}")
+        return rank
 
     def _holds(self, rank: int) -> bool:
         return any(p.rank == rank for p in self.parties)
@@ -120,6 +140,8 @@ class Session:
         for rank, (array, kind) in own.items():
             if array is not None and kind is not None:
                 shape = array.shape
+                if self._elements(shape) > self.largest:
+                    raise MpcError(f"{array.size} elements are too many to be announced; {self._ways()}")
                 words[rank] = Z64([_BOOL_CODE if kind == BOOL else kind.fraction, len(shape), *shape, *[0] * (_MAX_AXES - len(shape))])
 
         async def protocol(suite: Suite) -> dict[int, RingArray]:
@@ -128,17 +150,48 @@ class Session:
             inbox = await exchange(send, {p: (_ANNOUNCED,) for p in own if p != me}, "shape")
             return {p: inbox[p][0] if p != me else words[p] for p in own}
 
-        heard = self._finish([p.start(protocol(s), "shapes") for p, s in zip(self.parties, self.suites, strict=True)])[0]
+        flows = zip(self.parties, map(protocol, self.suites), strict=True)
+        return self._heard(self._finish([party.start(flow, "shapes") for party, flow in flows])[0])
+
+    def _heard(self, heard: dict[int, RingArray]) -> dict[int, tuple[Shape, Kind]]:
+        """Announcements, checked: nothing of what they are about is allocated yet."""
         said: dict[int, tuple[Shape, Kind]] = {}
         for rank, array in heard.items():
             fraction, axes, *dims = (int(w) for w in array.data)
             shape = tuple(dims[:axes])
-            if (axes > _MAX_AXES or (fraction > self.ring.bits // 2 - 2 and fraction != _BOOL_CODE) or any(dims[axes:])
-                    or math.prod(max(1, d) for d in shape) > _MAX_ELEMENTS):
+            most = self._elements(shape)
+            fits = fraction <= self.ring.bits // 2 - 2 or fraction == _BOOL_CODE
+            if axes > _MAX_AXES or any(dims[axes:]) or most > _MAX_ELEMENTS or not fits:
                 raise WireError(f"party {rank} announced an array that cannot be shared: more than {_MAX_ELEMENTS} elements, "
                                 "too many axes, or too many fractional bits")
+            if most > self.largest:
+                raise WireError(f"party {rank} announced an array of {most} elements; {self._ways()}")
             said[rank] = shape, BOOL if fraction == _BOOL_CODE else Fixed(fraction) if fraction else INT
         return said
+
+    @staticmethod
+    def _elements(shape: Shape) -> int:
+        """Of an array of this shape, or of one that it could be reshaped into by a mistake: 0 counts as 1."""
+        return math.prod(max(1, d) for d in shape)
+
+    def _ways(self) -> str:
+        return (f"at another's word a party takes up to {self.largest}: pass its shape= and kind= to "
+                "secret(...) at all parties, or raise largest_array in their configurations")
+
+    def _show(self, name: str, secrets: Sequence[Secret], values: Mapping[int, Any], owners: Sequence[int]) -> None:
+        """For a session that checks: the owners show everybody their real numbers before they are rounded, in one round."""
+        assert self.check is not None
+        specs = {p: Spec(Z64, x.shape) for p, x in zip(owners, secrets, strict=True) if x.kind.fraction}
+        words = {p: Z64(np.asarray(v, np.float64).view(np.uint64)) for p, v in values.items() if p in specs}
+
+        async def protocol(suite: Suite) -> dict[int, RingArray]:
+            me, others = suite.seat.rank, suite.seat.others
+            send = dict.fromkeys(others, (words[me],)) if me in specs else {}
+            inbox = await exchange(send, {p: (spec,) for p, spec in specs.items() if p != me}, "show")
+            return {p: inbox[p][0] if p != me else words[p] for p in specs}
+
+        shown = self._finish([p.start(protocol(s), "check") for p, s in zip(self.parties, self.suites, strict=True)])[0]
+        self.check.begin(name, secrets, [shown[p].data.view(np.float64) if p in shown else None for p in owners])
 
     # -- operations -------------------------------------------------------------------------------
 
@@ -195,27 +248,31 @@ class Session:
 
         One array for one secret, a tuple for several, all in one round.
         """
-        if to is not None and not 0 <= to < self.size:
-            raise MpcError(f"there is no party {to}; the parties are 0 to {self.size - 1}")
-
-        def protocol(suite: Suite, *shares: Share) -> Flow[tuple[RingArray, ...]]:
-            return suite.reveal(*shares, to=to)
-
+        if to is not None:
+            to = self._rank(to)
         for x in xs:
             if not isinstance(x, Secret):
                 raise MpcError(f"reveal takes secrets, not {type(x).__name__}")
             if x.session is not self:
                 raise MpcError("cannot reveal a secret of another session")
+        if self.check is not None:
+            self.check.stop(xs)
+        out = self.opened(xs, to, "reveal")
+        return out[0] if len(xs) == 1 else out
+
+    def opened(self, xs: Sequence[Secret], to: int | None, label: str) -> tuple[Any, ...]:
+        """What ``reveal`` does, without its questions."""
+        def protocol(suite: Suite, *shares: Share) -> Flow[tuple[RingArray, ...]]:
+            return suite.reveal(*shares, to=to)
+
         for party in self.parties:
-            party.agreed.update(f"reveal {_named(xs)} to {to} ".encode())
-        tasks = [party.start(_feed(protocol, suite, [x.tasks[i] for x in xs]), "reveal")
+            party.agreed.update(f"{label} {_named(xs)} to {to} ".encode())
+        tasks = [party.start(_feed(protocol, suite, [x.tasks[i] for x in xs]), label)
                  for i, (party, suite) in enumerate(zip(self.parties, self.suites, strict=True))]
         values = self._finish(tasks)
         self._waiting = 0
         seen = next((v for v in values if v), None)
-        out = tuple(None if seen is None else _decode(x.kind, v)
-                    for x, v in zip(xs, seen or [None] * len(xs), strict=True))
-        return out[0] if len(xs) == 1 else out
+        return tuple(None if seen is None else _decode(x.kind, v) for x, v in zip(xs, seen or [None] * len(xs), strict=True))
 
     def public(self, values: Any, kind: Kind) -> RingArray:
         """A public value as ring elements of this kind, range-checked."""

@@ -2,7 +2,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Iterator
-from typing import Any
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from mpc.rounds import simulate
 from mpc.seat import Seat, take_seat
 from protocols.additive import Additive
 from protocols.prep.dealer import Dealer, Dealt
+from protocols.prep.ot import Oblivious
 from protocols.suite import Share, Suite
 from protocols.suites import SUITES
 
@@ -29,6 +31,7 @@ def remembered_elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[N
 settings.register_profile("shared machine", deadline=None)
 settings.load_profile("shared machine")
 
+T = TypeVar("T")
 Main = Callable[[Suite], Coroutine[Any, Any, Any]]
 
 
@@ -46,22 +49,27 @@ def counts(suite: type[Suite]) -> list[int]:
 GRID = [(name, n) for name, suite in SUITES.items() for n in counts(suite)]
 
 
-async def sit(rank: int, size: int, main: Main, kind: type[Suite], seed: int | None) -> Any:
-    """One party of ``play``: agree on keys, fetch the dealer's seed, then run ``main(suite)``."""
-    own = Stream.fresh("own") if seed is None else stream(seed, f"party {rank}")
-    seat = await take_seat(rank, size, own)
+async def sit(seat: Seat, main: Main, kind: type[Suite], oblivious: bool) -> Any:
+    """One party with its keys: set up where correlations come from, then run ``main(suite)``."""
     if not kind.needs_prep:
         return await main(kind(seat))
-    prep = Dealt(rank, size)
+    prep = Oblivious() if oblivious else Dealt(seat.rank, seat.size)
     await prep.setup(seat)
     return await main(kind(seat, prep))
 
 
-def play(size: int, main: Main, *, kind: type[Suite] = Additive, seed: int | None = None, **options: Any) -> list[Any]:
-    """Run ``main(suite)`` at all parties in lockstep, without any transport; the results by party."""
+def play(size: int, main: Main, *, kind: type[Suite] = Additive, seed: int | None = None, oblivious: bool = False, **options: Any) -> list[Any]:
+    """Run ``main(suite)`` at all parties in lockstep, without any transport; the results by party.
+
+    Correlations are dealt, or made by oblivious transfer.
+    """
     dealer = Dealer(size, None if seed is None else stream(seed, "dealer"))
-    return simulate(*(sit(rank, size, main, kind, seed) for rank in range(size)),
-                    services={size: dealer.service}, **options)
+
+    async def side(rank: int) -> Any:
+        own = Stream.fresh("own") if seed is None else stream(seed, f"party {rank}")
+        return await sit(await take_seat(rank, size, own), main, kind, oblivious)
+
+    return simulate(*(side(rank) for rank in range(size)), services={size: dealer.service}, **options)
 
 
 class Seeds(Stream):
@@ -82,7 +90,7 @@ def coalitions(suite: type[Suite], parties: int) -> list[set[int]]:
     return [set(range(parties)) - {p} for p in range(parties)]
 
 
-def replay(size: int, main: Main, *, kind: type[Suite], coalition: set[int], others: int, **options: Any) -> list[Any]:
+def replay(size: int, main: Main, *, kind: type[Suite], coalition: set[int], others: int, oblivious: bool = False, **options: Any) -> list[Any]:
     """``play`` with keys of which those that a coalition has are always the same, and what it does not have the ``others``-th."""
     def key(label: str, *owners: int) -> Stream:
         return stream(0 if coalition & {*owners} else others, f"{label} {sorted(owners)}")
@@ -91,12 +99,7 @@ def replay(size: int, main: Main, *, kind: type[Suite], coalition: set[int], oth
 
     async def side(rank: int) -> Any:
         pair = {p: key("pair", rank, p) for p in range(size) if p != rank}
-        seat = Seat(rank, size, key("own", rank), pair, stream(0, "common"))
-        if not kind.needs_prep:
-            return await main(kind(seat))
-        prep = Dealt(rank, size)
-        await prep.setup(seat)
-        return await main(kind(seat, prep))
+        return await sit(Seat(rank, size, key("own", rank), pair, stream(0, "common")), main, kind, oblivious)
 
     return simulate(*(side(rank) for rank in range(size)), services={size: dealer.service}, **options)
 
@@ -137,3 +140,17 @@ def total(parts: Any) -> np.ndarray:
 def input_of(suite: Suite, values: RingArray, owner: int = 0) -> Coroutine[Any, Any, Share]:
     """``suite.input`` as ``owner`` and the others call it."""
     return suite.input(owner, values if suite.seat.rank == owner else None, Spec(values.ring, values.shape))
+
+
+def together(*calls: Callable[[], T]) -> list[T]:
+    """The answers of all calls, made at the same time, in their order."""
+    with ThreadPoolExecutor(len(calls)) as pool:
+        return [future.result() for future in [pool.submit(call) for call in calls]]
+
+
+def failure(call: Callable[[], object]) -> Exception:
+    try:
+        call()
+    except Exception as error:
+        return error
+    raise AssertionError("nothing was raised")

@@ -272,6 +272,23 @@ def test_a_wrong_program_gets_one_clear_sentence(tmp_path, body, words):
     refused(mpc("run", write(tmp_path, f"def main(party):\n    {body}\n"), "-n", 2), *words)
 
 
+def test_an_exception_that_cannot_say_what_it_is_gets_a_sentence_too(tmp_path):
+    program = tmp_path / "program.py"
+    program.write_text("class Odd(Exception):\n    def __str__(self):\n        raise ValueError('patient 4711')\n\n\ndef main(party):\n    raise Odd\n")
+    done = mpc("run", program, "-n", 2)
+    refused(done, "Odd: it cannot say what went wrong (in program.py, line 7)")
+    assert "4711" not in done.stderr
+
+
+@pytest.mark.parametrize("after", [0.1, 0.2, 0.3, 0.5])
+def test_an_interrupt_while_a_party_still_loads_shows_no_traceback(tmp_path, processes, after):
+    party = processes.start("party", "examples/average_salary.py", "--config", tmp_path / "none.toml")
+    time.sleep(after)                               # none of the moments is sure to come before or after anything
+    party.send_signal(signal.SIGINT)
+    _, _, said = ended(party)
+    assert "Traceback" not in said or "/mpc/__main__.py" not in said, said
+
+
 def test_debug_shows_the_traceback(tmp_path):
     done = mpc("run", write(tmp_path, "def main(party):\n    1 / 0\n"), "-n", 2, "--debug")
     assert done.returncode != 0 and "Traceback" in done.stderr
@@ -287,6 +304,14 @@ def test_wrong_options_and_files(tmp_path):
     refused(mpc("party", "examples/average_salary.py", "--config", tmp_path / "none.toml"), "none.toml")
     with_dealer = deployment(tmp_path, 3, tls=False, suite="replicated")[0]
     refused(mpc("party", "examples/average_salary.py", "--config", with_dealer), "needs no dealer")
+    for number in ("nan", "inf", "1e9", "0"):
+        refused(mpc("run", "examples/average_salary.py", "--timeout", number), "--timeout")
+    for number in (257, 10**26):
+        refused(mpc("run", "examples/average_salary.py", "-n", number), "256")
+    for days in (0, -1, 10_000_000, 10**30):
+        refused(mpc("certs", "a", "--days", days, "--out", tmp_path / "none"), "1 to 36500")
+    for command in (("certs", "a"), ("aggregate", "keys", "a")):
+        refused(mpc(*command, "--out", "/proc/x"), "the folder /proc/x cannot be made")
     refused(mpc("bench", "sing"), "no benchmark 'sing'")
     refused(mpc("certs", "bad name!", "--out", tmp_path), "bad name!")
 

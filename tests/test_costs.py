@@ -73,9 +73,9 @@ def counting(rank: int, end: Any, sent: dict[tuple[int, int], int]) -> None:
     """Count the payloads that leave this end."""
     post = end.post
 
-    def posted(peer: int, buffers: Any) -> None:
+    def posted(peer: int, buffers: Any) -> int:
         sent[rank, peer] = sent.get((rank, peer), 0) + sum(b.nbytes for b in buffers) - HEADER.size
-        post(peer, buffers)
+        return int(post(peer, buffers))
     end.post = posted
 
 

@@ -207,6 +207,26 @@ def test_replayed_requests_are_refused() -> None:
         frames.answer(2, frame)
 
 
+@pytest.mark.parametrize("requests", [[triple("multiply", (9, 9), (9, 9))], [triple("matmul", (1, 80), (80, 1))], [triple("matmul", (9, 1), (1, 9))] * 2, [TruncationMask(Spec(Z64, (67,)), 5)]])
+def test_what_can_be_asked_for_at_once_has_a_limit(requests: list[Correlation]) -> None:
+    """Of the arrays behind a request, and of what a frame of requests is answered with: else memory is taken at a party's word."""
+    def frame(most: int) -> tuple[DealerFrames, bytes]:
+        frames, link = DealerFrames(Dealer(2), most), Link(1, 2)
+        frames.greeting(1)
+        link.extend([f"/seed:;{Spec(Z64, (4,))},{Spec(Z64, (2,))}"])
+        link.extend([f"/dealer:{_REQUEST};{','.join(map(str, kind.dependent))}" for kind in requests])
+        body = b"".join(_encode(kind, False).data.tobytes() for kind in requests)
+        return frames, link.seal(len(body), "multiply") + body
+
+    alone = max(sum(s.size for s in (*kind.free, *kind.dependent)) for kind in requests)
+    together = sum(s.size for kind in requests for s in kind.dependent)
+    frames, asked = frame(max(alone, together))
+    assert sum(view.nbytes for view in frames.answer(1, asked)[1:]) == sum(s.nbytes for kind in requests for s in kind.dependent)
+    frames, asked = frame(max(alone, together) - 1)
+    with pytest.raises(WireError, match=r"elements at once; it makes up to .* largest_array"):
+        frames.answer(1, asked)
+
+
 def test_goodbyes_are_understood() -> None:
     frames, _ = asked()
     for magic in (BYE, ABORT):

@@ -3,6 +3,8 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable, Coroutine
+from functools import reduce
+from operator import add
 from typing import Any
 
 import numpy as np
@@ -120,7 +122,7 @@ def parts_of(kind: type[Suite], parties: int, x: RingArray, y: RingArray) -> lis
     return [tuple(r) for r in play(parties, main, kind=kind, seed=3)]
 
 
-def record(kind: type[Suite], parties: int, held: list[tuple[Any, Any]], operation: Operation, seed: int | None = None) -> list[Message]:
+def record(kind: type[Suite], parties: int, held: list[tuple[Any, Any]], operation: Operation, seed: int | None = None, *, oblivious: bool = False) -> list[Message]:
     """All messages of an operation on fixed shares, after the keys are agreed on; the result stays closed."""
     recorder = Recorder()
 
@@ -128,7 +130,7 @@ def record(kind: type[Suite], parties: int, held: list[tuple[Any, Any]], operati
         x, y = (Share(suite, parts) for parts in held[suite.seat.rank])
         await operation(suite, x, y)
 
-    play(parties, main, kind=kind, record=recorder, seed=seed)
+    play(parties, main, kind=kind, record=recorder, seed=seed, oblivious=oblivious)
     return [m for m in recorder.messages if m.tag not in ("keys", "seed")]
 
 
@@ -137,7 +139,7 @@ def seen(messages: list[Message], party: int | None = None) -> np.ndarray:
     return np.concatenate([a.data.reshape(-1).view(np.uint8) for m in messages if party in (None, m.receiver) for a in m.arrays])
 
 
-def stale(kind: type[Suite], parties: int, operation: Operation, bits: int = 64) -> list[str]:
+def stale(kind: type[Suite], parties: int, operation: Operation, bits: int = 64, *, oblivious: bool = False) -> list[str]:
     """The messages to a coalition, from outside of it, that stay the same when all keys that it does not have change.
 
     That bytes are fresh would not do: under a key that the receiver has, too, they are, and hide nothing.
@@ -152,7 +154,7 @@ def stale(kind: type[Suite], parties: int, operation: Operation, bits: int = 64)
         async def main(suite: Suite) -> None:
             await operation(suite, *(Share(suite, parts) for parts in held[suite.seat.rank]))
 
-        replay(parties, main, kind=kind, coalition=coalition, others=others, record=recorder)
+        replay(parties, main, kind=kind, coalition=coalition, others=others, record=recorder, oblivious=oblivious)
         return [m for m in recorder.messages if m.tag != "seed"]
 
     first, found = messages(set(), 0), []
@@ -160,7 +162,7 @@ def stale(kind: type[Suite], parties: int, operation: Operation, bits: int = 64)
         second = messages(coalition, 1)
         assert [(m.sender, m.receiver, m.tag) for m in first] == [(m.sender, m.receiver, m.tag) for m in second] and first
         found += [f"{a.tag}, array {i}" for a, b in zip(first, second, strict=True) if a.receiver in coalition and a.sender not in coalition
-                  for i, (u, v) in enumerate(zip(a.arrays, b.arrays, strict=True)) if (u.data == v.data).mean() > 0.01]
+                  for i, (u, v) in enumerate(zip(a.arrays, b.arrays, strict=True)) if u.size and (u.data == v.data).mean() > 0.01]
     return found
 
 
@@ -465,3 +467,78 @@ def test_all_that_arrives_is_uniform_and_nothing_arrives_twice(suite: str, parti
         everything = np.concatenate(words)
         assert len(np.unique(everything)) == len(everything)
         assert stats.chisquare(np.bincount(everything.view(np.uint8), minlength=256)).pvalue > 1e-5
+
+
+# -- transfers as the source of randomness ------------------------------------------------------------
+#
+# What parties do on a network unless they name a dealer.
+
+OBLIVIOUS = {name: (OPERATIONS | MORE)[name] for name in ("multiply", "multiply and truncate", "truncate", "less than zero", "equal to zero", "quotient", "shuffle")}
+TRANSFERS = ("base transfers", "seed trees", "transfers")           # tested by themselves, in test_ot
+FEW = 256
+
+
+def opened(operation: Operation) -> Operation:
+    """With an opening of what comes out, which party 0 sees as well."""
+    async def both(suite: Suite, x: Share, y: Share) -> Any:
+        return await suite.open(await operation(suite, x, y))
+    return both
+
+
+def bits_of_words(message: Message) -> np.ndarray:
+    """±1 by word and place, for all arrays of a message."""
+    data = np.concatenate([a.data.reshape(-1).view(np.uint8) for a in message.arrays])
+    return np.unpackbits(data[:data.size // 8 * 8].reshape(-1, 8), axis=1).astype(np.float32) * 2 - 1
+
+
+def correlated(messages: list[Message]) -> float:
+    """The largest correlation, in standard deviations, of any bit of one message with any of another, word by word."""
+    bits = [b for b in map(bits_of_words, messages) if len(b) >= 64]
+    most = 0.0
+    for i, a in enumerate(bits):
+        for b in bits[i + 1:]:
+            n = min(len(a), len(b))
+            most = max(most, float(np.abs(a[:n].T @ b[:n]).max()) / n**0.5)
+    return most
+
+
+def honest_messages(parties: int, operation: Operation, value: int) -> tuple[list[Message], list[Message]]:
+    """All that the last party sends to party 0 beside the transfers themselves; and what is opened for products, as if it were messages.  Seeded."""
+    x = Z64(np.full(FEW, value, np.uint64))
+    messages = [m for m in record(Additive, parties, parts_of(Additive, parties, x, x), opened(operation), seed=12, oblivious=True) if m.tag not in TRANSFERS]
+    products = zip(*([m for m in messages if m.tag == "multiply" and (m.sender, m.receiver) == (p, int(p == 0))] for p in range(parties)), strict=True)
+    sums = [Message(0, 0, 0, "", tuple(reduce(add, column) for column in zip(*[m.arrays for m in each], strict=True))) for each in products]
+    return [m for m in messages if (m.sender, m.receiver) == (parties - 1, 0)], sums
+
+
+@pytest.mark.parametrize("operation", OBLIVIOUS)
+@pytest.mark.parametrize(("parties", "value"), [(2, 0), (2, 5 << 16), (2, 2**61 - 1), (3, 2**61 - 1)])
+def test_with_transfers_all_that_arrives_is_uniform_and_uncorrelated(parties: int, operation: str, value: int) -> None:
+    """Whatever the inputs are, from a party that is the only honest one."""
+    messages, sums = honest_messages(parties, OBLIVIOUS[operation], value)
+    assert {m.tag for m in messages} & {"multiply", "product of terms", "truncate 16", "truncate 8", "shuffle"} and messages[-1].tag == "open"
+    for tag in {m.tag for m in messages}:
+        data = seen([m for m in messages if m.tag == tag])
+        if tag == "products":                       # the last word of each is half full
+            words = data.view(np.uint64)
+            data = words[words >> np.uint64(32) > 0].view(np.uint8)
+        assert data.size < 1024 or pvalue(data) > 1e-5, tag
+    masked = [m for m in messages if m.tag != "products"]
+    assert correlated(masked) < 7
+    assert not sums or (pvalue(seen(sums)) > 1e-5 and correlated(sums) < 7)
+    words = np.concatenate([a.data.reshape(-1) for m in masked for a in m.arrays if a.ring.itemsize == 8])
+    assert len(np.unique(words)) == len(words)
+
+
+@pytest.mark.parametrize(("parties", "operation"), [*((2, name) for name in OBLIVIOUS), *((3, name) for name in ("multiply", "truncate", "shuffle"))])
+def test_freshness_with_transfers(parties: int, operation: str) -> None:
+    assert stale(Additive, parties, OBLIVIOUS[operation], oblivious=True) == []
+
+
+def test_with_transfers_what_is_wrong_is_caught() -> None:
+    """A mask that is used twice, as a correlation; an operand without one, as bytes that stay the same."""
+    _, twice = honest_messages(2, lambda suite, x, y: reused(suite, x, x + x), 5 << 16)
+    assert correlated(twice) > 10
+    _, bare = honest_messages(2, lambda suite, x, y: unmasked(suite, MULTIPLY, x, y), 5 << 16)
+    assert pvalue(seen(bare)) < 1e-9
+    assert stale(Additive, 2, lambda suite, x, y: unmasked(suite, MULTIPLY, x, y), oblivious=True) != []

@@ -2,14 +2,18 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from collections.abc import Callable
+from contextlib import closing
 from typing import Any
 
 import numpy as np
 import pytest
-from conftest import stream
+from conftest import failure, stream, together
+from deployed import Deployment
 
 import mpc
+from mpc.config import Config
 from mpc.errors import DesyncError, EncodingError, HandshakeError, MpcError, PartyLost, WireError
 from mpc.handshake import agree
 from mpc.ring import Z64
@@ -156,8 +160,57 @@ def test_the_dealer_is_told_no_more_than_it_needs() -> None:
     ends = mesh(1)
     party = ends[0]
     sent: list[bytes] = []
-    party.post = lambda peer, buffers: sent.append(b"".join(buffers))  # type: ignore[method-assign]
+    party.post = lambda peer, buffers: sent.append(b"".join(buffers)) or 0  # type: ignore[method-assign]
     with pytest.raises(PartyLost):
         party._timeout = 0.01
         agree(party, {1: "dealer"}, {"version": 1, "program": "secret name"}, frozenset({"version"}))
     assert sent and b"program" not in sent[0]
+
+
+@pytest.mark.parametrize("value", [1.5, "party-1", None, b"1", 3, -1, 10**30])
+def test_a_party_is_named_by_its_rank(value: Any) -> None:
+    """Whatever else it is called gets a sentence, and the session goes on."""
+    session = mpc.local(3)
+    with pytest.raises(mpc.MpcError, match=r"ranks?, 0 to 2|no party"):
+        session.secret(1, owner=value)
+    if value is not None:
+        with pytest.raises(mpc.MpcError, match=r"ranks?, 0 to 2|no party"):
+            session.reveal(session.secret(1), to=value)
+    assert session.secret(1, owner=np.int64(2)).reveal() == 1
+
+
+def test_what_is_announced_has_a_limit() -> None:
+    """The others would allocate it at its owner's word: 144 bytes on the wire for any amount of memory."""
+    def main(party: mpc.Session) -> Any:
+        return party.secret(np.arange(1001) if party.id else None, owner=1).reveal()[-1]
+
+    def named(party: mpc.Session) -> Any:
+        return party.secret(np.arange(1001) if party.id else None, owner=1, shape=(1001,), kind=mpc.INT).reveal()[-1]
+
+    with closing(Deployment(2, None, largest_array=1001)) as small:
+        assert together(*[lambda rank=rank: small.play(rank, main) for rank in (0, 1)]) == [1000, 1000]  # type: ignore[misc]
+    with closing(Deployment(2, None)) as mixed:
+        errors = together(lambda: failure(lambda: mixed.play(0, main, largest_array=1000)), lambda: failure(lambda: mixed.play(1, main)))
+    assert isinstance(errors[0], WireError) and "party 1 announced an array of 1001 elements; at another's word a party takes up to 1000" in str(errors[0])
+    assert "largest_array" in str(errors[0]) and "ann gave up" in str(errors[1])
+    with closing(Deployment(2, None, largest_array=1000)) as small:
+        errors = together(*[lambda rank=rank: failure(lambda: small.play(rank, main)) for rank in (0, 1)])  # type: ignore[misc]
+    assert "too many to be announced" in str(errors[1])
+    with closing(Deployment(2, None, largest_array=1000)) as small:
+        assert together(*[lambda rank=rank: small.play(rank, named) for rank in (0, 1)]) == [1000, 1000]  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("shape", [(1 << 31,), (1 << 27,), (0, 1 << 30), (1 << 16, 1 << 11, 1)])
+def test_a_large_announcement_is_refused_before_anything_is_allocated(shape: tuple[int, ...]) -> None:
+    """By a party that has said nothing else: its data never come."""
+    session = mpc.local(2)
+    session.largest = Config("", (), None).largest_array
+    words = np.zeros(18, np.uint64)
+    words[1], words[2:2 + len(shape)] = len(shape), shape
+    tracemalloc.start()
+    try:
+        with pytest.raises(WireError, match="announced an array of"):
+            session._heard({1: Z64(words)})
+        assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    finally:
+        tracemalloc.stop()

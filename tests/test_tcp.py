@@ -3,27 +3,25 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TypeVar
 
 import pytest
+from conftest import failure, together
+from deployed import DEALER, NAMES, certificates
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mpc.certs import make_authority_and_certificates
 from mpc.config import Peer
 from mpc.errors import ConfigError, HandshakeError, PartyLost
-from mpc.transport import tcp
-from mpc.transport.tcp import TcpTransport, connect
+from mpc.frames import ABORT, BYE, notice
+from mpc.transport import joining, tcp
+from mpc.transport.joining import connect
+from mpc.transport.tcp import TcpTransport
 from mpc.transport.tls import Tls
-
-T = TypeVar("T")
-NAMES = ["ann", "bob", "cy"]
-DEALER = "dealer"
 
 
 def tls_of(folder: Path, name: str) -> Tls:
@@ -32,9 +30,7 @@ def tls_of(folder: Path, name: str) -> Tls:
 
 @pytest.fixture(scope="module")
 def certs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("certs")
-    make_authority_and_certificates([*NAMES, DEALER], folder)
-    return folder
+    return certificates(tmp_path_factory.mktemp("certs"))
 
 
 @pytest.fixture(params=["plain", "tls"])
@@ -69,20 +65,6 @@ class Table:
 def table(folder: Path | None) -> Iterator[Table]:
     with closing(Table(2, folder)) as made:
         yield made
-
-
-def together(*calls: Callable[[], T]) -> list[T]:
-    """The answers of all calls, made at the same time, in their order."""
-    with ThreadPoolExecutor(len(calls)) as pool:
-        return [future.result() for future in [pool.submit(call) for call in calls]]
-
-
-def failure(call: Callable[[], object]) -> Exception:
-    try:
-        call()
-    except Exception as error:
-        return error
-    raise AssertionError("nothing was raised")
 
 
 def swap(transport: TcpTransport, sizes: list[int], peers: list[int]) -> None:
@@ -148,24 +130,97 @@ def test_a_late_party(table: Table) -> None:
         end.close()
 
 
+WORDS = {"goodbye": notice(BYE, ""), "reason": notice(ABORT, "ValueError"), "nothing": b"", "half a goodbye": notice(BYE, "")[:-1], "other bytes": bytes(64)}
+
+
 @pytest.mark.parametrize("unread", [0, 1000])
-def test_last_words_are_read(table: Table, unread: int) -> None:
+@pytest.mark.parametrize("words", WORDS)
+def test_last_words_are_read(table: Table, words: str, unread: int) -> None:
+    """Whoever only sends hears why the peer left, and can still read what it said before."""
     first, second = table.all()
     first.post(1, [memoryview(bytes(unread))])  # a close with unread input is a reset
     time.sleep(0.02)
-    second.post(0, [memoryview(b"abort")])
+    second.post(0, [memoryview(b"data"), memoryview(WORDS[words])])
     second.close()
     time.sleep(0.05)
-    for _ in range(5):
-        first.post(1, [memoryview(bytes(100_000))])
-    note = bytearray(5)
-    first.collect({1: memoryview(note)})
-    assert note == b"abort"
+
+    def send() -> None:
+        for _ in range(5):
+            first.post(1, [memoryview(bytes(100_000))])
+
+    if words == "goodbye":
+        send()
+        first.flush()
+    else:
+        with pytest.raises(PartyLost, match="bob gave up: ValueError" if words == "reason" else "bob closed the connection"):
+            send()
+    data = bytearray(4)
+    first.collect({1: memoryview(data)})
+    assert data == b"data"
+    rest = bytearray(len(WORDS[words]) + 1)
     with pytest.raises(PartyLost, match="bob closed the connection"):
-        first.collect({1: memoryview(note)})
+        first.collect({1: memoryview(rest)})
+    assert rest[:-1] == WORDS[words]
+    first.close()
+
+
+@pytest.mark.parametrize("words", WORDS)
+def test_a_peer_that_is_gone_is_noticed_without_a_word_to_it(table: Table, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At the next look, whatever it is that a party does: its own sends may all go elsewhere."""
+    monkeypatch.setattr(tcp, "LOOK", 0.0)
+    first, second = table.all()
+    first.look()
+    second.post(0, [memoryview(WORDS[words])])
+    second.close()
+    time.sleep(0.05)
+    if words == "goodbye":
+        first.look()
+    else:
+        with pytest.raises(PartyLost):
+            first.look()
+    first.close()
+
+
+def test_a_peer_that_is_gone_is_noticed_while_waiting_for_another(folder: Path | None) -> None:
+    with closing(Table(3, folder, timeout=30)) as table:
+        first, second, third = table.all()
+        start = time.monotonic()
+
+        def later() -> None:
+            time.sleep(0.1)
+            second.close()
+
+        _, error = together(later, lambda: failure(lambda: first.collect({2: memoryview(bytearray(1))})))
+        assert "bob closed the connection" in str(error) and time.monotonic() - start < 10
+        first.close()
+        third.close()
+
+
+def test_what_does_not_arrive_is_noticed_at_the_end(table: Table) -> None:
+    """Though all of it has left this process: a peer that ends before it has read."""
+    first, second = table.all()
+    first.post(1, [memoryview(bytes(1000))])
+    time.sleep(0.05)
+    second.close()
     with pytest.raises(PartyLost, match="bob closed the connection"):
         first.flush()
     first.close()
+
+
+def test_a_busy_peer_is_not_taken_for_a_dead_machine(table: Table, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It reads nothing and its receive buffer is full; its machine answers."""
+    monkeypatch.setattr(tcp, "DEAF", 0.5)
+    monkeypatch.setattr(tcp, "LOOK", 0.0)
+    first, second = table.all()
+    first.post(1, [memoryview(bytes(50_000_000))])
+    until = time.monotonic() + 4
+    while time.monotonic() < until:
+        first.look()
+        time.sleep(0.05)
+    arrived = bytearray(50_000_000)
+    together(first.flush, lambda: second.collect({0: memoryview(arrived)}))
+    first.close()
+    second.close()
 
 
 def test_silence(folder: Path | None) -> None:
@@ -198,7 +253,7 @@ def test_nobody_comes(folder: Path | None) -> None:
         error = failure(lambda: table.join(1))
         assert isinstance(error, PartyLost) and "ann did not join within 0.3 s" in str(error)
         assert "it does not listen" in str(error)
-    with closing(Table(2, folder, timeout=0.3)) as table:
+    with closing(Table(2, folder, timeout=2)) as table:
         first = table.peers[0]
         with socket.create_connection((first.host, first.port)) as garbage:
             garbage.sendall(b"\xff" * 100)
@@ -275,7 +330,7 @@ def test_tls_is_not_optional(certs: Path) -> None:
 
 
 def test_a_slow_stranger_is_dropped(folder: Path | None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tcp, "STRANGER", 0.1)
+    monkeypatch.setattr(joining, "STRANGER", 0.1)
     with closing(Table(2, folder, timeout=0.4)) as table:
         first = table.peers[0]
         with socket.create_connection((first.host, first.port)) as slow:

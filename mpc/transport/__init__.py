@@ -16,27 +16,40 @@ class Transport(Protocol):
     rank: int
     size: int
 
-    def post(self, peer: int, buffers: Sequence[memoryview]) -> None:
-        """Queue these bytes for ``peer`` and send what the network takes without blocking.
+    def post(self, peer: int, buffers: Sequence[memoryview]) -> int:
+        """Queue these bytes for ``peer``, send what the network takes at once, and say how much still waits.
 
-        The buffers are not copied: the caller leaves them unchanged afterwards.
+        The buffers are not copied: the caller leaves them unchanged afterwards.  What waits is counted in
+        bytes, and 1 KiB for each buffer.  Raises ``PartyLost`` if the link is at its end and the peer did not
+        say goodbye; to one that did, nothing is sent.
         """
         ...
 
     def collect(self, wanted: Mapping[int, memoryview]) -> None:
         """Fill each buffer with the next bytes from its peer, sending what is queued meanwhile.
 
-        Raises ``PartyLost`` if a peer closes the link or is silent for longer than the limit.
+        Raises ``PartyLost`` if a peer closes the link, is silent for longer than the limit, or as ``look``.
         """
         ...
 
-    def flush(self) -> None:
-        """Block until everything posted has left, at most for the limit."""
+    def look(self) -> None:
+        """Raise ``PartyLost`` if a peer is gone without a goodbye: its program ended, its machine is silent.
+
+        Looks once in a second at most, so it can be called as often as one likes.
+        """
+        ...
+
+    def flush(self, most: Mapping[int, int] | None = None) -> None:
+        """Block until all that was posted has arrived at the peers' machines, or at most so much still waits.
+
+        Raises ``PartyLost`` where nothing moves for the limit, and as ``look`` does.
+        """
         ...
 
     def close(self, linger: float = 0.0) -> None:
         """Close all links; idempotent.
 
-        With ``linger`` seconds, first read and drop what peers still send, so that what was said last arrives.
+        With ``linger`` seconds, first send what waits, and read and drop what peers still send, so that what
+        was said last arrives.
         """
         ...

@@ -10,6 +10,9 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 
 from mpc.errors import PartyLost
+from mpc.frames import parting
+
+VIEW = 1024  # what a waiting buffer counts for besides its bytes
 
 #: Answers one frame to the dealer's seat: (sender, frame) ↦ buffers of the answer.
 Service = Callable[[int, bytes], Sequence[memoryview]]
@@ -21,6 +24,7 @@ class _Mesh:
         self.links = {(i, j): deque[memoryview]() for i in ranks for j in ranks if i != j}
         self.changed = threading.Condition()
         self.closed: set[int] = set()
+        self.waiting = dict.fromkeys(self.links, 0)  # bytes, and 1 KiB for each buffer
 
 
 class MemoryTransport:
@@ -30,14 +34,20 @@ class MemoryTransport:
         self.rank, self.size = rank, size
         self._mesh, self._service, self._timeout = mesh, service, timeout
 
-    def post(self, peer: int, buffers: Sequence[memoryview]) -> None:
+    def post(self, peer: int, buffers: Sequence[memoryview]) -> int:
         with self._mesh.changed:
             if peer == self.size and self._service is not None:
                 answer = self._service(self.rank, b"".join(buffers))
                 self._mesh.links[peer, self.rank].extend(b.cast("B") for b in answer)
-            else:
-                self._mesh.links[self.rank, peer].extend(b.cast("B") for b in buffers)
+                return 0
+            if peer in self._mesh.closed:
+                self._part(peer)
+                return 0
+            link = self.rank, peer
+            self._mesh.links[link].extend(b.cast("B") for b in buffers)
+            self._mesh.waiting[link] += sum([b.nbytes + VIEW for b in buffers])
             self._mesh.changed.notify_all()
+            return self._mesh.waiting[link] if self._timeout else 0
 
     def collect(self, wanted: Mapping[int, memoryview]) -> None:
         for peer, buffer in wanted.items():
@@ -52,14 +62,36 @@ class MemoryTransport:
                             raise PartyLost(f"party {peer} said nothing for {self._timeout:g} s", f"party {peer}")
                         continue
                     piece = link.popleft()
-                n = min(len(piece), len(view))
+                    n = min(len(piece), len(view))
+                    if n < len(piece):
+                        link.appendleft(piece[n:])
+                    self._mesh.waiting[peer, self.rank] -= n if n < len(piece) else n + VIEW
+                    if self._timeout:
+                        self._mesh.changed.notify_all()
                 view[:n] = piece[:n]
                 view = view[n:]
-                if n < len(piece):
-                    link.appendleft(piece[n:])
 
-    def flush(self) -> None:
-        """Nothing waits here."""
+    def look(self) -> None:
+        for peer in tuple(self._mesh.closed):
+            if peer != self.rank:
+                with self._mesh.changed:
+                    self._part(peer)
+
+    def flush(self, most: Mapping[int, int] | None = None) -> None:
+        for peer, so_much in (most or {}).items():
+            with self._mesh.changed:
+                link = self.rank, peer
+                waiting, closed = self._mesh.waiting, self._mesh.closed
+                if not self._mesh.changed.wait_for(
+                        lambda: waiting[link] <= so_much or peer in closed, self._timeout):  # noqa: B023
+                    raise PartyLost(f"party {peer} took nothing for {self._timeout:g} s", f"party {peer}")
+        self.look()
+
+    def _part(self, peer: int) -> None:
+        """Raise unless what this peer said last is a goodbye."""
+        link = self._mesh.links[peer, self.rank]
+        if lost := parting(link[-1] if link else b"", f"party {peer}"):
+            raise lost
 
     def close(self, linger: float = 0.0) -> None:
         with self._mesh.changed:

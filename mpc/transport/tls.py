@@ -64,9 +64,13 @@ class Tls:
 def check_own(tls: Tls, name: str) -> None:
     """Notice before anybody is called that the certificate is another party's, or no longer valid."""
     try:
-        certificate = x509.load_pem_x509_certificate(tls.certificate.read_bytes())
+        text = tls.certificate.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"{tls.certificate} cannot be read ({error.strerror})") from None
+    try:
+        certificate = x509.load_pem_x509_certificate(text)
         own = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value.get_values_for_type(x509.DNSName)
-    except (OSError, ValueError, x509.ExtensionNotFound):
+    except (ValueError, x509.ExtensionNotFound):
         raise ConfigError(f"{tls.certificate} is not a certificate with a party's name (mpc certs makes them)") from None
     if name not in own:
         raise ConfigError(f"{tls.certificate} is for {', '.join(own) or 'nobody'}, but me = \"{name}\": use {name}'s certificate")
@@ -77,8 +81,11 @@ def check_own(tls: Tls, name: str) -> None:
 
 def names(socket: ssl.SSLSocket) -> list[str]:
     """The DNS names in the peer's verified certificate."""
-    certificate = socket.getpeercert() or {}
-    return [str(entry[1]) for entry in certificate.get("subjectAltName", ()) if entry[0] == "DNS"]
+    try:
+        certificate = socket.getpeercert() or {}
+    except ValueError:                              # names that are no text are nobody's
+        return []
+    return [printable(entry[1]) for entry in certificate.get("subjectAltName", ()) if entry[0] == "DNS"]
 
 
 def refusal(error: ssl.SSLError) -> str | None:
@@ -95,6 +102,8 @@ def explain(error: ssl.SSLError) -> str:
     """In words, why a TLS handshake failed on this side."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return _REASONS.get(error.verify_code, f"certificate not accepted: {error.verify_message}")
+    if isinstance(error, ssl.SSLEOFError):
+        return "it hung up in the midst of the handshake: see what it says itself"
     if error.reason == "PEER_DID_NOT_RETURN_A_CERTIFICATE":
         return "it showed no certificate"
     if words := refusal(error):
@@ -105,3 +114,8 @@ def explain(error: ssl.SSLError) -> str:
 def _word(error: OSError) -> str:
     reason = getattr(error, "reason", None)
     return reason.lower().replace("_", " ") if isinstance(reason, str) else error.strerror or type(error).__name__
+
+
+def printable(text: object) -> str:
+    """What another side says, fit for a terminal."""
+    return "".join(letter if letter.isprintable() else "?" for letter in str(text)[:300])

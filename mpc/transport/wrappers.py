@@ -14,14 +14,17 @@ class Wrapper:
         self.inner = inner
         self.rank, self.size = inner.rank, inner.size
 
-    def post(self, peer: int, buffers: Sequence[memoryview]) -> None:
-        self.inner.post(peer, buffers)
+    def post(self, peer: int, buffers: Sequence[memoryview]) -> int:
+        return self.inner.post(peer, buffers)
 
     def collect(self, wanted: Mapping[int, memoryview]) -> None:
         self.inner.collect(wanted)
 
-    def flush(self) -> None:
-        self.inner.flush()
+    def look(self) -> None:
+        self.inner.look()
+
+    def flush(self, most: Mapping[int, int] | None = None) -> None:
+        self.inner.flush(most)
 
     def close(self, linger: float = 0.0) -> None:
         self.inner.close(linger)
@@ -35,9 +38,9 @@ class Delayed(Wrapper):
         self.latency, self.rate = latency, rate
         self._due = 0.0
 
-    def post(self, peer: int, buffers: Sequence[memoryview]) -> None:
+    def post(self, peer: int, buffers: Sequence[memoryview]) -> int:
         self._due = max(self._due, time.perf_counter()) + sum(len(b) for b in buffers) / self.rate
-        super().post(peer, buffers)
+        return super().post(peer, buffers)
 
     def collect(self, wanted: Mapping[int, memoryview]) -> None:
         super().collect(wanted)
@@ -52,9 +55,9 @@ class Recorded(Wrapper):
         self.sent: list[tuple[int, bytes]] = []
         self.received: list[tuple[int, bytes]] = []
 
-    def post(self, peer: int, buffers: Sequence[memoryview]) -> None:
+    def post(self, peer: int, buffers: Sequence[memoryview]) -> int:
         self.sent.append((peer, b"".join(buffers)))
-        super().post(peer, buffers)
+        return super().post(peer, buffers)
 
     def collect(self, wanted: Mapping[int, memoryview]) -> None:
         super().collect(wanted)
@@ -68,7 +71,7 @@ class Tampered(Wrapper):
         super().__init__(inner)
         self._alter, self._number = alter, 0
 
-    def post(self, peer: int, buffers: Sequence[memoryview]) -> None:
+    def post(self, peer: int, buffers: Sequence[memoryview]) -> int:
         frame = self._alter(self._number, peer, b"".join(buffers))
         self._number += 1
-        super().post(peer, [memoryview(frame)])
+        return super().post(peer, [memoryview(frame)])

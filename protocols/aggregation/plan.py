@@ -19,7 +19,7 @@ import numpy.typing as npt
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from mpc.certs import check_private, is_name, write_new
+from mpc.certs import check_private, is_name, make_folder, write_new
 from mpc.config import Peer, Reader
 from mpc.errors import ConfigError, EncodingError
 from mpc.prg import Stream
@@ -138,9 +138,7 @@ def load(path: Path) -> Own:
     if client and me not in plan.first.directory.names:
         reader.fail("me", f"is {me!r}, which is neither the plan's server nor a client in its directory")
     state = path.parent / table.get("state", f"{me}.rounds" if client else f"{me}-state")
-    timeout = float(table.get("timeout", 60))
-    if not 0 < timeout < math.inf:
-        reader.fail("timeout", f"must be a positive number of seconds, not {timeout!r}")
+    timeout = reader.seconds(table)
     key = read_signing_key(reader.file(table, "signing_key", "a key that 'mpc aggregate keys' made")) if client else None
     if key is not None and key.public_key().public_bytes_raw() != plan.first.directory.key(plan.first.directory.place(me)):
         reader.fail("signing_key", f"is not the key that the directory has for {me!r}: use the one whose .pub went into the directory")
@@ -225,7 +223,7 @@ def _directory(path: Path) -> Directory:
 
 def make_keys(names: list[str] | tuple[str, ...], folder: Path) -> None:
     """For each name an Ed25519 key: ``NAME.signing``, which its owner keeps, and ``NAME.pub`` for the directory."""
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     for name in names:
         if not is_name(name):
             raise ConfigError(f"{name!r} cannot be a client's name: use letters, digits and '-', joined by '.'")

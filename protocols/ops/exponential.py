@@ -44,9 +44,9 @@ from typing import Any, cast
 import numpy as np
 
 from mpc.encoding import INT, numeric
-from mpc.ring import RingArray
+from mpc.ring import NDArray, RingArray
 from mpc.rounds import gather
-from protocols.array import Secret, call, retyped
+from protocols.array import Secret, beside, call, retyped
 from protocols.carries import bits_of, joined, sum_bits, two_terms
 from protocols.ops import comparison, linear, products
 from protocols.ops.comparison import negative
@@ -329,6 +329,7 @@ def _real_power(x: Secret, a: Any) -> Secret:
 # -- what learning is made of --------------------------------------------------------------------------
 
 
+@beside("mpc.sigmoid", lambda x: 1 / (1 + np.exp(-x)))
 def sigmoid(x: Secret) -> Secret:
     """1 / (1 + exp(−x)): for t = exp(−|x|), 1/(1 + t) or 1 less that, whichever side x is on; the divisor is in [1, 2]."""
     x = products.real(x)
@@ -360,6 +361,12 @@ def tanh(x: Secret) -> Secret:
     return linear.subtract(products.multiply(2, sigmoid(products.multiply(2, x))), 1)
 
 
+def _plain_softmax(x: NDArray, axis: int = -1) -> NDArray:
+    raised = np.exp(x - x.max(axis=axis, keepdims=True))
+    return np.asarray(raised / raised.sum(axis=axis, keepdims=True))
+
+
+@beside("mpc.softmax", _plain_softmax)
 def softmax(x: Secret, axis: int = -1) -> Secret:
     """exp(x) / Σ exp(x) along an axis, from which the maximum is subtracted first: for every x."""
     raised = _exponential(linear.subtract(x, comparison.max_(x, axis, keepdims=True)), LOG2E, most=0)

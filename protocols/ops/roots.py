@@ -19,9 +19,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from mpc.encoding import Kind
 from mpc.rounds import gather
-from protocols.array import Secret
+from protocols.array import Secret, beside
 from protocols.bilinear import MULTIPLY
 from protocols.carries import bits_of, both, joined, zero_planes
 from protocols.ops import linear, products, statistics
@@ -96,6 +98,7 @@ def sqrt(x: Secret) -> Secret:
     return _spawned("sqrt", x, x.kind.fraction, _real(x))
 
 
+@beside("mpc.rsqrt", lambda x: 1 / np.sqrt(x))
 def rsqrt(x: Secret) -> Secret:
     """1/√x in fixed point; 0 where x ≤ 0.  Half the cost of 1/np.sqrt(x), and right where √x has few digits."""
     return _spawned("rsqrt", x, x.kind.fraction, _real(x), inverse=True)

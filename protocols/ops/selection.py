@@ -35,7 +35,7 @@ from mpc.encoding import BOOL, INT, Kind, numeric
 from mpc.errors import EncodingError
 from mpc.ring import NDArray, RingArray
 from mpc.rounds import gather
-from protocols.array import Secret, call, retyped, structural
+from protocols.array import Secret, beside, call, retyped, structural
 from protocols.carries import bits_of, both, complement
 from protocols.ops import linear, products
 from protocols.ops.comparison import less, logical_not, to_ring
@@ -103,6 +103,7 @@ def _spawned(x: Secret, patterns: NDArray) -> Secret:
     return x.session.spawn("indicators", protocol, (x,), shape, BOOL, patterns)
 
 
+@beside("mpc.one_hot", lambda index, n: index[..., None] == np.arange(n))
 def one_hot(index: Secret, n: int) -> Secret:
     """Truth values of shape (*index.shape, n): true where the last axis is at the index, all false outside 0 to n−1."""
     return _indicators(_index(index, "one_hot"), np.arange(n))
@@ -120,6 +121,7 @@ def _index(x: Any, name: str) -> Secret:
     return retyped(x, INT)
 
 
+@beside("mpc.unique_counts", lambda x, domain: np.array([np.sum(x == value) for value in domain], int))
 def unique_counts(x: Secret, domain: Any) -> Secret:
     """How often each value of a public domain occurs in x; what is not in the domain is not counted.
 
@@ -169,11 +171,27 @@ def take(x: Any, indices: Any, axis: int | None = None) -> Any:
 
     It is ``np.take`` of a secret x, and ``mpc.take`` of anything: NumPy does not ask the indices of a public array.
     """
-    if not isinstance(indices, Secret):
-        indices = np.array(indices)                     # a copy: it is looked at when x is computed
-        if not isinstance(x, Secret):
-            return np.take(x, indices, axis)
-        return structural("take", lambda a: np.take(a, indices, axis), x, public=(indices, axis))
+    if isinstance(indices, Secret):
+        return _taken(x, indices, axis)
+    return _moved(x, np.array(indices), axis) if isinstance(x, Secret) else np.take(x, indices, axis)
+
+
+@beside("mpc.take", np.take)
+def _moved(x: Secret, indices: NDArray, axis: int | None) -> Secret:
+    return cast(Secret, structural("take", lambda a: np.take(a, indices, axis), x, public=(indices, axis)))
+
+
+def _plain_taken(x: NDArray, indices: NDArray, axis: int | None) -> NDArray:
+    if axis is None:
+        x, axis = np.ravel(x), 0
+    n, after = x.shape[axis], x.ndim - 1 - range(x.ndim)[axis]
+    inside = (indices >= -n) & (indices < n)
+    picked = np.take(x, np.where(inside, indices, 0), axis) if n else np.zeros(1, x.dtype)
+    return np.where(inside.reshape(inside.shape + (1,) * after), picked, np.zeros(1, x.dtype))
+
+
+@beside("mpc.take", _plain_taken)
+def _taken(x: Any, indices: Secret, axis: int | None) -> Secret:
     if axis is None:
         x, axis = np.ravel(x), 0
     axis = range(np.ndim(x))[axis]

@@ -41,7 +41,7 @@ from mpc.bits import unpacked
 from mpc.encoding import INT, numeric
 from mpc.ring import BITS, Z32, NDArray, Shape
 from mpc.rounds import gather, pipeline
-from protocols.array import Secret, call, retyped, unified
+from protocols.array import Secret, beside, call, retyped, unified
 from protocols.carries import carry, joined
 from protocols.ops import linear, products
 from protocols.ops.bitwise import shifted
@@ -180,6 +180,7 @@ def lexsort(keys: Any, axis: int = -1) -> Secret:
     return _arranged(unified(*keys)[::-1], axis)[-1]
 
 
+@beside("mpc.shuffle", None)
 def shuffle(x: Secret, *more: Secret) -> Any:
     """The rows of arrays, all in one order that nobody knows: one array for one, a list for several.
 

@@ -20,8 +20,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Awaitable, Generator, Iterable, Sequence
-from functools import reduce
-from operator import add
+from operator import add, sub
 from typing import Any
 
 import numpy as np
@@ -135,11 +134,13 @@ class Dealer:
     def correction(self, kind: Correlation, stocked: bool) -> Parts:
         """What the last party lacks for the correlation it asks for."""
         *others, last = self._streams
-        free = [s.free(kind, stocked) for s in others] + [last.free(kind, stocked)]
-        sums = [reduce(add, column) for column in zip(*free, strict=True)]
-        theirs = [s.dependent(kind, stocked) for s in others]
-        return tuple(reduce(lambda v, part: v - part, column)
-                     for column in zip(kind.derive(*sums), *theirs, strict=True))
+        sums = last.free(kind, stocked)
+        for s in others:                            # one after the other: two parties' parts at a time
+            sums = tuple(map(add, sums, s.free(kind, stocked)))
+        rest = kind.derive(*sums)
+        for s in others:
+            rest = tuple(map(sub, rest, s.dependent(kind, stocked)))
+        return rest
 
     def service(self, sender: int, arrays: Parts) -> Parts:
         """For ``simulate``: a seed to whoever sends nothing, corrections to the last party."""
@@ -152,10 +153,13 @@ class Dealer:
 
 
 class DealerFrames:
-    """The dealer behind frames: greets every party with its seed, answers the last one's requests."""
+    """The dealer behind frames: greets every party with its seed, answers the last one's requests.
 
-    def __init__(self, dealer: Dealer) -> None:
-        self._dealer = dealer
+    What is asked for at once, and the arrays behind any one request, have at most ``largest`` elements.
+    """
+
+    def __init__(self, dealer: Dealer, largest: int = _MAX_ELEMENTS) -> None:
+        self._dealer, self._largest = dealer, largest
         self._links = [Link(dealer.size, party) for party in range(dealer.size)]
 
     def greeting(self, party: int) -> list[memoryview]:
@@ -185,8 +189,11 @@ class DealerFrames:
         link.received += 1
         if (magic, number, digest) != (DATA, link.received, link.due):
             raise WireError(f"party {party} and the dealer disagree on what was asked before")
-        if sum(spec.size for kind, _ in asked for spec in (*kind.free, *kind.dependent)) > _MAX_ELEMENTS:
-            raise WireError(f"party {party} asks the dealer for more than {_MAX_ELEMENTS} elements at once")
+        most = max([sum(spec.size for spec in (*kind.free, *kind.dependent)) for kind, _ in asked]
+                   + [sum(spec.size for kind, _ in asked for spec in kind.dependent)])
+        if most > self._largest:
+            raise WireError(f"party {party} asks the dealer for {most} elements at once; it makes up to "
+                            f"{self._largest}: raise largest_array in its configuration")
         answers = [self._dealer.correction(*one) for one in asked]
         views = [p.ring.encode(p.data) for parts in answers for p in parts]
         return [memoryview(link.seal(sum(v.nbytes for v in views), "dealer")), *(v for v in views if v.nbytes)]

@@ -1,0 +1,136 @@
+"""Why the result of an operation is not what it should be, in words: what left which range, or lost its digits."""
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mpc.encoding import Kind
+from mpc.ring import NDArray
+from protocols.array import Secret
+from protocols.plain import OF_TWO, ROUNDING, Function, largest
+
+if TYPE_CHECKING:
+    from protocols.session import Session
+
+#: What they add up was multiplied: secrets with secrets, or one with itself.
+_OF_PRODUCTS: set[Function] = {*OF_TWO - {np.add, np.subtract}, np.true_divide}
+_OF_POWERS: set[Function] = {
+    np.var, np.std, np.linalg.norm, np.square, np.power, np.prod, np.cumprod, np.multiply.reduce, np.multiply.accumulate}
+
+_DOWN = "scale the data down, or take fewer fractional bits or a larger ring"
+_UP = "scale the data up, or take more fractional bits"
+_REPLACE = "put another number in its place first, with np.where"
+_MATRIX = "the matrix is not positive definite, or its smallest eigenvalue is too small for its fractional bits"
+#: Where there is no value, by a part of the operation's name: what the engine has instead, and what to do.
+_UNDEFINED = {
+    "divide": ("there is a division by zero, where the engine gives 0", _REPLACE),
+    "reciprocal": ("there is a division by zero, where the engine gives 0", _REPLACE),
+    "sqrt": ("there is a root of what is not above zero, where the engine gives 0", _REPLACE),
+    "log": ("there is a logarithm of what is not above zero, where the engine gives some number", _REPLACE),
+}
+#: Where NumPy has another value.
+_OTHERWISE = {
+    "take": ("there is a secret index beyond the ends, where the engine reads 0", "keep indices inside"),
+    "bincount": ("there is a value outside 0 to minlength − 1, which the engine does not count", "take a larger minlength"),
+    "linalg.inv": (_MATRIX, _UP),
+    "linalg.solve": (_MATRIX, _UP),
+}
+_OWN = tuple(f"{Path(__file__).resolve().parents[1] / name}/" for name in ("mpc", "protocols"))
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """The first operation after which a value is off, the user's line, what has happened, and what to do about it."""
+
+    number: int
+    operation: str
+    place: str
+    words: str
+    advice: str
+    certain: bool                       # it is this operation, whatever digits were lost before
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One result of an operation, as it should be."""
+
+    session: Session
+    operation: str
+    function: Function | None
+    kind: Kind
+    true: NDArray
+    size: NDArray                       # before anything cancelled
+    operands: Sequence[Secret]
+
+    @property
+    def fraction(self) -> int:
+        return max([self.kind.fraction, *(x.kind.fraction for x in self.operands)]) or self.session.fixed.fraction
+
+    @property
+    def operand(self) -> float:
+        """The largest magnitude among the operands."""
+        return max((largest(x.shadow.true) for x in self.operands if x.shadow is not None), default=0.0)
+
+    @property
+    def range(self) -> int:
+        """What is multiplied and added up for a real result must lie within ± 2 to this."""
+        bits, times = self.session.ring.bits, len(self.operands)
+        multiplied = self.function in _OF_POWERS or (self.function in _OF_PRODUCTS and times > 1)
+        return bits - 3 - 2 * self.fraction if multiplied else bits - 3 - self.fraction
+
+    def beyond(self) -> NDArray:
+        """Where that is not so."""
+        with np.errstate(over="ignore"):
+            reach = np.square(self.size) if self.function in (np.std, np.linalg.norm) else self.size
+        return np.asarray(reach >= 2.0**self.range)
+
+    def doubt(self, number: int, off: NDArray) -> Doubt:
+        """About these elements."""
+        words, advice, certain = self._words(off)
+        words = f"{words} ({int(off.sum())} of {off.size} elements)"
+        return Doubt(number, self.operation, place(), words, advice, certain)
+
+    def _words(self, off: NDArray) -> tuple[str, str, bool]:
+        def known(table: dict[str, tuple[str, str]]) -> tuple[str, str] | None:
+            return next((words for part, words in table.items() if part in self.operation), None)
+
+        ring, kind, fraction = self.session.ring, self.kind, self.fraction
+        values = self.true[off].astype(np.float64)
+        limit = ring.bits - 2 - kind.fraction if kind.fraction else ring.bits - 1
+        digits = f"with {fraction} fractional bits over {ring}"
+        if not np.isfinite(values).all() and (undefined := known(_UNDEFINED)):
+            return *undefined, True
+        if otherwise := known(_OTHERWISE):
+            return *otherwise, True
+        if np.isnan(values).any():
+            return "NumPy gives nan, or another shape, or refuses", _REPLACE, True
+        if largest(values) >= 2.0**limit:
+            return f"the result is outside ±2^{limit}, the range of {kind} over {ring}", _DOWN, True
+        if self.operand >= 2.0 ** (ring.bits - 2) and not any(x.kind.fraction for x in self.operands):
+            far = f"an operand is outside ±2^{ring.bits - 2}, and with it a difference outside the range of int over {ring}"
+            return far, _DOWN, True
+        if self.operand >= 2.0 ** (ring.bits - 2 - fraction):
+            return f"an operand is outside ±2^{ring.bits - 2 - fraction}, the range of reals {digits}", _DOWN, True
+        if not kind.fraction or self.function in ROUNDING:
+            near = "it comes out otherwise than in the clear, as it does where numbers are nearer to each other or to a border"
+            return f"{near} than {fraction} fractional bits tell", "round before you compare, or take more fractional bits", False
+        if (self.beyond() & off).any():
+            return f"a product or a sum on the way to the result is outside ±2^{self.range}, their range {digits}", _DOWN, True
+        return f"numbers are too small beside the resolution, 2^-{fraction}, and have lost their digits", _UP, False
+
+
+def place() -> str:
+    """Where in the user's program this was called."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        name = frame.f_code.co_filename
+        if not name.startswith(_OWN) and "numpy" not in Path(name).parts:
+            return f"{Path(name).name}, line {frame.f_lineno}"
+        frame = frame.f_back
+    return "a place unknown"

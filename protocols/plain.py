@@ -1,0 +1,181 @@
+"""NumPy's functions in the clear, as secrets have them: exact on integers of any size, and with a word on what cancels.
+
+Truth values count as integers in arithmetic.  Integers are words where these hold operands and result, else Python's,
+as objects; NumPy has most functions for those too, and its surprises there are dealt with here.  What NumPy refuses, or
+gives another shape, is nan.
+"""
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from mpc.encoding import BOOL, Kind
+from mpc.ring import NDArray, Shape
+
+Function = Callable[..., Any]
+
+#: They add and multiply, the numbers of one operand or of two: |f(x, y)| ≤ f(|x|, |y|).
+OF_ONE: set[Function] = {
+    np.sum, np.cumsum, np.prod, np.cumprod, np.mean, np.average, np.trace, np.square, np.power,
+    np.add.reduce, np.multiply.reduce, np.add.accumulate, np.multiply.accumulate}
+OF_TWO: set[Function] = {
+    np.add, np.subtract, np.multiply, np.matmul, np.dot, np.vdot, np.inner, np.outer, np.einsum}
+#: They give whole numbers.
+ROUNDING: set[Function] = {np.floor, np.ceil, np.trunc, np.rint, np.round, np.around, np.sign, np.floor_divide}
+#: Integers may grow here, too.
+_GROWING: set[Function] = {np.diff, np.left_shift, np.negative, np.absolute, np.ptp}
+#: Of integers NumPy's are something else than of reals.
+_OF_REALS: set[Function] = {np.power, np.reciprocal}
+_COMPARING: set[Function] = {
+    np.less, np.less_equal, np.greater, np.greater_equal, np.equal, np.not_equal}
+_LOGICAL: set[Function] = {np.logical_and, np.logical_or, np.logical_xor, np.logical_not}
+#: What secrets have in place of NumPy's default: every sort of theirs is stable.
+_INSTEAD: dict[Function, Function] = {np.argsort: lambda x, axis=-1, **_: np.argsort(x, axis, kind="stable")}
+#: What NumPy has for numbers alone, of objects.
+_OF_OBJECTS: dict[Function, Function] = {
+    np.ptp: lambda x, *args, **kwargs: np.max(x, *args, **kwargs) - np.min(x, *args, **kwargs),
+    np.divmod: lambda x, y: (x // y, x % y),
+    **_INSTEAD,
+}
+
+
+def results(function: Function, kind: Kind, arguments: Any, at: Sequence[int], shapes: Sequence[Shape]) -> list[NDArray]:
+    """The arrays at these places among all that ``function(*args, **kwargs)`` returns, as numbers of this kind."""
+    made = _evaluated(function, kind, arguments)
+    return [_settled(kind, made[i] if i < len(made) else None, shape) for i, shape in zip(at, shapes, strict=True)]
+
+
+def magnitude(function: Function, arguments: Any) -> NDArray | None:
+    """The same of magnitudes, for functions that add and multiply: how large a result can be before anything cancels."""
+    args, kwargs = arguments
+    if function in OF_ONE:
+        args = _each(size, args)
+    elif function in OF_TWO:
+        args = [x if isinstance(x, str) else size(x) for x in args]
+    else:
+        return None
+    try:
+        with np.errstate(all="ignore"):
+            return np.asarray((np.add if function is np.subtract else function)(*args, **kwargs))
+    except (TypeError, ValueError):
+        return None
+
+
+def reordering(before: Sequence[NDArray], after: Sequence[NDArray]) -> Function:
+    """The function that puts rows in the order in which they have come out; equal ones in any."""
+    def order(arrays: Sequence[NDArray]) -> list[int]:
+        rows = list(zip(*(a.reshape(len(a), -1).tolist() for a in arrays), strict=True))
+        return sorted(range(len(rows)), key=rows.__getitem__)
+
+    place = np.empty(len(before[0]), int)
+    place[order(after)] = order(before)
+    return lambda *arrays: [a[place] for a in arrays]
+
+
+def size(x: Any) -> NDArray:
+    return np.abs(np.asarray(x, np.float64))
+
+
+def largest(x: Any) -> float:
+    sizes = size(x)
+    return float(np.max(sizes, initial=0, where=~np.isnan(sizes)))
+
+
+def narrow(x: NDArray) -> NDArray:
+    """Python's integers as words, where these hold them."""
+    fits = all(-(1 << 63) <= v < 1 << 63 for v in x.ravel().tolist())
+    return x.astype(np.int64) if fits else x
+
+
+def listed(x: Any) -> list[Any]:
+    return list(x) if isinstance(x, list | tuple) else [x]
+
+
+# -- the forms in which a function takes its arguments ---------------------------------------------------
+
+
+def _evaluated(function: Function, kind: Kind, arguments: Any) -> list[Any]:
+    """All that a function returns; nothing where it refuses."""
+    for form in _forms(function, kind, arguments):
+        args, kwargs = _each(form, arguments)
+        try:
+            with np.errstate(all="ignore"):
+                made = (_OF_OBJECTS if form is _wide else _INSTEAD).get(function, function)(*args, **kwargs)
+                # of objects, NumPy's ``and`` is one of the two
+                return listed(made != 0 if function in _LOGICAL else made)
+        except (TypeError, OverflowError, ZeroDivisionError):
+            continue                                # not in this form
+        except (ValueError, IndexError):            # also of matrices that have no inverse
+            return []
+    return []
+
+
+def _forms(function: Function, kind: Kind, arguments: Any) -> Iterator[Callable[[NDArray], NDArray]]:
+    """How arrays may be passed, for a result of this kind; the best first."""
+    if kind.fraction:
+        if function in _OF_REALS:
+            yield _real
+        yield lambda x: _real(x) if x.dtype == object else x
+        yield _counted
+    elif kind != BOOL and function in OF_ONE | OF_TWO:
+        most = magnitude(function, arguments)
+        if most is not None and largest(most) < 2.0**62:
+            yield _counted
+        yield _wide
+    elif kind != BOOL and function in _GROWING:
+        yield lambda x: x if x.dtype.kind == "b" else _wide(x)
+        yield _wide
+    else:
+        integers = [x for x in _arrays(arguments) if x.dtype.kind == "i"]
+        if function in _COMPARING and any(largest(x) > 2.0**53 for x in integers):
+            yield _wide                             # beside reals, NumPy would round the integers
+        yield lambda x: x
+        yield _counted
+        yield _wide
+    yield _real
+
+
+def _counted(x: NDArray) -> NDArray:
+    return x.astype(np.int64) if x.dtype.kind == "b" else x
+
+
+def _wide(x: NDArray) -> NDArray:
+    return x.astype(object) if x.dtype.kind in "bi" else x
+
+
+def _real(x: NDArray) -> NDArray:
+    return x.astype(np.float64)
+
+
+def _each(f: Callable[[NDArray], NDArray], x: Any) -> Any:
+    """f of all arrays among arguments."""
+    if isinstance(x, dict):
+        return {key: _each(f, value) for key, value in x.items()}
+    if type(x) in (list, tuple):
+        return type(x)(_each(f, item) for item in x)
+    return f(x) if isinstance(x, np.ndarray) else x
+
+
+def _arrays(x: Any) -> Iterator[NDArray]:
+    if isinstance(x, np.ndarray):
+        yield x
+    for item in x.values() if isinstance(x, dict) else x if isinstance(x, list | tuple) else ():
+        yield from _arrays(item)
+
+
+def _settled(kind: Kind, made: Any, shape: Shape) -> NDArray:
+    """A result as an array of its kind, or as near to it as its numbers allow."""
+    array = np.asarray(made)
+    if made is None or array.shape != shape:
+        return np.full(shape, np.nan)
+    if kind.fraction:
+        return array.astype(np.float64)
+    if array.dtype == object:
+        array = narrow(array)
+    if array.dtype.kind == "f" and (np.abs(array) < 2.0**53).all() and (array == np.rint(array)).all():
+        array = array.astype(np.int64)
+    if kind != BOOL:
+        return _counted(array)
+    return array.astype(bool) if array.dtype.kind == "i" and not (array & ~1).any() else array

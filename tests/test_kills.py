@@ -1,0 +1,257 @@
+"""``mpc run`` under signals at random moments: nobody and nothing is left behind, and who survives says why it ends.
+
+``MPC_KILLS`` cases of each kind; ``make kills`` does 300.  ``MPC_SEED`` draws others.
+"""
+
+from __future__ import annotations
+
+import os
+import pty
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mpc import launch
+from mpc.ephemeral import kept
+
+ROOT = Path(__file__).parent.parent
+CASES = int(os.environ.get("MPC_KILLS", "0"))
+SEED = int(os.environ.get("MPC_SEED", "1"))
+MARK = "MPC_TEST_MARK"
+PROGRAM = """
+import os, sys, time
+from pathlib import Path
+import numpy as np
+def main(party):
+    Path(os.environ["MPC_TEST_MARKS"], f"party-{party.id}-{os.getpid()}").touch()
+    x = party.secret(np.arange(1000), owner=0)
+    until = time.monotonic() + 1.5
+    for _ in range(2000):
+        x = x * x
+        party.sync(x)
+        if party.reveal(party.secret(time.monotonic() > until if party.id == 0 else None, owner=0)):
+            break
+    return int(x.reveal()[1])
+"""
+HOWS = ["INT", "TERM", "HUP", "QUIT", "KILL", "a closed terminal", "KILL of all", "TERM of all"]
+
+
+def ours(mark: str) -> dict[int, str]:
+    """Living processes that were started under this mark."""
+    found = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with suppress(OSError):
+                if f"{MARK}={mark}".encode() in (entry / "environ").read_bytes().split(b"\0"):
+                    state = (entry / "stat").read_text().rsplit(")", 1)[1].split()[0]
+                    if state not in "ZX":
+                        found[int(entry.name)] = (
+                            (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+                        )
+    return found
+
+
+def gone(mark: str, within: float = 20) -> dict[int, str]:
+    """Who is still there after so many seconds."""
+    until = time.monotonic() + within
+    while (left := ours(mark)) and time.monotonic() < until:
+        time.sleep(0.02)
+    return left
+
+
+class Run:
+    """An ``mpc run`` with a mark, a folder for temporary files, and one where the parties leave theirs."""
+
+    def __init__(self, folder: Path, *options: str, terminal: bool = False) -> None:
+        self.mark, self.folder = uuid.uuid4().hex, folder / uuid.uuid4().hex
+        self.temporary, self.marks = self.folder / "tmp", self.folder / "marks"
+        for path in (self.folder, self.temporary, self.marks):
+            path.mkdir()
+        (self.folder / "program.py").write_text(PROGRAM)
+        command = [sys.executable, "-m", "mpc", "run", str(self.folder / "program.py"), *options]
+        env = {
+            **os.environ,
+            MARK: self.mark,
+            "TMPDIR": str(self.temporary),
+            "MPC_TEST_MARKS": str(self.marks),
+            "TERM": "dumb",
+        }
+        self.terminal = -1
+        self.said = (self.folder / "said").open("w+")
+        if terminal:
+            pid, self.terminal = pty.fork()
+            if pid == 0:
+                os.chdir(ROOT)
+                os.execve(command[0], command, env)
+            self.pid = pid
+        else:
+            self.process = subprocess.Popen(
+                command, cwd=ROOT, env=env, stdout=self.said, stderr=self.said, start_new_session=True
+            )
+            self.pid = self.process.pid
+
+    def hit(self, how: str) -> None:
+        if how == "a closed terminal":
+            os.close(self.terminal)
+        elif how.endswith(" of all"):
+            os.killpg(self.pid, getattr(signal, f"SIG{how.split(maxsplit=1)[0]}"))
+        else:
+            os.kill(self.pid, getattr(signal, f"SIG{how}"))
+
+    def left(self) -> tuple[dict[int, str], list[str], str]:
+        """Processes and files that are still there when the launcher is gone, and what was printed."""
+        if self.terminal >= 0:
+            os.waitpid(self.pid, 0)
+        else:
+            self.process.wait(60)
+        left = gone(self.mark)
+        until = time.monotonic() + 5
+        while (files := [str(path) for path in self.temporary.rglob("*")]) and time.monotonic() < until:
+            time.sleep(0.05)
+        self.said.seek(0)
+        said = self.said.read()
+        self.said.close()
+        for pid in left:
+            with suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
+        return left, files, said
+
+
+@pytest.mark.parametrize("case", range(CASES or 20))
+def test_nothing_is_left_behind_whatever_ends_a_run_and_whenever(tmp_path: Path, case: int) -> None:
+    """No process, no key, no folder: also while the parties still import, find each other, or make a store."""
+    rng = np.random.default_rng([SEED, case])
+    how, options = HOWS[case % len(HOWS)], ([], ["--dealer"], ["--offline"])[rng.integers(3)]
+    run = Run(tmp_path, "-n", "2", "--suite", "additive", *options, terminal=how == "a closed terminal")
+    time.sleep(float(rng.choice([0.05, 0.3, 1.0, 3.0]) * rng.random()))
+    run.hit(how)
+    left, files, said = run.left()
+    assert not left and not files, (how, options, left, files)
+    assert "Traceback" not in said or "/mpc/__main__.py" not in said, (
+        said
+    )  # before its first line, Python itself shows one
+
+
+@pytest.mark.parametrize("case", range(CASES or 3))
+@pytest.mark.parametrize("kind", ["party", "dealer"])
+def test_who_survives_a_killed_process_says_so_and_ends(tmp_path: Path, kind: str, case: int) -> None:
+    """Wherever all are by then; once they have met, by themselves and before they are stopped."""
+    rng = np.random.default_rng([SEED, case, len(kind)])
+    parties = 3 if kind == "party" and case % 2 else 2
+    run = Run(
+        tmp_path,
+        "-n",
+        str(parties),
+        *(["--suite", "additive", "--dealer"] if kind == "dealer" or parties == 2 else []),
+    )
+    until = time.monotonic() + 60
+    wanted = {"party": " party ", "dealer": " dealer "}[kind]
+    while (
+        not (victims := [pid for pid, command in ours(run.mark).items() if wanted in command])
+        and time.monotonic() < until
+    ):
+        time.sleep(0.01)
+    time.sleep(float(rng.choice([0.3, 2.0, 4.0]) * rng.random()))
+    victim = int(rng.choice(victims))
+    met = len(list(run.marks.iterdir())) == parties
+    with suppress(ProcessLookupError):
+        os.kill(victim, signal.SIGKILL)
+    left, files, said = run.left()
+    assert not left and not files, (left, files)
+    assert "Traceback" not in said, said
+    if run.process.returncode == 0:  # it had done its part, and all had what they need of it
+        assert said.splitlines()[0] == "1", said
+    elif met:
+        assert "closed the connection" in said and "stopped, since" not in said, said
+
+
+def test_a_folder_goes_with_the_last_who_uses_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    with kept() as folder:
+        assert folder.path.is_dir() and folder.path.stat().st_mode & 0o777 == 0o700
+        (folder.path / "store").write_text("x")
+        user = subprocess.Popen(["sleep", "60"], pass_fds=[folder.descriptor])
+        user.kill()
+        user.wait()
+        assert folder.path.is_dir()
+    assert not list(tmp_path.iterdir())
+    child = os.fork()
+    if child == 0:  # as ``mpc run`` ends that is killed
+        with kept() as folder:
+            (folder.path / "store").write_text("x")
+            os.kill(os.getpid(), signal.SIGKILL)
+    os.waitpid(child, 0)
+    until = time.monotonic() + 20
+    while list(tmp_path.iterdir()) and time.monotonic() < until:
+        time.sleep(0.01)
+    assert not list(tmp_path.iterdir())
+
+
+def test_without_files_that_have_no_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """As on systems other than Linux: nothing is left by a run that ends."""
+    monkeypatch.delattr(os, "memfd_create")
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    (tmp_path / "program.py").write_text(
+        "def main(party):\n    return party.secret(21, owner=0).reveal() * 2\n"
+    )
+    outcome = launch.run(launch.Plan(tmp_path / "program.py", 2, "additive", False, False, False, 64, 16))
+    assert outcome.code == 0 and "42" in capfd.readouterr().out and len(outcome.reports) == 2
+    assert [path.name for path in tmp_path.iterdir()] == ["program.py"]
+
+
+TORN = '''
+import os, signal, subprocess, sys, threading
+from pathlib import Path
+from types import SimpleNamespace
+from mpc import launch
+
+class Torn:
+    """A lock of subprocess; while it is being taken for the 50th time, a signal comes."""
+
+    taken = 0
+
+    def __init__(self):
+        self.lock = threading.Lock()
+
+    def acquire(self, *args):
+        got = self.lock.acquire(*args)
+        Torn.taken += 1
+        if Torn.taken == 50:
+            os.kill(os.getpid(), getattr(signal, sys.argv[2]))
+        return got
+
+    def release(self):
+        self.lock.release()
+
+    __enter__ = acquire
+
+    def __exit__(self, *_):
+        self.release()
+
+subprocess.threading = SimpleNamespace(Lock=Torn)
+plan = launch.Plan(Path(sys.argv[1]), 2, "additive", False, False, False, 64, 16)
+try:
+    launch.run(plan)
+except KeyboardInterrupt:
+    sys.exit(130)
+'''
+
+
+@pytest.mark.parametrize(("number", "code"), [("SIGTERM", 143), ("SIGINT", 130)])
+def test_a_signal_between_two_steps_of_the_standard_library_hangs_nothing(
+    tmp_path: Path, number: str, code: int
+) -> None:
+    """It once came where a lock was taken and not yet sure to be given back."""
+    (tmp_path / "program.py").write_text("import time\ndef main(party):\n    time.sleep(60)\n")
+    command = [sys.executable, "-c", TORN, str(tmp_path / "program.py"), number]
+    done = subprocess.run(command, cwd=ROOT, timeout=50, capture_output=True, text=True, check=False)
+    assert done.returncode == code, done
