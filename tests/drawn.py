@@ -201,8 +201,8 @@ def run_moved(program: Program, true: list[Any], fraction: int, seed: int) -> li
 
 
 def run_secret(program: Program, bits: int, parties: int, check: bool) -> Any:
-    """The last value, or the exception that the engine answers with."""
-    with mpc.local(parties, ring=bits, check=check) as session:
+    """The last value, or the exception that the engine answers with.  The same in every run."""
+    with mpc.local(parties, ring=bits, check=check, insecure_seed=0) as session:
         try:
             values = [session.secret(x.values, owner=i % parties) if x.secret else x.values for i, x in enumerate(program.inputs)]
             for step in program.steps:
@@ -213,22 +213,26 @@ def run_secret(program: Program, bits: int, parties: int, check: bool) -> Any:
 
 
 def verdict(program: Program, bits: int, parties: int) -> str:
-    """``right``, ``refused`` or ``told``; an ``AssertionError`` where a wrong number goes by in silence."""
+    """``right``, ``refused``, ``told`` of a wrong number, or told in ``vain``; an ``AssertionError`` where nobody says a word."""
     if not program.steps:
         return "right"
-    mine = run_secret(program, bits, parties, check=False)
-    if isinstance(mine, Exception):
-        assert len(str(mine)) > 10 and "\n" not in str(mine), f"a refusal without a sentence: {mine!r}"
+    checked, plain = (run_secret(program, bits, parties, check) for check in (True, False))
+    if isinstance(plain, Exception):
+        assert len(str(plain)) > 10 and "\n" not in str(plain), f"a refusal without a sentence: {plain!r}\n{program}"
+        assert isinstance(checked, Exception), f"refused only where nobody looks: {plain}\n{program}"
         return "refused"
     true = run_clear(program)
-    if right(program, true, mine, bits):
-        return "right"
-    again = run_secret(program, bits, parties, check=True)
-    assert isinstance(again, RangeError), f"over {bits} bits, {parties} parties, in silence:\n{program}\ntrue {true[-1]!r}\nhere {mine!r}"
-    return "told"
+    fine = right(program, true, plain, bits)
+    if isinstance(checked, RangeError):
+        return "vain" if fine else "told"
+    where = f"over {bits} bits, {parties} parties, in silence:\n{program}\ntrue {true[-1]!r}\nhere"
+    assert not isinstance(checked, Exception), f"{where} {checked!r}"
+    assert right(program, true, checked, bits), f"{where} {checked!r}"
+    assert fine or right(program, true, plain, bits, 4), f"{where} {plain!r}"      # near to the border, another rounding may tell
+    return "right"
 
 
-def right(program: Program, true: list[Any], mine: Any, bits: int) -> bool:
+def right(program: Program, true: list[Any], mine: Any, bits: int, slack: float = 1) -> bool:
     expected, mine = np.asarray(true[-1]), np.asarray(mine)
     assert mine.shape == expected.shape, f"shape {mine.shape} for {expected.shape}:\n{program}"
     kinds = {"b": "b", "i": "iO", "u": "iO", "f": "f"}[expected.dtype.kind]
@@ -242,5 +246,6 @@ def right(program: Program, true: list[Any], mine: Any, bits: int) -> bool:
     copies = [np.asarray(run_moved(program, true, fraction, seed)[-1]) for seed in range(8)]
     with np.errstate(all="ignore"):
         spread = np.max([np.abs(copy - expected) for copy in copies], axis=0)
+        spread = np.where(np.isnan(spread), np.inf, spread)             # a copy has no value there
         allowed = np.maximum(np.abs(expected) / 16, 8 * spread) + min(8 * 2.0**-fraction, float(np.max(np.abs(expected), initial=0)) / 64)
-        return bool(np.all(np.isfinite(expected) & (np.abs(mine - expected) <= allowed)))
+        return bool(np.all(np.isfinite(expected) & (np.abs(mine - expected) <= slack * allowed)))

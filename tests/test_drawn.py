@@ -18,10 +18,11 @@ MANY = int(os.environ.get("MPC_DRAWN_PROGRAMS", "25"))
 def test_no_program_is_wrong_in_silence(bits: int, parties: int) -> None:
     seen: Counter[str] = Counter()
 
-    @settings(max_examples=MANY, suppress_health_check=list(HealthCheck), print_blob=False)
+    @settings(max_examples=MANY, suppress_health_check=list(HealthCheck), print_blob=False, database=None)
     @given(st.data())
     def look(data: st.DataObject) -> None:
         seen[verdict(data.draw(programs(bits)), bits, parties)] += 1
 
     look()
-    assert seen["right"] > sum(seen.values()) / 4, seen
+    print(bits, parties, dict(seen))
+    assert seen["right"] > sum(seen.values()) / 4 and seen["vain"] <= 2 + sum(seen.values()) / 20, seen
