@@ -30,6 +30,7 @@ fuzz: $(VENV)/installed-for-tests
 
 kills: $(VENV)/installed-for-tests
 	MPC_KILLS=300 $(BIN)/python -m pytest --numprocesses auto tests/test_kills.py
+	MPC_KILLS=300 $(BIN)/python -m pytest -s --timeout 0 tests/test_kills_aggregation.py
 
 soak: $(VENV)/installed-for-tests
 	MPC_SOAK=1 $(BIN)/python -m pytest -s --timeout 0 tests/test_soak.py

@@ -414,14 +414,18 @@ def aggregate_serve(config_file: Path, log: Path | None, debug: bool) -> None:
 @click.option("--weight", default=1, show_default=True, type=click.IntRange(1), help="How much this vector counts, as a number of examples.")
 @click.option("--metric", "metrics", multiple=True, metavar="NAME=NUMBER", help="One of the plan's metrics, for their weighted mean; may be given several times.")
 @click.option("--rounds", default=1, show_default=True, type=click.IntRange(1), help="Rounds to take part in; the vector is read anew for each.")
+@click.option("--again", is_flag=True,
+              help="Let a vector out that has gone out before: two sums with it can tell it.")
 @click.option("--out", default=None, help="Write the mean to this .npy file; {round} as above.")
 @_reporting_errors
-def aggregate_join(config_file: Path, vector: str, weight: int, metrics: tuple[str, ...], rounds: int, out: str | None, debug: bool) -> None:
+def aggregate_join(config_file: Path, vector: str, weight: int, metrics: tuple[str, ...], rounds: int,
+                   again: bool, out: str | None, debug: bool) -> None:
     """Take part with a vector, and get the mean of all clients' vectors back.
 
-    The server sees the mean and nothing else of the vector.
+    The server sees the mean and nothing else of the vector, if no more clients collude with it than the plan
+    assumes, which is said first.
     """
-    from protocols.aggregation import member, plan
+    from protocols.aggregation import bounds, member, plan
     from protocols.aggregation.files import read_array, write_array
     own = plan.load(config_file)
     try:
@@ -429,15 +433,19 @@ def aggregate_join(config_file: Path, vector: str, weight: int, metrics: tuple[s
     except ValueError:
         raise ConfigError(f"--metric takes NAME=NUMBER, not {' or '.join(metrics)}") from None
     read_array(Path(vector.replace("{round}", "1")))     # better to fail before anybody waits for us
+    click.echo(f"{own.plan.first.clients} clients: {bounds.in_words(own.plan.standing)}", err=True)
     with member.Member(own, lambda text: click.echo(text, err=True)) as client:
         for turn in range(1, rounds + 1):
-            mean = client.round(read_array(Path(vector.replace("{round}", str(turn)))), weight, given)
+            values = read_array(Path(vector.replace("{round}", str(turn))))
+            mean = client.round(values, weight, given, again=again)
             facts = client.last
             assert facts is not None
             if out is not None:
                 write_array(Path(out.replace("{round}", str(turn))), mean)
-            click.echo(f"round {facts.number}: the mean of {facts.count} clients' vectors" + ("" if facts.included else ", without this client's, which came too late")
-                       + "".join(f", {name} {value:.6g}" for name, value in facts.metrics.items()))
+            without = "" if facts.included else ", without this client's, which came too late"
+            measured = "".join(f", {name} {value:.4g}" for name, value in facts.metrics.items())
+            click.echo(f"round {facts.number}: the mean of {facts.count} clients' vectors{without}, "
+                       f"within {facts.error:.2g} (standard deviation){measured}")
 
 
 @main.command()

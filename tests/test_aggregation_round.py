@@ -226,6 +226,29 @@ def test_wrong_shares_in_the_answer_are_found_and_named() -> None:
     net = Net(Server(t), clients(t, given), tell=at(Phase.UNMASK, too_many, lambda m: m[:HEADER.size + 2] + bytes(len(m) - HEADER.size - 2)))
     with pytest.raises(AggregationFailed, match="do not open the masks of"):
         net.run()
+    assert net.server.spoilt == set(given) - set(too_many)              # of whose nine neighbours five lie, and not four
+
+
+def test_a_liar_is_found_though_one_share_is_all_there_is_to_spare() -> None:
+    """Too few to decode; but a secret is known when it is seen, and who has lied once is doubted."""
+    t = terms(5, threshold=3)
+    given = inputs(t)
+    net = Net(Server(t), clients(t, given), tell=at(Phase.UNMASK, ["c001"], lambda m: m[:HEADER.size + 1] + bytes(len(m) - HEADER.size - 1)))
+    assert net.run().vector.tolist() == total(t, given, given)[0] and net.server.faults.keys() == {"c001"} and not net.server.spoilt
+    t = terms(6, threshold=3)
+    given = inputs(t)
+    bends = {"c001": lambda m: m[:HEADER.size + 1] + bytes(len(m) - HEADER.size - 1), "c004": lambda m: m[:-33] + bytes(33), "c005": lambda m: None}
+    net = Net(Server(t), clients(t, given), tell=lambda name, phase, m: bends[name](m) if phase is Phase.UNMASK and name in bends else m)
+    assert net.run().vector.tolist() == total(t, given, given)[0] and net.server.faults.keys() == {"c001", "c004", "c005"}
+
+
+def test_who_deals_what_opens_nothing_is_named() -> None:
+    t = terms(5, threshold=3)
+    given = inputs(t)
+    net = Net(Server(t), clients(t, given), tell=at(Phase.SHARE, ["c003"], lambda m: m[:HEADER.size] + bytes(32) + m[HEADER.size + 32:]))
+    with pytest.raises(AggregationFailed, match="do not open the masks of 'c003'"):
+        net.run()
+    assert net.server.spoilt == {"c003"}
 
 
 # -- what the server sees --------------------------------------------------------------------------------
@@ -353,7 +376,7 @@ def test_terms_that_cannot_be_are_refused(change) -> None:
 
 
 def test_terms_say_what_security_they_lack() -> None:
-    with pytest.raises(ConfigError, match=r"0\.0 bits of security with 40 clients of which 10% collude"):
+    with pytest.raises(ConfigError, match=r"0\.0 bits of security with 40 clients of which 4 collude .*: 18 neighbours with a threshold of 14 would do"):
         Terms(directory(40), "test", 1, 10, 6, 4, 20, corrupt=0.1)
     assert Terms(directory(40), "test", 1, 10, 6, 4, 20, corrupt=0.0).threshold == 4
 

@@ -75,9 +75,12 @@ def test_a_sum_that_could_wrap_is_refused() -> None:
         Encoding(10, 10, peak=1.0, step=0.1, noise=1e17)
 
 
-def test_by_default_four_bytes_are_used_to_the_full() -> None:
-    encoding = Encoding(10, 100, clip=2.0)
-    assert encoding.bits == 32 and encoding.step < 2.0 / (2**31 / 100) * 1.001
+def test_a_step_by_default_is_as_fine_as_is_of_use() -> None:
+    """2^-10 of a coordinate of the longest vector, all being alike; or what 32 bits hold."""
+    for encoding, coordinate in ((Encoding(100, 50, clip=2.0), 0.2), (Encoding(100, 50, peak=2.0), 2.0), (Encoding(100, 50, clip=2.0, peak=0.1), 0.1),
+                                 (Encoding(100, 50, clip=2.0, rotation=SEED), 2.0 / math.sqrt(128))):
+        assert encoding.step == pytest.approx(coordinate / 1024) and encoding.bits < 32
+    assert Encoding(10**6, 10**4, clip=2.0).step > 2.0 / 1000 / 1024 and Encoding(10**6, 10**4, clip=2.0).bits == 32
 
 
 def test_noise_gets_the_room_it_needs() -> None:

@@ -13,6 +13,7 @@ import pytest
 from mpc.errors import AggregationFailed, BudgetSpent, ConfigError, EncodingError
 from protocols.aggregation.federation import Federation
 from protocols.aggregation.messages import Phase
+from protocols.aggregation.metrics import RESOLUTION
 from protocols.privacy import Budget, DistributedDiscreteGaussian, DistributedSkellam, Encoding
 
 ROOT = Path(__file__).parents[1]
@@ -44,7 +45,7 @@ def test_the_mean_is_that_of_who_was_there(phase: Phase | None, weighted: bool) 
     norms = [np.linalg.norm(v) for v in vectors.values()]
     assert min(norms) < clip < max(norms)
     weights = {name: 1 + 7 * i for i, name in enumerate(NAMES)} if weighted else None
-    federation = Federation(NAMES, Encoding(DIMENSION, len(NAMES), clip=clip, weight=64 if weighted else 1))
+    federation = Federation(NAMES, Encoding(DIMENSION, len(NAMES), clip=clip, step=1e-8, weight=64 if weighted else 1))
     for lost in ("client-3", "client-8"):
         result = federation.mean(vectors, weights, silent_from({lost: phase} if phase else {}))
         there = [name for name in NAMES if name != lost or phase is None or phase > Phase.MASK]
@@ -66,7 +67,8 @@ def test_metrics_travel_in_the_same_sum(weighted: bool) -> None:
     there = [name for name in NAMES if name != "client-3"]
     for metric in ("loss", "accuracy"):
         exact = np.average([said[name][metric] for name in there], weights=[weights[name] for name in there] if weights else None)
-        assert abs(result.metrics[metric] - exact) < 1e-9
+        total = sum(weights[name] for name in there) if weights else len(there)
+        assert abs(result.metrics[metric] - exact) < 6 * RESOLUTION * 3 / 2 * (64 if weights else 1) / total
     with pytest.raises(EncodingError, match="client 'client-0': the metric 'loss' is agreed on"):
         federation.mean(updates(), weights)
     with pytest.raises(ConfigError, match="shown without noise"):
@@ -79,14 +81,14 @@ def test_who_has_no_vector_does_not_come() -> None:
     federation = Federation(NAMES, Encoding(DIMENSION, len(NAMES), clip=10.0))
     result = federation.mean(vectors)
     assert "client-5" in result.faults and "client-5" not in result.clients
-    np.testing.assert_allclose(result.vector, np.mean(list(vectors.values()), axis=0), atol=1e-6)
+    np.testing.assert_allclose(result.vector, np.mean(list(vectors.values()), axis=0), atol=1e-3)
 
 
 def test_too_many_drop_outs_end_a_round_and_the_next_one_is_right() -> None:
     federation, vectors = Federation(NAMES, Encoding(DIMENSION, len(NAMES), clip=10.0)), updates()
     with pytest.raises(AggregationFailed, match="6 of 10 clients are missing"):
         federation.mean(vectors, speaks=silent_from(dict.fromkeys(NAMES[:6], Phase.MASK)))
-    np.testing.assert_allclose(federation.mean(vectors).vector, np.mean(list(vectors.values()), axis=0), atol=1e-6)
+    np.testing.assert_allclose(federation.mean(vectors).vector, np.mean(list(vectors.values()), axis=0), atol=1e-3)
     assert federation.terms.round == 2                                  # a number serves one round, whatever came of it
 
 
@@ -220,8 +222,8 @@ def test_secure_training_equals_plain_training_and_learns(example, model_name, m
         for run in (plain, secure, noisy):
             if not run.end:
                 run.round(model, model.METHODS[method], clients, held_out, speaks)
-    # A coordinate of a mean is off by 1e-8 at most, the network's float32 by 1e-7 of it; training carries that on.
-    np.testing.assert_allclose(secure.theta, plain.theta, rtol=0, atol=1e-6 if model_name == "softmax" else 1e-4)
+    # A coordinate of a mean is off by 1e-4 at most, by rounding, which is right on average; training carries that on.
+    np.testing.assert_allclose(secure.theta, plain.theta, rtol=0, atol=1e-3)
     assert np.abs(plain.theta - model.start()).max() > 0.05
     assert max(np.abs(np.subtract(plain.accuracy, secure.accuracy))) <= 1 / len(held_out[1])
     assert max(plain.accuracy) > model.accuracy(model.start(), *held_out) + 0.1
@@ -250,7 +252,7 @@ def test_the_script_prints_a_table_and_plots_it(tmp_path) -> None:
     assert done.returncode == 0, done.stderr
     rows = re.findall(r"│ \d+ +│ ([\d.]+)% +│ ([\d.]+)% +│ (.+?) +│", done.stdout)
     assert len(rows) == 3 and rows[2][2] == "budget spent" and float(rows[2][0]) > 50
-    assert re.search(r"largest difference \d\.\de-(09|08)", done.stdout)
+    assert re.search(r"largest difference \d\.\de-(05|04)", done.stdout)
     assert re.search(r"ε = 8: (7\.9\d|8\.00) of it used, at δ = 0.001", done.stdout)
     assert not plot or (tmp_path / "accuracy.png").read_bytes().startswith(b"\x89PNG")
 

@@ -159,6 +159,8 @@ def model() -> ArrayRecord:
 
 def setting(tmp_path: Path, clients: int = 5, **bend: Any) -> tuple[Loopback, SecureGrid]:
     enrol(tmp_path, clients, 0.2 if clients == 5 else 0.0)
+    agreement = tmp_path / "agreement.toml"
+    agreement.write_text(agreement.read_text().replace("clip = 20.0", "clip = 20.0\nstep = 1e-7\nresolution = 1e-9"))
     inner = Loopback(tmp_path, clients, [secure_mod], **bend)
     return inner, SecureGrid(inner, tmp_path / "agreement.toml", patience=0.2)
 
@@ -198,17 +200,15 @@ def test_a_client_may_be_lost_at_any_time(tmp_path: Path, phase: int) -> None:
     there = [n for n in range(100, 105) if n != 102 or phase > Phase.MASK]
     mean = sum(n * update(n, {"a": MODEL["a"]})["a"] for n in there) / sum(there)
     np.testing.assert_allclose(result.arrays["a"].numpy(), mean, atol=1e-6)
-    assert grid.last is not None and grid.last.weight == 10 * sum(there) and grid.last.clients == tuple(f"client-{n - 100}" for n in there)
+    assert grid.last is not None and grid.last.clients == tuple(f"client-{n - 100}" for n in there)
     assert grid.last.faults == {"client-2": f"did not answer in the phase {Phase(max(phase, 1)).name}"}
 
 
 def test_noise_and_a_budget_that_outlives_the_server(tmp_path: Path) -> None:
     """A table in the agreement: clients add noise, two rounds are paid for, the third is begun neither by this server nor by the next one's clients."""
-    inner, grid = setting(tmp_path)
+    inner, _ = setting(tmp_path)
     agreement = tmp_path / "agreement.toml"
-    text = agreement.read_text().replace("weight = 1500", "").replace("clip = 20.0", "clip = 1.0").replace('["loss"]', "[]").replace('["loss", "accuracy"]', "[]")
-    agreement.write_text(text + "[privacy]\nepsilon = 20.0\ndelta = 1e-3\nrounds = 2\n")
-    grid = SecureGrid(inner, agreement, patience=0.2)
+    grid = noisy(tmp_path, inner)
     out = start(FedAvg(fraction_evaluate=0.5), grid, 2)
     codec = grid._agreement.mechanism(17)
     assert not inner.errors and codec is not None and codec.survivors == 3
@@ -322,10 +322,135 @@ def test_a_context_turned_back_answers_nothing_twice(tmp_path: Path, phase: Phas
     inner.contexts[103].state = copy.deepcopy(state)
     with pytest.raises(AggregationRefused, match="not the next thing"):
         inner.ask(103, message)
-    (book,) = (tmp_path / "client-3.ledger").iterdir()
+    (book,) = (tmp_path / "client-3.ledger").glob("*.rounds")
+    (tmp_path / "client-3.ledger/masked").unlink(missing_ok=True)
     book.write_bytes(book.read_bytes()[:16 * (phase - 1)])
     inner.contexts[103].state = copy.deepcopy(state)
     assert inner.ask(103, message).content[RECORD]["message"]
+
+
+def logged(caplog: pytest.LogCaptureFixture, words: str) -> int:
+    return len({id(record) for record in caplog.records if words in record.getMessage()})
+
+
+def sent(grid: SecureGrid, inner: Loopback, config: dict[str, Any] | None = None, kind: str = "train", arrays: ArrayRecord | None = None) -> list[Message]:
+    """The same to all nodes, as a strategy sends it."""
+    content = {"arrays": arrays or model(), "config": ConfigRecord(config or {})}
+    return list(grid.send_and_receive([Message(RecordDict(content), dst_node_id=node, message_type=kind) for node in inner.contexts], timeout=0.2))
+
+
+def test_the_same_twice_is_refused(tmp_path: Path) -> None:
+    """A lying server sends the same message again under the next number and drops one node the second time: the difference of the sums would be
+    its update.  It does not get a second sum; nor with another configuration, if training does not depend on that."""
+    lost: list[int] = []
+    inner, grid = setting(tmp_path, bend=lambda node, message: None if node in lost and phase_of(message) >= Phase.MASK else message)
+    assert sent(grid, inner) and not inner.errors
+    lost.append(102)
+    grid._asked_for.clear()                         # as one that lies would
+    assert not sent(grid, inner)
+    assert set(inner.errors) == {100, 101, 103, 104} and all("this very answer to one message has gone out masked" in str(e) for e in inner.errors.values())
+    inner.errors.clear()
+    assert not sent(grid, inner, {"server-round": 2})
+    assert set(inner.errors) == {100, 101, 103, 104} and all("this very update has gone out masked, in round 1" in str(e) for e in inner.errors.values())
+    lost.clear()
+    inner.errors.clear()
+    other = ArrayRecord({name: Array(array.numpy() + 1) for name, array in model().items()})
+    assert sent(grid, inner, arrays=other) and not inner.errors                     # another model is another update
+    assert sent(grid, inner, kind="evaluate") and sent(grid, inner, {"server-round": 2}, "evaluate")     # metrics have no digest of their own
+
+
+def test_a_further_attempt_is_seen_by_all(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """After a round that was lost: training that draws anew may answer, and every client logs that it was asked again."""
+    lost = [100, 101]
+    inner, grid = setting(tmp_path, bend=lambda node, message: None if node in lost and phase_of(message) >= Phase.MASK else message)
+    rng, seen = np.random.default_rng(1), []
+
+    @secret_app(inner)
+    def train(message: Message, context: Context) -> Message:
+        seen.append(set(message.content))
+        arrays = ArrayRecord({name: Array(array.numpy() + rng.normal(size=array.numpy().shape).astype(array.numpy().dtype)) for name, array in message.content["arrays"].items()})
+        return Message(RecordDict({"arrays": arrays, "metrics": MetricRecord({"num-examples": 3, "loss": 1.0})}), reply_to=message)
+
+    assert not sent(grid, inner)
+    lost.clear()
+    logging.getLogger("flwr").addHandler(caplog.handler)
+    try:
+        assert sent(grid, inner) and not inner.errors
+    finally:
+        logging.getLogger("flwr").removeHandler(caplog.handler)
+    assert logged(caplog, "the server asks for the same again, attempt 2") == 5
+    assert all(names == {"arrays", "config"} for names in seen)                     # the app sees nothing of it
+
+
+def test_again_is_a_clients_own_word(tmp_path: Path) -> None:
+    inner, grid = setting(tmp_path)
+    for i in range(5):
+        with (tmp_path / f"client-{i}.toml").open("a") as file:
+            file.write("again = true\n")
+    assert sent(grid, inner) and sent(grid, inner, {"server-round": 2}) and not inner.errors
+
+
+def test_rubbish_in_place_of_a_round_pays_for_nothing(tmp_path: Path) -> None:
+    """Bytes that are no message of this round, in the phase in which vectors are due: trained is for nothing, and nothing is charged."""
+    def bend(node: int, message: Message) -> Message:
+        if phase_of(message) == Phase.MASK:
+            said = ConfigRecord({**message.content[RECORD], "message": message.content[RECORD]["message"][:60]})
+            return Message(RecordDict({**message.content, RECORD: said}), dst_node_id=node, message_type="train")
+        return message
+
+    inner, _ = setting(tmp_path, bend=bend)
+    grid = noisy(tmp_path, inner)
+    assert not sent(grid, inner) and len(inner.errors) == 5
+    assert all(flower.Member.read(tmp_path / f"client-{i}.toml").accounts[0].spent == 0.0 for i in range(5))
+
+
+def noisy(folder: Path, inner: Loopback) -> SecureGrid:
+    """The agreement with noise, for two rounds."""
+    agreement = folder / "agreement.toml"
+    text = agreement.read_text().replace("weight = 1500", "").replace("clip = 20.0\nstep = 1e-7", "clip = 1.0").replace('["loss"]', "[]").replace('["loss", "accuracy"]', "[]")
+    agreement.write_text(text + "[privacy]\nepsilon = 20.0\ndelta = 1e-3\nrounds = 2\n")
+    return SecureGrid(inner, agreement, patience=0.2)
+
+
+def test_a_client_s_own_limits(tmp_path: Path) -> None:
+    """A budget for its data that an earlier session has spent, and a fraction of colluding clients that the agreement is not safe against."""
+    inner, _ = setting(tmp_path)
+    own = tmp_path / "client-0.toml"
+    plain = own.read_text()
+    own.write_text(f'{plain}[budget]\nfile = "cohort"\ndata = "cohort"\nepsilon = 21.0\ndelta = 1e-3\n')
+    with pytest.raises(ConfigError, match="no budget holds"):
+        flower.Member.read(own)
+    grid = noisy(tmp_path, inner)
+    member, codec = flower.Member.read(own), grid._agreement.mechanism(17)
+    assert member.budget is not None and codec is not None and len(member.accounts) == 2
+    assert sent(grid, inner) and not inner.errors and member.budget.spent == pytest.approx(codec.cost(1)) == member.accounts[1].spent
+    member.budget.charge(codec)                     # another session
+    assert sent(grid, inner, {"server-round": 2}) and list(inner.errors) == [100] and isinstance(inner.errors[100], BudgetSpent)
+    inner.errors.clear()
+    own.write_text(f"{plain}corrupt_at_least = 0.6\n")
+    again = SecureGrid(inner, tmp_path / "agreement.toml", patience=0.2)
+    sent(again, inner, {"server-round": 3})
+    assert "wants to be safe if 3 of 5 clients collude" in str(inner.errors[100])
+    for wrong in ("corrupt_at_least = 1.0", "corrupt_at_least = true", "again = 1", "[budget]\ndata = 3"):
+        own.write_text(f"{plain}{wrong}\n")
+        with pytest.raises(ConfigError):
+            flower.Member.read(own)
+
+
+def test_an_update_that_is_shortened_is_told_to_its_owner_alone(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    inner, _ = setting(tmp_path)
+    norms = [np.linalg.norm(np.concatenate([(y - x).ravel() for x, y in zip((MODEL["a"], MODEL["b"]), update(n, {"a": MODEL["a"], "b": MODEL["b"]}).values(), strict=True)]))
+             for n in inner.contexts]
+    agreement = tmp_path / "agreement.toml"
+    agreement.write_text(agreement.read_text().replace("clip = 20.0", f"clip = {float(np.median(norms)) + 1e-6}"))
+    grid = SecureGrid(inner, agreement, patience=0.2)
+    logging.getLogger("flwr").addHandler(caplog.handler)
+    try:
+        (reply,) = sent(grid, inner)
+    finally:
+        logging.getLogger("flwr").removeHandler(caplog.handler)
+    assert logged(caplog, "does not fit what was agreed: it was shortened from a norm of") == 2
+    assert "shortened" not in str(dict(reply.content["metrics"])) and reply.content["metrics"]["num-examples"] == 5
 
 
 def test_what_a_context_keeps(tmp_path: Path) -> None:
@@ -540,8 +665,8 @@ def test_the_example_with_flower_s_own_processes(tmp_path: Path) -> None:
     with np.load(tmp_path / "model.npz") as model:
         for name in ("weights", "bias"):
             plain = sum(n * m[name].astype(np.float64) for n, (m, _) in trained) / total
-            np.testing.assert_allclose(model[name], plain, atol=1e-5)
+            np.testing.assert_allclose(model[name], plain, atol=5e-3)      # rounded at random, in steps of 8e-4
         accuracy = task.loss(model, *task.data()[1])[1]
     assert accuracy > 0.8 and f"'test-accuracy': {accuracy}" in said
     loss = re.search(r"Aggregated MetricRecord: \{'loss': ([\d.]+)\}", said)
-    assert loss and float(loss[1]) == pytest.approx(sum(n * before for n, (_, before) in trained) / total, abs=1e-4)
+    assert loss and float(loss[1]) == pytest.approx(sum(n * before for n, (_, before) in trained) / total, abs=5e-3)

@@ -16,8 +16,8 @@ UPWARDS = {"mpc", "mpc.__main__", "mpc.integrations.flower"}       # the front d
 BANNED = {"pickle", "cPickle", "dill", "cloudpickle", "marshal", "shelve", "random", "secrets", "asyncio", "multiprocessing", "numpy.random"}
 LICENSED: dict[str, set[str]] = {
     "numpy.random": {"protocols.bench"},                # public test data
-    "socket": {"protocols.aggregation.net", "mpc.__main__", "mpc.transport.joining", "mpc.transport.tcp", "mpc.transport.tls", "mpc.launch", "protocols.run", "protocols.bench"},
-    "ssl": {"protocols.aggregation.net", "mpc.transport.joining", "mpc.transport.tcp", "mpc.transport.tls"},
+    "socket": {"protocols.aggregation.frames", "protocols.aggregation.hub", "protocols.aggregation.line", "mpc.__main__", "mpc.transport.joining", "mpc.transport.tcp", "mpc.transport.tls", "mpc.launch", "protocols.run", "protocols.bench"},
+    "ssl": {"protocols.aggregation.hub", "protocols.aggregation.line", "mpc.transport.joining", "mpc.transport.tcp", "mpc.transport.tls"},
     "subprocess": {"mpc.ephemeral", "mpc.launch", "mpc.__main__", "protocols.run", "protocols.bench", "protocols.launch"},
     "threading": {"mpc.transport.memory", "protocols.run", "protocols.bench", "mpc.launch", "protocols.launch"},
 }

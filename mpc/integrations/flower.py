@@ -4,7 +4,7 @@
     strategy.start(grid=SecureGrid(grid, "agreement.toml"), ...)        # FedAvg, FedAdam, ...: what needs means only
 
 A round of the strategy, training or evaluation, becomes five messages to each node.  The strategy sees one reply: the
-weighted mean of the clients' arrays and metrics, with the sum of the weights as ``num-examples``.
+weighted mean of the clients' arrays and metrics, with the number of clients as ``num-examples``.
 
     HELLO       once for each node and run: the client signs "I am node i in run r"
     ADVERTISE   the round's number, the dimension, a digest of what is to be trained on
@@ -19,6 +19,10 @@ No vector is kept: after MASK none is needed.  What must not be turned back stan
 
 With a table ``privacy`` in the agreement, each client adds its share of the noise to its update, keeps an account of its
 budget beside its ledger, and answers no round of training that the budget does not hold; nor does the server begin one.
+
+Without noise, a client answers a message of the strategy under a mask once in a run, and lets the same update out once: from
+two sums with it and not the same others it could be told.  A strategy that asks for the same again, after a round that was
+lost, has an ``attempt`` in its message, which all clients see and log.
 
 All clients train on the same thing: the digest of the strategy's message is part of the session's name, so those who
 were promised another model share no masks, and a client that is then sent another one refuses.  (With a model
@@ -36,8 +40,10 @@ import logging
 import struct
 import time
 import tomllib
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -50,15 +56,18 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from mpc.errors import AggregationFailed, AggregationRefused, ConfigError, EncodingError, MpcError
 from mpc.prg import SEED_BYTES, Stream
 from mpc.ring import NDArray
+from protocols.aggregation import bounds
 from protocols.aggregation.client import Client
 from protocols.aggregation.directory import Directory
 from protocols.aggregation.ledger import Ledger
 from protocols.aggregation.messages import Phase
 from protocols.aggregation.noise import Account, Noise
+from protocols.aggregation.once import Once, numbers
 from protocols.aggregation.server import Server
 from protocols.aggregation.terms import Terms
 from protocols.aggregation.updates import Agreement, Mean
 from protocols.privacy.accounting import Budget
+from protocols.privacy.mechanisms import Distributed
 
 try:
     from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, MetricRecord, RecordDict
@@ -70,15 +79,21 @@ RECORD, SETTING = "secure-aggregation", "secure-aggregation"
 WEIGHT = "num-examples"
 KINDS = ("train", "evaluate")
 _HELLO = 0
+_ATTEMPT = "secure-aggregation-attempt"             # the record of a message that is sent again
 _POLL, _BATCH = 0.5, 16                             # seconds; replies that are in memory at once
 
 log = logging.getLogger("flwr")
 
 _NUMBER: tuple[type, ...] = (int, float)
-_AGREEMENT: dict[str, tuple[type, ...]] = {"directory": (str,), "session": (str,), "clip": _NUMBER, "metrics": (dict,), "weight": (int,),
-                                           "dropout": _NUMBER, "corrupt": _NUMBER, "privacy": (dict,)}
+_AGREEMENT: dict[str, tuple[type, ...]] = {
+    "directory": (str,), "session": (str,), "clip": _NUMBER, "step": _NUMBER, "metrics": (dict,),
+    "resolution": _NUMBER, "weight": (int,), "coarse_weights": (bool,), "dropout": _NUMBER, "corrupt": _NUMBER,
+    "privacy": (dict,),
+}  # fmt: skip
 _PRIVACY: dict[str, tuple[type, ...]] = {"epsilon": _NUMBER, "delta": _NUMBER, "rounds": (int,), "law": (str,)}
-_MEMBER: dict[str, tuple[type, ...]] = {"agreement": (str,), "name": (str,), "key": (str,), "ledger": (str,)}
+_NEEDED: dict[str, tuple[type, ...]] = {"agreement": (str,), "name": (str,), "key": (str,), "ledger": (str,)}
+_MEMBER = {**_NEEDED, "corrupt_at_least": _NUMBER, "again": (bool,), "budget": (dict,)}
+_BUDGET: dict[str, tuple[type, ...]] = {"file": (str,), "data": (str,), "epsilon": _NUMBER, "delta": _NUMBER}
 
 
 # -- what is written down beforehand --------------------------------------------------------------
@@ -99,31 +114,55 @@ def read_agreement(path: str | Path) -> Agreement:
 
 @dataclass(frozen=True)
 class Member:
-    """A client's own side: its agreement, name, signing key and ledger."""
+    """A client's own side: its agreement, name, signing key and ledger; the fraction of clients whose colluding with the
+    server it wants to be safe against; a budget for all that is done with its data; and whether an update may go out
+    again."""
 
     agreement: Agreement
     name: str
     key: Ed25519PrivateKey
     ledger: Ledger
+    corrupt_at_least: float = 0.0
+    budget: Account | None = None
+    again: bool = False
 
     @classmethod
     def read(cls, path: str | Path) -> Member:
         """From a TOML file that names the agreement, the client, its key (PEM, Ed25519) and the folder of its ledger."""
         path = Path(path)
-        table = _checked(path, _read(path), _MEMBER, tuple(_MEMBER))
+        table = _checked(path, _read(path), _MEMBER, tuple(_NEEDED))
         try:
             key = load_pem_private_key(_bytes(path.parent / table["key"]), None)
         except (ValueError, TypeError):
             key = None
         if not isinstance(key, Ed25519PrivateKey):
             raise ConfigError(f"{path.parent / table['key']} is no Ed25519 private key in PEM without a password")
-        return cls(read_agreement(path.parent / table["agreement"]), table["name"], key, Ledger(path.parent / table["ledger"]))
+        agreement = read_agreement(path.parent / table["agreement"])
+        ledger = Ledger(path.parent / table["ledger"])
+        demanded, budget = float(table.get("corrupt_at_least", 0.0)), None
+        if not 0 <= demanded < 1:
+            raise ConfigError(f"{path}: 'corrupt_at_least' is a fraction of the clients, from 0 to below 1")
+        if "budget" in table:
+            said = _checked(path, table["budget"], _BUDGET, tuple(_BUDGET))
+            if agreement.noise is None:
+                raise ConfigError(f"{path}: 'budget' is for noisy sums, and this agreement has no [privacy]: "
+                                  "it shows exact ones, which no budget holds")
+            budget = Account(path.parent / said["file"], said["data"], said["epsilon"], said["delta"])
+        return cls(agreement, table["name"], key, ledger, demanded, budget, table.get("again", False))
 
     @property
-    def account(self) -> Account | None:
-        """What is spent of the agreement's budget, in the folder of the ledger."""
+    def accounts(self) -> list[Account]:
+        """What is spent of this client's own budget, and of the agreement's, in the folder of the ledger."""
         noise = self.agreement.noise
-        return None if noise is None else Account(self.ledger.folder / "budget.json", self.agreement.session, noise.epsilon, noise.delta)
+        if noise is None:
+            return []
+        path = self.ledger.folder / "budget.json"
+        session = Account(path, self.agreement.session, noise.epsilon, noise.delta)
+        return [session] if self.budget is None else [self.budget, session]
+
+    @property
+    def once(self) -> Once:
+        return Once(self.ledger.folder / "masked")
 
     def __repr__(self) -> str:
         return f"<member {self.name!r}>"
@@ -138,7 +177,8 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _checked(path: Path, table: dict[str, Any], fields: Mapping[str, tuple[type, ...]], required: Sequence[str]) -> dict[str, Any]:
     for name, value in table.items():
-        if name not in fields or not isinstance(value, fields[name]) or isinstance(value, bool):
+        types = fields.get(name, ())
+        if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
             raise ConfigError(f"{path}: {name!r} is {value!r}, expected are {', '.join(fields)}, each of its type")
     if missing := [name for name in required if name not in table]:
         raise ConfigError(f"{path}: {', '.join(missing)} must be given")
@@ -176,13 +216,16 @@ def secure_mod(message: Message, context: Context, call_next: Callable[[Message,
     task, phase, request = _Task.read(said, kind), _phase(said), said.get("message")
     if not isinstance(request, bytes):
         raise AggregationRefused("a message came without the bytes of secure aggregation")
-    account, cost = member.account, member.agreement.mechanism(task.dimension)
-    if account is not None and cost is not None and phase is Phase.ADVERTISE:
-        account.check(cost)
+    cost, terms = member.agreement.mechanism(task.dimension), task.terms(member.agreement, context.run_id)
+    if phase is Phase.ADVERTISE:
+        shares = 0 if cost is None else cost.survivors
+        terms.demand(member.corrupt_at_least, shares)
+        worth = bounds.in_words(terms.standing(shares=shares))
+        log.info("secure aggregation: round %d among %d clients, %s", task.number, terms.clients, worth)
+        if cost is not None:
+            for account in member.accounts:
+                account.check(cost)
     member.ledger.enter(f"{member.agreement.session}|{context.run_id}", task.number, phase)
-    if account is not None and cost is not None and phase is Phase.MASK:
-        account.charge(cost)
-    terms = task.terms(member.agreement, context.run_id)
     heard: list[bytes] = []
     if phase is Phase.ADVERTISE:
         half = Stream.fresh("flower client").bytes(SEED_BYTES)
@@ -190,26 +233,51 @@ def secure_mod(message: Message, context: Context, call_next: Callable[[Message,
         half, heard = cast(bytes, kept["half"]), cast(list[bytes], kept["heard"])
     else:
         raise AggregationRefused("this client keeps nothing of that round: its node was started anew, or the round is another one")
-    given = _trained(member, task, message, context, call_next) if phase is Phase.MASK else \
-        (np.zeros(terms.length, np.uint32), np.zeros(terms.side, np.uint64))
-    answer = _answer(member, terms, half, heard, request, given)
+    if phase is Phase.MASK:
+        given, update = _trained(member, task, message, context, call_next)
+        masking = partial(_let_out, member, task, context.run_id, cost, update)
+        answer = _answer(member, terms, half, heard, request, given, masking)
+    else:
+        nothing = np.zeros(terms.length, np.uint32), np.zeros(terms.side, np.uint64)
+        answer = _answer(member, terms, half, heard, request, nothing)
     if phase is not Phase.UNMASK:
         context.state[RECORD] = ConfigRecord({"task": task.name, "half": half, "heard": [*heard, request]})
     return _reply(message, {"message": answer})
 
 
-def _answer(member: Member, terms: Terms, half: bytes, heard: Sequence[bytes], request: bytes, given: tuple[NDArray, NDArray]) -> bytes:
+def _let_out(member: Member, task: _Task, run: int, cost: Distributed | None, update: NDArray) -> None:
+    """The answer is about to be masked: pay for it, or write down what goes out."""
+    if cost is None:
+        about = f"{member.agreement.session}|{run}|{task.kind}|{task.content}".encode()
+        things: dict[str, bytes | memoryview] = {"answer to one message": about}
+        if task.dimension:
+            things["update"] = numbers(update)
+        member.once.enter(things, f"round {task.number} of run {run}", again=member.again)
+        return
+    for account in member.accounts:                 # first look, then pay: one that cannot costs the other nothing
+        account.check(cost)
+    for account in member.accounts:
+        account.charge(cost)
+
+
+def _answer(member: Member, terms: Terms, half: bytes, heard: Sequence[bytes], request: bytes,
+            given: tuple[NDArray, NDArray], masking: Callable[[], None] = lambda: None) -> bytes:
     seed = HKDF(SHA256(), SEED_BYTES, salt=half, info=b"mpc/1 flower client" + terms.digest).derive(member.key.private_bytes_raw())
-    client = Client(terms, member.name, member.key, *given, own=Stream(seed, "aggregation client"))
+    own = Stream(seed, "aggregation client")
+    client = Client(terms, member.name, member.key, *given, own=own, masking=masking)
     for earlier in heard:
         client.answer(earlier)
     return client.answer(request)
 
 
-def _trained(member: Member, task: _Task, message: Message, context: Context, call_next: Callable[[Message, Context], Message]) -> tuple[NDArray, NDArray]:
-    """What the app answers, encoded.  Its errors stay here: their texts may tell of the data."""
+def _trained(member: Member, task: _Task, message: Message, context: Context,
+             call_next: Callable[[Message, Context], Message]) -> tuple[tuple[NDArray, NDArray], NDArray]:
+    """What the app answers, encoded, and its update.  Its errors stay here: their texts may tell of the data."""
     if message.content.object_id != task.content:
         raise AggregationRefused("the server sends this client another model or configuration than it has promised to all")
+    if isinstance(again := message.content.pop(_ATTEMPT, None), ConfigRecord):
+        log.warning("secure aggregation: in round %d the server asks for the same again, attempt %s, because a round "
+                    "was lost, as it says", task.number, again.get("number"))
     before = _vectors(message.content) if task.dimension else []
     if sum(x.size for x in before) != task.dimension:
         raise AggregationRefused(f"the model has {sum(x.size for x in before)} numbers where {task.dimension} were promised")
@@ -228,7 +296,10 @@ def _trained(member: Member, task: _Task, message: Message, context: Context, ca
         weight = 1 if member.agreement.weight == 1 else metrics.get(WEIGHT)
         if isinstance(weight, bool) or not isinstance(weight, int):
             raise EncodingError(f"the app's metrics must have {WEIGHT!r}, a whole number")
-        return member.agreement.encode(task.kind, update, weight, metrics, Stream.fresh("flower encoding"))
+        if before and (lost := member.agreement.lost(update)):
+            log.warning("secure aggregation: this client's update does not fit what was agreed: %s", lost)
+        encoded = member.agreement.encode(task.kind, update, weight, metrics, Stream.fresh("flower encoding"))
+        return encoded, update
     except Exception:
         log.exception("the app's answer cannot be used")
         raise MpcError("this client cannot give an answer; its own log says why") from None
@@ -316,6 +387,7 @@ class SecureGrid:
         self._patience = patience
         self._names: dict[int, str] = {}            # of nodes that have proved theirs
         self._number = 0
+        self._asked_for = Counter[str]()            # how often, by digest
         noise = self._agreement.noise
         self._budget = None if noise is None else Budget(noise.epsilon, noise.delta)    # of this run; clients keep theirs over all runs
         self.last: Mean | None = None               # of the last round that was not lost: who is in it, who is not and why
@@ -334,6 +406,11 @@ class SecureGrid:
         if any(m.content.object_id != digest or m.metadata.message_type != kind for m in messages):
             raise ConfigError("the strategy sends its clients different messages; in secure aggregation all must train on the same")
         before = _arrays(content) if kind == "train" else ArrayRecord()
+        asked_for = f"{kind}|{digest}"
+        self._asked_for[asked_for] += 1
+        if (attempt := self._asked_for[asked_for]) > 1 and self._agreement.noise is None:
+            content = RecordDict({**content, _ATTEMPT: ConfigRecord({"number": attempt})})
+            digest = content.object_id
         self._number += 1
         task = _Task(kind, self._number, sum(x.numpy().size for x in before.values()), digest)
         if (cost := self._agreement.mechanism(task.dimension)) is not None and self._budget is not None:
@@ -347,7 +424,7 @@ class SecureGrid:
         for name, why in mean.faults.items():
             log.warning("secure aggregation: %s %s", name, why)
         log.info("secure aggregation: the mean of %d of %d clients", len(mean.clients), len(self._agreement.directory))
-        records: dict[str, Any] = {"metrics": MetricRecord({WEIGHT: mean.weight, **mean.metrics})}
+        records: dict[str, Any] = {"metrics": MetricRecord({WEIGHT: len(mean.clients), **mean.metrics})}
         if before:
             records["arrays"] = _moved(before, mean.update)
         return [Message(RecordDict(records), reply_to=first)]

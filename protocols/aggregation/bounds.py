@@ -50,6 +50,7 @@ Source   Bell et al., ePrint 2020/704 (the events, the graph, lost rounds; what 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -76,7 +77,11 @@ def count(fraction: float, clients: int) -> int:
 
 def lost(clients: int, degree: int, threshold: int, dropout: float) -> float:
     """The most that the probability of a lost round can be when a fraction ``dropout`` of the clients drops out."""
-    return min(1.0, clients * tail(count(dropout, clients), clients - 1, degree, degree - threshold + 1))
+    return _lost(clients, degree, threshold, count(dropout, clients))
+
+
+def _lost(clients: int, degree: int, threshold: int, lacking: int) -> float:
+    return min(1.0, clients * tail(lacking, clients - 1, degree, degree - threshold + 1))
 
 
 def security(clients: int, degree: int, threshold: int, corrupt: float, honest_dropout: float | None = None, *,
@@ -121,9 +126,68 @@ def choose(clients: int, dropout: float, corrupt: float, *, bits: float = SECURI
     if clients < 3:
         raise ConfigError("secure aggregation takes three clients at least: of two, each knows the other's input from the sum")
 
+    def smallest(lacking: int, bad: int) -> tuple[int, int] | None:
+        return _smallest(clients, lacking, bad, bits, most_lost, one_list)
+
+    lacking, bad = count(dropout, clients), count(corrupt, clients)
+    if (found := smallest(lacking, bad)) is not None:
+        return found
+    better = _what_would(clients, lacking, bad, lambda d, c: smallest(d, c) is not None)
+    raise ConfigError(f"with {clients} clients, {lacking} lost to drop-outs (dropout = {dropout:g}) and {bad} colluding "
+                      f"with the server (corrupt = {corrupt:g}), no threshold is safe to {bits:g} bits and loses fewer "
+                      f"than one round in {1 / most_lost:.0f}: {better}")
+
+
+def in_words(standing: Mapping[str, Any]) -> str:
+    """What degree and threshold are worth, as ``Terms.standing`` has it."""
+    bad = count(standing["corrupt"], standing["clients"])
+    assumed = f"{bad} of {standing['clients']} clients collude" if bad else "no client colludes"
+    worth = f"{standing['security_bits']:g} bits of security against a server with which {assumed}"
+    return f"{standing['neighbours']} neighbours, threshold {standing['threshold']}: {worth}"
+
+
+def instead(clients: int, degree: int, corrupt: float, bits: float, *, one_list: bool) -> str:
+    """What would be as safe as that: a threshold for this degree, or else another degree too."""
+    bad = count(corrupt, clients)
+    if (t := _threshold(clients, degree, bad, bits, one_list)) is not None:
+        return f"a threshold of {t} would do"
+    losses = (count(0.1, clients), "also if a tenth of them drops out"), (0, "if nobody drops out")
+    for lacking, what in losses:
+        if (found := _smallest(clients, lacking, bad, bits, LOST, one_list)) is not None:
+            return f"{found[0]} neighbours with a threshold of {found[1]} would do, {what}"
+    return "nothing would do but a smaller fraction"
+
+
+def _what_would(clients: int, lacking: int, bad: int, does: Callable[[int, int], bool]) -> str:
+    """The most that may drop out and the most that may collude, of those asked for: fractions with which it can be done."""
+    pairs = set[tuple[int, int]]()
+    for d, c, of_lacking in ((lacking, bad, True), (lacking, bad, False), (lacking, 0, True), (0, bad, False)):
+        low, high = -1, d if of_lacking else c      # fewer of them are easier
+        while high > low:
+            middle = (low + high + 1) // 2
+            pair = (middle, c) if of_lacking else (d, middle)
+            low, high = (middle, high) if does(*pair) else (low, middle - 1)
+        if low >= 0:
+            pairs.add((low, c) if of_lacking else (d, low))
+    best = sorted((d, c) for d, c in pairs if not any(d <= e and c <= f for e, f in pairs - {(d, c)}))
+    ways = [f"dropout = {_fraction(d, clients)} with corrupt = {_fraction(c, clients)}" for d, c in best]
+    return f"{' or '.join(ways)} would do" if ways else "there are too few of them for any"
+
+
+def _fraction(part: int, whole: int) -> str:
+    """A fraction that ``count`` makes so many of."""
+    digits = 1
+    while count(shown := math.floor(part / whole * 10**digits) / 10**digits, whole) != part:
+        digits += 1
+    return f"{shown:.{digits}f}"
+
+
+def _smallest(clients: int, lacking: int, bad: int, bits: float, most_lost: float,
+              one_list: bool) -> tuple[int, int] | None:
+    """The smallest degree, and a threshold, when so many clients drop out and so many collude."""
     def threshold(degree: int) -> int | None:
-        t = _threshold(clients, degree, corrupt, bits, one_list)
-        return t if t is not None and lost(clients, degree, t, dropout) <= most_lost else None
+        t = _threshold(clients, degree, bad, bits, one_list)
+        return t if t is not None and _lost(clients, degree, t, lacking) <= most_lost else None
 
     most = min(_MOST_DEGREE, clients - 2) // 2
     high = next((2**i for i in range(most.bit_length()) if threshold(2 * 2**i)), most)
@@ -135,16 +199,15 @@ def choose(clients: int, dropout: float, corrupt: float, *, bits: float = SECURI
         t = threshold(degree) if 0 < degree <= _MOST_DEGREE else None
         if t is not None:
             return degree, t
-    raise ConfigError(f"with {clients} clients of which {dropout:.0%} drop out and {corrupt:.0%} collude with the server no threshold is safe "
-                      f"to {bits:g} bits and loses fewer than one round in {1 / most_lost:.0f}: state a smaller fraction 'dropout' or 'corrupt' (with fewer than five clients, corrupt = 0.0: none may collude)")
+    return None
 
 
-def _threshold(clients: int, degree: int, corrupt: float, bits: float, one_list: bool) -> int | None:
-    """The smallest threshold with this security, by the distribution of l + 2r."""
+def _threshold(clients: int, degree: int, bad: int, bits: float, one_list: bool) -> int | None:
+    """The smallest threshold with this security when so many collude, by the distribution of l + 2r."""
     if degree == clients - 1:
-        t = (degree + count(corrupt, clients)) // 2 + 1
+        t = (degree + bad) // 2 + 1
         return t if t <= degree else None
-    law = _weighted(clients, degree, count(corrupt, clients))
+    law = _weighted(clients, degree, bad)
     above = 2 * clients * np.cumsum(law[::-1])[::-1]                    # above[s] bounds P[some l + 2r ≥ s]
     margin = max(1, int(np.argmax(np.append(above, 0.0) <= 2.0**-bits)))   # 2t − degree, or 3t − 2·degree
     t = -(-(2 * degree + margin) // 3) if one_list else (degree + margin + 1) // 2

@@ -19,7 +19,7 @@ Source   Bell et al., ePrint 2020/704, Algorithm 3; Bonawitz et al., ePrint 2017
 """
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence, Set
+from collections.abc import Callable, Generator, Mapping, Sequence, Set
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -42,6 +42,9 @@ class Client:
     ``vector`` is uint32 of the terms' length, below 2^bits; ``side`` the values that travel beside it, modulo
     2^64.  ``key`` is the signing key whose public part the directory has under ``name``.
 
+    ``masking`` is called once, when everything before it was as it must be and the vector is about to be masked: whoever
+    has to pay for the round or write it down does so there, or raises, and the vector stays where it is.
+
     ``own`` is the client's randomness.  A client whose process does not live through the round can keep a
     seed, its vector and all the server's messages, and be made again from them: it then says what it has said.
     Such a record must only ever grow: who can turn it back can have both shares of a neighbour, or two vectors
@@ -49,13 +52,14 @@ class Client:
     """
 
     def __init__(self, terms: Terms, name: str, key: Ed25519PrivateKey, vector: Any, side: Sequence[int] | NDArray = (),
-                 own: Stream | None = None) -> None:
+                 own: Stream | None = None, masking: Callable[[], None] = lambda: None) -> None:
         self.terms, self.name = terms, name
         place = terms.directory.place(name)
         if key.public_key().public_bytes_raw() != terms.directory.key(place):
             raise ConfigError(f"the signing key of {name!r} is not the one whose public part is in the directory")
         words, values = terms.input(vector, side)
-        self._round = _round(terms, place, key, words, values, own or Stream.fresh("aggregation client"))
+        stream = own or Stream.fresh("aggregation client")
+        self._round = _round(terms, place, key, words, values, stream, masking)
         next(self._round)
 
     def answer(self, message: bytes) -> bytes:
@@ -77,7 +81,8 @@ class Client:
         return f"<client {self.name!r} in round {self.terms.round}>"
 
 
-def _round(terms: Terms, me: int, signing: Ed25519PrivateKey, vector: NDArray, side: NDArray, own: Stream) -> Generator[bytes, bytes, None]:
+def _round(terms: Terms, me: int, signing: Ed25519PrivateKey, vector: NDArray, side: NDArray, own: Stream,
+           masking: Callable[[], None]) -> Generator[bytes, bytes, None]:
     neighbours, digest, threshold = terms.graph.neighbours(me), terms.digest, terms.threshold
 
     def due(message: bytes, phase: Phase) -> memoryview:
@@ -118,6 +123,7 @@ def _round(terms: Terms, me: int, signing: Ed25519PrivateKey, vector: NDArray, s
         common = [masks.pair_mask(mask_key, adverts[peer][:wire.PUBLIC_BYTES], digest, me, peer) for peer in received]
     except ValueError:
         raise AggregationRefused("a neighbour's mask key is no sound point") from None
+    masking()
     side, vector = side.copy(), vector.copy()
     masks.add((side, vector), [(1, masks.self_mask(secret, digest, me)), *common])
     tags = {peer: channels[peer].vouch(Kind.INCLUDED, b"") for peer in shares}

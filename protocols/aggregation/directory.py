@@ -38,6 +38,9 @@ class Directory:
         for name, key in keys.items():
             if not 0 < len(name.encode()) <= _LONGEST_NAME or len(key) != KEY_BYTES:
                 raise ConfigError(f"client {name!r}: a name has 1 to {_LONGEST_NAME} bytes, and a verification key {KEY_BYTES}")
+        if len({name.lower() for name in keys}) != len(keys):
+            raise ConfigError("two clients of the directory have names that differ in capitals only, which "
+                              "certificates do not tell apart: rename one")
         if len(set(keys.values())) != len(keys):
             raise ConfigError("two clients of the directory have the same verification key: every client makes its own")
         self.names = tuple(sorted(keys))

@@ -118,8 +118,8 @@ class Federation:
         self.terms.directory.place(name)                                # a ConfigError for a stranger
         try:
             if isinstance(self.codec, Encoding):
-                weight = 1 if weights is None else weights.get(name, 0)
-                return self.codec.encode(vector, self._streams[name], weight), self.metrics.encode(metrics, weight)
+                weight, stream = 1 if weights is None else weights.get(name, 0), self._streams[name]
+                return self.codec.encode(vector, stream, weight), self.metrics.encode(metrics, weight, stream)
             if weights is None:
                 return self.codec.encode(vector, self._streams[name]), []
         except EncodingError as error:

@@ -1,11 +1,11 @@
-"""Files that are whole whatever happens, and arrays in them that are numbers and nothing else."""
+"""Files that are whole whatever happens and their owner's alone, and arrays in them that are numbers, nothing else."""
 from __future__ import annotations
 
 import fcntl
 import io
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -13,30 +13,59 @@ import numpy as np
 from mpc.errors import ConfigError
 from mpc.ring import NDArray
 
+#: Of all that is written here: means, records and accounts lie beside keys.
+OWN = 0o600
+
 
 def replace_file(path: Path, content: bytes | memoryview) -> None:
     """A file that is the old one or the new one whatever happens, and the new one once this returns."""
     new = path.with_name(path.name + ".new")
     try:
-        with new.open("wb") as file:
+        with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, OWN), "wb") as file:
+            os.fchmod(file.fileno(), OWN)           # also where a crash has left a file of another mode
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
         new.replace(path)
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        sync_folder(path.parent)
     except OSError as error:
+        with suppress(OSError):
+            new.unlink()                            # half a file would take what little room there is
         raise ConfigError(f"{path} cannot be written ({error.strerror})") from None
+
+
+def sync_folder(folder: Path) -> None:
+    """The names in a folder are on the disk once this returns."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def room(path: Path, size: int) -> Iterator[None]:
+    """Have so many bytes of the disk, which are there when the block is left: what is then written fits."""
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT, OWN)
+        try:
+            os.posix_fallocate(descriptor, 0, size)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        path.unlink(missing_ok=True)
+        raise ConfigError(f"{path.parent} has no room for {size} bytes more ({error.strerror})") from None
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
 
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
     """Hold the lock that belongs to a file, which may be replaced meanwhile."""
     try:
-        lock = os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT, 0o600)
+        lock = os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT, OWN)
     except OSError as error:
         raise ConfigError(f"{path} cannot be written ({error.strerror})") from None
     try:

@@ -22,6 +22,7 @@ import struct
 from pathlib import Path
 
 from mpc.errors import AggregationRefused, ConfigError
+from protocols.aggregation.files import sync_folder
 from protocols.aggregation.messages import Phase
 
 _ENTRY = struct.Struct("<QQ")
@@ -54,5 +55,8 @@ class Ledger:
                 raise AggregationRefused(f"{phase.name} of round {number} is not the next thing to answer in this session: {begun}")
             os.write(file, _ENTRY.pack(number, phase))
             os.fsync(file)
+            if not size:                                # a new file's name, and perhaps its folder's
+                sync_folder(self.folder)
+                sync_folder(self.folder.parent)
         finally:
             os.close(file)

@@ -5,24 +5,30 @@
 
 A client takes each round's number once, and writes it down before it says anything: its file must never go back
 (``protocols/aggregation/client.py`` says why).  A connection that breaks is made anew and the round goes on; until the
-vector is masked, a round that fails is followed by the next one.  After that it is not: a server that could
-say "failed" and ask again, for the same vector among other clients, would learn differences.
+vector is masked, a round that fails is followed by the next one.  After that it is not, and whatever becomes of the round,
+what is raised is ``AggregationFailed``: the server may have its sum, and one that could say "failed" and ask again, for the
+same vector among other clients, would learn differences.  The vector's digest is on disk by then (``once``).
 
 With privacy in the plan, the client adds its share of the noise, and keeps its own account of what is spent beside
-its record: it takes no round that its budget does not hold.
+its record, and another one for its data if its file says so: it takes no round that its budgets do not hold.
 """
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from time import monotonic, sleep
 from types import MappingProxyType, TracebackType
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from mpc.encoding import numeric
 from mpc.errors import (
     AggregationFailed,
     AggregationRefused,
@@ -30,28 +36,36 @@ from mpc.errors import (
     ConfigError,
     EncodingError,
     PartyLost,
+    TransportError,
     WireError,
 )
 from mpc.ring import NDArray
 from protocols.aggregation import plan as plans
 from protocols.aggregation.client import Client
 from protocols.aggregation.files import locked, replace_file
-from protocols.aggregation.messages import Phase
-from protocols.aggregation.net import SMALL, Kind, Line, as_json, printable
+from protocols.aggregation.frames import NUMBER, SMALL, Kind, as_json, printable
+from protocols.aggregation.line import Line
+from protocols.aggregation.once import Once, numbers
 from protocols.aggregation.packing import packed_bytes, unpack
-from protocols.aggregation.service import NUMBER, most_down
+from protocols.aggregation.service import most_down
 
-_PHASE_AT = 4                                       # of a message's header
+_FAR = 1 << 32                                      # rounds that a session can be ahead of this client
+
+Encode = Callable[[int], tuple[NDArray, list[int]]]
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """Of the last round: its number, how many clients' vectors are in the mean, whether this client's is, and the metrics' means."""
+    """Of the last round: its number, how many clients' vectors are in the mean, whether this client's is, the metrics'
+    means, the standard deviation of a coordinate of the mean, at most, that rounding and noise cause, and what the
+    plan's bounds took off this client's vector, in words (nobody else knows)."""
 
     number: int
     count: int
     included: bool
     metrics: Mapping[str, float]
+    error: float
+    lost: str
 
 
 class Member:
@@ -67,7 +81,9 @@ class Member:
         self._masked = False
         self._said: tuple[bytes, bytes] | None = None
         self._begun = self._read()
-        self._account = own.plan.account(own.state.with_name(own.state.name + ".budget"))
+        self._once = Once(own.state.with_name(own.state.name + ".masked"))
+        session = own.plan.account(own.state.with_name(own.state.name + ".budget"))
+        self._accounts = [account for account in (own.budget, session) if account is not None]
         self._line: Line | None = self._connect()
 
     def __enter__(self) -> Member:
@@ -81,41 +97,78 @@ class Member:
             self._line.close()
             self._line = None
 
-    def round(self, vector: npt.ArrayLike, weight: int = 1, metrics: Mapping[str, float] = MappingProxyType({})) -> NDArray:
+    @property
+    def standing(self) -> Mapping[str, Any]:
+        """What the plan's degree and threshold are worth, and what they assume: ``Plan.standing``."""
+        return self._own.plan.standing
+
+    def round(self, vector: npt.ArrayLike, weight: int = 1, metrics: Mapping[str, float] = MappingProxyType({}),
+              *, again: bool = False) -> NDArray:
         """Take part in the next round.
 
         vector   real, shape (dimension,) of the plan
         weight   a whole number from 1 to the plan's ``weight``
         metrics  a number for each of the plan's ``metrics``
+        again    let this vector out though it has gone out before, in a plan without noise
         returns  the (weighted) mean of all clients whose vectors came in time, float64 of shape (dimension,)
 
-        Raises ``BudgetSpent`` if the plan's budget holds no further round, ``EncodingError`` for a vector, weight or
-        metrics that do not fit the plan, ``AggregationFailed`` if the round
-        gives no sum after this vector has been masked, ``AggregationRefused`` if the server does not keep to the
-        protocol or has another plan, ``PartyLost`` if it is gone or has done all its rounds.
+        Once the vector has been masked, whatever goes wrong is an ``AggregationFailed``: do not give the same vector again.
+        Before that: ``BudgetSpent`` if the plan's budget, or this client's own, holds no further round; ``EncodingError``
+        for a vector, weight or metrics that do not fit the plan; ``AggregationRefused`` if the server does not keep to the
+        protocol or has another plan, or if this vector has gone out before; ``PartyLost`` if the server is gone or has
+        done all its rounds.
         """
         self._leave()
-        if self._account is not None and self._own.plan.noise is not None:
-            self._account.check(self._own.plan.noise)
+        given, noise = numeric(vector, "a vector"), self._own.plan.noise
+        if noise is not None:
+            for account in self._accounts:
+                account.check(noise)
+        elif not again:
+            self._once.check({"vector": numbers(given)})
+        lost = self._own.plan.lost(given)
+        if lost:
+            self._note(f"this vector does not fit the plan's bounds: {lost}")
+        if (counts := self._own.plan.counted(weight)) != weight:
+            self._note(f"a weight of {weight} counts as {counts}")
+        try:
+            encode = partial(self._own.plan.encode, vector=given, weight=weight, metrics=metrics)
+            return self._taken(encode, partial(self._masking, given, again), lost)
+        except Exception as error:
+            number, masked = self._number, self._masked
+            self._leave()
+            if isinstance(error, PartyLost | WireError):
+                self.close()
+            if masked and not isinstance(error, AggregationFailed):
+                words = f"round {number} is lost for this client after its vector was masked"
+                raise AggregationFailed(f"{words}, and the server may have the sum: {error}", 0) from error
+            raise
+
+    def _taken(self, encode: Encode, masking: Callable[[], None], lost: str) -> NDArray:
+        broken: float | None = None                 # since when nothing has been heard
         while True:
-            if self._line is None:
-                self._line = self._connect()
             try:
+                if self._line is None:
+                    self._line = self._connect()
                 kind, body = self._line.receive()
-                mean = self._hear(kind, body, partial(self._own.plan.encode, vector=vector, weight=weight, metrics=metrics))
+                broken = None
+                mean = self._hear(kind, body, encode, masking, lost)
             except PartyLost as error:
-                if error.who == "all done":
+                if self._line is None or error.who == "all done":
+                    raise
+                self.close()
+                broken = broken or monotonic()
+                if monotonic() - broken > self._own.timeout:
                     raise
                 self._note(f"{error}: connecting again")
-                self.close()
+                sleep(0.1)
             else:
                 if mean is not None:
                     return mean
 
     # -- what the server says ---------------------------------------------------------------------
 
-    def _hear(self, kind: Kind, body: bytearray, encode: Callable[[int], tuple[NDArray, list[int]]]) -> NDArray | None:
-        assert self._line is not None
+    def _hear(self, kind: Kind, body: bytearray, encode: Encode, masking: Callable[[], None],
+              lost: str) -> NDArray | None:
         if kind is Kind.WELCOME:
             return None
         if kind is Kind.ERROR:
@@ -123,67 +176,84 @@ class Member:
             raise AggregationRefused(f"the server has turned this client away: {printable(body)}")
         if kind is Kind.BYE:
             raise PartyLost("the server has done all its rounds", "all done")
+        if len(body) < NUMBER:
+            raise WireError("what the server says has no number of a round")
         number, body = int.from_bytes(body[:NUMBER], "little"), body[NUMBER:]
         if kind is Kind.ASK:
-            self._asked(number, bytes(body), encode)
+            self._asked(number, bytes(body), encode, masking)
         elif kind is Kind.RESULT and number == self._number:
-            return self._result(number, body)
+            return self._result(number, body, lost)
         elif kind is Kind.FAILED and number == self._number:
-            masked = self._masked
+            if self._masked:
+                words = f"round {number} gave no sum, as the server says, after this vector was masked"
+                raise AggregationFailed(f"{words}: {printable(body)}", 0)
             self._leave()
-            if masked:
-                raise AggregationFailed(f"round {number} gave no sum, as the server says: {printable(body)}", 0)
             self._note(f"round {number} gave no sum ({printable(body)}): waiting for the next")
         return None
 
-    def _asked(self, number: int, message: bytes, encode: Callable[[int], tuple[NDArray, list[int]]]) -> None:
+    def _asked(self, number: int, message: bytes, encode: Encode, masking: Callable[[], None]) -> None:
         assert self._line is not None
         if self._said is not None and message == self._said[0]:         # after a connection broke
             self._line.send(Kind.ANSWER, self._said[1])
             return
-        first = len(message) > _PHASE_AT and message[_PHASE_AT] == Phase.ADVERTISE
         try:
-            if number != self._number:
-                if self._masked:
-                    self._leave()
-                    raise AggregationFailed(f"the server went on to round {number} without a result for this client", 0)
-                if number >> 63:
-                    raise AggregationRefused("the server asks for a round whose number is none")
-                if not first or number <= self._begun:
-                    raise AggregationRefused(f"the server asks for round {number}, and this client has begun round {self._begun} already; each is taken once")
-                self._leave()
-                words, side = encode(number)
+            client = self._client if number == self._number else self._new(number, encode, masking)
+            assert client is not None
+            answer = client.answer(message)
+            if number != self._number:              # the server has this client's terms, and nothing has been said
                 self._record(number)
-                assert self._own.key is not None
-                self._client = Client(self._own.plan.terms(number), self._own.me, self._own.key, words, side)
-                self._number = number
-            assert self._client is not None
-            self._pay(message)
-            answer = self._client.answer(message)
-        except (AggregationRefused, AggregationFailed, EncodingError, BudgetSpent) as error:
-            words_ = str(error) if isinstance(error, AggregationRefused) else "it has no vector for this round"
-            self._line.send(Kind.REFUSED, words_.encode()[:SMALL])
-            self._leave()
+                self._number, self._client = number, client
+        except (AggregationRefused, AggregationFailed, EncodingError, BudgetSpent, ConfigError) as error:
+            words = str(error) if isinstance(error, AggregationRefused) else "it has no vector for this round"
+            with suppress(TransportError):
+                self._line.send(Kind.REFUSED, words.encode()[:SMALL])
             raise
-        self._masked |= message[_PHASE_AT] >= Phase.MASK
         self._said = message, answer
         self._line.send(Kind.ANSWER, answer)
 
-    def _pay(self, message: bytes) -> None:
-        """For the round, before the vector is masked."""
-        if self._account is not None and self._own.plan.noise is not None and not self._masked and message[_PHASE_AT] == Phase.MASK:
-            self._account.charge(self._own.plan.noise)
+    def _new(self, number: int, encode: Encode, masking: Callable[[], None]) -> Client:
+        if self._masked:
+            raise AggregationFailed(f"the server went on to round {number} without a result for this client, whose "
+                                    "vector was masked", 0)
+        if number >> 63 or number - self._begun > _FAR:
+            raise AggregationRefused(f"the server asks for round {number}, a number that is none, or far from the "
+                                     f"last one, {self._begun}")
+        if number <= self._begun:
+            raise AggregationRefused(f"the server asks for round {number}, and this client has begun round "
+                                     f"{self._begun} already; each is taken once")
+        self._leave()
+        own = self._own
+        assert own.key is not None
+        return Client(own.plan.terms(number), own.me, own.key, *encode(number), masking=masking)
 
-    def _result(self, number: int, body: bytearray) -> NDArray:
-        terms = self._own.plan.terms(number)
+    def _masking(self, vector: NDArray, again: bool) -> None:
+        """All is as it must be, and the vector is about to be masked: pay for the round, or note what goes out."""
+        if (noise := self._own.plan.noise) is None:
+            where = f"round {self._number} of {self._own.plan.session!r}"
+            self._once.enter({"vector": numbers(vector)}, where, again=again)
+        else:
+            for account in self._accounts:          # first look, then pay: one that cannot costs the other nothing
+                account.check(noise)
+            for account in self._accounts:
+                account.charge(noise)
+        self._masked = True
+
+    def _result(self, number: int, body: bytearray, lost: str) -> NDArray:
+        plan, terms = self._own.plan, self._own.plan.terms(number)
         cut = 4 + int.from_bytes(body[:4], "little")
         facts, packed = as_json(body[4:cut]), memoryview(body)[cut:]
-        count, metrics, names = facts.get("count"), facts.get("metrics"), self._own.plan.metrics.names
-        if len(packed) != packed_bytes(terms.length, terms.bits) or type(count) is not int or count < terms.least \
-                or not isinstance(metrics, dict) or tuple(metrics) != names or not all(isinstance(x, float) for x in metrics.values()):
-            raise WireError("the server's result has not the form, the metrics, or the number of clients, that the plan says")
-        mean = self._own.plan.rotated(number).decode(unpack(np.frombuffer(packed, np.uint32), terms.length, terms.bits), count)
-        self.last = Facts(number, count, bool(facts.get("included")), metrics)
+        count, metrics = facts.get("count"), facts.get("metrics")
+        if type(count) is not int or not terms.least <= count <= terms.clients:
+            raise WireError("the server's result is not of as many clients as the plan says")
+        if not isinstance(metrics, dict) or tuple(metrics) != plan.metrics.names:
+            raise WireError("the server's result has not the metrics that the plan says")
+        if not all(isinstance(value, float) and math.isfinite(value) for value in metrics.values()):
+            raise WireError("the server's result has metrics that are no numbers")
+        if len(packed) != packed_bytes(terms.length, terms.bits):
+            raise WireError("the server's result has not the length that the plan says")
+        total = unpack(np.frombuffer(packed, np.uint32), terms.length, terms.bits)
+        mean, error = plan.decoded(number, total, count)
+        self.last = Facts(number, count, facts.get("included") is True, metrics, error, lost)
         self._leave()
         return mean
 

@@ -51,10 +51,14 @@ def fewest(codec: Distributed, clients: int, dropout: float, corrupt: float) -> 
 
 
 class Account:
-    """A budget for the rounds of a session, in a file that may hold those of others."""
+    """A budget for all that bears this name, a session or a set of data, in a file that may hold those of others.
 
-    def __init__(self, path: Path, session: str, epsilon: float, delta: float) -> None:
-        self._path, self._session, self._limits = path, session, (epsilon, delta)
+    Several processes may use the file at once; what is charged is on disk before anything is said, so that a crash can
+    cost a round too much and never one too few.
+    """
+
+    def __init__(self, path: Path, name: str, epsilon: float, delta: float) -> None:
+        self._path, self._name, self._limits = path, name, (epsilon, delta)
         self._read()
 
     @property
@@ -69,13 +73,13 @@ class Account:
     def charge(self, codec: Distributed) -> None:
         """Pay for a round.  It is on disk when this returns."""
         with locked(self._path):
-            sessions, budget = self._read()
+            spent, budget = self._read()
             budget.charge(codec.mechanism, sampling=codec.sampling)
-            replace_file(self._path, json.dumps({**sessions, self._session: budget.state}).encode())
+            replace_file(self._path, json.dumps({**spent, self._name: budget.state}).encode())
 
     def _read(self) -> tuple[dict[str, list[float]], Budget]:
         try:
-            sessions = json.loads(self._path.read_text()) if self._path.exists() else {}
-            return sessions, Budget(*self._limits, sessions.get(self._session, ()))
+            spent = json.loads(self._path.read_text()) if self._path.exists() else {}
+            return spent, Budget(*self._limits, spent.get(self._name, ()))
         except (OSError, ValueError, AttributeError, TypeError):
             raise ConfigError(f"{self._path} is not the account of what was spent: restore it, for without it nobody knows") from None

@@ -15,6 +15,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -28,21 +29,25 @@ from mpc.transport.tls import Tls
 from protocols.aggregation import bounds
 from protocols.aggregation.directory import Directory
 from protocols.aggregation.messages import Phase
-from protocols.aggregation.metrics import Metrics
+from protocols.aggregation.metrics import RESOLUTION, Metrics
 from protocols.aggregation.noise import Account, Noise, fewest
 from protocols.aggregation.terms import Terms
+from protocols.aggregation.weights import coarse
 from protocols.privacy.mechanisms import Distributed
 from protocols.privacy.vectors import Encoding
 
 _PLAN: dict[str, type] = {
-    "session": str, "address": str, "server": str, "directory": str, "dimension": int, "clip": float, "peak": float, "step": float,
-    "weight": int, "rotate": bool, "rounds": int, "least": int, "enough": int, "attempts": int, "dropout": float, "corrupt": float,
-    "degree": int, "threshold": int, "metrics": list, "privacy": dict, "deadlines": dict,
+    "session": str, "address": str, "server": str, "directory": str, "dimension": int, "clip": float,
+    "peak": float, "step": float, "weight": int, "coarse_weights": bool, "rotate": bool, "rounds": int,
+    "least": int, "enough": int, "attempts": int, "dropout": float, "corrupt": float, "degree": int,
+    "threshold": int, "metrics": list, "resolution": float, "privacy": dict, "deadlines": dict,
 }  # fmt: skip
 _PRIVACY: dict[str, type] = {"epsilon": float, "delta": float, "rounds": int, "law": str}
 _OWN: dict[str, type] = {
     "plan": str, "me": str, "authority": str, "certificate": str, "key": str, "signing_key": str, "state": str, "timeout": float,
+    "corrupt_at_least": float, "budget": dict,
 }  # fmt: skip
+_BUDGET: dict[str, type] = {"file": str, "data": str, "epsilon": float, "delta": float}
 DEADLINES = {"advertise": 60.0, "share": 10.0, "mask": 30.0, "confirm": 10.0, "unmask": 10.0}
 
 
@@ -54,6 +59,7 @@ class Plan:
     first: Terms
     codec: Encoding | Distributed
     metrics: Metrics
+    coarse_weights: bool                # weights count in classes
     peer: Peer                          # the server: the name in its certificate, and where it listens
     rotate: bool
     rounds: int                         # with a result; then the server ends
@@ -66,11 +72,20 @@ class Plan:
         return replace(self.first, round=number)
 
     @property
+    def dimension(self) -> int:
+        return (self.codec if isinstance(self.codec, Encoding) else self.codec.encoding).dimension
+
+    @property
     def standing(self) -> dict[str, Any]:
-        """What degree and threshold are worth: bits of security, up to those of a mask's key, and the chance that a round is lost to drop-outs."""
+        """What degree and threshold are worth (``Terms.standing``), and the chance that a round is lost to drop-outs."""
         t = self.first
-        return {"neighbours": t.degree, "threshold": t.threshold, "security_bits": round(min(128.0, bounds.security(t.clients, t.degree, t.threshold, t.corrupt)), 1),
-                "rounds_lost": float(f"{bounds.lost(t.clients, t.degree, t.threshold, self.dropout):.1e}")}
+        lost = bounds.lost(t.clients, t.degree, t.threshold, self.dropout)
+        return {**t.standing(shares=self.shares), "rounds_lost": float(f"{lost:.1e}")}
+
+    @property
+    def shares(self) -> int:
+        """Of the noise, that a sum must have from honest clients."""
+        return 0 if self.noise is None else self.noise.survivors
 
     @property
     def noise(self) -> Distributed | None:
@@ -89,25 +104,44 @@ class Plan:
             return replace(self.codec, rotation=seed)
         return replace(self.codec, rotation=seed, step=self.codec.step, peak=self.codec.peak)
 
+    def counted(self, weight: int) -> int:
+        """What a weight counts as."""
+        fits = isinstance(weight, int | np.integer) and 1 <= weight <= self.metrics.weight
+        return coarse(weight, self.metrics.weight) if self.coarse_weights and fits else weight     # or it is refused
+
     def encode(self, number: int, vector: npt.ArrayLike, weight: int = 1, metrics: Mapping[str, float] = MappingProxyType({})) -> tuple[NDArray, list[int]]:
         """What a client gives: vector and side values."""
         codec, stream = self.rotated(number), Stream.fresh("encoding")
         if isinstance(codec, Encoding):
-            return codec.encode(vector, stream, weight), self.metrics.encode(metrics, weight)
+            weight = self.counted(weight)
+            return codec.encode(vector, stream, weight), self.metrics.encode(metrics, weight, stream)
         if weight != 1:
             raise EncodingError("with privacy all clients count alike: leave the weight out")
         return codec.encode(vector, stream), []
 
-    def decode(self, number: int, vector: NDArray, side: NDArray, count: int) -> tuple[NDArray, dict[str, float], int | None]:
-        """Mean, means of the metrics, and the sum of the weights where there are some."""
+    def lost(self, vector: NDArray) -> str:
+        """What the plan's bounds take off this vector, for its owner's eyes."""
+        encoding = self.codec if isinstance(self.codec, Encoding) else self.codec.encoding
+        return encoding.lost(vector) if vector.shape == (self.dimension,) else ""
+
+    def decode(self, number: int, vector: NDArray, side: NDArray,
+               count: int) -> tuple[NDArray, dict[str, float], float]:
+        """Mean, means of the metrics, and the error of the mean as ``decoded`` has it."""
+        mean, error = self.decoded(number, vector, count)
+        if isinstance(self.codec, Encoding) and self.codec.weight > 1:
+            count = self.codec.total_weight(vector)
+        return mean, self.metrics.decode(side, count), error
+
+    def decoded(self, number: int, vector: NDArray, count: int) -> tuple[NDArray, float]:
+        """The mean, and the standard deviation of a coordinate of it, at most, that rounding and noise cause: to one digit
+        where there are weights, whose sum it would tell otherwise, and nobody needs that any further."""
         codec = self.rotated(number)
         mean = codec.decode(vector, count)
-        weight = codec.total_weight(vector) if isinstance(codec, Encoding) and codec.weight > 1 else None
-        return mean, self.metrics.decode(side, weight or count), weight
-
-    def error(self, count: int, weight: int | None) -> float:
-        """Standard deviation of a coordinate of the mean, at most, that rounding and noise cause."""
-        return self.codec.error(count, weight) if isinstance(self.codec, Encoding) else self.codec.error(count)
+        if not isinstance(codec, Encoding) or codec.weight == 1:
+            return mean, codec.error(count)
+        error = codec.error(count, codec.total_weight(vector))
+        digit = 10.0 ** math.floor(math.log10(error))
+        return mean, float(f"{math.ceil(error / digit) * digit:.0e}")
 
     @cached_property
     def silence(self) -> float:
@@ -125,6 +159,7 @@ class Own:
     state: Path                         # a server's folder, a client's file
     timeout: float                      # seconds to reach the server
     key: Ed25519PrivateKey | None       # a client's
+    budget: Account | None = None       # a client's own, for all that is done with its data
 
 
 def load(path: Path) -> Own:
@@ -142,7 +177,30 @@ def load(path: Path) -> Own:
     key = read_signing_key(reader.file(table, "signing_key", "a key that 'mpc aggregate keys' made")) if client else None
     if key is not None and key.public_key().public_bytes_raw() != plan.first.directory.key(plan.first.directory.place(me)):
         reader.fail("signing_key", f"is not the key that the directory has for {me!r}: use the one whose .pub went into the directory")
-    return Own(plan, me, reader.certified(table), state, timeout, key)
+    for field in ("corrupt_at_least", "budget"):
+        if field in table and not client:
+            reader.fail(field, "is a client's to ask for, not the server's")
+    demanded = table.get("corrupt_at_least", 0.0)
+    if not 0 <= demanded < 1:
+        reader.fail("corrupt_at_least", f"is a fraction of the clients, from 0 to below 1, not {demanded!r}")
+    if "corrupt_at_least" in table:
+        plan.first.demand(demanded, plan.shares)
+    return Own(plan, me, reader.certified(table), state, timeout, key, _budget(reader, plan, table))
+
+
+def _budget(reader: Reader, plan: Plan, table: Mapping[str, Any]) -> Account | None:
+    """A client's own account, whatever the session is."""
+    if "budget" not in table:
+        return None
+    said = table["budget"]
+    reader.check(said, _BUDGET, _BUDGET, "budget.")
+    if plan.noise is None:
+        reader.fail("budget", "is for noisy sums, and this plan has no [privacy]: it shows exact ones, which no "
+                              "budget holds")
+    try:
+        return Account(reader.path.parent / said["file"], said["data"], said["epsilon"], said["delta"])
+    except ConfigError as error:
+        reader.fail("budget", str(error))
 
 
 def _plan(path: Path) -> Plan:
@@ -163,7 +221,8 @@ def _plan(path: Path) -> Plan:
     least = table.get("least", max(3, n // 2 + 1))
     codec: Encoding | Distributed
     try:
-        metrics = Metrics(tuple(table.get("metrics", ())), n, table.get("weight", 1))
+        resolution = float(table.get("resolution", RESOLUTION))
+        metrics = Metrics(tuple(table.get("metrics", ())), n, table.get("weight", 1), resolution)
         rotation = bytes(32) if rotate else None
         if noise is None:
             codec = encoding = Encoding(table["dimension"], n, rotation=rotation, **given)
@@ -172,7 +231,9 @@ def _plan(path: Path) -> Plan:
             encoding, least = codec.encoding, max(least, fewest(codec, n, dropout, corrupt))
     except (ConfigError, EncodingError) as error:
         raise ConfigError(f"{path}: {error}") from None
-    agreed = f"{float(encoding.clip)!r}|{float(table.get('peak', math.inf))!r}|{float(table.get('step', 0.0))!r}|{encoding.weight}|{rotate}|{metrics.names}|{noise}"
+    classes, peak = table.get("coarse_weights", False), float(table.get("peak", math.inf))
+    agreed = (f"{float(encoding.clip)!r}|{peak!r}|{encoding.step!r}|{encoding.weight}|{classes}|{rotate}"
+              f"|{metrics.names}|{metrics.resolution!r}|{noise}")
     try:
         if ("degree" in table) != ("threshold" in table):
             reader.fail("degree", "and 'threshold' come together: give both or neither")
@@ -193,7 +254,8 @@ def _plan(path: Path) -> Plan:
             reader.fail(f"deadlines.{phase}", f"must be a positive number of seconds, not {seconds!r}")
     times = {Phase[phase.upper()]: float(seconds) for phase, seconds in {**DEADLINES, **deadlines}.items()}
     peer = Peer(table["server"], *reader.address("address", table["address"]))
-    return Plan(table["session"], terms, codec, metrics, peer, rotate, deadlines=times, dropout=dropout, **counts)
+    return Plan(table["session"], terms, codec, metrics, classes, peer, rotate, deadlines=times,
+                dropout=dropout, **counts)
 
 
 def _noise(reader: Reader, table: Mapping[str, Any], rounds: int) -> Noise | None:

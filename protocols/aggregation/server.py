@@ -25,10 +25,12 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain, combinations, islice
 from typing import NoReturn
 
 import numpy as np
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from gmpy2 import mpz
 
 from mpc.errors import AggregationFailed, MpcError, WireError
 from mpc.ring import NDArray
@@ -41,6 +43,7 @@ from protocols.aggregation.shamir import SHARE_BYTES
 from protocols.aggregation.terms import Terms
 
 _COMMITMENT_BYTES = 32
+_TRIES, _WORK = 1000, 100_000                       # sets of holders tried for one secret; products for them
 
 #: What clients send to or about their neighbours, by the phase of the answer it is in.
 _ITEMS = {Phase.SHARE: wire.SEALED_BYTES, Phase.MASK: TAG_BYTES, Phase.CONFIRM: TAG_BYTES, Phase.UNMASK: SHARE_BYTES}
@@ -59,11 +62,13 @@ class Sum:
 class Server:
     """``requests``, ``receive``, ``advance``, phase by phase; ``result`` when ``phase`` is ``None``.
 
-    ``faults`` names each client that was left out, or whose share was, and says why.
+    ``faults`` names each client that was left out, or whose share was, and says why; ``spoilt`` those whose masks could
+    not be opened, at the end of a round that was lost for it: they have dealt wrong shares, or more of their neighbours
+    have lied than there were shares to spare.
     """
 
     def __init__(self, terms: Terms) -> None:
-        self.terms, self.faults = terms, dict[str, str]()
+        self.terms, self.faults, self.spoilt = terms, dict[str, str](), set[str]()
         self.phase: Phase | None = Phase.ADVERTISE
         self._names, self._graph = terms.directory.names, terms.graph
         self._asked = dict.fromkeys(range(terms.clients))           # clients that may answer in this phase
@@ -75,6 +80,7 @@ class Server:
         self._survivors, self._list = set[int](), b""
         self._post = {phase: _Post(size) for phase, size in _ITEMS.items()}
         self._side, self._vector = np.zeros(terms.side, np.uint64), np.zeros(terms.length, np.uint32)
+        self._liars = set[int]()                                    # the x of shares that were wrong
         self._result: Sum | None = None
 
     # -- messages ---------------------------------------------------------------------------------
@@ -90,13 +96,32 @@ class Server:
             raise MpcError("there is no sum: the round has not come to its end")
         return self._result
 
+    def awaits(self, name: str) -> bool:
+        """Whether this client is asked and has not answered."""
+        i = self.terms.directory.place(name)
+        return i in self._asked and i not in self._answered
+
+    @property
+    def missing(self) -> int:
+        """How many clients have not answered in this phase."""
+        return len(self._asked) - len(self._answered)
+
     def requests(self) -> Iterator[tuple[str, bytes]]:
         """What this phase asks of each client that is still in; made one at a time."""
         if (phase := self.phase) is not None:
             for i in tuple(self._asked):            # answers may come in between
-                yield self._names[i], wire.header(wire.TO_CLIENT, phase, i, self.terms.digest) + self._request(phase, i)
+                yield self._names[i], self._request(phase, i)
+
+    def request(self, name: str) -> bytes:
+        """What this phase asks of a client that it awaits."""
+        if self.phase is None or not self.awaits(name):
+            raise MpcError(f"nothing is asked of {name!r}")
+        return self._request(self.phase, self.terms.directory.place(name))
 
     def _request(self, phase: Phase, i: int) -> bytes:
+        return wire.header(wire.TO_CLIENT, phase, i, self.terms.digest) + self._asks(phase, i)
+
+    def _asks(self, phase: Phase, i: int) -> bytes:
         if phase is Phase.ADVERTISE:
             return self.terms.encode()
         neighbours = self._graph.neighbours(i)
@@ -219,6 +244,7 @@ class Server:
     def _unmasked(self, there: set[int]) -> Sum:
         secrets = {i: self._secret(i, [j for j in holders if j in there]) for i, holders in self._holders.items() if self._opens(i)}
         lost = [i for i, secret in secrets.items() if secret is None]
+        self.spoilt = {self._names[i] for i in lost}
         if lost:
             self._fail(Phase.UNMASK, there, f"the shares that came do not open the masks of {self._names[lost[0]]!r}"
                        + (f" and {len(lost) - 1} others" if len(lost) > 1 else ""))
@@ -255,10 +281,26 @@ class Server:
             return secret
         found = shamir.decode(shares, threshold)
         if found is None or not self._is_right(i, found[0]):
-            return None
-        for x in found[1]:
+            found = self._without_liars(i, shares)
+        for x in found[1] if found is not None else ():
+            self._liars.add(x)
             self._blame(x - 1, i)
-        return found[0]
+        return None if found is None else found[0]
+
+    def _without_liars(self, i: int, shares: Mapping[int, mpz]) -> tuple[bytes, list[int]] | None:
+        """The same where more shares are wrong than can be decoded, since one can see whether a secret is right: without
+        those whose shares were wrong before, and without each few."""
+        threshold, known = self.terms.threshold, self._liars & shares.keys()
+        rest = [x for x in shares if x not in known]
+        tries = chain.from_iterable(combinations(rest, k) for k in range(len(rest) - threshold + 1))
+        for out in islice(tries, min(_TRIES, 1 + _WORK // threshold**2)):
+            good = [x for x in rest if x not in out][:threshold]
+            secret = shamir.join({x: shares[x] for x in good}, threshold)
+            if secret is not None and self._is_right(i, secret):
+                most = {x: shares[x] for x in good[1:]}
+                others = [x for x in shares if x not in good]
+                return secret, [x for x in others if shamir.join({**most, x: shares[x]}, threshold) != secret]
+        return None
 
     def _blame(self, holder: int, owner: int) -> None:
         """One of the two has cheated; which, nobody can say."""

@@ -78,12 +78,34 @@ class Terms:
                               f"{_LONGEST - 1}, bits 1 to 32, side values up to 65535, rounds not negative")
         have = bounds.security(n, self.degree, self.threshold, self.corrupt, one_list=self.one_list)
         if have < self.security:
-            raise ConfigError(f"{self.degree} neighbours and threshold {self.threshold} give {have:.1f} bits of security with {n} clients of which "
-                              f"{self.corrupt:.0%} collude with the server, less than {self.security:g}; take more of them, or state a smaller fraction 'corrupt'")
+            better = bounds.instead(n, self.degree, self.corrupt, self.security, one_list=self.one_list)
+            collude = f"{bounds.count(self.corrupt, n)} collude with the server (corrupt = {self.corrupt:g})"
+            raise ConfigError(f"{self.degree} neighbours and threshold {self.threshold} give {have:.1f} bits of security "
+                              f"with {n} clients of which {collude}, less than {self.security:g}: {better}")
 
     @property
     def clients(self) -> int:
         return len(self.directory)
+
+    def standing(self, corrupt: float | None = None, shares: int = 0) -> dict[str, Any]:
+        """What degree and threshold are worth if this fraction of the clients colludes with the server (by default, as
+        agreed): bits of security, up to those of a mask's key.  None if the honest clients in a sum may then be fewer
+        than ``shares``, whose noise is enough."""
+        assumed = self.corrupt if corrupt is None else corrupt
+        bits = bounds.security(self.clients, self.degree, self.threshold, assumed, one_list=self.one_list)
+        if self.least - bounds.count(assumed, self.clients) < shares:
+            bits = 0.0
+        return {"clients": self.clients, "neighbours": self.degree, "threshold": self.threshold,
+                "corrupt": assumed, "security_bits": round(min(128.0, bits), 1)}
+
+    def demand(self, corrupt: float, shares: int = 0) -> None:
+        """``ConfigError`` unless these terms are as safe as terms must be when this fraction of the clients colludes."""
+        have = self.standing(max(corrupt, self.corrupt), shares)
+        if have["security_bits"] < bounds.SECURITY:
+            wants = f"{bounds.count(corrupt, self.clients)} of {self.clients} clients collude with the server"
+            raise ConfigError(f"this client wants to be safe if {wants} (corrupt_at_least = {corrupt:g}), and what was "
+                              f"agreed gives {bounds.in_words(have)}, where {bounds.SECURITY} are due: "
+                              f"agree on corrupt = {corrupt:g}, or want less")
 
     def encode(self) -> bytes:
         """What the server says of its terms, so that a client can name the difference."""

@@ -15,6 +15,8 @@ coordinate; the mean is the quotient of the two sums.
 
 Threat   local to the client; the words of the rounding are secret like the vector, the seed of the rotation is public.
          How often a rounding is repeated (``limit``) depends on the vector: whoever times the client learns a little.
+         A sum of few fractions is not a sum any more: of Σ k_i/m_i with known m_i, to enough digits, every k_i can be told.
+         So steps are by default no finer than training or statistics need; rounding at random leaves the mean right.
 Source   Kairouz, Liu, Steinke, arXiv 2102.06387, theorem 1 (conditional rounding, the bound on
          the norm); Suresh, Yu, Kumar, McMahan, arXiv 1611.00429 (rotation).  There the modulus may be so small that
          sums wrap now and then; here they do not.
@@ -35,6 +37,8 @@ from mpc.ring import Z64, NDArray, Spec
 WORD, CHUNK = 32, 1 << 16
 #: Of one coordinate of one rotated vector being cut off at the default peak; of noise making a sum wrap around.
 CUT, WRAP = 2.0**-20, 2.0**-40
+#: Steps of a vector's longest in one of its coordinates, without noise, which has a rule of its own (``mechanisms``).
+DIGITS = 2.0**-10
 #: Conditional rounding is repeated with at most this probability; the value that the paper's experiments use.
 REPEAT = math.exp(-0.5)
 
@@ -46,7 +50,8 @@ class Encoding:
     ``clip``      bound on the L2 norm of a vector; longer ones are shortened to it
     ``peak``      bound on the size of a coordinate (after the rotation); larger ones are cut off; by default as large as
                   a vector within ``clip`` can have, or with a rotation will have
-    ``step``      distance of neighbouring values; by default the finest for which 32 bits are enough
+    ``step``      distance of neighbouring values; by default ``DIGITS`` of a coordinate of the longest vector, all
+                  coordinates being alike, or the finest for which 32 bits are enough
     ``weight``    the largest weight of a client; with the default of 1 all count alike, and no weight is sent
     ``rotation``  public seed of the rotation, the same for all clients, fresh for each round
     ``noise``     variance of the noise in the sum, in steps²
@@ -81,7 +86,8 @@ class Encoding:
             steps = room // self.clients - 2        # peak / (peak / steps) may come out a little larger than steps
             if steps < 1:
                 raise EncodingError(f"{self.clients} clients' values and this noise do not fit 32 bits; choose less noise or fewer clients")
-            object.__setattr__(self, "step", self.peak / steps)
+            coordinate = min(self.peak, self.clip / math.sqrt(self.padded))
+            object.__setattr__(self, "step", max(self.peak / steps, DIGITS * coordinate))
         most = self.clients * (math.ceil(self.peak / self.step) + 1) + self._reach
         most = max(most, self.clients * self.weight if self.weight > 1 else 0)
         object.__setattr__(self, "bits", most.bit_length() + 1)
@@ -138,6 +144,18 @@ class Encoding:
         if self.weight > 1:
             out[-1] = weight
         return out
+
+    def lost(self, vector: npt.ArrayLike) -> str:
+        """What ``clip`` and ``peak`` take off this vector, in words that are for its owner alone; empty if nothing."""
+        from protocols.privacy import kernels
+        x = np.ascontiguousarray(vector, np.float64)
+        norm, said = math.sqrt(kernels.squares(x)), []
+        if norm > self.clip:
+            said.append(f"it was shortened from a norm of {norm:.4g} to 'clip', {self.clip:g}")
+            x = x * (self.clip / norm)
+        if self.rotation is None and (beyond := int(np.count_nonzero(np.abs(x) > self.peak * (1 + 1e-9)))):
+            said.append(f"{beyond} of its {self.dimension} numbers were cut off at 'peak', {self.peak:g}")
+        return "; ".join(said)
 
     def reduce(self, integers: NDArray) -> NDArray:
         """Modulo 2^bits, as uint32."""
