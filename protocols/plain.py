@@ -128,7 +128,7 @@ def _forms(function: Function, kind: Kind, arguments: Any) -> Iterator[Callable[
         yield lambda x: x if x.dtype.kind == "b" else _wide(x)
         yield _wide
     else:
-        integers = [x for x in _arrays(arguments) if x.dtype.kind == "i"]
+        integers = [x for x in arrays(arguments) if x.dtype.kind == "i"]
         if function in _COMPARING and any(largest(x) > 2.0**53 for x in integers):
             yield _wide                             # beside reals, NumPy would round the integers
         yield lambda x: x
@@ -158,11 +158,12 @@ def _each(f: Callable[[NDArray], NDArray], x: Any) -> Any:
     return f(x) if isinstance(x, np.ndarray) else x
 
 
-def _arrays(x: Any) -> Iterator[NDArray]:
+def arrays(x: Any) -> Iterator[NDArray]:
+    """All arrays among arguments."""
     if isinstance(x, np.ndarray):
         yield x
     for item in x.values() if isinstance(x, dict) else x if isinstance(x, list | tuple) else ():
-        yield from _arrays(item)
+        yield from arrays(item)
 
 
 def _settled(kind: Kind, made: Any, shape: Shape) -> NDArray:

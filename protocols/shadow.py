@@ -234,4 +234,7 @@ def _before_cancellation(function: Function, args: Any, kwargs: Any, true: NDArr
     if function in _REMAINDER:
         return np.full(true.shape, largest(arguments[0][0]))
     found = plain.magnitude(function, arguments)
-    return np.where(true == 0, 1.0, size(true)) if found is None else found
+    if found is not None:
+        return found
+    what_gave_zero = min(1.0, max(map(largest, plain.arrays(arguments)), default=0.0))
+    return np.where(true == 0, what_gave_zero, size(true))

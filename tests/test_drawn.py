@@ -1,4 +1,4 @@
-"""Drawn programs give NumPy's value, a refusal, or a word of ``check``: never a wrong number in silence.  See ``drawn.py``."""
+"""Drawn programs give NumPy's value, a refusal, or a word of ``check``.  See ``drawn.py``."""
 from __future__ import annotations
 
 import os
