@@ -293,14 +293,12 @@ def verdict(program: Program, bits: int, parties: int) -> str:
         assert isinstance(checked, Exception), f"refused only where nobody looks: {plain}\n{program}"
         return "refused"
     true = run_clear(program)
-    fine = right(program, true, plain, bits)
     if isinstance(checked, RangeError):
         return "vain" if right(program, true, plain, bits, 1 / 4) else "told"
     where = f"over {bits} bits, {parties} parties, in silence:\n{program}\ntrue {true[-1]!r}\nhere"
     assert not isinstance(checked, Exception), f"{where} {checked!r}"
     assert right(program, true, checked, bits), f"{where} {checked!r}"
-    near = right(program, true, plain, bits, 4)     # at the border, another rounding may tell
-    assert fine or near, f"{where} {plain!r}"
+    assert right(program, true, plain, bits, 4), f"{where} {plain!r}"     # at the border, another rounding may tell
     return "right"
 
 
