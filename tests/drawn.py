@@ -298,7 +298,7 @@ def verdict(program: Program, bits: int, parties: int) -> str:
     where = f"over {bits} bits, {parties} parties, in silence:\n{program}\ntrue {true[-1]!r}\nhere"
     assert not isinstance(checked, Exception), f"{where} {checked!r}"
     assert right(program, true, checked, bits), f"{where} {checked!r}"
-    assert right(program, true, plain, bits, 4), f"{where} {plain!r}"     # at the border, another rounding may tell
+    assert right(program, true, plain, bits, 4), f"{where} {plain!r}"     # at a border, another rounding tells
     return "right"
 
 
