@@ -247,9 +247,8 @@ def run_moved(program: Program, true: list[Any], fraction: int, seed: int) -> li
         if x.dtype.kind != "f":
             return x
         unit = 2.0**-fraction
-        with np.errstate(all="ignore"):
-            by = np.maximum(16 * unit * size, np.minimum(4 * unit, size / 64))
-            return x + rng.uniform(-1, 1, x.shape) * by
+        by = np.maximum(16 * unit * size, np.minimum(4 * unit, size / 64))
+        return x + rng.uniform(-1, 1, x.shape) * by
 
     values = [moved(x.values, x.values) for x in program.inputs]
     for step in program.steps:
@@ -259,7 +258,8 @@ def run_moved(program: Program, true: list[Any], fraction: int, seed: int) -> li
         else:
             value = clear(step, values)
             sizes = [np.abs(np.asarray(true[i], np.float64)) for i in step.operands]
-            values.append(moved(value, value if step.op.gross is None else step.op.gross(*sizes)))
+            with np.errstate(all="ignore"):
+                values.append(moved(value, value if step.op.gross is None else step.op.gross(*sizes)))
     return values
 
 
