@@ -264,7 +264,7 @@ def run_moved(program: Program, true: list[Any], fraction: int, seed: int) -> li
 
 
 def tied(program: Program, true: list[Any], fraction: int) -> bool:
-    """Whether something hangs on a comparison of reals that rounding decides: equal ones may come out otherwise."""
+    """Whether something hangs on a comparison of reals that rounding decides: equal ones may come out so."""
     at = len(program.inputs)
     for seed in range(8):
         values = run_moved(program, true, fraction, seed)
@@ -291,7 +291,7 @@ def run_secret(program: Program, bits: int, parties: int, check: bool) -> Any:
 
 
 def verdict(program: Program, bits: int, parties: int) -> str:
-    """``right``, ``refused``, ``told`` of a wrong number, or told in ``vain``; of a ``tie``, another way to break it.
+    """``right``, ``refused``, ``told`` of a wrong number, or told in ``vain``; a ``tie``, broken otherwise.
 
     ``AssertionError`` where a number is wrong and nobody says a word.
     """
