@@ -8,11 +8,14 @@ from __future__ import annotations
 import os
 import pty
 import signal
+import struct
 import subprocess
 import sys
+import termios
 import time
 import uuid
 from contextlib import suppress
+from fcntl import F_GETPIPE_SZ, fcntl, ioctl
 from pathlib import Path
 
 import numpy as np
@@ -255,3 +258,41 @@ def test_a_signal_between_two_steps_of_the_standard_library_hangs_nothing(
     command = [sys.executable, "-c", TORN, str(tmp_path / "program.py"), number]
     done = subprocess.run(command, cwd=ROOT, timeout=50, capture_output=True, text=True, check=False)
     assert done.returncode == code, done
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize("stalled", ["stdout", "stderr", "both"])
+def test_a_run_ends_for_a_signal_though_nobody_reads_what_it_prints(
+    tmp_path: Path, number: int, code: int, stalled: str
+) -> None:
+    """A pager, say, that has been left; nor is it waited for at the very end."""
+    (tmp_path / "program.py").write_text(
+        "def main(party):\n"
+        + ("    raise ValueError('x' * 300_000)" if stalled == "stderr" else "    print('x' * 300_000)")
+    )
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONUNBUFFERED"}
+    command = [sys.executable, "-m", "mpc", "run", tmp_path / "program.py", "-n", "2", "--suite", "additive"]
+    out, into = os.pipe()
+    with subprocess.Popen(
+        command,
+        cwd=ROOT,
+        env={**environment, MARK: (mark := uuid.uuid4().hex)},
+        stdout=subprocess.DEVNULL if stalled == "stderr" else into,
+        stderr=subprocess.DEVNULL if stalled == "stdout" else into,
+    ) as run:
+        os.close(into)
+        until = time.monotonic() + 60
+        while struct.unpack("i", ioctl(out, termios.FIONREAD, bytes(4)))[0] < fcntl(out, F_GETPIPE_SZ):
+            assert run.poll() is None and time.monotonic() < until
+            time.sleep(0.05)
+        run.send_signal(number)
+        assert run.wait(20) == code
+    os.close(out)
+    assert not gone(mark)
+
+
+def test_a_signal_that_comes_last_is_heard() -> None:
+    """After the last look for it, and before what it does is again what it did."""
+    with pytest.raises(SystemExit) as ended, launch._heeding():
+        os.kill(os.getpid(), signal.SIGTERM)
+    assert ended.value.code == 143 and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
