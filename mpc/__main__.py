@@ -116,6 +116,7 @@ def main() -> None:
 
     Several parties, each with private data, compute a joint result and see nothing else.
     """
+    write_no_core()
 
 
 @main.command()
@@ -245,7 +246,6 @@ def _prepared(program: Path, config_file: Path, report_to: Path | None) -> tuple
     from mpc import config as configuration
     from protocols.program import Program
     keep_freed_memory()
-    write_no_core()
     config = configuration.load(config_file)
     if report_to is None:
         _say_who_is_awaited(config)
@@ -327,7 +327,6 @@ def dealer(config_file: Path, debug: bool) -> None:
     from mpc import config as configuration
     from protocols import run as runner
     keep_freed_memory()
-    write_no_core()
     config = configuration.load(config_file)
     _say_who_is_awaited(config)
     runner.serve_dealer(config)

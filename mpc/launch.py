@@ -19,7 +19,7 @@ from typing import Any, TextIO
 from mpc.certs import fresh
 from mpc.ephemeral import Kept, Unnamed, kept
 from mpc.errors import ConfigError
-from mpc.process import ending_with_parent, write_no_core
+from mpc.process import ending_with_parent
 
 #: Each one's certificate and key; under "ca", the authority's certificate.
 Pem = dict[str, tuple[Unnamed, ...]]
@@ -71,7 +71,6 @@ def run(plan: Plan) -> Outcome:
     left of what they had: keys, configurations and what is printed are in files without a name, a store in a
     folder that goes with its users.
     """
-    write_no_core()
     names = [f"party-{i}" for i in range(plan.parties)] + (["dealer"] if plan.dealer else [])
     with _heeding() as heed, ExitStack() as stack:
         made = fresh(names, days=1) if plan.tls else {}

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import pty
+import resource
 import signal
 import struct
 import subprocess
@@ -20,6 +21,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from aggregating import deployment
 
 from mpc import launch
 from mpc.ephemeral import kept
@@ -296,3 +298,35 @@ def test_a_signal_that_comes_last_is_heard() -> None:
     with pytest.raises(SystemExit) as ended, launch._heeding():
         os.kill(os.getpid(), signal.SIGTERM)
     assert ended.value.code == 143 and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+def test_no_process_leaves_an_image_of_itself(tmp_path: Path) -> None:
+    """Whatever signal ends it: there would be keys in it, and vectors.  Parties inherit it from ``mpc run``."""
+    names = [f"clinic-{i}" for i in range(4)]
+    deployment(tmp_path, names)
+    np.save(tmp_path / "v.npy", np.zeros(5))
+    _, hard = resource.getrlimit(resource.RLIMIT_CORE)
+    client = ["join", "--vector", tmp_path / "v.npy", "--config", tmp_path / f"{names[0]}.toml"]
+    for command in (["serve", "--config", tmp_path / "server.toml"], client):
+        with subprocess.Popen(
+            [sys.executable, "-m", "mpc", "aggregate", *command],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_CORE, (hard, hard)),  # noqa: PLW1509
+        ) as process:
+            assert process.stdout is not None and process.stdout.readline()
+            limits = resource.prlimit(process.pid, resource.RLIMIT_CORE)
+            process.kill()
+        assert limits[0] == 0, command
+    (tmp_path / "program.py").write_text(
+        "import resource\ndef main(party):\n    return resource.getrlimit(resource.RLIMIT_CORE)[0]\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "mpc", "run", tmp_path / "program.py", "-n", "2"],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        check=True,
+        timeout=60,
+    )
+    assert done.stdout == b"0\n"
