@@ -639,6 +639,66 @@ def test_standard_output_that_cannot_be_written_ends_no_round(tmp_path: Path) ->
     assert err == "standard output cannot be written (No space left on device): the rounds go on without it\n"
 
 
+@pytest.mark.parametrize("given", ["stdout", "log"])
+def test_a_log_that_nobody_reads_stalls_no_round(tmp_path: Path, given: str) -> None:
+    """A pager that has been left: its pipe is full."""
+    config, out = deployment(tmp_path, NAMES), tmp_path / "pipe"
+    os.mkfifo(out)
+    reading = os.open(out, os.O_RDONLY | os.O_NONBLOCK)
+    writing = os.open(out, os.O_WRONLY | os.O_NONBLOCK)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            os.write(writing, b"x" * 4096)
+    os.set_blocking(writing, True)
+    command = [sys.executable, "-m", "mpc", "aggregate", "serve", "--config", config]
+    with subprocess.Popen(
+        [*command, "--log", out] if given == "log" else command,
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL if given == "log" else writing,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as server:
+        try:
+            a_normal_round(tmp_path, NAMES)
+            _, err = server.communicate(timeout=60)
+        finally:
+            server.kill()
+    os.close(reading)
+    os.close(writing)
+    name = "standard output" if given == "stdout" else f"the log {out}"
+    assert server.returncode == 0 and err == f"{name} cannot be written (nobody reads it): the rounds go on without it\n"
+
+
+def test_a_log_that_is_a_pipe_without_a_reader_is_refused(tmp_path: Path) -> None:
+    """And not waited for without a word."""
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ConfigError, match="cannot be written"):
+        Journal(tmp_path / "pipe")
+
+
+def test_a_log_whose_reader_is_slow_has_all_lines(tmp_path: Path) -> None:
+    reading, writing = os.pipe()
+    heard = b""
+
+    def read() -> None:
+        nonlocal heard
+        while piece := os.read(reading, 4096):
+            heard += piece
+            time.sleep(0.01)
+
+    thread = threading.Thread(target=read)
+    with Journal(tmp_path / "log") as journal:
+        assert journal._to is not None
+        os.dup2(writing, journal._to)
+        os.close(writing)
+        thread.start()
+        for i in range(40):
+            journal({"event": "x" * 5000, "number": i})
+    thread.join()
+    os.close(reading)
+    assert [json.loads(line)["number"] for line in heard.splitlines()] == list(range(40))
+
+
 def test_a_log_that_can_be_written_again_says_what_it_lacks(tmp_path: Path) -> None:
     with Journal(tmp_path / "log") as journal:
         journal({"event": "one"})
