@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -9,7 +10,9 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
+import threading
+import time
+from collections.abc import Callable, Iterator
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -20,10 +23,11 @@ from aggregating import DIMENSION, Next, Round, Serving, deployment, joined, lyi
 from test_cli import ROOT, mpc
 
 from mpc.errors import AggregationFailed, AggregationRefused, BudgetSpent, ConfigError, MpcError, PartyLost
-from protocols.aggregation import bounds
+from protocols.aggregation import bounds, line
 from protocols.aggregation import plan as plans
 from protocols.aggregation.frames import NUMBER, Kind
 from protocols.aggregation.hub import Hub
+from protocols.aggregation.line import Line
 from protocols.aggregation.member import Member
 from protocols.aggregation.messages import HEADER, Phase
 from protocols.aggregation.noise import Account, Noise
@@ -636,6 +640,97 @@ def test_a_server_that_is_there_and_says_nothing_does_not_hold_a_client_for_ever
         Member(own) as member,
     ):
         member.round(np.zeros(5))
+
+
+@pytest.mark.parametrize("asks", [False, True])
+def test_a_server_that_hangs_up_again_and_again_does_not_hold_a_client_for_ever(
+    tmp_path: Path, asks: bool
+) -> None:
+    """Though it says welcome each time, or the same question."""
+    deployment(tmp_path, NAMES)
+    own, notes, over = plans.load(own_file(tmp_path, ME, timeout=1.0)), list[str](), threading.Event()
+
+    def lie(hub: Hub, following: Next) -> None:
+        play = Round(tmp_path, ME, 1)
+        message = (1).to_bytes(NUMBER, "little") + play.server.request(ME)
+        while not over.is_set():
+            for event in hub.poll(0.05):
+                if event.kind is Kind.HELLO:
+                    hub.send(ME, Kind.WELCOME, b"{}")
+                    if asks:
+                        hub.ask(ME, None, 1 << 20, message)
+                if (event.kind is Kind.ANSWER or not asks) and ME in hub.links:
+                    hub._drop(hub.links[ME], "")
+
+    with (
+        lying(plans.load(tmp_path / "server.toml"), lie),
+        contextlib.ExitStack() as stack,
+        Member(own, notes.append) as member,
+    ):
+        stack.callback(over.set)
+        with pytest.raises(PartyLost):
+            member.round(np.zeros(5))
+    assert 2 < len(notes) < 30
+
+
+class Dripping:
+    """A server whose connection belongs to this: what it does, again and again, once it is made."""
+
+    def __init__(self, folder: Path, does: Callable[[Any], None]) -> None:
+        self.own, self.over = plans.load(folder / "server.toml"), threading.Event()
+        self.does, self.context = does, self.own.tls.server()
+        self.listener = socket.create_server((self.own.plan.peer.host, self.own.plan.peer.port))
+
+    def serve(self) -> None:
+        sock, _ = self.listener.accept()
+        with contextlib.suppress(OSError), self.context.wrap_socket(sock, server_side=True) as made:
+            while not self.over.is_set():
+                self.does(made)
+
+    @contextlib.contextmanager
+    def line(self, silence: float) -> Iterator[Line]:
+        client = plans.load(self.own.state.parent / f"{ME}.toml")
+        thread = threading.Thread(target=self.serve)
+        thread.start()
+        try:
+            made = Line(client.plan.peer, client.tls, 10.0, silence, 1 << 30)
+            with contextlib.closing(made):
+                yield made
+        finally:
+            self.over.set()
+            thread.join(60)
+            self.listener.close()
+
+
+def drip(sock: Any) -> None:
+    sock.sendall(b"m")
+    time.sleep(0.05)
+
+
+def sip(sock: Any) -> None:
+    sock.recv(16)
+    time.sleep(0.05)
+
+
+def pour(sock: Any) -> None:
+    sock.sendall(b"mpcA\x02" + bytes(1000))
+
+
+@pytest.mark.parametrize("does", [drip, sip, pour])
+def test_no_wait_for_a_server_is_without_a_limit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, does: Callable[[Any], None]
+) -> None:
+    """It drips, it takes a few bytes a second, or it takes none and does not stop to talk."""
+    monkeypatch.setattr(line, "SLOWEST", 1 << 24)
+    deployment(tmp_path, NAMES)
+    with Dripping(tmp_path, does).line(silence=0.3) as made:
+        start = time.monotonic()
+        with pytest.raises(PartyLost, match="says or takes nothing"):
+            if does is drip:
+                made.receive()
+            else:
+                made.send(Kind.ANSWER, bytes(1 << 24))
+        assert time.monotonic() - start < 20
 
 
 def test_clients_that_were_away_get_the_mean_from_a_server_that_was_started_anew(tmp_path: Path) -> None:
