@@ -448,6 +448,22 @@ def test_join_says_what_it_rests_on_and_what_was_shortened(tmp_path: Path) -> No
     assert "short" not in json.dumps(server.events) and "clip" not in json.dumps(server.events)
 
 
+def test_a_mean_that_could_not_be_written_is_noticed_before_the_vector_is_out(tmp_path: Path) -> None:
+    """For it goes out once."""
+    config = deployment(tmp_path, NAMES)
+    np.save(tmp_path / "v.npy", np.zeros(5))
+    client = ("aggregate", "join", "--config", tmp_path / f"{ME}.toml", "--vector", tmp_path / "v.npy", "--out")
+    with Serving(config) as server:
+        done = mpc(*client, tmp_path / "none/mean.npy")
+        assert done.returncode == 1 and f"{tmp_path / 'none'} has no room for" in done.stderr, done.stderr
+        assert mpc(*client, tmp_path).returncode == 2
+        assert not list(tmp_path.glob(f"{ME}.rounds*"))
+        with joined(tmp_path, [n for n in NAMES if n != ME], lambda name: {"vector": np.ones(5)}):
+            assert mpc(*client, tmp_path / "mean.npy").returncode == 0
+    assert server.error is None and np.load(tmp_path / "mean.npy").shape == (5,)
+    assert not list(tmp_path.glob("*.room"))
+
+
 def test_numbers_beyond_peak_are_told_to_their_owner(tmp_path: Path) -> None:
     deployment(tmp_path, NAMES, clip=None, peak=1.5)
     plan = plans.load(tmp_path / f"{ME}.toml").plan
