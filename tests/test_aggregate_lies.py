@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import re
+import resource
 import signal
 import socket
 import subprocess
@@ -193,6 +194,36 @@ mpc.aggregation_client({str(tmp_path / f"{ME}.toml")!r}).round(np.arange(5.0))
             with pytest.raises(AggregationRefused, match="a later round"):
                 once.check({"vector": numbers(np.arange(5.0))})
     assert seen == [0, 0, 2, 2, 2]  # truncating, writing, syncing, syncing the folder, and all is done
+
+
+@pytest.mark.parametrize("privacy", ["", PRIVACY])
+def test_a_client_whose_disk_is_full_lets_nothing_out(tmp_path: Path, privacy: str) -> None:
+    """Neither paid for nor noted: it says so, and may give its vector when there is room again."""
+    deployment(tmp_path, NAMES, privacy, **({"rounds": 3} if privacy else {}))
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def lie(hub: Hub, following: Next) -> None:
+        following(Kind.HELLO)
+        play = Round(tmp_path, ME, 1)
+        play.up_to(Phase.SHARE, hub, following)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (8, hard))
+        try:
+            play.ask(hub)
+            assert following(Kind.REFUSED).body == b"it has no vector for this round"
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        following(Kind.HELLO)
+        Round(tmp_path, ME, 2).up_to(Phase.MASK, hub, following)
+        hub.send(ME, Kind.BYE)
+
+    own = plans.load(tmp_path / f"{ME}.toml")
+    with lying(plans.load(tmp_path / "server.toml"), lie):
+        with Member(own) as member, pytest.raises(ConfigError, match=r"cannot be written \(File too large\)"):
+            member.round(np.arange(5.0))
+        with Member(own) as member, pytest.raises(AggregationFailed, match="masked"):
+            member.round(np.arange(5.0))
+    account = own.plan.account(tmp_path / f"{ME}.rounds.budget")
+    assert account is None or 0 < account.spent < 5
 
 
 def test_a_torn_line_and_a_wrong_list(tmp_path: Path) -> None:
