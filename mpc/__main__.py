@@ -29,7 +29,7 @@ from mpc import launch
 from mpc.config import DAY, Config
 from mpc.errors import ConfigError, MpcError
 from mpc.meter import Network
-from mpc.process import collect_less_garbage, keep_freed_memory, write_no_core
+from mpc.process import collect_less_garbage, have_standard_files, keep_freed_memory, write_no_core
 
 if TYPE_CHECKING:
     from protocols.program import Program
@@ -116,6 +116,7 @@ def main() -> None:
 
     Several parties, each with private data, compute a joint result and see nothing else.
     """
+    have_standard_files()
     write_no_core()
 
 

@@ -8,6 +8,7 @@ import json
 import os
 import resource
 import selectors
+import signal
 import socket
 import ssl
 import subprocess
@@ -761,16 +762,43 @@ def test_counts_are_told_once_a_minute_and_stay_small(monkeypatch: pytest.Monkey
         )
 
 
+def taken(pid: int, path: Path) -> int:
+    """Bytes that a process holds in a file which was there."""
+    for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(OSError):
+            if os.readlink(descriptor) == f"{path} (deleted)":
+                return descriptor.stat().st_size
+    return 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGKILL])
+def test_whatever_ends_the_server_leaves_its_state_and_nothing_else(
+    tmp_path: Path, processes: Processes, number: int
+) -> None:
+    server = processes.start("aggregate", "serve", "--config", deployment(tmp_path, NAMES))
+    end, state = time.monotonic() + 60, tmp_path / "server-state"
+    while not taken(server.pid, state / "room"):
+        assert time.monotonic() < end and server.poll() is None
+        time.sleep(0.01)
+    assert server.stdout is not None
+    while '"round begins"' not in server.stdout.readline():
+        assert time.monotonic() < end
+    server.send_signal(number)
+    code, _, err = ended(server)
+    assert (code, err) == ((130, "interrupted\n") if number == signal.SIGINT else (-number, ""))
+    assert [path.name for path in state.iterdir()] == ["state.json"]
+
+
 def test_a_disk_that_is_full_when_a_round_ends(tmp_path: Path, processes: Processes) -> None:
     """Its clients get the mean, and are told that the server ends; what it has begun is not begun again."""
     config = deployment(tmp_path, NAMES, rounds=2)
     server = processes.start("aggregate", "serve", "--config", config, "--log", tmp_path / "log")
     state = tmp_path / "server-state"
     end = time.monotonic() + 120
-    while not (state / "room").exists():  # which is taken before a round begins
+    while not (held := taken(server.pid, state / "room")):  # which is taken before a round begins
         assert time.monotonic() < end and server.poll() is None
         time.sleep(0.01)
-    assert (state / "room").stat().st_size > 1 << 16
+    assert held > 1 << 16 and not (state / "room").exists()
     resource.prlimit(
         server.pid, resource.RLIMIT_FSIZE, (150, resource.RLIM_INFINITY)
     )  # a state.json is longer, a line of the log not always

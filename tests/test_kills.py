@@ -330,3 +330,18 @@ def test_no_process_leaves_an_image_of_itself(tmp_path: Path) -> None:
         timeout=60,
     )
     assert done.stdout == b"0\n"
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_a_run_without_standard_files_is_one_all_the_same(tmp_path: Path, closed: str) -> None:
+    """As under some daemons: a key's file would else take the place of one, and be lost to what is."""
+    (tmp_path / "program.py").write_text(
+        "from pathlib import Path\n"
+        "def main(party):\n"
+        "    print('hello')\n"
+        f"    Path({str(tmp_path)!r}, str(party.id)).write_text(str(party.secret(42, owner=0).reveal()))\n"
+    )
+    command = f"{sys.executable} -m mpc run {tmp_path}/program.py -n 2 {closed}"
+    done = subprocess.run(["/bin/sh", "-c", command], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done
+    assert [(tmp_path / str(i)).read_text() for i in (0, 1)] == ["42", "42"]
