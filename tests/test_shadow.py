@@ -217,11 +217,15 @@ def test_every_function_that_numpy_lacks_has_a_counterpart() -> None:
 
 @pytest.mark.parametrize("case", ACCURACY.CASES, ids=lambda case: case.name)
 def test_what_keeps_its_promise_is_not_suspected(case: Any) -> None:
-    """Over the whole range of every operation on reals, in both rings."""
+    """Over the whole range of every operation on reals, in every ring."""
     for bits, f in ACCURACY.RINGS:
+        if bits == 128 and case.inputs is ACCURACY.samples:
+            continue                                # doubles of such means have no digits left for the deviations
         for seed, (suite, parties) in enumerate(ACCURACY.SUITES):
             s = mpc.local(parties, suite, ring=bits, fraction_bits=f, check=True)
-            case.secret(*(s.secret(a * 2.0**-f, kind=s.fixed) for a in case.inputs(300, bits, f, np.random.default_rng(seed)))).reveal()
+            inputs = case.inputs(300, bits, f, np.random.default_rng(seed))
+            below = (1 - 2.0**-52) * 2.0**-f        # the ends of ranges, to which doubles would be rounded
+            case.secret(*(s.secret((a * below).astype(float), kind=s.fixed) for a in inputs)).reveal()
 
 
 @pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")      # files that they leave open
