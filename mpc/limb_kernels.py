@@ -109,9 +109,9 @@ def _flipped(x: Any, words: Any, add0: Any, out: Any) -> None:
     for row in range(out.shape[0]):
         for i in range(n):
             lo, hi = x[row, 2 * i], x[row, 2 * i + 1]
-            if (words[row, i >> 6] >> np.uint64(i & 63)) & np.uint64(1):
-                lo, hi = _difference(add0, zero, lo, hi)
-            out[row, 2 * i], out[row, 2 * i + 1] = lo, hi
+            chosen = zero - ((words[row, i >> 6] >> np.uint64(i & 63)) & np.uint64(1))
+            minus0, minus1 = _difference(add0, zero, lo, hi)
+            out[row, 2 * i], out[row, 2 * i + 1] = lo ^ ((lo ^ minus0) & chosen), hi ^ ((hi ^ minus1) & chosen)
 
 
 @njit(cache=True, boundscheck=False, nogil=True, inline="always")

@@ -78,15 +78,16 @@ class Local(Session):
 
         def body(transport: Transport) -> None:
             party = Party(transport)
-            error: BaseException | None = None
             try:
-                suite = party.run(sit_down(party, self._kind, self._own(party.rank), self._prep(party)))
-                results[party.rank] = main(Session([party], [suite], **self._options))
-            except BaseException as failure:
-                error = failure
-                errors.append((isinstance(failure, PartyLost), len(errors), failure))
-            finally:
-                party.close(error)
+                try:
+                    suite = party.run(sit_down(party, self._kind, self._own(party.rank), self._prep(party)))
+                    results[party.rank] = main(Session([party], [suite], **self._options))
+                except BaseException as error:
+                    party.close(error)
+                    raise
+                party.close()
+            except BaseException as error:
+                errors.append((isinstance(error, PartyLost), len(errors), error))
 
         threads = [threading.Thread(target=body, args=(t,), daemon=True) for t in self._mesh(self.size, timeout=60)]
         for thread in threads:

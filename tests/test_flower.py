@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -240,11 +240,8 @@ def test_agreements_with_noise_that_cannot_be(tmp_path: Path, old: str, new: str
 
 def test_a_lost_round_keeps_the_model(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     _, grid = setting(tmp_path, bend=lambda node, message: None if node < 102 and phase_of(message) >= Phase.MASK else message)
-    logging.getLogger("flwr").addHandler(caplog.handler)
-    try:
+    with log_of_flower(caplog):
         result = start(FedAvg(fraction_evaluate=0.0), grid, 1)
-    finally:
-        logging.getLogger("flwr").removeHandler(caplog.handler)
     assert not result.arrays and grid.last is None
     assert "2 of 5 clients are missing" in caplog.text
 
@@ -329,6 +326,15 @@ def test_a_context_turned_back_answers_nothing_twice(tmp_path: Path, phase: Phas
     assert inner.ask(103, message).content[RECORD]["message"]
 
 
+@contextlib.contextmanager
+def log_of_flower(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    logging.getLogger("flwr").addHandler(caplog.handler)
+    try:
+        yield
+    finally:
+        logging.getLogger("flwr").removeHandler(caplog.handler)
+
+
 def logged(caplog: pytest.LogCaptureFixture, words: str) -> int:
     return len({id(record) for record in caplog.records if words in record.getMessage()})
 
@@ -339,19 +345,21 @@ def sent(grid: SecureGrid, inner: Loopback, config: dict[str, Any] | None = None
     return list(grid.send_and_receive([Message(RecordDict(content), dst_node_id=node, message_type=kind) for node in inner.contexts], timeout=0.2))
 
 
-def test_the_same_twice_is_refused(tmp_path: Path) -> None:
+def test_the_same_twice_is_refused(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """A lying server sends the same message again under the next number and drops one node the second time: the difference of the sums would be
     its update.  It does not get a second sum; nor with another configuration, if training does not depend on that."""
     lost: list[int] = []
     inner, grid = setting(tmp_path, bend=lambda node, message: None if node in lost and phase_of(message) >= Phase.MASK else message)
     assert sent(grid, inner) and not inner.errors
     lost.append(102)
-    grid._asked_for.clear()                         # as one that lies would
-    assert not sent(grid, inner)
-    assert set(inner.errors) == {100, 101, 103, 104} and all("this very answer to one message has gone out masked" in str(e) for e in inner.errors.values())
-    inner.errors.clear()
-    assert not sent(grid, inner, {"server-round": 2})
-    assert set(inner.errors) == {100, 101, 103, 104} and all("this very update has gone out masked, in round 1" in str(e) for e in inner.errors.values())
+    for config, why in (({}, "this very answer to one message"), ({"server-round": 2}, "this very update")):
+        grid._asked_for.clear()                     # as one that lies would
+        inner.errors.clear()
+        caplog.clear()
+        with log_of_flower(caplog):
+            assert not sent(grid, inner, config)
+        assert set(inner.errors) == {100, 101, 103, 104} and logged(caplog, f"{why} has gone out masked, in round 1") == 4
+        assert all("does not let that out" in str(e) and "very" not in str(e) for e in inner.errors.values())
     lost.clear()
     inner.errors.clear()
     other = ArrayRecord({name: Array(array.numpy() + 1) for name, array in model().items()})
@@ -373,11 +381,8 @@ def test_a_further_attempt_is_seen_by_all(tmp_path: Path, caplog: pytest.LogCapt
 
     assert not sent(grid, inner)
     lost.clear()
-    logging.getLogger("flwr").addHandler(caplog.handler)
-    try:
+    with log_of_flower(caplog):
         assert sent(grid, inner) and not inner.errors
-    finally:
-        logging.getLogger("flwr").removeHandler(caplog.handler)
     assert logged(caplog, "the server asks for the same again, attempt 2") == 5
     assert all(names == {"arrays", "config"} for names in seen)                     # the app sees nothing of it
 
@@ -444,11 +449,8 @@ def test_an_update_that_is_shortened_is_told_to_its_owner_alone(tmp_path: Path, 
     agreement = tmp_path / "agreement.toml"
     agreement.write_text(agreement.read_text().replace("clip = 20.0", f"clip = {float(np.median(norms)) + 1e-6}"))
     grid = SecureGrid(inner, agreement, patience=0.2)
-    logging.getLogger("flwr").addHandler(caplog.handler)
-    try:
+    with log_of_flower(caplog):
         (reply,) = sent(grid, inner)
-    finally:
-        logging.getLogger("flwr").removeHandler(caplog.handler)
     assert logged(caplog, "does not fit what was agreed: it was shortened from a norm of") == 2
     assert "shortened" not in str(dict(reply.content["metrics"])) and reply.content["metrics"]["num-examples"] == 5
 

@@ -1,6 +1,10 @@
 """Every Numba kernel equals its NumPy twin: words of both sizes and pairs of them, and sizes around its blocks of 4 and 256."""
 from __future__ import annotations
 
+import ast
+import inspect
+from types import ModuleType
+
 import conftest
 import numpy as np
 import pytest
@@ -9,6 +13,9 @@ from mpc import kernels, limb_kernels, limbs
 from mpc.bits import unpacked, words_for
 from mpc.ring import BITS, Z32, Z64, Z128, Ring, RingArray, cross, muladd, narrowest
 from protocols import blocks, truncation
+from protocols.ot import kernels as ot_kernels
+from protocols.ot import limb_kernels as ot_limb_kernels
+from protocols.ot import silent_kernels
 
 WORDS = [np.uint64, np.uint32]
 SIZES = [(0, 0, 0), (0, 3, 2), (3, 0, 2), (3, 2, 0), (1, 1, 1), (1, 7, 5), (3, 4, 4), (4, 4, 4), (5, 3, 1), (6, 1, 9), (7, 2, 3),
@@ -148,3 +155,34 @@ def test_quotients_equal_their_twins(ring: Ring, bits: int) -> None:
     assert (whole == (truncation.quotient(term, bits) + ring(truncation.correction(bits, ring))).data).all()
     assert (masked == (e * truncation.top(term, small) - s).data).all()
     assert (ring.kernels.plus_shifted(x.data, s.data, ring.bits - bits) == (x + (ring(s.data) << (ring.bits - bits))).data).all()
+
+
+# -- nothing branches on a secret ------------------------------------------------------------------------
+
+#: Its owner alone sets the switches, and ``networks`` says that their setting shows in the time it takes.
+TIMED = {"set_switches"}
+
+
+@pytest.mark.parametrize("module", [kernels, limb_kernels, ot_kernels, ot_limb_kernels, silent_kernels])
+def test_no_loop_branches_on_what_it_reads(module: ModuleType) -> None:
+    """Only on sizes, places and options, which are public."""
+    functions = [f for f in ast.parse(inspect.getsource(module)).body if isinstance(f, ast.FunctionDef)]
+    loops = [f for f in functions if any("njit" in ast.unparse(d) for d in f.decorator_list)]
+    assert loops
+    for loop in loops:
+        tests = [n.test for n in ast.walk(loop) if isinstance(n, ast.If | ast.While | ast.IfExp)]
+        reading = [ast.unparse(t) for t in tests if any(isinstance(n, ast.Subscript) for n in ast.walk(t))]
+        assert loop.name in TIMED or not reading, (loop.name, reading)
+
+
+def test_numbers_of_two_words_are_chosen_by_masks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """``np.where`` takes one way or the other for each element: the sign of an input would show in the time."""
+    def refused(*_: object) -> None:
+        raise AssertionError("np.where on secrets")
+
+    values = np.array([0, -1, 1, -2**62, 2**63 - 1])
+    x = Z128(values)
+    monkeypatch.setattr(np, "where", refused)
+    assert (x.ring.signed(x.data) == values).all() and (x.ring.doubles(x.data) == values.astype(float)).all()
+    assert (Z128.whole(values.astype(float)).ring.doubles(x.data) == values.astype(float)).all()
+    assert (Z128.flipped(x.data, Z128([0, 1, 1, 0, 1]).data, 1) == Z128([0, 1, -1, -2**62, 1 - 2**63]).data).all()

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from test_suites import ARITHMETIC, RINGS, check, evaluate
 
 import mpc
-from mpc.ring import BITS, Z32, Z64, Ring, RingArray, Spec
+from mpc.ring import BITS, Z32, Z64, Z128, Ring, RingArray, Spec
 from mpc.rounds import Recorder, simulate
 from mpc.seat import take_seat
 from protocols.bilinear import MATMUL, MULTIPLY
@@ -53,11 +53,12 @@ def triple(ring: Ring, *shape: int) -> Triple:
 
 
 KINDS: dict[str, list[Correlation]] = {
-    "triples": [triple(ring, *shape) for ring in (Z64, Z32, BITS) for shape in ((), (3,), (5, 7), (5000,), (0, 2))],
+    "triples": [triple(ring, *shape) for ring in (Z64, Z32, Z128, BITS) for shape in ((), (3,), (5, 7), (5000,), (0, 2))],
     "broadcast": [Triple(MULTIPLY, Spec(Z64, (3, 1)), Spec(Z64, (4,)))],
-    "matrices": [Triple(MATMUL, Spec(ring, x), Spec(ring, y)) for ring in (Z64, Z32) for x, y in (((3, 4), (4, 2)), ((6,), (6,)), ((2, 1, 9), (9, 3)), ((3, 0), (0, 2)), ((0, 3), (3, 2)))],
-    "masks": [TruncationMask(Spec(ring, (3, 2)), b) for ring in (Z64, Z32) for b in (1, 8, ring.bits - 2)] + [TruncationMask(Spec(Z64, (17000,)), 40)],
-    "permutations": [Permutation(Spec(ring, (c, n, m)), owner) for ring in (Z64, Z32)
+    "matrices": [Triple(MATMUL, Spec(ring, x), Spec(ring, y)) for ring in (Z64, Z32, Z128)
+                 for x, y in (((3, 4), (4, 2)), ((6,), (6,)), ((2, 1, 9), (9, 3)), ((17, 3), (3, 40)), ((3, 0), (0, 2)), ((0, 3), (3, 2)))],
+    "masks": [TruncationMask(Spec(ring, (3, 2)), b) for ring in (Z64, Z32, Z128) for b in (1, 8, ring.bits // 2, ring.bits - 2)] + [TruncationMask(Spec(Z64, (17000,)), 40)],
+    "permutations": [Permutation(Spec(ring, (c, n, m)), owner) for ring in (Z64, Z32, Z128)
                      for c, n, m, owner in ((1, 1, 1, 0), (2, 2, 1, 1), (1, 5, 3, 0), (3, 100, 2, 1))],
 }
 
@@ -73,7 +74,7 @@ def test_five_parties() -> None:
 
 
 def test_two_parties_cross_triples() -> None:
-    kinds: list[Correlation] = [CrossTriple(Spec(ring, shape)) for ring in (Z64, Z32, BITS) for shape in ((3,), (2, 5000))]
+    kinds: list[Correlation] = [CrossTriple(Spec(ring, shape)) for ring in (Z64, Z32, Z128, BITS) for shape in ((3,), (2, 5000))]
     holds(2, kinds)
     for (a, b), _ in drawn(2, kinds)[0]:
         assert a.data.any() and not b.data.any()     # each operand is one party's
@@ -105,7 +106,7 @@ def test_what_arrives_does_not_repeat() -> None:
 
 
 @pytest.mark.parametrize(("each", "kind"), [
-    (520 * 8192, triple(Z64, 8192)), (196 * 8192, triple(Z32, 8192)), (264 * 8192, triple(BITS, 8192)),
+    (520 * 8192, triple(Z64, 8192)), (196 * 8192, triple(Z32, 8192)), (1552 * 8192, triple(Z128, 8192)), (264 * 8192, triple(BITS, 8192)),
     (136 * 16 * 4 * 3 + 1280 * 4 * 3, Triple(MATMUL, Spec(Z64, (16, 4)), Spec(Z64, (4, 3))))])
 def test_bytes_of_triples(each: int, kind: Triple) -> None:
     recorder = Recorder()
@@ -115,7 +116,7 @@ def test_bytes_of_triples(each: int, kind: Triple) -> None:
         assert sent == each
 
 
-@pytest.mark.parametrize(("most", "kind"), [(300, triple(Z64, 8192)), (100, triple(Z32, 8192)), (40, triple(BITS, 8192))])
+@pytest.mark.parametrize(("most", "kind"), [(300, triple(Z64, 8192)), (100, triple(Z32, 8192)), (1300, triple(Z128, 8192)), (40, triple(BITS, 8192))])
 def test_bytes_per_silent_triple(most: int, kind: Triple) -> None:
     """From an iteration that is dearer than all later ones: a fifth of a byte per transfer instead of a twentieth."""
     recorder = Recorder()
@@ -126,7 +127,7 @@ def test_bytes_per_silent_triple(most: int, kind: Triple) -> None:
 
 @pytest.mark.parametrize("parties", [2, 3])
 def test_silent_transfers_make_the_same_kinds(parties: int) -> None:
-    holds(parties, [triple(Z64, 3000), triple(Z32, 5), triple(BITS, 700), Triple(MATMUL, Spec(Z64, (3, 4)), Spec(Z64, (4, 2))), TruncationMask(Spec(Z64, (3,)), 8),
+    holds(parties, [triple(Z64, 3000), triple(Z32, 5), triple(Z128, 9), triple(BITS, 700), Triple(MATMUL, Spec(Z64, (3, 4)), Spec(Z64, (4, 2))), TruncationMask(Spec(Z64, (3,)), 8),
                     Permutation(Spec(Z64, (1, 5, 2)), 1)] + [CrossTriple(Spec(Z64, (5,)))] * (parties == 2), silent=True)
 
 

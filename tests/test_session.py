@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import json
+import threading
 import tracemalloc
 from collections.abc import Callable
 from contextlib import closing
@@ -114,6 +115,29 @@ def test_shape_and_kind_of_a_secret_cannot_be_changed() -> None:
     for name in ("shape", "kind"):
         with pytest.raises(AttributeError):
             setattr(x, name, (2, 2))
+
+
+def test_one_party_fails_when_another_has_finished() -> None:
+    """The other one hears of it when it says goodbye; the cause is what is raised."""
+    begun, failed = threading.Barrier(2), threading.Event()
+
+    def main(party: Any) -> None:
+        begun.wait(60)
+        if party.id == 1:
+            party.parties[0]._transport.close = _then(party.parties[0]._transport.close, failed.set)
+            raise ValueError("mine")
+        assert failed.wait(60)
+
+    with pytest.raises(ValueError, match="mine"):
+        mpc.local(2).run(main)
+
+
+def _then(first: Callable[..., None], second: Callable[[], None]) -> Callable[..., None]:
+    def both(**options: Any) -> None:
+        first(**options)
+        second()
+
+    return both
 
 
 def test_a_session_that_was_interrupted_stays_ended(monkeypatch: pytest.MonkeyPatch) -> None:

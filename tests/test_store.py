@@ -392,7 +392,7 @@ def memory(folder: Path, tmp_path: Path) -> Path:
 
 
 def test_a_store_that_was_turned_back_is_refused(folder: Path, memory: Path) -> None:
-    with pytest.raises(ConfigError, match=r"was turned back, or is a copy: 0 of its blocks are used .* remembers 1;"):
+    with pytest.raises(ConfigError, match=r"was turned back, or is a copy: 0 of its blocks of one kind are used .* remembers 1;"):
         lasting(folder.parent / "copy", memory)
     with closing(lasting(folder, memory)) as store:         # and the lock is free, the true one goes on
         assert not store.doubt and store.shelves["one, x"].take() == bytes([1] * 24)
@@ -435,6 +435,26 @@ def test_a_machine_that_never_saw_a_store_says_so(folder: Path, memory: Path) ->
         assert not store.doubt
     with pytest.raises(ConfigError, match="remembers 1"):
         lasting(folder.parent / "copy", folder.parent / "elsewhere")
+
+
+def test_a_copy_that_was_used_elsewhere_does_not_come_back(tmp_path: Path) -> None:
+    """As many of its blocks are used as of the true one, and others."""
+    store, copy, here = tmp_path / "store", tmp_path / "copy", tmp_path / "here"
+    making = Making(store, TERMS, SECRET, here)
+    for kind in KINDS:
+        file = making.kind("r", kind, 2, module._BLOCK_BYTES // 2 + 1)
+        for number in range(2):
+            file.put(number, bytes(module._BLOCK_BYTES // 2 + 1))
+        file.close()
+    making.commit("r")
+    making.close()
+    shutil.copytree(store, copy)
+    for folder, memory, kind in (store, here, "one, x"), (copy, tmp_path / "elsewhere", "two, x"):
+        with closing(lasting(folder, memory)) as opened:
+            opened.shelves[kind].take()
+    with pytest.raises(ConfigError, match="0 of its blocks of one kind are used by its own account, and this machine remembers 1;"):
+        lasting(copy, here)
+    lasting(store, here).close()
 
 
 def test_a_machine_that_cannot_remember_says_so(folder: Path, memory: Path) -> None:

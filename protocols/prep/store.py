@@ -152,8 +152,8 @@ class Making:
         """All is written: from here on it is the store, and what was there before is gone."""
         if self._memory is not None:
             try:
-                count = Count(self._memory, f"{run}-{self.terms.rank}")
-                count.set(0)
+                count = Count(self._memory, f"{run}-{self.terms.rank}", len(self._blocks))
+                count.set([0] * len(self._blocks))
                 count.close()
             except OSError as error:
                 self.doubt = remembered.forgetful(self._memory, error)
@@ -326,16 +326,18 @@ class Store:
             self._lock.release()
 
     @property
-    def _blocks(self) -> int:
-        """How many are used."""
-        return sum(at for at, _ in self.used.values())
+    def _blocks(self) -> list[int]:
+        """How many of each kind are used."""
+        return [self.used[name][0] for name in sorted(self.used)]
 
     def _recall(self, memory: Path, rank: int) -> None:
+        used = self._blocks
         try:
-            count = Count(memory, f"{self.run}-{rank}")
+            count = Count(memory, f"{self.run}-{rank}", len(used))
             known = count.value
-            if known is None or known < self._blocks:
-                count.set(self._blocks)
+            more = next(((u, k) for u, k in zip(used, known or used, strict=True) if k > u), None)
+            if more is None:
+                count.set(used)
         except OSError as error:
             self.doubt = remembered.forgetful(memory, error)
             return
@@ -343,10 +345,10 @@ class Store:
         if known is None:
             self.doubt = (f"this machine does not remember the store {self.folder}: if another copy of it was used, "
                           f"or will be, what both hide can be computed; in doubt {AGAIN}")
-        elif known > self._blocks:
-            raise ConfigError(f"the store {self.folder} was turned back, or is a copy: {self._blocks} of its blocks are "
-                              f"used by its own account, and this machine remembers {known}; what was used must not "
-                              f"be used again: {AGAIN}")
+        elif more is not None:
+            raise ConfigError(f"the store {self.folder} was turned back, or is a copy: {more[0]} of its blocks of one kind "
+                              f"are used by its own account, and this machine remembers {more[1]}; what was used must "
+                              f"not be used again: {AGAIN}")
 
 
 # -- the cursor ------------------------------------------------------------------------------------------
