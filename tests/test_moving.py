@@ -188,6 +188,27 @@ def test_many_positions_are_read_by_sorting_for_fewer_bytes() -> None:
 
 
 @pytest.mark.parametrize(("suite", "parties"), PAIRS)
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_places_found_by_sorting(suite: str, parties: int, side: Any) -> None:
+    rng, s = np.random.default_rng(9), mpc.local(parties, suite)
+    a, v = np.sort(rng.integers(0, 9, 20)), rng.integers(-2, 11, (5, 3))
+    for x, y in ((s.secret(a), s.secret(v)), (a, s.secret(v)), (s.secret(a), v / 2), (s.secret(a / 2), s.secret(v / 2))):
+        plain = [z.reveal() if isinstance(z, mpc.Secret) else z for z in (x, y)]
+        assert (selection._counted_by_sorting(x, y, side).reveal() == np.searchsorted(*plain, side)).all()
+    many = np.arange(2100) // 3
+    assert (np.searchsorted(s.secret(many), s.secret(many), side).reveal() == np.searchsorted(many, many, side)).all()
+
+
+def test_few_rows_that_are_wide_are_not_moved_all() -> None:
+    s = mpc.local(3)
+    x = s.secret(np.arange(2 * 10**5).reshape(100, 2000))
+    order = np.argsort(s.secret(np.arange(100)[::-1].copy()))
+    s.sync(x, order)
+    before = s.parties[0].meter.sent
+    assert np.take(x, order[0], axis=0).reveal()[0] == 99 * 2000 and s.parties[0].meter.sent - before < 10**5
+
+
+@pytest.mark.parametrize(("suite", "parties"), PAIRS)
 def test_filling_down(suite: str, parties: int) -> None:
     s, rng = mpc.local(parties, suite), np.random.default_rng(1)
     marks, x = rng.integers(0, 2, (9, 4)) > 0, rng.integers(-2**62, 2**62, (2, 9, 4))
@@ -211,6 +232,14 @@ def test_many_members_are_found_by_sorting() -> None:
     x, tests = np.random.default_rng(1).integers(0, 3000, (2, n))
     found = np.isin(s.secret(x), s.secret(tests), invert=True)
     assert (found.reveal() == np.isin(x, tests, invert=True)).all() and s.parties[0].meter.sent < 8 * n * n
+
+
+def test_integers_beside_reals_are_compared_as_the_numbers_they_are_however_many_there_are() -> None:
+    """Where fixed point has no room for them."""
+    s = mpc.local(3)
+    x, reals = np.full(2100, 2**60), np.linspace(0, 3, 2100)
+    assert not np.isin(s.secret(x[:1100]), s.secret(reals)[:1100]).reveal().any()
+    assert (np.searchsorted(reals, s.secret(x)).reveal() == 2100).all()
 
 
 def test_sets_without_gaps() -> None:

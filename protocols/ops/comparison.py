@@ -124,6 +124,11 @@ def _apart(x: Any, y: Any) -> bool:
     return array.dtype.kind == "f" and (not x.kind.fraction or bool(np.isinf(array).any()))
 
 
+def comparable(x: Any, y: Any) -> bool:
+    """Whether the two, made one kind, compare as the numbers that they are."""
+    return not (_apart(x, y) or _apart(y, x))
+
+
 def _beside_reals(test: Callable[[Any, Any], Secret], x: Secret, y: Any, order: int) -> Secret:
     """``test(x, y)``, which is x < y, x = y or x > y by the sign of ``order``, where the two are apart.
 

@@ -42,10 +42,10 @@ from mpc.encoding import BOOL, INT, Kind, numeric
 from mpc.errors import EncodingError
 from mpc.ring import NDArray, RingArray
 from mpc.rounds import gather
-from protocols.array import Secret, beside, call, constant, retyped, structural
+from protocols.array import Origin, Secret, beside, call, constant, retyped, structural, unified
 from protocols.carries import bits_of, both, complement
 from protocols.ops import linear, moving, products, sorting
-from protocols.ops.comparison import less, logical_not, to_ring, where
+from protocols.ops.comparison import comparable, less, logical_not, to_ring, where
 from protocols.suite import Share, Suite, elementwise, lift
 
 # -- which value it is -------------------------------------------------------------------------------
@@ -203,11 +203,11 @@ def _taken(x: Any, indices: Secret, axis: int | None) -> Secret:
     n, rest = x.shape[0], x.shape[1:]
     rows = x.reshape((n, -1) if n else (0, int(np.prod(rest))))
     index = _index(indices, "np.take")
-    if (width := _length(index)) is not None and width <= n:
-        m = len(index.origin.permutations.forward.T)        # type: ignore[union-attr]
-        columns = call(np.broadcast_to, call(np.transpose, _secret(rows, index)[:width])[..., None], (rows.shape[1], width, m))
-        moved = _by_order(index, columns).reshape((rows.shape[1], width * m))
-        picked = call(np.moveaxis, call(np.take, moved, index.origin.places, 1), 0, -1)    # type: ignore[union-attr]
+    if (origin := index.origin) is not None and _by_order(origin, n, index.size, rows.shape[1]):
+        width, m = origin.permutations.forward.shape
+        columns = call(np.transpose, _secret(rows, index)[:width])[..., None]
+        moved = moving.gathered(origin.permutations, call(np.broadcast_to, columns, (rows.shape[1], width, m)))
+        picked = call(np.moveaxis, call(np.take, moved.reshape((rows.shape[1], width * m)), origin.places, 1), 0, -1)
     elif _sorts(n, index.size, 1, rows.shape[1]):
         found = _by_sorting(call(np.transpose, _secret(rows, index))[..., None], index.reshape((-1, 1)))
         picked = call(np.transpose, found.reshape(found.shape[:2]))
@@ -233,8 +233,8 @@ def take_along_axis(arr: Any, indices: Any, axis: int | None = -1) -> Any:
     n, k, rest = len(x), len(index), np.broadcast_shapes(x.shape[1:], index.shape[1:])
     m = math.prod(rest)
     whole = call(np.broadcast_to, index, (k, *rest)).reshape((k, m))
-    if (along := _columns(whole, n)) is not None:
-        picked = _along_order(_secret(np.broadcast_to(x, (n, *rest)).reshape((n, m)), index), whole, *along)
+    if whole.origin is not None and (along := _columns(whole.origin, n)) is not None:
+        picked = _along_order(_secret(np.broadcast_to(x, (n, *rest)).reshape((n, m)), index), whole.origin, *along)
     elif _sorts(n, k, m, 1):
         picked = _by_sorting(_secret(np.broadcast_to(x, (n, *rest)).reshape((1, n, m)), index), whole)
     else:
@@ -250,24 +250,17 @@ def _secret(x: Any, beside: Secret) -> Secret:
 # -- at positions that come from an order, or by sorting ---------------------------------------------
 
 
-def _length(index: Secret) -> int | None:
-    """Of the orders from which positions are known to come."""
-    return None if index.origin is None else len(index.origin.permutations.forward)
+def _by_order(origin: Origin, n: int, k: int, c: int) -> bool:
+    """Whether k positions among n rows of c columns are read by moving all rows: but for few positions of wide rows."""
+    width, m = origin.permutations.forward.shape
+    return width <= n and 2 * (c + 4) * width * m <= n * k + _FEW
 
 
-def _by_order(index: Secret, x: Secret) -> Secret:
-    """All of x, (c, n, m), in the orders from which positions come."""
-    assert index.origin is not None
-    return moving.gathered(index.origin.permutations, x)
-
-
-def _columns(index: Secret, n: int) -> tuple[NDArray, NDArray] | None:
+def _columns(origin: Origin, n: int) -> tuple[NDArray, NDArray] | None:
     """For each column of positions, from which column of orders it comes, and how many others before it do so, too."""
-    width = _length(index)
-    if width is None or width > n or not index.size:
+    if len(origin.permutations.forward) > n or not origin.places.size:
         return None
-    assert index.origin is not None
-    column = index.origin.places % index.origin.permutations.forward.shape[1]
+    column = origin.places % origin.permutations.forward.shape[1]
     if (column != column[0]).any():
         return None
     of = column[0]
@@ -277,22 +270,23 @@ def _columns(index: Secret, n: int) -> tuple[NDArray, NDArray] | None:
     return of, earlier
 
 
-def _along_order(x: Secret, index: Secret, of: NDArray, earlier: NDArray) -> Secret:
-    """Each column of x, (n, m), at the positions in that of the index, (k, m), which comes from column ``of`` of its orders."""
-    assert index.origin is not None
-    width, columns = index.origin.permutations.forward.shape
-    depth, at = int(earlier.max()) + 1, index.origin.places // columns
+def _along_order(x: Secret, origin: Origin, of: NDArray, earlier: NDArray) -> Secret:
+    """Each column of x, (n, m), at positions from column ``of`` of the orders."""
+    width, columns = origin.permutations.forward.shape
+    depth, at = int(earlier.max()) + 1, origin.places // columns
 
     def spread(data: NDArray) -> NDArray:
         out = np.zeros((depth, width, columns), data.dtype)
         out[earlier, :, of] = data[:width].T
         return out
-    moved = _by_order(index, cast(Secret, structural("spread", spread, x, public=(of, earlier, width, columns))))
-    return moved[earlier, at, of]
+    spread_out = cast(Secret, structural("spread", spread, x, public=(of, earlier, width, columns)))
+    return moving.gathered(origin.permutations, spread_out)[earlier, at, of]
 
 
-#: Products of which fewer are read from all rows: sorting takes more rounds.
+#: Products, or comparisons, of which fewer are made: sorting takes more rounds.
 _MANY = 1 << 22
+#: Elements that are not worth a thought.
+_FEW = 1 << 12
 
 
 def _sorts(n: int, k: int, m: int, c: int) -> bool:
@@ -311,29 +305,39 @@ def _by_sorting(x: Secret, index: Secret) -> Secret:
     around = np.zeros((c, 1, m), int)
     padded = call(np.concatenate, [around, retyped(x, INT), around], axis=1)
     steps = call(np.concatenate, [linear.subtract(padded[:, 1:], padded[:, :-1]), np.zeros((c, k, m), int)], axis=1)
-    in_order = linear.cumsum(_by_order(order, steps), axis=1)
+    in_order = linear.cumsum(moving.gathered(order.origin.permutations, steps), axis=1)
     return retyped(moving.scattered(order, in_order)[:, n + 1:], x.kind)
 
 
 # -- borders -----------------------------------------------------------------------------------------
 
 
-def _count_below(a: Any, v: Any) -> Secret:
-    """How many of a are below each of v."""
-    v = np.expand_dims(v, -1) if isinstance(v, Secret) else np.asarray(v)[..., None]
-    return linear.sum_(less(a, v), axis=-1)
-
-
 def searchsorted(a: Any, v: Any, side: str = "left") -> Secret:
-    """How many of a sorted a are below v (left), or not above it (right): every one of a is compared."""
+    """How many of a sorted a are below v (left), or not above it (right).
+
+    Every one of a is compared with every one of v; where these are 2^22 pairs or more, all are sorted together.
+    """
     if np.ndim(a) != 1:
         raise ValueError("np.searchsorted takes a sorted array with one axis")
     if side not in ("left", "right"):
         raise ValueError(f"np.searchsorted has the sides left and right, not {side!r}")
-    if side == "left":
-        return _count_below(a, v)
+    if np.size(a) * np.size(v) >= _MANY and comparable(a, v):
+        return _counted_by_sorting(a, v, side)
     v = np.expand_dims(v, -1) if isinstance(v, Secret) else np.asarray(v)[..., None]
+    if side == "left":
+        return linear.sum_(less(a, v), axis=-1)
     return linear.subtract(np.size(a), linear.sum_(less(v, a), axis=-1))
+
+
+def _counted_by_sorting(a: Any, v: Any, side: str) -> Secret:
+    """``searchsorted``: how many of a stand before each of v where both are in one order, of equal ones v or a first."""
+    shape = np.shape(v)
+    a, v = unified(a, v)
+    both = [v.ravel(), a] if side == "left" else [a, v.ravel()]
+    of_a = constant(a.session, np.repeat([x is a for x in both], [x.size for x in both]), INT)
+    _, order, of_a = sorting.arranged_with(call(np.concatenate, both), of_a)
+    counts = moving.scattered(order.reshape((-1, 1)), linear.cumsum(of_a).reshape((1, -1, 1))).reshape(-1)
+    return (counts[:v.size] if side == "left" else counts[a.size:]).reshape(shape)
 
 
 def digitize(x: Any, bins: Any, right: bool = False) -> Secret:

@@ -46,12 +46,11 @@ def isin(element: Any, test_elements: Any, assume_unique: bool = False, invert: 
         raise ValueError(f"np.isin has the kinds sort and table, not {kind!r}")
     if not isinstance(test_elements, Secret):
         return selection.isin(element, test_elements, invert)
-    kinds = {x.kind for x in (element, test_elements) if isinstance(x, Secret)}
-    if np.size(element) * test_elements.size < _MANY or len(kinds) > 1:
+    if np.size(element) * test_elements.size >= _MANY and comparison.comparable(element, test_elements):
+        found = among(element, test_elements)
+    else:
         pairs = comparison.equal(np.reshape(element, (*np.shape(element), 1)), test_elements.ravel())
         found = comparison.any_(pairs, axis=-1)
-    else:
-        found = among(element, test_elements)
     return comparison.logical_not(found) if invert else found
 
 

@@ -303,16 +303,16 @@ def quantile(x: Secret, q: Any, axis: int | None = None, keepdims: bool = False)
         raise ValueError("a quantile of no elements")
     if levels.dtype.kind != "f":
         ends = levels.reshape(-1).astype(int) * (len(y) - 1)
-        return _placed(_selected(y, ends), x, levels.shape, axis, keepdims)
+        return _placed(selected(y, ends), x, levels.shape, axis, keepdims)
     at = levels.reshape(-1).astype(np.float64) * (len(y) - 1)
     below = np.floor(at).astype(int)
     weight = (at - below).reshape(-1, *(1,) * (y.ndim - 1))
-    lower, upper = call(np.split, _selected(y, np.concatenate([below, np.minimum(below + 1, len(y) - 1)])), 2)
+    lower, upper = call(np.split, selected(y, np.concatenate([below, np.minimum(below + 1, len(y) - 1)])), 2)
     result = linear.add(products.real(lower), products.multiply(linear.subtract(upper, lower), weight))
     return _placed(result, x, levels.shape, axis, keepdims)
 
 
-def _selected(x: Secret, ranks: NDArray) -> Secret:
+def selected(x: Secret, ranks: NDArray) -> Secret:
     """The elements of these ranks along the first axis, by quickselect."""
     return retyped(_arranged([x], 0, np.unique(ranks).tolist())[0][ranks], x.kind)
 
