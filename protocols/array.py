@@ -155,12 +155,6 @@ class Secret(np.lib.mixins.NDArrayOperatorsMixin):
     def copy(self) -> Secret:
         return self                                 # immutable: there is nothing to protect it from
 
-    @property
-    def at(self) -> Places:
-        """``x.at[index].set(y)`` is x with y there, a new secret; so are ``.add``, ``.multiply``, ``.min`` and ``.max``."""
-        from protocols.ops.updates import Places
-        return Places(self)
-
     def __getitem__(self, index: Any) -> Secret:
         if any(s.kind == BOOL for s in secrets_in(index)):
             raise TypeError("a secret mask cannot be an index: how many elements it takes would show; use np.where(mask, x, y), "
@@ -169,6 +163,12 @@ class Secret(np.lib.mixins.NDArrayOperatorsMixin):
             raise TypeError("a secret cannot be an index: which element is read would show; np.take(x, index, axis=0) does not show it")
         index = deepcopy(index)                     # it is looked at when this secret is computed
         return cast(Secret, followed(self.session, "indexing", operator.getitem, _index, (self, index), {}))
+
+    @property
+    def at(self) -> Places:
+        """``x.at[index].set(y)`` is x with y there, a new secret; so are ``.add``, ``.multiply``, ``.min`` and ``.max``."""
+        from protocols.ops.updates import Places
+        return Places(self)
 
     def __len__(self) -> int:
         if not self.shape:
