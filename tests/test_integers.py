@@ -241,7 +241,7 @@ def test_costs_of_one_hot(suite: str, parties: int, each: float, value: float, r
 
 
 @pytest.mark.parametrize(("f", "error", "said"), [
-    (lambda x, z: mpc.one_hot(z, 3), TypeError, "integers"), (lambda x, z: np.isin(x, x), NotImplementedError, "secret"), (lambda x, z: np.digitize(x, x), NotImplementedError, "searchsorted"),
+    (lambda x, z: mpc.one_hot(z, 3), TypeError, "integers"), (lambda x, z: np.digitize(x, x), NotImplementedError, "searchsorted"),
     (lambda x, z: np.digitize(x, [1, 3, 2]), ValueError, "rise or fall"), (lambda x, z: np.searchsorted([1, 2], x, side="middle"), ValueError, "left and right"),
     (lambda x, z: mpc.unique_counts(z, [1.0, 1.0 + 1e-9]), ValueError, "the same"), (lambda x, z: np.histogram(x, [1, 2], density=True), NotImplementedError, "density"),
     (lambda x, z: np.bincount(z, minlength=2), TypeError, "integers"), (lambda x, z: np.bincount(x, [1.0], 2), ValueError, "weights"), (np.take, TypeError, "integers"),
