@@ -103,7 +103,7 @@ def _evaluated(function: Function, kind: Kind, arguments: Any) -> list[Any]:
         args, kwargs = _each(form, arguments)
         try:
             with np.errstate(all="ignore"):
-                objects = any(x.dtype == object for x in _arrays((args, kwargs)))
+                objects = any(x.dtype == object for x in arrays((args, kwargs)))
                 made = (_OF_OBJECTS if objects else _INSTEAD).get(function, function)(*args, **kwargs)
                 # of objects, NumPy's ``and`` is one of the two
                 return listed(made != 0 if function in _LOGICAL else made)
