@@ -316,14 +316,15 @@ class Crowd:
     def __init__(self, folder: Path) -> None:
         self.wrong, self.rounds, self.spoilt, self.ended = list[str](), Counter[int](), set[str](), False
         self.threads = [
-            threading.Thread(target=self.take_part, args=(folder, i, name)) for i, name in enumerate(HONEST)
+            threading.Thread(target=self.take_part, args=(folder, i, name), daemon=True)
+            for i, name in enumerate(HONEST)
         ]
         for thread in self.threads:
             thread.start()
 
     def take_part(self, folder: Path, i: int, name: str) -> None:
         try:
-            with Member(replace(plans.load(folder / f"{name}.toml"), timeout=5.0)) as member:
+            with Member(replace(plans.load(folder / f"{name}.toml"), timeout=60.0)) as member:
                 for turn in range(1 << 30):
                     vector = (
                         np.full(DIMENSION, float(i))
