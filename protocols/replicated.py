@@ -106,10 +106,10 @@ class Replicated(Suite):
         await exchange(tag="input")
         return Share(self, (zero, r))
 
-    async def open(self, *xs: Share, to: int | None = None, tag: str = "open") -> tuple[RingArray, ...]:
+    async def open(self, *xs: Share, to: tuple[int, ...] | None = None, tag: str = "open") -> tuple[RingArray, ...]:
         """Each party gets the part it lacks from the one before it."""
-        send = {self._next: tuple(x.parts[0] for x in xs)} if to in (None, self._next) else {}
-        receive = {self._previous: tuple(x.spec for x in xs)} if to in (None, self.seat.rank) else {}
+        send = {self._next: tuple(x.parts[0] for x in xs)} if to is None or self._next in to else {}
+        receive = {self._previous: tuple(x.spec for x in xs)} if to is None or self.seat.rank in to else {}
         inbox = await exchange(send, receive, tag)
         return tuple(x.parts[0] + x.parts[1] + missing for x, missing in zip(xs, inbox[self._previous], strict=True)) if receive else ()
 

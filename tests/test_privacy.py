@@ -397,7 +397,7 @@ def test_reveal_to_one_party_sends_to_that_party_only() -> None:
     recorder = Recorder()
 
     async def main(suite: Suite) -> Any:
-        return await suite.reveal(await input_of(suite, Z64([1, 2, 3])), to=1)
+        return await suite.reveal(await input_of(suite, Z64([1, 2, 3])), to=(1,))
 
     results = play(3, main, record=recorder)
     assert {m.receiver for m in recorder.messages if m.tag == "reveal"} == {1}

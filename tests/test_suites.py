@@ -418,15 +418,16 @@ def test_streamed_arrays_of_several_axes_and_odd_memory() -> None:
     assert (s.reveal(secret.T) == x.transpose(2, 0, 1).T).all()
 
 
-@pytest.mark.parametrize("to", [0, 1, 2])
+@pytest.mark.parametrize("to", [0, 1, 2, [0, 2], (2, 1), [1], range(3)])
 @pytest.mark.parametrize("size", [3, 2 * CHUNK])
-def test_reveal_to_one_party(to: int, size: int) -> None:
+@pytest.mark.parametrize("suite", ["replicated", "additive"])
+def test_reveal_to_some_parties(suite: str, to: Any, size: int) -> None:
     def main(party: Session) -> Any:
         x = party.secret(np.arange(size), shape=(size,), kind=INT)
         return x.reveal(to=to), party.reveal(x, x + 1, to=to)
 
-    for rank, (one, two) in enumerate(mpc.local(3).run(main)):
-        if rank == to:
+    for rank, (one, two) in enumerate(mpc.local(3, suite).run(main)):
+        if rank in ([to] if isinstance(to, int) else to):
             assert (one == np.arange(size)).all() and (two[1] == one + 1).all()
         else:
             assert one is None and two == (None, None)
@@ -497,7 +498,7 @@ def test_bad_calls_are_refused() -> None:
     s = mpc.local(2)
     x = s.secret([1, 2])
     for call in (lambda: s.secret(1, owner=2), lambda: s.secret(None), lambda: s.secret([1], shape=(2,)), lambda: s.secret(x), lambda: s.reveal(5),
-                 lambda: s.reveal(x, to=2), lambda: s.reveal(x, to=-1), lambda: s.secret_from_each([1]), lambda: s.secret(np.zeros((1,) * 20))):
+                 lambda: s.reveal(x, to=2), lambda: s.reveal(x, to=-1), lambda: x.reveal(to=[]), lambda: x.reveal(to=[0, 0]), lambda: x.reveal(to=[0, 2]), lambda: x.reveal(to="01"), lambda: s.secret_from_each([1]), lambda: s.secret(np.zeros((1,) * 20))):
         with pytest.raises(MpcError):
             call()
     for arguments in ({"parties": 1}, {"suite": "none"}, {"ring": 48}, {"fraction_bits": 40}, {"fraction_bits": 0}):
