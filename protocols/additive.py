@@ -73,6 +73,10 @@ class Additive(Suite):
     async def random(self, spec: Spec) -> Share:
         return Share(self, (self.seat.own.draw(spec),))
 
+    @property
+    def terms(self) -> int:
+        return self.seat.size
+
     async def summands(self, x: Share, convert: Callable[[RingArray], RingArray], into: Spec) -> tuple[Share, ...]:
         """One term per party, its own part, which it shares as an input: no message.
 

@@ -152,6 +152,10 @@ class Replicated(Suite):
     async def random(self, spec: Spec) -> Share:
         return Share(self, (self._key(self.seat.rank).draw(spec), self._key(self._next).draw(spec)))
 
+    @property
+    def terms(self) -> int:
+        return 2
+
     async def summands(self, x: Share, convert: Callable[[RingArray], RingArray], into: Spec) -> tuple[Share, ...]:
         """Two terms: x_0 + x_1, which party 0 knows and shares, and x_2, which the two others have in common."""
         known = convert(x.parts[0] + x.parts[1]) if self.seat.rank == 0 else None

@@ -142,6 +142,11 @@ class Suite(ABC):
         of one x are always the same, so that what is converted in several ways belongs together.
         """
 
+    @property
+    @abstractmethod
+    def terms(self) -> int:
+        """How many terms ``summands`` gives."""
+
     async def product_of_terms(self, x: Share, y: Share) -> Share:
         """x·y, elementwise, for the two terms that ``summands`` gave; suites use who knows them."""
         return await self.bilinear(MULTIPLY, x, y)

@@ -1,4 +1,4 @@
-"""Bits of secret integers: and, or, exclusive or, shifts, remainders and quotients by powers of two, rounding.
+"""Bits of secret integers: and, or, exclusive or, shifts, how many there are; remainders and quotients by powers of two; rounding.
 
 *Planes.*  The planes of x come from two terms a and b that add up to it, s_j = a_j ⊕ b_j ⊕ c_j, with all
 carries c_j from Sklansky's prefix network of (g, p) ∘ (g', p') = (g ⊕ p g', p p'), g = ab, p = a ⊕ b.  Back again
@@ -90,29 +90,28 @@ async def masked(suite: Suite, mask: RingArray, x: Share) -> Share:
 # -- quotients ---------------------------------------------------------------------------------------
 
 
-async def _sum_of_terms(suite: Suite, x: Share, f: Callable[[RingArray], RingArray]) -> Share:
+async def sum_of_terms(suite: Suite, x: Share, f: Callable[[RingArray], RingArray], into: Spec) -> Share:
     """Σ f(t_i) over the terms of x."""
-    first, *rest = await suite.summands(x, f, x.spec)
+    first, *rest = await suite.summands(x, f, into)
     for term in rest:
         first = first + term
     return first
 
 
-async def _carried(suite: Suite, x: Share, places: list[int]) -> Share:
-    """C_m for each m of ``places``: how often the m lowest planes of x's terms carry when they are added up."""
+async def carried(suite: Suite, x: Share, places: list[int], ring: Ring) -> Share:
+    """C_m for each m of ``places``, over this ring: how often the m lowest planes of x's terms carry when they are added up."""
     a, b, g, saved = await some_terms(suite, x, high=max(places))
     last = await carries_at(suite, g, a + b, places)
     rows = np.array(places) - 1
     each = cast(Share, lift(lambda *c: np.stack(c), last, *(majority[rows] for majority in saved)))
-    ones = await to_ring(suite, each, x.ring, (1 + len(saved), len(places), *x.shape))
+    ones = await to_ring(suite, each, ring, (1 + len(saved), len(places), *x.shape))
     return ones.apply(lambda part: part.sum(0))
 
 
 async def modulo(suite: Suite, m: int, x: Share) -> Share:
     """x mod 2^m, in [0, 2^m)."""
     ring = x.ring
-    low, count = await gather(_sum_of_terms(suite, x, lambda t: t.low(m)),
-                              _carried(suite, x, [m]))
+    low, count = await gather(sum_of_terms(suite, x, lambda t: t.low(m), x.spec), carried(suite, x, [m], ring))
     return cast(Share, low - count[0] * ring(1 << m))
 
 
@@ -120,7 +119,7 @@ async def shifted(suite: Suite, m: int, x: Share) -> Share:
     """⌊x / 2^m⌋ of signed numbers: x + 2^(k−1) is not negative."""
     ring, k = x.ring, x.ring.bits
     x = x + ring(1 << (k - 1))
-    high, count = await gather(_sum_of_terms(suite, x, lambda t: t >> m), _carried(suite, x, [m, k]))
+    high, count = await gather(sum_of_terms(suite, x, lambda t: t >> m, x.spec), carried(suite, x, [m, k], ring))
     return cast(Share, high + count[0] - count[1] * ring(1 << (k - m)) - ring(1 << (k - 1 - m)))
 
 
@@ -182,7 +181,7 @@ def and_(x: Any, y: Any) -> Secret:
 def _and_public(x: Secret, y: NDArray) -> Secret:
     session = x.session
     if y.ndim == 0 and (m := (int(y) + 1).bit_length() - 1) >= 0 and int(y) + 1 == 1 << m:      # the m lowest bits
-        return _remainder(x, m) if m < session.ring.bits else x
+        return low_bits(x, m) if m < session.ring.bits else x
     mask = session.public(y, INT)
     if y.ndim == 0:                                     # the same in every word: big arrays go in pieces
         word = BITS(planes(mask).data[:, :1] * np.uint64(2**64 - 1))
@@ -213,7 +212,7 @@ def invert(x: Secret) -> Secret:
     return logical_not(x) if _truths(x) else linear.subtract(-1, _integer(x, "invert"))
 
 
-def _by_amount(f: Callable[[Secret, int], Secret], x: Secret, amounts: NDArray) -> Secret:
+def by_amount(f: Callable[[Secret, int], Secret], x: Secret, amounts: NDArray) -> Secret:
     """f(x, m) where m is public and may differ from element to element: all of one m together."""
     amounts = np.asarray(amounts)
     if amounts.size == 0 or (amounts == amounts.flat[0]).all():
@@ -246,59 +245,26 @@ def left_shift(x: Any, m: Any) -> Secret:
 def right_shift(x: Any, m: Any) -> Secret:
     """⌊x / 2^m⌋ for public m, exactly."""
     x = _secret(x, m, "right_shift")
-    return _by_amount(_shift, x, _amounts(x, m, "right_shift"))
+    return by_amount(shift, x, _amounts(x, m, "right_shift"))
 
 
 def _secret(x: Any, m: Any, name: str) -> Secret:
     return cast(Secret, _integer(x if isinstance(x, Secret) else constant(find_session((m,)), x, INT), name))
 
 
-def _shift(x: Secret, m: int) -> Secret:
+def shift(x: Secret, m: int) -> Secret:
     return _each("right_shift", lambda suite, share: shifted(suite, m, share), x, public=m) if m else x
 
 
-def _remainder(x: Secret, m: int) -> Secret:
+def low_bits(x: Secret, m: int) -> Secret:
     return _each("remainder", lambda suite, share: modulo(suite, m, share), x, public=m) if m else cast(Secret, x * 0)
-
-
-def _divisor(x: Any, y: Any, name: str) -> tuple[Secret, NDArray]:
-    """x, and for each public divisor 2^e the m with 2^e = 2^m units of x's last place."""
-    if isinstance(y, Secret) or not isinstance(x, Secret):
-        raise NotImplementedError(f"np.{name} by a secret; divide with / and round with np.floor")
-    divisor = numeric(y, "a divisor")
-    x = products.real(x) if divisor.dtype.kind == "f" else retyped(x, linear.counted(x.kind))
-    if not divisor.all():
-        raise ZeroDivisionError("division of a secret by a public zero")
-    mantissa, exponent = np.frexp(divisor.astype(np.float64))
-    places = exponent - 1 + x.kind.fraction
-    if (mantissa != 0.5).any() or (places < 0).any() or (places >= x.session.ring.bits).any():
-        raise NotImplementedError(f"np.{name} of secrets by other than public powers of two between the last place and the range; "
-                                  "divide with / and round with np.floor")
-    return x, np.asarray(places)
-
-
-def remainder(x: Any, y: Any) -> Secret:
-    """x mod y for public powers of two, in [0, y) as NumPy's for a positive y."""
-    x, places = _divisor(x, y, "remainder")
-    return _by_amount(_remainder, x, places)
-
-
-def floor_divide(x: Any, y: Any) -> Secret:
-    """⌊x / y⌋ for public powers of two; of fixed point as fixed point."""
-    x, places = _divisor(x, y, "floor_divide")
-    return products.multiply(_by_amount(_shift, x, places), 1 << x.kind.fraction)
-
-
-def divmod_(x: Any, y: Any) -> tuple[Secret, Secret]:
-    quotient = floor_divide(x, y)
-    return quotient, linear.subtract(x, products.multiply(quotient, y))
 
 
 # -- whole numbers next to fixed point ---------------------------------------------------------------
 
 
 def floor(x: Secret) -> Secret:
-    return linear.subtract(x, _remainder(x, x.kind.fraction)) if x.kind.fraction else x
+    return linear.subtract(x, low_bits(x, x.kind.fraction)) if x.kind.fraction else x
 
 
 def ceil(x: Secret) -> Secret:
