@@ -109,7 +109,8 @@ class Session:
 
     def _receivers(self, to: int | Sequence[int]) -> tuple[int, ...]:
         """The ranks of those to whom something is revealed, in order: they are the same at all parties."""
-        ranks = [self._rank(party) for party in (to if isinstance(to, list | tuple | range | np.ndarray) else [to])]
+        named: Sequence[Any] = to if isinstance(to, list | tuple | range) else to.tolist() if isinstance(to, np.ndarray) and to.ndim else [to]
+        ranks = [self._rank(party) for party in named]
         if not ranks or len(set(ranks)) < len(ranks):
             raise MpcError(f"reveal(to=…) takes one party, or each of several once, not {list(ranks)}; leave to= out for all parties")
         return tuple(sorted(ranks))

@@ -22,6 +22,7 @@ from protocols.ops import (
     selection,
     sorting,
     statistics,
+    trigonometry,
 )
 
 
@@ -77,6 +78,21 @@ UFUNCS: dict[np.ufunc, Callable[..., Any]] = {
     np.log10: exponential.log10,
     np.log1p: exponential.log1p,
     np.tanh: exponential.tanh,
+    np.cbrt: trigonometry.cbrt,
+    np.sin: trigonometry.sin,
+    np.cos: trigonometry.cos,
+    np.tan: trigonometry.tan,
+    np.arcsin: trigonometry.arcsin,
+    np.arccos: trigonometry.arccos,
+    np.arctan: trigonometry.arctan,
+    np.arctan2: trigonometry.arctan2,
+    np.sinh: trigonometry.sinh,
+    np.cosh: trigonometry.cosh,
+    np.arcsinh: trigonometry.arcsinh,
+    np.arccosh: trigonometry.arccosh,
+    np.arctanh: trigonometry.arctanh,
+    **dict.fromkeys((np.deg2rad, np.radians), trigonometry.radians),
+    **dict.fromkeys((np.rad2deg, np.degrees), trigonometry.degrees),
     np.square: lambda x: products.power(x, 2),
     np.less: comparison.less,
     np.less_equal: comparison.less_equal,
@@ -182,6 +198,7 @@ FUNCTIONS: dict[Callable[..., Any], Callable[..., Any]] = {
        for func in (np.unique, np.unique_values, np.unique_counts, np.unique_inverse, np.unique_all)},
     **{func: _shows(func.__name__, "where a condition holds", "np.where(condition, a, b), or np.count_nonzero")
        for func in (np.nonzero, np.flatnonzero, np.argwhere, np.extract, np.compress)},
+    np.sinc: trigonometry.sinc,
     np.shape: lambda x: x.shape,
     np.ndim: lambda x: x.ndim,
     np.size: lambda x, axis=None: x.size if axis is None else x.shape[axis],

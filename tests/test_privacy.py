@@ -22,10 +22,10 @@ from protocols.bilinear import MATMUL, MULTIPLY
 from protocols.carries import bits_of
 from protocols.ops.bitwise import conjunction, is_multiple, masked, modulo, nearest, number_of, shifted
 from protocols.ops.comparison import is_zero, negative, negative_part, to_ring
-from protocols.ops.division import _divided, _reciprocal
+from protocols.ops.division import _reciprocal, divided
 from protocols.ops.exponential import _LOG2, _log, two_to
 from protocols.ops.normalisation import any_bit, polynomial, top_bit
-from protocols.ops.roots import _root
+from protocols.ops.roots import root
 from protocols.ops.selection import indicators, member
 from protocols.ops.sorting import arranged
 from protocols.prep import Triple
@@ -87,8 +87,8 @@ OPERATIONS: dict[str, Operation] = {
     "quotient": lambda suite, x, y: shifted(suite, 5, x),
     "nearest": lambda suite, x, y: nearest(suite, 9, y),
     "indicators": lambda suite, x, y: indicators(suite, few(x), x[:1024]),
-    "divide": lambda suite, x, y: _divided(suite, x, y, 8),
-    "inverse square root": lambda suite, x, y: _root(suite, x, 8, 8, inverse=True),
+    "divide": lambda suite, x, y: divided(suite, x, y, 8),
+    "inverse square root": lambda suite, x, y: root(suite, x, 8, 8, inverse=True),
     "power of two": lambda suite, x, y: two_to(suite, x, 16, 8),
     "chain": chain,
 }
@@ -105,7 +105,7 @@ MORE: dict[str, Operation] = {
     "top bit": top,
     "member": lambda suite, x, y: member(suite, few(x), x),
     "reciprocal": lambda suite, x, y: _reciprocal(suite, x, 8),
-    "square root": lambda suite, x, y: _root(suite, x, 8, 8, inverse=False),
+    "square root": lambda suite, x, y: root(suite, x, 8, 8, inverse=False),
     "logarithm": lambda suite, x, y: _log(suite, x, 8, 1.0),
     "polynomial": lambda suite, x, y: polynomial(suite, x, _LOG2, 12),
     "small power of two": lambda suite, x, y: two_to(suite, x, 16, 8, 12, 0),

@@ -45,7 +45,7 @@ import numpy as np
 
 from mpc.bits import numbers, planes, planes_spec
 from mpc.encoding import BOOL, INT, numeric
-from mpc.ring import BITS, NDArray, Ring, RingArray, Shape
+from mpc.ring import BITS, NDArray, Ring, RingArray, Shape, Spec
 from mpc.rounds import gather
 from protocols.array import Secret, call, constant, find_session, retyped
 from protocols.carries import (

@@ -150,10 +150,10 @@ def _exponential(x: Secret, factor: float, most: int | None = None) -> Secret:
         ring = x.ring
         power, below = await gather(two_to(suite, x * ring(m), g, f, most=most), negative(suite, x - ring(lowest)))
         return cast(Share, power - await product(suite, power, below))
-    return _elementwise("exp", protocol, x, (m, lowest, s, most))
+    return vectors("exp", protocol, x, (m, lowest, s, most))
 
 
-def _elementwise(label: str, protocol: Callable[[Suite, Share], Any], x: Secret, public: object = None) -> Secret:
+def vectors(label: str, protocol: Callable[[Suite, Share], Any], x: Secret, public: object = None) -> Secret:
     """``protocol`` of vectors, on pieces of an array of any shape."""
     def streamed(suite: Suite, x: Share) -> Any:
         async def piece(x: Share) -> Share:
@@ -201,7 +201,7 @@ def _logarithm(x: Secret, base: float) -> Secret:
     async def protocol(suite: Suite, x: Share) -> Share:
         result = await _log(suite, x, f, base)
         return await suite.truncate(result, extra) if extra else result
-    return _elementwise("log", protocol, x, base)
+    return vectors("log", protocol, x, base)
 
 
 def log(x: Secret) -> Secret:
@@ -301,7 +301,7 @@ def _of_integer(base: int, exponent: Secret) -> Secret:
         digits = await numbers(suite, low, ring, y.size)
         factors = [digit * ring(jump) + ring(1) for digit, jump in zip(digits, jumps, strict=True)]
         return await product_of(suite, factors)
-    return _elementwise("power", protocol, retyped(exponent, INT), public=base)
+    return vectors("power", protocol, retyped(exponent, INT), public=base)
 
 
 def _real_power(x: Secret, a: Any) -> Secret:
@@ -353,7 +353,7 @@ def sigmoid(x: Secret) -> Secret:
         r = await inverse(suite, v, await suite.truncate(v, p - (p // 2 - 1)), right)
         centred = await suite.truncate(r - ring(1 << p), p + 1 - f)           # 1/(1 + t) − 1/2
         return await product(suite, centred, -(left + left) + ring(1)) + ring(1 << f - 1)
-    return _elementwise("sigmoid", protocol, x)
+    return vectors("sigmoid", protocol, x)
 
 
 def tanh(x: Secret) -> Secret:

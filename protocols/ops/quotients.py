@@ -102,7 +102,7 @@ class _Plan:
         each, left = divmod(half, n)                # of 2^(k−1), for each term, and what that leaves over
         self.share = each + (d.negative & (left > 0)).astype(object)
         left = np.abs(half - n * self.share)
-        self.whole, over = _divided_by((1 << k + s) * d.sign, m)
+        self.whole, over = _over((1 << k + s) * d.sign, m)
         self.below = max(np.ravel(-(-((n - 1) * over + left * (1 << s)) // m)), default=0)
         most = (n + self.below) * max(m.ravel(), default=1)
         fits = [r for bits, r in sorted(RINGS.items()) if most < 1 << bits - 1 and (bits >= k or not (s and rest))]
@@ -121,7 +121,7 @@ class _Plan:
         """What a term less its share of 2^(k−1), times 2^s, comes to over d: the quotient, and how much of |d| remains."""
         ring, d = self.ring, self.d
         quotient, rest = _long_division(term, d.m, d.s)
-        whole, over = _divided_by(self.share << d.s, d.m)
+        whole, over = _over(self.share << d.s, d.m)
         wide = rest.dtype.type if rest.dtype != object else int
         m, over = (np.asarray(v, rest.dtype) for v in (d.m, over))
         short = rest < over
@@ -134,7 +134,7 @@ class _Plan:
         return quotient, self.wide(rest)
 
 
-def _divided_by(x: NDArray, m: NDArray) -> tuple[NDArray, NDArray]:
+def _over(x: NDArray, m: NDArray) -> tuple[NDArray, NDArray]:
     return np.asarray(x // m, object), np.asarray(x % m, object)
 
 
@@ -145,7 +145,7 @@ def _long_division(term: RingArray, m: NDArray, s: int) -> tuple[RingArray, NDAr
     shape = np.broadcast_shapes(term.shape, m.shape)
     if longest > 63 or s > 63:
         whole = np.asarray(sum(word.astype(object) << 64 * i for i, word in enumerate(words)), object)
-        quotient, over = _divided_by(whole << s, m)
+        quotient, over = _over(whole << s, m)
         return RingArray(ring, ring(quotient).data.reshape(shape)), over.reshape(shape)
     by, step = m.astype(np.uint64), 64 - longest
 
@@ -164,11 +164,11 @@ def _long_division(term: RingArray, m: NDArray, s: int) -> tuple[RingArray, NDAr
     for word in words[-2::-1]:
         digit, rest = below(rest, word, 64)
         quotients.insert(0, digit)
-    quotient = ring.of_words(*quotients)
+    made = ring.of_words(*quotients)
     if s:
         digit, rest = below(rest, np.zeros((), np.uint64), s)
-        quotient = (quotient << s) + ring(digit)
-    return quotient, rest
+        made = (made << s) + ring(digit)
+    return made, rest
 
 
 def _into(x: Share, ring: Ring) -> Share:
@@ -252,9 +252,9 @@ class _Digit:
         """The bound of what is left of the quotient."""
         short, _ = self.scales
         low, high = self.cuts
-        relative = 2.0 ** _INVERSE[self.k] + 2.0 ** (self.drop - precision(self.k))
-        cut = (2.0**low if low else 0) if self.unit else max(2.0**low if low else 0, 2.0 ** (high - short - 1))
-        off = 2 * (cut + 2.0 ** (self.unit - self.places)) + 2.0**self.bound * relative
+        relative: float = 2.0 ** _INVERSE[self.k] + 2.0 ** (self.drop - precision(self.k))
+        cut: float = max(2.0**low if low else 0.0, 0.0 if self.unit else 2.0 ** (high - short - 1))
+        off: float = 2 * (cut + 2.0 ** (self.unit - self.places)) + 2.0**self.bound * relative
         if self.places:
             return off                              # aside from the last rounding
         return math.log2(max(off + 2.0**self.unit, 2.0 ** (self.k - 2 - short) if self.unit else 0))
@@ -418,8 +418,11 @@ def divmod_(x: Any, y: Any) -> tuple[Secret, Secret]:
 
 def fmod(x: Any, y: Any) -> Secret:
     """The remainder of a quotient that is rounded towards zero: it has the sign of x."""
-    below, size = comparison.less(x, 0) if isinstance(x, Secret) else np.less(x, 0), abs(y)
+    below = comparison.less(x, 0) if isinstance(x, Secret) else np.less(x, 0)
+    size = comparison.absolute(y) if isinstance(y, Secret) else np.abs(numeric(y, "a divisor"))
+    if not isinstance(size, Secret) and (size < 0).any():           # NumPy's -2^63 has no magnitude
+        size = np.abs(size.astype(object))
     rest = remainder(x, size)
     if rest.kind.fraction:                          # rounded, the remainder of a negative x could be |y| or 0
-        return products.multiply(remainder(abs(x), size), linear.subtract(1, products.multiply(2, below)))
+        return products.multiply(remainder(comparison.absolute(x) if isinstance(x, Secret) else np.abs(x), size), linear.subtract(1, products.multiply(2, below)))
     return linear.subtract(rest, products.multiply(size, comparison.logical_and(below, comparison.not_equal(rest, 0))))
