@@ -70,8 +70,9 @@ class Additive(Suite):
             return await elementwise(product, x, y)
         return await product(x, y)
 
-    async def random(self, spec: Spec) -> Share:
-        return Share(self, (self.seat.own.draw(spec),))
+    async def random(self, spec: Spec, below: int | None = None) -> Share:
+        own = self.seat.own
+        return Share(self, (own.draw(spec) if below is None else own.below(spec, below),))
 
     @property
     def terms(self) -> int:

@@ -149,8 +149,9 @@ class Replicated(Suite):
         common = term + inbox[other][0]
         return Share(self, (mask, common) if rank == (third + 1) % 3 else (common, mask))
 
-    async def random(self, spec: Spec) -> Share:
-        return Share(self, (self._key(self.seat.rank).draw(spec), self._key(self._next).draw(spec)))
+    async def random(self, spec: Spec, below: int | None = None) -> Share:
+        keys = self._key(self.seat.rank), self._key(self._next)
+        return Share(self, tuple(key.draw(spec) if below is None else key.below(spec, below) for key in keys))
 
     @property
     def terms(self) -> int:

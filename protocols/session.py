@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from hashlib import blake2b
 from operator import index
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -29,6 +29,9 @@ from protocols.array import Secret
 from protocols.shadow import Shadows
 from protocols.suite import Share, Suite
 from protocols.threat import Threat
+
+if TYPE_CHECKING:
+    from protocols.ops.randomness import Generator
 
 T = TypeVar("T")
 
@@ -200,6 +203,12 @@ class Session:
 
         shown = self._finish([p.start(protocol(s), "check") for p, s in zip(self.parties, self.suites, strict=True)])[0]
         self.check.begin(name, secrets, [shown[p].data.view(np.float64) if p in shown else None for p in owners])
+
+    @property
+    def random(self) -> Generator:
+        """Random numbers that nobody knows: ``session.random.integers(0, 10, size=5)``, ``.random``, ``.uniform``, ``.normal``."""
+        from protocols.ops.randomness import Generator
+        return Generator(self)
 
     # -- operations -------------------------------------------------------------------------------
 

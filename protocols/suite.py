@@ -127,8 +127,11 @@ class Suite(ABC):
         """f(x, y) for any bilinear map: elementwise, matrix, outer products; divided by 2^bits as by ``truncate``."""
 
     @abstractmethod
-    async def random(self, spec: Spec) -> Share:
-        """A uniform secret that nobody knows."""
+    async def random(self, spec: Spec, below: int | None = None) -> Share:
+        """A uniform secret that nobody knows; or the sum of as many as there are parties, each uniform below a bound.
+
+        No coalition that the threat allows for knows all that are added up.
+        """
 
     @abstractmethod
     async def truncate(self, x: Share, bits: int) -> Share:

@@ -114,6 +114,7 @@ UFUNCS: dict[np.ufunc, Callable[..., Any]] = {
     np.floor_divide: quotients.floor_divide,
     np.divmod: quotients.divmod_,
     np.fmod: quotients.fmod,
+    np.bitwise_count: bitwise.bitwise_count,
     np.floor: bitwise.floor,
     np.ceil: bitwise.ceil,
     np.trunc: bitwise.trunc,

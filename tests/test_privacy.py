@@ -23,7 +23,7 @@ from protocols.carries import bits_of
 from protocols.ops.bitwise import conjunction, is_multiple, masked, modulo, nearest, number_of, shifted
 from protocols.ops.comparison import is_zero, negative, negative_part, to_ring
 from protocols.ops.division import _reciprocal, divided
-from protocols.ops.exponential import _LOG2, _log, two_to
+from protocols.ops.exponential import _LOG2, log_of, two_to
 from protocols.ops.normalisation import any_bit, polynomial, top_bit
 from protocols.ops.roots import root
 from protocols.ops.selection import indicators, member
@@ -106,7 +106,7 @@ MORE: dict[str, Operation] = {
     "member": lambda suite, x, y: member(suite, few(x), x),
     "reciprocal": lambda suite, x, y: _reciprocal(suite, x, 8),
     "square root": lambda suite, x, y: root(suite, x, 8, 8, inverse=False),
-    "logarithm": lambda suite, x, y: _log(suite, x, 8, 1.0),
+    "logarithm": lambda suite, x, y: log_of(suite, x, 8, 1.0),
     "polynomial": lambda suite, x, y: polynomial(suite, x, _LOG2, 12),
     "small power of two": lambda suite, x, y: two_to(suite, x, 16, 8, 12, 0),
 }

@@ -38,7 +38,8 @@ Source   Sklansky, IRE Transactions 1960 (the network); the masked sum as in Moh
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
+from functools import partial, reduce
+from operator import add
 from typing import Any, cast
 
 import numpy as np
@@ -48,6 +49,7 @@ from mpc.encoding import BOOL, INT, numeric
 from mpc.ring import BITS, NDArray, Ring, RingArray, Shape, Spec
 from mpc.rounds import gather
 from protocols.array import Secret, call, constant, find_session, retyped
+from protocols.bilinear import MULTIPLY
 from protocols.carries import (
     all_ones,
     bits_of,
@@ -56,12 +58,22 @@ from protocols.carries import (
     carry_saved,
     complement,
     doubled,
+    joined,
     some_terms,
     sum_bits,
     two_terms,
 )
 from protocols.ops import linear, products
-from protocols.ops.comparison import less, logical_and, logical_not, logical_or, logical_xor, to_ring
+from protocols.ops.comparison import (
+    absolute,
+    less,
+    logical_and,
+    logical_not,
+    logical_or,
+    logical_xor,
+    to_ring,
+)
+from protocols.ops.normalisation import power_of_two
 from protocols.suite import Share, Suite, elementwise, lift
 
 # -- planes and numbers ------------------------------------------------------------------------------
@@ -85,6 +97,54 @@ async def conjunction(suite: Suite, x: Share, y: Share) -> Share:
 async def masked(suite: Suite, mask: RingArray, x: Share) -> Share:
     """x & a public number, whose planes are given."""
     return await number_of(suite, (await bits_of(suite, x)) * mask, x.ring, x.shape)
+
+
+async def low_digits(suite: Suite, x: Share) -> list[Share]:
+    """The log₂ k lowest bits of a vector as numbers 0 and 1: of what is below k, all."""
+    places = (x.ring.bits - 1).bit_length()
+    low = await sum_bits(suite, *await two_terms(suite, x, 0, places))
+    return await gather(*(to_ring(suite, low[i], x.ring, x.shape) for i in range(places)))
+
+
+async def shifted_by(suite: Suite, x: Share, amount: Share) -> Share:
+    """⌊x / 2^m⌋ for secret m: the planes go down by 1, 2, 4, … where the digits of m say so."""
+    k = x.ring.bits
+    places = (k - 1).bit_length()
+    bits, digits = await gather(bits_of(suite, x), _low_planes(suite, amount, places))
+    for i in range(places):
+        moved = joined(bits[1 << i:], *[bits[k - 1:]] * (1 << i))
+        bits = bits + await both(suite, digits[i:i + 1], bits + moved)
+    return await number_of(suite, bits, x.ring, x.shape)
+
+
+async def _low_planes(suite: Suite, x: Share, places: int) -> Share:
+    return await sum_bits(suite, *await two_terms(suite, x, 0, places))
+
+
+async def raised_by(suite: Suite, x: Share, amount: Share) -> Share:
+    """x·2^m for secret m."""
+    flat = amount.reshape((amount.size,))
+    power = await power_of_two(suite, await low_digits(suite, flat))
+    return (await suite.bilinear(MULTIPLY, x.reshape(flat.shape), power)).reshape(x.shape)
+
+
+async def ones_in(suite: Suite, x: Share) -> Share:
+    """How many bits of x are set: planes of one weight are added up by threes, until no weight has more than two."""
+    columns = [await bits_of(suite, x)]
+    while any(planes.shape[0] > 2 for planes in columns):
+        thirds = [planes.shape[0] // 3 for planes in columns]
+        triples = [[planes[i * n:(i + 1) * n] for i in range(3)] for n, planes in zip(thirds, columns, strict=True)]
+        carries = iter(await gather(*(both(suite, a + b, a + c) for n, (a, b, c) in zip(thirds, triples, strict=True) if n)))
+        old, columns = columns, []
+        into: Share | None = None
+        for n, rest, (a, b, c) in zip(thirds, old, triples, strict=True):
+            columns.append(joined(rest[3 * n:], *([a + b + c] if n else []), *([into] if into is not None else [])))
+            into = next(carries) + a if n else None
+        if into is not None:
+            columns.append(into)
+    counts = await gather(*(to_ring(suite, planes, x.ring, (planes.shape[0], *x.shape)) for planes in columns))
+    sums = [count.apply(lambda part: part.sum(0)) * x.ring(1 << i) for i, count in enumerate(counts)]
+    return cast(Share, reduce(add, sums))
 
 
 # -- quotients ---------------------------------------------------------------------------------------
@@ -226,8 +286,6 @@ def by_amount(f: Callable[[Secret, int], Secret], x: Secret, amounts: NDArray) -
 
 
 def _amounts(x: Secret, m: Any, name: str) -> NDArray:
-    if isinstance(m, Secret):
-        raise NotImplementedError(f"np.{name} by a secret amount; shift by public amounts, or multiply by a secret power of two")
     amounts = _integer(m, name)
     if amounts.size and not (amounts.min() >= 0 and amounts.max() < x.session.ring.bits):
         raise ValueError(f"np.{name} over {x.session.ring} shifts by 0 to {x.session.ring.bits - 1} bits")
@@ -235,21 +293,36 @@ def _amounts(x: Secret, m: Any, name: str) -> NDArray:
 
 
 def left_shift(x: Any, m: Any) -> Secret:
-    """x·2^m for public m, modulo 2^k.  Local."""
+    """x·2^m modulo 2^k; for public m local, secret ones lie in [0, k)."""
     x = _secret(x, m, "left_shift")
+    if isinstance(m, Secret):
+        return _by_secret("left_shift", raised_by, x, m)
     amounts = _amounts(x, m, "left_shift")
     powers = x.session.ring([1 << int(n) for n in range(x.session.ring.bits)])
     return products.multiply(x, powers[amounts])
 
 
 def right_shift(x: Any, m: Any) -> Secret:
-    """⌊x / 2^m⌋ for public m, exactly."""
+    """⌊x / 2^m⌋, exactly; secret m lie in [0, k)."""
     x = _secret(x, m, "right_shift")
+    if isinstance(m, Secret):
+        return _by_secret("right_shift", shifted_by, x, m)
     return by_amount(shift, x, _amounts(x, m, "right_shift"))
 
 
 def _secret(x: Any, m: Any, name: str) -> Secret:
     return cast(Secret, _integer(x if isinstance(x, Secret) else constant(find_session((m,)), x, INT), name))
+
+
+def _by_secret(name: str, protocol: Callable[..., Any], x: Secret, m: Secret) -> Secret:
+    m = _integer(m, name)
+    shape = np.broadcast_shapes(x.shape, m.shape)
+    return _each(name, protocol, call(np.broadcast_to, x, shape), call(np.broadcast_to, m, shape))
+
+
+def bitwise_count(x: Secret) -> Secret:
+    """How many bits of |x| are set."""
+    return _each("bitwise_count", ones_in, absolute(_integer(x, "bitwise_count")))
 
 
 def shift(x: Secret, m: int) -> Secret:
