@@ -28,10 +28,14 @@ Cost     over Z_2^64, bytes a party sends per element (of three, on average) and
              trunc                      54         14           40         16
              x & public                127         16          123         18
              x & y, x | y, x ^ y       191         17          183         19
+             x << y                    148          9           99         11
+             x >> y                    180         22          174         24
+             np.bitwise_count          174         26          142         27
 
-         x << m, ~x and, beyond x % 2^m, x & (2^m − 1) are local.
-Range    all of the ring; everything is exact.  x << m keeps the low k bits, as NumPy does.
-Source   Sklansky, IRE Transactions 1960 (the network); the masked sum as in Mohassel, Rindal, ePrint 2018/403
+         for public m and secret y.  x << m, ~x and, beyond x % 2^m, x & (2^m − 1) are local.
+Range    all of the ring; everything is exact.  x << m keeps the low k bits, as NumPy does.  Secret amounts lie in [0, k): of others, the low log₂ k bits are looked at.
+Source   Sklansky, IRE Transactions 1960 (the network); a barrel shifter; Wallace, IEEE Transactions on Electronic Computers 1964 (counting
+         by carry-save additions); the masked sum as in Mohassel, Rindal, ePrint 2018/403
          (ABY3), section 5.4.2.  Quotients from the carries of known terms: as in ePrint 2025/200 for two parties;
          for more, with the carries of carry-save addition, ours.
 """

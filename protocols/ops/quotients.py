@@ -18,18 +18,18 @@ of which the first is a multiple of 2^(k/2−2), and 0 unless y is short, lest i
 down by a half more, so that −|y| < x < 2|y| remains; two comparisons say what is missing.
 
     candidates for k = 64 and a public d                                      rounds    right for
-    x·⌊2^j/d⌉, truncated, and a comparison (Catrina, Saxena 2010)                14      |x| < 2^31
-    floor(x / d) by ``scaling``                                                  12      most x; off by one next to multiples of d
-    terms, divided by those who know them (this)                                 18      all of the ring
+    x·⌊2^j/d⌉, truncated, and a comparison (Catrina, Saxena 2010)                12      |x| < 2^31
+    floor(x / d) by ``scaling``                                                  12      off by one next to multiples of d
+    terms, divided by those who know them (this)                                 17      all of the ring
 
 Threat   the suite's.  What parties divide are their own terms, and the digits are products and truncations.
 Cost     over Z_2^64, rounds and bytes a party sends for an element:
 
                                                           additive, 2 parties     replicated
-             integers by a public integer below 2^28       16,  79                 18,  57
-             reals by a public real: x // y                16, 115                 18,  83
-             x % y                                         17, 119                 20,  91
-             by a secret                                   62, 737                 74, 513
+             by a public number of 29 bits or fewer        15,  85                 17,  65
+             of more: x // y; x % y                        16, 117; 17, 126        18,  82; 20,  92
+             np.fmod of integers                           23, 165                 26, 118
+             by a secret: x // y; x % y                    57, 710; 59, 742        68, 510; 70, 526
 
 Range    by a public number: all of the ring, and |d| < 2^125 units over Z_2^128; quotients of reals must be in range themselves.
          By a secret one: |x| < 2^(k−2) and |y| < 2^(k−5), in units of the last place.

@@ -17,10 +17,10 @@ Threat   the suite's: semi-honest.  As long as one party is honest and draws fro
 Cost     over Z_2^64, rounds and bytes a party sends for an element:
 
                                           additive, 2 parties     replicated
-             truth values; integers of one bit    1,   8           2,   8
-             integers, 2^m of them, reals         6,  15           8,  16
-             other integers                       8,  47          10,  56
-             normal                              75, 480          85, 390
+             integers, two of them                1,   8           2,   8
+             integers, 2^m of them; reals         6,  15           8,  16
+             other integers                       8,  39           8,  48
+             normal                              75, 475          85, 340
 
 Range    integers: below a power of two up to 2^k, or of others 2^(k−1)/n many for n parties.  Normal numbers are below √(2·p·log 2) = 6.4
          (4.4 over Z_2^32, 9.2 over Z_2^128) in magnitude.

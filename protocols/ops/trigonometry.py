@@ -14,10 +14,10 @@ degree 11, right to 2^−33 (over Z_2^128 of degree 19, to 2^−54).  The hyperb
 
     candidates for a sine at 64 bits                              rounds    bytes a party (``replicated``)
     remainder of a turn, octants, a polynomial (Aly, Smart)        ~50        ~350
-    terms of known angles (this)                                     4          28
+    terms of known angles (this)                                     4          27
 
 Threat   the suite's: terms' sines are shared as other numbers are.
-Cost     rounds, and bytes a party sends for an element, over Z_2^64: ``docs/accuracy.md``.
+Cost     rounds and bytes a party sends for an element, over Z_2^64: in ``docs/accuracy.md``.
 Range    sin, cos: all x; |x| < 2^(k−f−2)·2^−f for the accuracy below.  tan: |tan x| < 2^(k/2−3).  arctan2: |x|, |y| < 2^(k−5−f).  sinh, cosh: as
          exp.  arcsinh, arccosh: x² < 2^(k−3−2f).  arctanh: |x| < 1.
 Result   arcsin and arccos beyond ±1 are those of ±1.  arctan2(0, 0) is 0.  arccosh of x < 1 and arctanh of |x| ≥ 1 are some number.
