@@ -393,15 +393,17 @@ def test_inputs_and_random_values_send_nothing() -> None:
     assert {m.tag for m in recorder.messages} == {"keys", "seed"}
 
 
-def test_reveal_to_one_party_sends_to_that_party_only() -> None:
+@pytest.mark.parametrize("kind", SUITES.values())
+@pytest.mark.parametrize("to", [(1,), (0, 2)])
+def test_reveal_to_some_parties_sends_to_these_only(kind: type[Suite], to: tuple[int, ...]) -> None:
     recorder = Recorder()
 
     async def main(suite: Suite) -> Any:
-        return await suite.reveal(await input_of(suite, Z64([1, 2, 3])), to=(1,))
+        return await suite.reveal(await input_of(suite, Z64([1, 2, 3])), to=to)
 
-    results = play(3, main, record=recorder)
-    assert {m.receiver for m in recorder.messages if m.tag == "reveal"} == {1}
-    assert [len(r) for r in results] == [0, 1, 0]
+    results = play(3, main, kind=kind, record=recorder)
+    assert {m.receiver for m in recorder.messages if m.tag == "reveal"} == {*to}
+    assert [len(r) for r in results] == [int(p in to) for p in range(3)]
 
 
 def test_message_sizes_do_not_depend_on_values() -> None:

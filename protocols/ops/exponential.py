@@ -50,7 +50,7 @@ import numpy as np
 from mpc.encoding import INT, Kind, numeric
 from mpc.ring import NDArray, RingArray
 from mpc.rounds import gather
-from protocols.array import Secret, beside, call, retyped
+from protocols.array import Secret, beside, call, constant, retyped
 from protocols.carries import bits_of, joined, sum_bits, two_terms
 from protocols.ops import comparison, linear, products
 from protocols.ops.bitwise import low_bits, low_digits
@@ -285,10 +285,14 @@ def _of_public(x: Any, exponent: Secret) -> Secret:
     base = numeric(x, "a base")
     if base.ndim == 0 and base.dtype.kind != "f" and not exponent.kind.fraction:
         return _of_integer(int(base), exponent)
+    if base.ndim and base.dtype.kind != "f" and not exponent.kind.fraction:
+        return _of_secrets(constant(exponent.session, base.astype(int) if base.dtype.kind == "b" else base, INT), exponent)
     base = base.astype(np.float64)
-    if base.ndim or not np.isfinite(base) or base <= 0:
-        raise NotImplementedError("powers of a public base with a secret exponent "
-                                  "for other than one number above 0")
+    if not (np.isfinite(base) & (base > 0)).all():
+        raise NotImplementedError("np.power of a public base that is not above 0 with a secret exponent; "
+                                  "share the base, or take its magnitude")
+    if base.ndim:
+        return _of_secrets(constant(exponent.session, base, exponent.session.fixed), exponent)
     if base == 1:
         return linear.filled(products.real(exponent), 1)
     if base > 1:

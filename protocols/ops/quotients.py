@@ -418,11 +418,16 @@ def divmod_(x: Any, y: Any) -> tuple[Secret, Secret]:
 
 def fmod(x: Any, y: Any) -> Secret:
     """The remainder of a quotient that is rounded towards zero: it has the sign of x."""
-    below = comparison.less(x, 0) if isinstance(x, Secret) else np.less(x, 0)
-    size = comparison.absolute(y) if isinstance(y, Secret) else np.abs(numeric(y, "a divisor"))
-    if not isinstance(size, Secret) and (size < 0).any():           # NumPy's -2^63 has no magnitude
-        size = np.abs(size.astype(object))
+    if isinstance(y, Secret):
+        x, y = unified(x, y)
+        size: Any = comparison.absolute(y)
+    else:
+        size = np.abs(numeric(y, "a divisor"))
+        if (size < 0).any():                        # NumPy's -2^63 has no magnitude
+            size = np.abs(size.astype(object))
+    below = comparison.less(x, 0)
+    if x.kind.fraction or (not isinstance(size, Secret) and size.dtype.kind == "f"):
+        rest = remainder(comparison.absolute(products.real(x)), size)       # rounded, that of a negative x could be |y| or 0
+        return products.multiply(rest, linear.subtract(1, products.multiply(2, below)))
     rest = remainder(x, size)
-    if rest.kind.fraction:                          # rounded, the remainder of a negative x could be |y| or 0
-        return products.multiply(remainder(comparison.absolute(x) if isinstance(x, Secret) else np.abs(x), size), linear.subtract(1, products.multiply(2, below)))
     return linear.subtract(rest, products.multiply(size, comparison.logical_and(below, comparison.not_equal(rest, 0))))

@@ -18,11 +18,12 @@ degree 11, right to 2^−33 (over Z_2^128 of degree 19, to 2^−54).  The hyperb
 
 Threat   the suite's: terms' sines are shared as other numbers are.
 Cost     rounds and bytes a party sends for an element, over Z_2^64: in ``docs/accuracy.md``.
-Range    sin, cos: all x; |x| < 2^(k−f−2)·2^−f for the accuracy below.  tan: |tan x| < 2^(k/2−3).  arctan2: |x|, |y| < 2^(k−5−f).  sinh, cosh: as
+Range    sin, cos: all x; |x| < 2^(k−4−2f) for the accuracy below.  tan: |tan x| < 2^(k/2−3).  arctan2: |x|, |y| < 2^(k−5−f).  sinh, cosh: as
          exp.  arcsinh, arccosh: x² < 2^(k−3−2f).  arctanh: |x| < 1.
 Result   arcsin and arccos beyond ±1 are those of ±1.  arctan2(0, 0) is 0.  arccosh of x < 1 and arctanh of |x| ≥ 1 are some number.
-Accuracy sin, cos: 1.2 units, and 2π·|x|·2^−(k−f) more for an x that is large.  tan: 2 units, or a 2^(4−k/2)-th part of 1 + tan² x.  arcsin, arccos,
-         arctan, arctan2: 1.2.  sinh, cosh: 3, or as exp.  arcsinh, arccosh: 4.  arctanh: 3.  sinc: 2.
+Accuracy sin, cos: 1.3 units, and π·|x|·2^(2f−k) more for an x that is larger.  tan: 1.3 units, and a 2^(4−k/2)-th part of 1 + tan² x.  arcsin,
+         arccos, arctan, arctan2: 1.2.  sinh, cosh: 2, or as exp.  arcsinh, arccosh: 2.5.  arctanh: 2.  sinc: 1.8.  Over Z_2^128 doubles are right
+         to 2^−51, and so are these.
 Source   sines of sums of known terms: Boura, Chillotti, Gama, Jetchev, Peceny, Petric, ePrint 2017/1234 (Fourier series, from masked
          arguments), and arXiv 2509.01178 for the terms of two; here for any suite, and modulo whole turns.  For comparison: Aly, Smart,
          ePrint 2019/354.  arccos with a root: Abramowitz, Stegun, Handbook of Mathematical Functions, 4.4.46.
@@ -70,6 +71,10 @@ _ARCCOS_LONG = np.array([
     -0.0001174125041523598, 3.0187170145817538e-5, -8.0635396346809444e-6, 2.2160189641661758e-6, -6.2253230113739122e-7,
     1.7797568309347218e-7, -5.1609547423532461e-8, 1.5127893801542309e-8, -4.4832826556985441e-9, 1.3625081119011203e-9,
     -4.1049316570048076e-10, 1.053763456017404e-10, -3.2014692981963209e-11, 1.876182859892961e-11, -5.7952909040599531e-12])
+#: sin(π√w/2)/(π√w/2), right to 2^−53.
+_SINC = np.array([
+    0.80670046760063244, -0.18134231363720966, 0.011603383893660169, -0.00034773190733080277, 6.034146124409443e-6,
+    -6.8268461159180697e-8, 5.4337353424589435e-10, -3.2077038369572766e-12])
 
 # -- sines ---------------------------------------------------------------------------------------------
 
@@ -154,17 +159,23 @@ def tan(x: Secret) -> Secret:
 
 
 def sinc(x: Secret) -> Secret:
-    """sin(πx) / (πx), and 1 where that is 1 to the last digit but one."""
+    """sin(πx) / (πx), where |x| ≤ 1/2 by a polynomial: a quotient would have lost its digits."""
     x = products.real(x)
     f, k = x.kind.fraction, x.session.ring.bits
-    bits = min(precision(k), 2 * f)
+    p = precision(k)
+    bits = min(p, 2 * f)
 
-    async def protocol(suite: Suite, x: Share) -> Share:
+    async def far(suite: Suite, x: Share) -> Share:
         turned = x * x.ring(1 << k - 1 - f)         # πx is x half turns
         sine = (await circle(suite, turned, (False, True), bits))[0]
         return await divided(suite, sine, x, 2 * f - bits)
-    near = comparison.less(comparison.absolute(x), 2.0 ** -((f + 3) / 2))
-    return comparison.where(near, 1.0, products.multiply(vectors("sinc", protocol, x), float(1 / PI)))
+
+    async def close(suite: Suite, x: Share) -> Share:
+        ring, drop = x.ring, 2 * f - 2 - p          # (2x)² with p bits
+        square = await _cut(suite, await product(suite, x, x) * ring(1 << max(0, -drop)), max(0, drop))
+        return await _cut(suite, await polynomial(suite, square * ring(2) - ring(1 << p), _SINC, p), p - f)
+    near = comparison.less(comparison.absolute(x), 0.5)
+    return comparison.where(near, vectors("sinc, close", close, x), products.multiply(vectors("sinc", far, x), float(1 / PI)))
 
 
 # -- inverses ------------------------------------------------------------------------------------------
