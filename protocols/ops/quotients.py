@@ -31,7 +31,7 @@ Cost     over Z_2^64, rounds and bytes a party sends for an element:
              np.fmod of integers                           23, 165                 26, 118
              by a secret: x // y; x % y                    57, 710; 59, 742        68, 510; 70, 526
 
-Range    by a public number: all of the ring, and |d| < 2^125 units over Z_2^128; quotients of reals must be in range themselves.
+Range    by a public number: all of the ring, and (2n − 1)·|d| < 2^127 units; quotients of reals must be in range themselves.
          By a secret one: |x| < 2^(k−2) and |y| < 2^(k−5), in units of the last place.
 Result   of NumPy's: rounded down, a remainder has the divisor's sign (``np.fmod``: the dividend's).  x // 0 and x % 0 are 0 for a secret 0.
 Accuracy exact; but the remainder by a public real that is no multiple of 2^−f is rounded to a neighbouring one.
@@ -101,15 +101,15 @@ class _Plan:
         self.d, self.ring, self.n = d, ring, n
         each, left = divmod(half, n)                # of 2^(k−1), for each term, and what that leaves over
         self.share = each + (d.negative & (left > 0)).astype(object)
-        left = np.abs(half - n * self.share)
-        self.whole, over = _over((1 << k + s) * d.sign, m)
-        self.below = max(np.ravel(-(-((n - 1) * over + left * (1 << s)) // m)), default=0)
-        most = (n + self.below) * max(m.ravel(), default=1)
-        fits = [r for bits, r in sorted(RINGS.items()) if most < 1 << bits - 1 and (bits >= k or not (s and rest))]
+        self.ends, self.left = _over(np.abs(half - n * self.share) << s, m)
+        self.whole, self.over = _over((1 << k + s) * d.sign, m)
+        self.below = max(-(-((n - 1) * self.over + self.left) // m), default=0)
+        most = (n + self.below) * max(m, default=1)
+        fits = [r for bits, r in sorted(RINGS.items()) if most < 1 << bits - 1 and (not (s and rest) or bits >= max(k, s + 2))]
         if not fits:
-            raise NotImplementedError("np.floor_divide and np.remainder of secrets by numbers of 2^125 units or more; "
-                                      "compare with multiples of the divisor")
-        self.wide, self.over, self.left = fits[0], over, left
+            raise NotImplementedError("np.floor_divide and np.remainder of secrets by numbers of 2^125 units in the last place or more, "
+                                      "or by reals far below that place; compare, or scale the data")
+        self.wide = fits[0]
 
     def quotient(self, term: RingArray) -> RingArray:
         return self._of(term)[0]
@@ -187,10 +187,10 @@ async def by_public(suite: Suite, plan: _Plan, rest: bool, x: Share) -> tuple[Sh
 
     q, over, count = await gather(sum_of_terms(suite, moved, plan.quotient, x.spec), remainders(),
                                   carried(suite, moved, [ring.bits], longer))
-    q = q - _into(count[0], ring) * ring(plan.whole)
+    q = q - _into(count[0], ring) * ring(plan.whole) - suite.constant(ring(np.broadcast_to(plan.ends, x.shape)))
     multiples = d.units(ring)
     if over is not None:
-        v = over - count[0] * wide(plan.over) - suite.constant(wide(np.broadcast_to(plan.left << d.s, x.shape)))
+        v = over - count[0] * wide(plan.over) - suite.constant(wide(np.broadcast_to(plan.left, x.shape)))
     else:
         v = x * ring(1 << d.s) - q * multiples      # q takes 2^(k−1) in
         v = _into(v if not d.negative.any() else v * ring(d.sign), wide)
