@@ -20,14 +20,28 @@ from mpc.rounds import Message, Recorder, exchange, gather
 from protocols.additive import Additive
 from protocols.bilinear import MATMUL, MULTIPLY
 from protocols.carries import bits_of
-from protocols.ops.bitwise import conjunction, is_multiple, masked, modulo, nearest, number_of, shifted
+from protocols.ops.bitwise import (
+    conjunction,
+    is_multiple,
+    masked,
+    modulo,
+    nearest,
+    number_of,
+    ones_in,
+    raised_by,
+    shifted,
+    shifted_by,
+)
 from protocols.ops.comparison import is_zero, negative, negative_part, to_ring
 from protocols.ops.division import _reciprocal, divided
-from protocols.ops.exponential import _LOG2, log_of, two_to
+from protocols.ops.exponential import _LOG2, _size_of_power, _whole_power, log_of, two_to
 from protocols.ops.normalisation import any_bit, polynomial, top_bit
+from protocols.ops.quotients import Divisor, Plan, by_public, by_secret
+from protocols.ops.randomness import below, normals
 from protocols.ops.roots import root
 from protocols.ops.selection import indicators, member
 from protocols.ops.sorting import arranged
+from protocols.ops.trigonometry import _arctan2, circle
 from protocols.prep import Triple
 from protocols.replicated import Replicated
 from protocols.suite import CHUNK, Share, Suite, lift
@@ -72,6 +86,10 @@ def few(x: Share) -> np.ndarray:
     return np.array([0, 1, 2**30 + 5], np.uint64)[:, None] >> np.arange(x.ring.bits, dtype=np.uint64) & np.uint64(1) == 1
 
 
+async def quotient(suite: Suite, x: Share, d: float) -> Any:
+    return await by_public(suite, Plan(Divisor.of(np.array([d]), 8 if d < 1 else 0), x.ring, suite.terms, True), True, x)
+
+
 OPERATIONS: dict[str, Operation] = {
     "multiply": lambda suite, x, y: suite.bilinear(MULTIPLY, x, y),
     "multiply single": lambda suite, x, y: suite.bilinear(MULTIPLY, x[0], y[0]),
@@ -90,6 +108,9 @@ OPERATIONS: dict[str, Operation] = {
     "divide": lambda suite, x, y: divided(suite, x, y, 8),
     "inverse square root": lambda suite, x, y: root(suite, x, 8, 8, inverse=True),
     "power of two": lambda suite, x, y: two_to(suite, x, 16, 8),
+    "quotient by a public number": lambda suite, x, y: quotient(suite, x, 7),
+    "circle": lambda suite, x, y: circle(suite, x, (True, True), 8),
+    "random numbers below": lambda suite, x, y: below(suite, x.ring, x.size, 10),
     "chain": chain,
 }
 #: What else sends messages; it is made of the same parts.
@@ -108,6 +129,13 @@ MORE: dict[str, Operation] = {
     "square root": lambda suite, x, y: root(suite, x, 8, 8, inverse=False),
     "logarithm": lambda suite, x, y: log_of(suite, x, 8, 1.0),
     "polynomial": lambda suite, x, y: polynomial(suite, x, _LOG2, 12),
+    "quotient by a public real": lambda suite, x, y: quotient(suite, x, 0.3),
+    "quotient by a secret": lambda suite, x, y: by_secret(suite, True, x[:512], y[:512]),
+    "shift by a secret": lambda suite, x, y: gather(shifted_by(suite, x, y), raised_by(suite, x, y)),
+    "ones": lambda suite, x, y: ones_in(suite, x),
+    "normal numbers": lambda suite, x, y: normals(suite, x.ring, x.size, 8),
+    "angle": lambda suite, x, y: _arctan2(suite, 8, x, y),
+    "power of secrets": lambda suite, x, y: gather(_whole_power(suite, x, y), _size_of_power(8, 8, suite, x, y)),
     "small power of two": lambda suite, x, y: two_to(suite, x, 16, 8, 12, 0),
 }
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import mpc
 from mpc.errors import RangeError
-from mpc.ring import RINGS, RingArray
+from mpc.ring import RINGS
 from protocols.ops.quotients import Divisor, _digits, _long_division
 
 BITS = sorted(RINGS)

@@ -92,7 +92,7 @@ class Divisor:
         return 1 - 2 * self.negative.astype(object)
 
 
-class _Plan:
+class Plan:
     """What a divisor comes to for n terms over a ring."""
 
     def __init__(self, d: Divisor, ring: Ring, n: int, rest: bool) -> None:
@@ -176,7 +176,7 @@ def _into(x: Share, ring: Ring) -> Share:
     return x if x.ring is ring else x.apply(lambda part: ring(part.data))
 
 
-async def by_public(suite: Suite, plan: _Plan, rest: bool, x: Share) -> tuple[Share, Share | None]:
+async def by_public(suite: Suite, plan: Plan, rest: bool, x: Share) -> tuple[Share, Share | None]:
     """⌊x / d⌋ as an integer, and x mod d as x is, of vectors."""
     ring, wide, d, n = x.ring, plan.wide, plan.d, plan.n
     longer = wide if wide.bits > ring.bits else ring
@@ -354,7 +354,7 @@ def _by_public(x: Secret, y: NDArray, name: str, rest: bool) -> Secret:
         d = Divisor.of(y, x.kind.fraction)
 
         def in_pieces(suite: Suite, x: Share) -> Any:
-            plan = _Plan(d, ring, suite.terms, rest)
+            plan = Plan(d, ring, suite.terms, rest)
 
             async def piece(x: Share) -> Share:
                 made = _paired(await by_public(suite, plan, rest, x.reshape((x.size,))))
@@ -366,7 +366,7 @@ def _by_public(x: Secret, y: NDArray, name: str, rest: bool) -> Secret:
     flat = Divisor.of(np.broadcast_to(y, shape).reshape(-1), x.kind.fraction)
 
     async def at_once(suite: Suite, x: Share) -> Share:
-        made = _paired(await by_public(suite, _Plan(flat, ring, suite.terms, rest), rest, x.reshape((x.size,))))
+        made = _paired(await by_public(suite, Plan(flat, ring, suite.terms, rest), rest, x.reshape((x.size,))))
         return made.reshape((*shape, *made.shape[1:]))
     return x.session.spawn(name, at_once, (x,), (*shape, 2) if rest else shape, INT, (y.tolist() if y.dtype == object else y, rest))
 
