@@ -61,7 +61,7 @@ def test_integers_by_secret_integers(suite: str, parties: int, bits: int) -> Non
     """Pairs whose quotient is next to a whole number, of every length; and 0."""
     rng = np.random.default_rng(bits + parties)
     top, long = (1 << bits - 2) - 1, (1 << bits - 5) - 1
-    y = [long, -long, 1, -1, 3, 0, *(v << i if abs(v << i) <= long else v for i in range(bits - 5) for v in (1, -1))] + integers(bits - 5, 1500, rng)
+    y = [long, -long, 1, -1, 3, 0, *(v << i if abs(v << i) <= long else v for i in range(bits - 5) for v in (1, -1)), *integers(bits - 5, 1500, rng)]
     x = [min(max(int(q) * d + int(e), -top), top) for q, d, e in zip(integers(bits - 2, len(y), rng), y, rng.integers(-1, 2, len(y)), strict=True)]
     x += [top, -top, 0, 5] * 50 + integers(bits - 2, 800, rng)
     y += [v for v in (long, -1, 7, 0) for _ in range(50)] + [v or 1 for v in integers(bits - 5, 800, rng)]

@@ -376,16 +376,14 @@ def _places(x: Any, y: Any) -> tuple[Secret, NDArray] | None:
     if isinstance(y, Secret) or not isinstance(x, Secret):
         return None
     divisor = numeric(y, "a divisor")
-    if divisor.dtype == object:
-        return None
     x = products.real(x) if divisor.dtype.kind == "f" else retyped(x, linear.counted(x.kind))
     if divisor.dtype.kind != "f":                   # as a double, 2^62 − 1 would be one of them
         divisor = divisor.astype(int) if divisor.dtype.kind == "b" else divisor
-        if ((divisor <= 0) | (divisor & (divisor - 1) != 0)).any():
+        if not all(d > 0 and d & (d - 1) == 0 for d in set(divisor.ravel().tolist())):
             return None
     mantissa, exponent = np.frexp(divisor.astype(np.float64))
     places = exponent - 1 + x.kind.fraction
-    exact = (mantissa == 0.5) & (places >= 0) & (places < x.session.ring.bits - 1)
+    exact = (mantissa == 0.5) & (places >= 0) & (places < x.session.ring.bits)
     return (x, np.asarray(places)) if exact.all() else None
 
 
