@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import GRID, coalitions, replay, stream
+from conftest import GRID, coalitions, play, replay, stream
 
 import mpc
 from mpc.prg import Stream
 from mpc.ring import RINGS, Spec
+from protocols.ops import randomness
 from protocols.ops.randomness import below, normals
 from protocols.suite import Suite
 from protocols.suites import SUITES
@@ -112,3 +113,34 @@ def test_a_check_takes_them_as_they_are() -> None:
 def test_a_program_draws_the_same_everywhere() -> None:
     drawn = mpc.local(3).run(lambda party: party.random.integers(0, 1000, 5).reveal().tolist())
     assert drawn[0] == drawn[1] == drawn[2] and len(set(drawn[0])) > 1
+
+
+@pytest.mark.parametrize(("suite", "parties"), [("replicated", 3), ("additive", 2), ("additive", 3)])
+def test_normal_numbers_are_box_and_mullers_of_what_was_drawn(suite: str, parties: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two units at most from the transform, in doubles, of the very u and z that it starts from."""
+    drawn: dict[Any, Any] = {}
+    below, circle = randomness.below, randomness.circle
+
+    async def uniform(suite: Suite, *arguments: Any) -> Any:
+        drawn[suite.seat.rank, "u"] = u = await below(suite, *arguments)
+        return u
+
+    async def turned(suite: Suite, z: Any, *arguments: Any) -> Any:
+        drawn[suite.seat.rank, "z"] = z
+        return await circle(suite, z, *arguments)
+
+    monkeypatch.setattr(randomness, "below", uniform)
+    monkeypatch.setattr(randomness, "circle", turned)
+    for bits in (32, 64):
+        ring, f, p = RINGS[bits], RINGS[bits].fraction, bits // 2 - 2
+
+        async def main(suite: Suite, ring: Any = ring, f: int = f) -> Any:
+            x = await normals(suite, ring, 4000, f)
+            return await suite.open(x, drawn[suite.seat.rank, "u"], drawn[suite.seat.rank, "z"])
+
+        x, u, z = (ring.signed(a.data).astype(float) for a in play(parties, main, kind=SUITES[suite])[0])
+        assert u.min() >= 0 and u.max() < 2**p
+        radius, angle = np.sqrt(-2 * np.log((u + 1) / 2**p)), 2 * np.pi * z / 2.0**bits
+        true = np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=1).reshape(-1)
+        error = np.abs(x - true * 2**f)
+        assert 0.25 < error.mean() < 0.45 and error.max() <= 2

@@ -17,11 +17,6 @@ x_1 = x·sign(y), and each digit of the quotient
 of which the first is a multiple of 2^(k/2−2), and 0 unless y is short, lest its rounding be beyond the range.  The last is rounded
 down by a half more, so that −|y| < x < 2|y| remains; two comparisons say what is missing.
 
-    candidates for k = 64 and a public d                                      rounds    right for
-    x·⌊2^j/d⌉, truncated, and a comparison (Catrina, Saxena 2010)                12      |x| < 2^31
-    floor(x / d) by ``scaling``                                                  12      off by one next to multiples of d
-    terms, divided by those who know them (this)                                 17      all of the ring
-
 Threat   the suite's.  What parties divide are their own terms, and the digits are products and truncations.
 Cost     over Z_2^64, rounds and bytes a party sends for an element:
 
@@ -35,7 +30,7 @@ Range    by a public number: all of the ring, and (2n − 1)·|d| < 2^127 units;
          By a secret one: |x| < 2^(k−2) and |y| < 2^(k−5), in units of the last place.
 Result   of NumPy's: rounded down, a remainder has the divisor's sign (``np.fmod``: the dividend's).  x // 0 and x % 0 are 0 for a secret 0.
 Accuracy exact; but the remainder by a public real that is no multiple of 2^−f is rounded to a neighbouring one.
-Source   division of known terms, and what their sum lacks: CrypTFlow2, ePrint 2020/1002, section 4.2, for two; here for the terms of
+Source   division of known terms, and what their sum lacks: CrypTFlow2, ePrint 2020/1002, for two; here for the terms of
          any suite, with all carries.  Digits of a high radix: Wong, Flynn, IEEE Transactions on Computers 41 (1992).
 """
 from __future__ import annotations
@@ -78,7 +73,8 @@ class Divisor:
             whole, places = np.ldexp(mantissa, 53).astype(np.int64), exponent.astype(np.int64) - 53 + fraction
             zeros = np.frexp((whole & -whole).astype(np.float64))[1] - 1
             s = int(np.max(-(places + zeros), initial=0))
-            m = np.array(whole, object) << np.array(places + s + 0 * whole, object).clip(0) >> np.array(-places - s, object).clip(0)
+            up = np.array(places + s, object)       # where that is below 0, the digits that go are zeros
+            m = np.array(whole, object) << up.clip(0) >> (-up).clip(0)
         else:
             s, m = 0, np.abs(np.array(y, object)) << fraction
         return cls(np.asarray(m, object), s, np.asarray(y < 0))
@@ -105,10 +101,11 @@ class Plan:
         self.whole, self.over = _over((1 << k + s) * d.sign, m)
         self.below = max(-(-((n - 1) * self.over + self.left) // m), default=0)
         most = (n + self.below) * max(m, default=1)
-        fits = [r for bits, r in sorted(RINGS.items()) if most < 1 << bits - 1 and (not (s and rest) or bits >= max(k, s + 2))]
+        least = max(k, s + 2) if s and rest else 0  # of what a remainder is truncated in
+        fits = [r for bits, r in sorted(RINGS.items()) if bits >= least and most < 1 << bits - 1]
         if not fits:
-            raise NotImplementedError("np.floor_divide and np.remainder of secrets by numbers of 2^125 units in the last place or more, "
-                                      "or by reals far below that place; compare, or scale the data")
+            raise NotImplementedError("np.floor_divide and np.remainder of secrets by numbers of 2^125 units in the last "
+                                      "place or more, or by reals far below that place; compare, or scale the data")
         self.wide = fits[0]
 
     def quotient(self, term: RingArray) -> RingArray:
@@ -183,11 +180,14 @@ async def by_public(suite: Suite, plan: Plan, rest: bool, x: Share) -> tuple[Sha
     moved = x + ring(1 << ring.bits - 1)
 
     async def remainders() -> Share | None:
-        return await sum_of_terms(suite, moved, plan.rest, Spec(wide, x.shape)) if longer is not ring else None
+        if longer is ring:
+            return None
+        return await sum_of_terms(suite, moved, plan.rest, Spec(wide, x.shape))
 
     q, over, count = await gather(sum_of_terms(suite, moved, plan.quotient, x.spec), remainders(),
                                   carried(suite, moved, [ring.bits], longer))
-    q = q - _into(count[0], ring) * ring(plan.whole) - suite.constant(ring(np.broadcast_to(plan.ends, x.shape)))
+    ends = suite.constant(ring(np.broadcast_to(plan.ends, x.shape)))
+    q = q - _into(count[0], ring) * ring(plan.whole) - ends
     multiples = d.units(ring)
     if over is not None:
         v = over - count[0] * wide(plan.over) - suite.constant(wide(np.broadcast_to(plan.left, x.shape)))
@@ -245,7 +245,8 @@ class _Digit:
     @property
     def drop(self) -> int:
         """Digits of 1/v for which there is no room."""
-        return max(0, math.ceil(self.bound + 0.1) - self.unit + self.places + 1 + precision(self.k) - self.room)
+        bound = math.ceil(self.bound + 0.1) - self.unit + self.places
+        return max(0, bound + 1 + precision(self.k) - self.room)
 
     @property
     def left(self) -> float:
@@ -347,7 +348,7 @@ def _quotient(x: Any, y: Any, name: str, rest: bool) -> tuple[Secret, Secret | N
 
 
 def _by_public(x: Secret, y: NDArray, name: str, rest: bool) -> Secret:
-    ring = x.session.ring
+    ring, said = x.session.ring, (y.tolist() if y.dtype == object else y, rest)
     if y.size and (y == y.flat[0]).all():           # one for all: big arrays go in pieces
         shape, y = np.broadcast_shapes(x.shape, y.shape), y.reshape(-1)[:1]
         x = call(np.broadcast_to, x, shape)
@@ -360,15 +361,16 @@ def _by_public(x: Secret, y: NDArray, name: str, rest: bool) -> Secret:
                 made = _paired(await by_public(suite, plan, rest, x.reshape((x.size,))))
                 return made.reshape((*x.shape, *made.shape[1:]))
             return elementwise(piece, x, width=2 if rest else None)
-        return x.session.spawn(name, in_pieces, (x,), (*shape, 2) if rest else shape, INT, (y.tolist() if y.dtype == object else y, rest))
+        return x.session.spawn(name, in_pieces, (x,), (*shape, 2) if rest else shape, INT, said)
     shape = np.broadcast_shapes(x.shape, y.shape)
     x = call(np.broadcast_to, x, shape)
     flat = Divisor.of(np.broadcast_to(y, shape).reshape(-1), x.kind.fraction)
 
     async def at_once(suite: Suite, x: Share) -> Share:
-        made = _paired(await by_public(suite, Plan(flat, ring, suite.terms, rest), rest, x.reshape((x.size,))))
+        plan = Plan(flat, ring, suite.terms, rest)
+        made = _paired(await by_public(suite, plan, rest, x.reshape((x.size,))))
         return made.reshape((*shape, *made.shape[1:]))
-    return x.session.spawn(name, at_once, (x,), (*shape, 2) if rest else shape, INT, (y.tolist() if y.dtype == object else y, rest))
+    return x.session.spawn(name, at_once, (x,), (*shape, 2) if rest else shape, INT, said)
 
 
 def _places(x: Any, y: Any) -> tuple[Secret, NDArray] | None:
@@ -425,7 +427,9 @@ def fmod(x: Any, y: Any) -> Secret:
             size = np.abs(size.astype(object))
     below = comparison.less(x, 0)
     if x.kind.fraction or (not isinstance(size, Secret) and size.dtype.kind == "f"):
-        rest = remainder(comparison.absolute(products.real(x)), size)       # rounded, that of a negative x could be |y| or 0
+        # rounded, the remainder of a negative x could be |y| or 0
+        rest = remainder(comparison.absolute(products.real(x)), size)
         return products.multiply(rest, linear.subtract(1, products.multiply(2, below)))
     rest = remainder(x, size)
-    return linear.subtract(rest, products.multiply(size, comparison.logical_and(below, comparison.not_equal(rest, 0))))
+    lower = comparison.logical_and(below, comparison.not_equal(rest, 0))
+    return linear.subtract(rest, products.multiply(size, lower))

@@ -88,7 +88,8 @@ async def normals(suite: Suite, ring: Ring, n: int, f: int) -> Share:
             logarithm = await log_of(suite, u + ring(1), p, LN2)
             return await root(suite, -(logarithm + logarithm), p, p - 4, False)
         r, both = await gather(radius(), circle(suite, z, (True, True), p))
-        made = await scaled(suite, cast(Share, lift(lambda part: np.stack([part, part]), r)), both, 2 * p - 4 - f)
+        twice = cast(Share, lift(lambda part: np.stack([part, part]), r))
+        made = await scaled(suite, twice, both, 2 * p - 4 - f)
         return cast(Share, lift(lambda part: np.ascontiguousarray(part.T), made))
     return (await elementwise(pieces, u, z, width=2)).reshape((n,))
 
@@ -104,7 +105,8 @@ class Generator:
     def __init__(self, session: Session) -> None:
         self._session = session
 
-    def integers(self, low: int, high: int | None = None, size: Any = None, dtype: Any = int, endpoint: bool = False) -> Secret:
+    def integers(self, low: int, high: int | None = None, size: Any = None, dtype: Any = int,
+                 endpoint: bool = False) -> Secret:
         """Integers from ``low`` to below ``high`` (or to it, with ``endpoint``), or from 0 to below ``low``; exactly uniform.
 
         With ``dtype=bool`` truth values, of 0 and 1: ``integers(0, 2, size, dtype=bool)``.
@@ -116,12 +118,13 @@ class Generator:
         if not truths and np.dtype(dtype) != int:
             raise NotImplementedError(f"random.integers makes int or bool, not {np.dtype(dtype)}")
         if count < 1:
-            raise ValueError(f"random.integers: there is no integer from {first} to {last}{'' if endpoint else ' − 1'}")
+            end = last if endpoint else last - 1
+            raise ValueError(f"random.integers: there is no integer from {first} to {end}")
         if truths and not 0 <= first <= first + count <= 2:
             raise ValueError("random.integers with dtype=bool takes integers from 0 to 1")
         if (count & (count - 1) and n * count >= 1 << ring.bits - 1) or count > 1 << ring.bits:
-            raise NotImplementedError(f"random.integers of {count} values among {n} parties over {ring.name}; take a power of two up to "
-                                      f"2^{ring.bits}, or fewer than 2^{ring.bits - 1}/{n}")
+            raise NotImplementedError(f"random.integers of {count} values among {n} parties over {ring.name}; take a power "
+                                      f"of two up to 2^{ring.bits}, or fewer than 2^{ring.bits - 1}/{n}")
         if count == 1:
             made = self._spawn("constant", _zeros, shape, INT, None)
         else:
@@ -132,7 +135,8 @@ class Generator:
     def random(self, size: Any = None) -> Secret:
         """Reals in [0, 1): multiples of 2^−f, all of them equally likely."""
         fixed = self._session.fixed
-        return self._spawn("random reals", partial(_below, 1 << fixed.fraction), _shape(size), fixed, fixed.fraction)
+        draw = partial(_below, 1 << fixed.fraction)
+        return self._spawn("random reals", draw, _shape(size), fixed, fixed.fraction)
 
     def uniform(self, low: Any = 0.0, high: Any = 1.0, size: Any = None) -> Secret:
         """low + (high − low)·``random()``."""
@@ -145,7 +149,8 @@ class Generator:
         loc, scale = np.asarray(loc, np.float64), np.asarray(scale, np.float64)
         if (scale < 0).any():
             raise ValueError("random.normal takes a scale of 0 or more")
-        fixed, shape = self._session.fixed, np.broadcast_shapes(loc.shape, scale.shape) if size is None else _shape(size)
+        fixed = self._session.fixed
+        shape = np.broadcast_shapes(loc.shape, scale.shape) if size is None else _shape(size)
         made = self._spawn("random normal", partial(_normal, fixed.fraction), shape, fixed, fixed.fraction)
         made = made if (scale == 1).all() else products.multiply(made, scale)
         return linear.add(made, loc) if loc.any() else made
@@ -171,7 +176,8 @@ async def _normal(f: int, suite: Suite, ring: Ring, n: int) -> Share:
 
 
 def _shape(size: Any) -> Shape:
-    shape = () if size is None else tuple(map(index, size)) if isinstance(size, list | tuple) else (index(size),)
+    sizes = () if size is None else size if isinstance(size, list | tuple) else (size,)
+    shape = tuple(map(index, sizes))
     if any(d < 0 for d in shape):
         raise ValueError(f"random numbers of shape {shape}: negative dimensions are not allowed")
     return shape

@@ -12,16 +12,12 @@ nothing is approximated by the parties together.
 it in its octant.  arccos x = √(1 − x)·Q(x) for x in [0, 1], π less that of −x below.  P and Q are interpolations at Chebyshev's points, of
 degree 11, right to 2^−33 (over Z_2^128 of degree 19, to 2^−54).  The hyperbolic ones are exponentials, and logarithms.
 
-    candidates for a sine at 64 bits                              rounds    bytes a party (``replicated``)
-    remainder of a turn, octants, a polynomial (Aly, Smart)        ~50        ~350
-    terms of known angles (this)                                     4          27
-
 Threat   the suite's: terms' sines are shared as other numbers are.
 Cost     rounds and bytes a party sends for an element, over Z_2^64: in ``docs/accuracy.md``.
 Range    sin, cos: all x; |x| < 2^(k−4−2f) for the accuracy below.  tan: |tan x| < 2^(k/2−3).  arctan2: |x|, |y| < 2^(k−5−f).  sinh, cosh: as
          exp.  arcsinh, arccosh: x² < 2^(k−3−2f).  arctanh: |x| < 1.
 Result   arcsin and arccos beyond ±1 are those of ±1.  arctan2(0, 0) is 0.  arccosh of x < 1 and arctanh of |x| ≥ 1 are some number.
-Accuracy sin, cos: 1.3 units, and π·|x|·2^(2f−k) more for an x that is larger.  tan: 1.3 units, and a 2^(4−k/2)-th part of 1 + tan² x.  arcsin,
+Accuracy sin, cos: 1.3 units, and π·|x|·2^(2f−k) more for an x that is larger.  tan: 1.3 units, and a 2^(4−k/2)-th part of 1 + tan² x (2^−51, too).  arcsin,
          arccos, arctan, arctan2: 1.2.  sinh, cosh: 2, or as exp.  arcsinh, arccosh: 2.5.  arctanh: 2.  sinc: 1.8.  Over Z_2^128 doubles are right
          to 2^−51, and so are these.
 Source   sines of sums of known terms: Boura, Chillotti, Gama, Jetchev, Peceny, Petric, ePrint 2017/1234 (Fourier series, from masked
@@ -175,7 +171,8 @@ def sinc(x: Secret) -> Secret:
         square = await _cut(suite, await product(suite, x, x) * ring(1 << max(0, -drop)), max(0, drop))
         return await _cut(suite, await polynomial(suite, square * ring(2) - ring(1 << p), _SINC, p), p - f)
     near = comparison.less(comparison.absolute(x), 0.5)
-    return comparison.where(near, vectors("sinc, close", close, x), products.multiply(vectors("sinc", far, x), float(1 / PI)))
+    quotient = products.multiply(vectors("sinc", far, x), float(1 / PI))
+    return comparison.where(near, vectors("sinc, close", close, x), quotient)
 
 
 # -- inverses ------------------------------------------------------------------------------------------
@@ -246,14 +243,14 @@ def _arc(label: str, x: Secret, cosine: bool) -> Secret:
     """arccos |x| = √(1 − |x|)·Q(|x|), and what follows from it."""
     x = products.real(x)
     f, k = x.kind.fraction, x.session.ring.bits
-    p = precision(k)
+    p, coefficients = precision(k), _ARCCOS if k <= 64 else _ARCCOS_LONG
 
     async def protocol(suite: Suite, x: Share) -> Share:
         ring = x.ring
         below = await negative(suite, x)
         size = x - await product(suite, below + below, x)
         series, side = await gather(
-            polynomial(suite, size * ring(2 << p - f) - ring(1 << p), _ARCCOS if k <= 64 else _ARCCOS_LONG, p),
+            polynomial(suite, size * ring(2 << p - f) - ring(1 << p), coefficients, p),
             root(suite, -size + ring(1 << f), f, p, False))
         angle = await scaled(suite, side, series, p)
         if cosine:
