@@ -52,7 +52,7 @@ class Case:
 def spread(size: int, most: int, rng: Any, signs: bool = True, least: int = 1) -> Any:
     """Integers of every magnitude from ``least`` to below 2^most, powers of two and their neighbours first."""
     near = sorted({v for i in range(most + 1) for v in ((1 << i) - 1, 1 << i, (1 << i) + 1) if least <= v < 1 << most})
-    x = np.maximum(whole(power(rng.uniform(0, most, size))), least)
+    x = np.clip(whole(power(rng.uniform(0, most, size))), least, (1 << most) - 1)
     x[:len(near)] = near[:size]
     return x * rng.choice([-1, 1], size) if signs else x
 
@@ -101,6 +101,48 @@ def factors(size: int, bits: int, f: int, rng: Any) -> Arrays:
     return x, whole(power(rng.uniform(0, np.maximum(0, room)))) * rng.choice([-1, 1], size)
 
 
+def within(low: float, high: float) -> Callable[[int, int, int, Any], Arrays]:
+    """Numbers between these, the ends and what is next to 0 first."""
+    def inputs(size: int, bits: int, f: int, rng: Any) -> Arrays:
+        x = whole(rng.uniform(low, high, size) * 2.0**f)
+        first = [int(low * 2**f), int(high * 2**f), *(v for v in (-1, 0, 1) if low * 2**f <= v)]
+        x[:len(first)] = first[:size]
+        return (x,)
+    return inputs
+
+
+def hyperbolic(size: int, bits: int, f: int, rng: Any) -> Arrays:
+    """Up to the largest result, and below the smallest."""
+    most = (bits - 6 - f) * np.log(2)
+    return (whole(rng.uniform(-most, most, size) * rng.choice([1, 0.1, 2.0**-f], size) * 2.0**f),)
+
+
+def both_of_any_size(size: int, bits: int, f: int, rng: Any) -> Arrays:
+    return spread(size, bits - 5, rng), rng.permutation(spread(size, bits - 5, rng))
+
+
+def above_one(size: int, bits: int, f: int, rng: Any) -> Arrays:
+    return (spread(size, (bits - 3) // 2, rng, False, (1 << f) + 1),)
+
+
+def bases_and_exponents(size: int, bits: int, f: int, rng: Any) -> Arrays:
+    """Results of every size that is in range, and bases of every size for which a short exponent will do."""
+    x = spread(size, bits - 5, rng, False)
+    logarithm = np.log2(x.astype(float)) - f
+    y = rng.uniform(-f - 2, bits - 6 - f, size) / np.where(logarithm == 0, 1, logarithm)
+    return x, whole(np.clip(y, -8, 8) * 2.0**f)
+
+
+def plain_sinc(x: Any) -> Any:
+    with np.errstate(all="ignore"):
+        half = x * gmpy2.const_pi()
+        return each(lambda v: gmpy2.sin(v) / v if v else gmpy2.mpfr(1))(half)
+
+
+def plain_power(x: Any, y: Any) -> Any:
+    return np.frompyfunc(lambda x, y: x**y, 2, 1)(x, y)
+
+
 def plain_softmax(x: Any) -> Any:
     e = exp(x - x.max(axis=-1, keepdims=True))
     return e / e.sum(axis=-1, keepdims=True)
@@ -129,6 +171,21 @@ CASES = [
     Case("mpc.softmax", mpc.softmax, plain_softmax, rows, "all; rows of 10", (7, 7, 7)),
     Case("x ** 0.3", lambda x: x ** 0.3, lambda x: x ** 0.3, magnitudes(lambda k, f: k - 5, False), "0 to 2^(k-5-f)", (1.3, 1.4, 1.3), (22, 8, 49)),
     Case("x ** -1.7", lambda x: x ** -1.7, lambda x: x ** -1.7, magnitudes(lambda k, f: k - 5, False, least=64), "2^(6-f) to 2^(k-5-f)", (1.3, 1.4, 1.3), (21, 7, 49)),
+    Case("x ** y", lambda x, y: x ** y, plain_power, bases_and_exponents, "0 to 2^(k-5-f), y < 8, x^y < 2^(k-6-f)", (1.3, 2, 1.3), (22, 7, 49)),
+    Case("cbrt", np.cbrt, each(gmpy2.cbrt), magnitudes(lambda k, f: k - 5), "x < 2^(k-5-f)", (1.3, 1.4, 1.5), (22, 8, 48)),
+    Case("sin", np.sin, each(gmpy2.sin), magnitudes(lambda k, f: k - 4 - f), "x < 2^(k-4-2f)", (1.3, 1.4, 1.3)),
+    Case("cos", np.cos, each(gmpy2.cos), magnitudes(lambda k, f: k - 4 - f), "x < 2^(k-4-2f)", (1.3, 1.4, 1.3)),
+    Case("tan", np.tan, each(gmpy2.tan), within(-1.4, 1.4), "x < 1.4", (1.3, 3, 1.3)),
+    Case("arcsin", np.arcsin, each(gmpy2.asin), within(-1, 1), "x <= 1", (1.2, 1.3, 1.2)),
+    Case("arccos", np.arccos, each(gmpy2.acos), within(-1, 1), "x <= 1", (1.2, 1.3, 1.2)),
+    Case("arctan", np.arctan, each(gmpy2.atan), magnitudes(lambda k, f: k - 5), "x < 2^(k-5-f)", (1.2, 1.3, 1.2)),
+    Case("arctan2", np.arctan2, np.frompyfunc(gmpy2.atan2, 2, 1), both_of_any_size, "x, y < 2^(k-5-f)", (1.2, 1.3, 1.2)),
+    Case("sinh", np.sinh, each(gmpy2.sinh), hyperbolic, "x < (k-6-f) ln 2", (2, 2, 2), (25, 10, 49)),
+    Case("cosh", np.cosh, each(gmpy2.cosh), hyperbolic, "x < (k-6-f) ln 2", (2, 2, 2), (25, 10, 49)),
+    Case("arcsinh", np.arcsinh, each(gmpy2.asinh), magnitudes(lambda k, f: (k - 3) // 2), "x^2 < 2^(k-3-2f)", (2.5, 2.5, 2.5)),
+    Case("arccosh", np.arccosh, each(gmpy2.acosh), above_one, "x > 1, x^2 < 2^(k-3-2f)", (2.5, 2.5, 2.5)),
+    Case("arctanh", np.arctanh, each(gmpy2.atanh), magnitudes(lambda k, f: f), "x < 1", (2, 2, 2)),
+    Case("sinc", np.sinc, plain_sinc, magnitudes(lambda k, f: k - 5), "x < 2^(k-5-f)", (1.8, 1.8, 1.8)),
 ]
 
 
@@ -209,7 +266,9 @@ costs are in the docstrings of `protocols/ops/`.
 """
 
 TAIL = """
-`log10`, `log1p`, `expm1`, `x ** n` follow from these. What is not in range: `x / 0` is 0, `sqrt` and `rsqrt` of what is
+`log10`, `log1p`, `expm1`, `x ** n`, `radians`, `degrees` follow from these; `//`, `%`, `divmod` and `np.fmod` are exact but for a remainder by
+a public number that is no multiple of 2^-f, which is rounded to a neighbour. Sines of larger x are off by pi x 2^(2f-k) units more,
+and `tan` by a 2^(4-k/2)-th part of 1 + tan^2 (2^-51 over 128 bits). What is not in range: `x / 0` is 0, `sqrt` and `rsqrt` of what is
 not above 0 are 0, `log 0` is `log 2^-f` and the logarithm of x < 0 is that of its magnitude; all else wraps, as a product does.
 More fractional bits than these: up to 4 units, as 2^-f comes near to the precision inside; of k/2 - 2, the most there are, 12
 in `x / y`, `tanh`, `mpc.softmax` and in logarithms over 32 bits. Over 128 bits logarithms, `mpc.sigmoid`, `tanh` and

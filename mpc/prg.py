@@ -53,6 +53,20 @@ class Stream:
         self._fill(out.reshape(-1).view(np.uint8).data)
         return RingArray(ring, out)
 
+    def below(self, spec: Spec, most: int) -> RingArray:
+        """The next uniform elements below ``most`` ≤ 2^(k−1): those of as many bits that are not are drawn anew."""
+        ring, bits = spec.ring, (most - 1).bit_length()
+
+        def cut(count: int) -> RingArray:
+            return self.draw(Spec(ring, (count,))).low(bits)
+
+        out = cut(spec.size)
+        data = out.data.copy()
+        at = np.arange(spec.size)
+        while (at := at[ring.words((RingArray(ring, data[at]) - ring(most) >> ring.bits - 1).data)[0] == 0]).size:
+            data[at] = cut(at.size).data
+        return RingArray(ring, data.reshape(spec.shape))
+
     def bytes(self, n: int) -> bytes:
         """The next n bytes, for keys."""
         self.position += n

@@ -21,7 +21,7 @@ from mpc.rounds import exchange
 from protocols import beaver, carries, truncation
 from protocols.bilinear import Bilinear
 from protocols.prep import CrossTriple, Permutation, Prep, permuted
-from protocols.suite import Share, Suite, broadcast, elementwise
+from protocols.suite import Share, Suite, elementwise
 from protocols.threat import Cost, Threat
 
 
@@ -54,17 +54,12 @@ class Additive(Suite):
         pads = (self.seat.pair[p].draw(spec) for p in self.seat.others)
         return Share(self, (reduce(lambda part, pad: part - pad, pads, value),))
 
-    async def open(self, *xs: Share, to: int | None = None, tag: str = "open") -> tuple[RingArray, ...]:
+    async def open(self, *xs: Share, to: tuple[int, ...] | None = None, tag: str = "open") -> tuple[RingArray, ...]:
         mine = tuple(x.parts[0] for x in xs)
-        if to is None:
-            everyones = await broadcast(self.seat, *mine, tag=tag)
-        elif self.seat.rank != to:
-            await exchange({to: mine}, tag=tag)
-            return ()
-        else:
-            inbox = await exchange(recv=dict.fromkeys(self.seat.others, tuple(m.spec for m in mine)), tag=tag)
-            everyones = [mine, *inbox.values()]
-        return tuple(reduce(add, parts) for parts in zip(*everyones, strict=True))
+        send = [p for p in self.seat.others if to is None or p in to]
+        receive = self.seat.others if to is None or self.seat.rank in to else ()
+        inbox = await exchange(dict.fromkeys(send, mine), dict.fromkeys(receive, tuple(m.spec for m in mine)), tag)
+        return tuple(reduce(add, parts) for parts in zip(mine, *inbox.values(), strict=True)) if receive else ()
 
     async def bilinear(self, f: Bilinear, x: Share, y: Share, bits: int = 0) -> Share:
         async def product(x: Share, y: Share) -> Share:
@@ -75,8 +70,13 @@ class Additive(Suite):
             return await elementwise(product, x, y)
         return await product(x, y)
 
-    async def random(self, spec: Spec) -> Share:
-        return Share(self, (self.seat.own.draw(spec),))
+    async def random(self, spec: Spec, below: int | None = None) -> Share:
+        own = self.seat.own
+        return Share(self, (own.draw(spec) if below is None else own.below(spec, below),))
+
+    @property
+    def terms(self) -> int:
+        return self.seat.size
 
     async def summands(self, x: Share, convert: Callable[[RingArray], RingArray], into: Spec) -> tuple[Share, ...]:
         """One term per party, its own part, which it shares as an input: no message.

@@ -7,7 +7,7 @@ not in them raises ``NotImplementedError`` with its name; what would leak or can
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import wraps
@@ -31,7 +31,7 @@ T = TypeVar("T")
 
 
 class Secret(np.lib.mixins.NDArrayOperatorsMixin):
-    """An array that no single party can read.  ``reveal()`` opens it, to all or to one."""
+    """An array that no single party can read.  ``reveal()`` opens it, to all or to some."""
 
     __slots__ = ("_kind", "_shape", "origin", "serial", "session", "shadow", "tasks")
     __array_priority__ = 100
@@ -66,8 +66,8 @@ class Secret(np.lib.mixins.NDArrayOperatorsMixin):
     def T(self) -> Secret:
         return call(np.transpose, self)
 
-    def reveal(self, to: int | None = None) -> Any:
-        """The value, to every party or to party ``to`` alone (elsewhere ``None``).  One round."""
+    def reveal(self, to: int | Sequence[int] | None = None) -> Any:
+        """The value, to every party, or to party ``to`` or several, ``to=[0, 2]``, alone (elsewhere ``None``).  One round."""
         return self.session.reveal(self, to=to)
 
     # -- NumPy's methods ---------------------------------------------------------------------------

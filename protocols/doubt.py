@@ -37,6 +37,14 @@ _UNDEFINED = {
     "reciprocal": ("there is a division by zero, where the engine gives 0", _REPLACE),
     "sqrt": ("there is a root of what is not above zero, where the engine gives 0", _REPLACE),
     "x.at": ("there is a secret index beyond the ends, where the engine changes nothing", "keep indices inside"),
+    "remainder": ("there is a division by zero, where the engine gives 0", _REPLACE),
+    "divmod": ("there is a division by zero, where the engine gives 0", _REPLACE),
+    "fmod": ("there is a division by zero, where the engine gives 0", _REPLACE),
+    "arccosh": ("there is an arccosh of what is below 1, where the engine gives some number", _REPLACE),
+    "arcsin": ("there is an arcsine of what is beyond 1, where the engine gives that of 1", _REPLACE),
+    "arccos": ("there is an arccosine of what is beyond 1, where the engine gives that of 1", _REPLACE),
+    "arctanh": ("there is an arctanh of what is not within ±1, where the engine gives some number", _REPLACE),
+    "power": ("there is a power of what is not above zero, where the engine takes its magnitude", _REPLACE),
     "log": ("there is a logarithm of what is not above zero, where the engine gives some number", _REPLACE),
 }
 #: Where NumPy has another value.

@@ -106,10 +106,10 @@ class Replicated(Suite):
         await exchange(tag="input")
         return Share(self, (zero, r))
 
-    async def open(self, *xs: Share, to: int | None = None, tag: str = "open") -> tuple[RingArray, ...]:
+    async def open(self, *xs: Share, to: tuple[int, ...] | None = None, tag: str = "open") -> tuple[RingArray, ...]:
         """Each party gets the part it lacks from the one before it."""
-        send = {self._next: tuple(x.parts[0] for x in xs)} if to in (None, self._next) else {}
-        receive = {self._previous: tuple(x.spec for x in xs)} if to in (None, self.seat.rank) else {}
+        send = {self._next: tuple(x.parts[0] for x in xs)} if to is None or self._next in to else {}
+        receive = {self._previous: tuple(x.spec for x in xs)} if to is None or self.seat.rank in to else {}
         inbox = await exchange(send, receive, tag)
         return tuple(x.parts[0] + x.parts[1] + missing for x, missing in zip(xs, inbox[self._previous], strict=True)) if receive else ()
 
@@ -149,8 +149,13 @@ class Replicated(Suite):
         common = term + inbox[other][0]
         return Share(self, (mask, common) if rank == (third + 1) % 3 else (common, mask))
 
-    async def random(self, spec: Spec) -> Share:
-        return Share(self, (self._key(self.seat.rank).draw(spec), self._key(self._next).draw(spec)))
+    async def random(self, spec: Spec, below: int | None = None) -> Share:
+        keys = self._key(self.seat.rank), self._key(self._next)
+        return Share(self, tuple(key.draw(spec) if below is None else key.below(spec, below) for key in keys))
+
+    @property
+    def terms(self) -> int:
+        return 2
 
     async def summands(self, x: Share, convert: Callable[[RingArray], RingArray], into: Spec) -> tuple[Share, ...]:
         """Two terms: x_0 + x_1, which party 0 knows and shares, and x_2, which the two others have in common."""

@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from hashlib import blake2b
 from operator import index
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -29,6 +29,9 @@ from protocols.array import Secret
 from protocols.shadow import Shadows
 from protocols.suite import Share, Suite
 from protocols.threat import Threat
+
+if TYPE_CHECKING:
+    from protocols.ops.randomness import Generator
 
 T = TypeVar("T")
 
@@ -106,6 +109,14 @@ class Session:
         if not 0 <= rank < self.size:
             raise MpcError(f"there is no party {rank}; the parties are 0 to {self.size - 1}")
         return rank
+
+    def _receivers(self, to: int | Sequence[int]) -> tuple[int, ...]:
+        """The ranks of those to whom something is revealed, in order: they are the same at all parties."""
+        named: Sequence[Any] = to if isinstance(to, list | tuple | range) else to.tolist() if isinstance(to, np.ndarray) and to.ndim else [to]
+        ranks = [self._rank(party) for party in named]
+        if not ranks or len(set(ranks)) < len(ranks):
+            raise MpcError(f"reveal(to=…) takes one party, or each of several once, not {list(ranks)}; leave to= out for all parties")
+        return tuple(sorted(ranks))
 
     def _holds(self, rank: int) -> bool:
         return any(p.rank == rank for p in self.parties)
@@ -193,6 +204,12 @@ class Session:
         shown = self._finish([p.start(protocol(s), "check") for p, s in zip(self.parties, self.suites, strict=True)])[0]
         self.check.begin(name, secrets, [shown[p].data.view(np.float64) if p in shown else None for p in owners])
 
+    @property
+    def random(self) -> Generator:
+        """Random numbers that nobody knows: ``session.random.integers(0, 10, size=5)``, ``.random``, ``.uniform``, ``.normal``."""
+        from protocols.ops.randomness import Generator
+        return Generator(self)
+
     # -- operations -------------------------------------------------------------------------------
 
     def spawn(self, label: str, protocol: Callable[..., Flow[Share]], inputs: Sequence[Secret], shape: Shape,
@@ -243,13 +260,12 @@ class Session:
 
     # -- out --------------------------------------------------------------------------------------
 
-    def reveal(self, *xs: Secret, to: int | None = None) -> Any:
-        """Open secrets to everybody, or to party ``to`` alone (elsewhere the result is ``None``).
+    def reveal(self, *xs: Secret, to: int | Sequence[int] | None = None) -> Any:
+        """Open secrets to everybody, or to party ``to`` or several, ``to=[0, 2]``, alone (elsewhere the result is ``None``).
 
         One array for one secret, a tuple for several, all in one round.
         """
-        if to is not None:
-            to = self._rank(to)
+        receivers = None if to is None else self._receivers(to)
         for x in xs:
             if not isinstance(x, Secret):
                 raise MpcError(f"reveal takes secrets, not {type(x).__name__}")
@@ -257,10 +273,10 @@ class Session:
                 raise MpcError("cannot reveal a secret of another session")
         if self.check is not None:
             self.check.stop(xs)
-        out = self.opened(xs, to, "reveal")
+        out = self.opened(xs, receivers, "reveal")
         return out[0] if len(xs) == 1 else out
 
-    def opened(self, xs: Sequence[Secret], to: int | None, label: str) -> tuple[Any, ...]:
+    def opened(self, xs: Sequence[Secret], to: tuple[int, ...] | None, label: str) -> tuple[Any, ...]:
         """What ``reveal`` does, without its questions."""
         def protocol(suite: Suite, *shares: Share) -> Flow[tuple[RingArray, ...]]:
             return suite.reveal(*shares, to=to)

@@ -62,7 +62,7 @@ _CHOOSING: set[Function] = {
     *_MOVING, np.where, np.take, np.take_along_axis, np.append, np.diag, np.diagflat, np.tril, np.triu, np.sort,
     np.min, np.max, np.minimum, np.maximum, np.clip, np.absolute, np.fabs, np.negative,
     np.minimum.reduce, np.maximum.reduce, np.minimum.accumulate, np.maximum.accumulate}
-_REMAINDER: set[Function] = {np.remainder, np.divmod}
+_REMAINDER: set[Function] = {np.remainder, np.divmod, np.fmod}
 
 
 @dataclass(frozen=True, slots=True)

@@ -119,16 +119,19 @@ class Suite(ABC):
         """Share the value that ``owner`` holds; the others pass ``None``."""
 
     @abstractmethod
-    async def open(self, *xs: Share, to: int | None = None, tag: str = "open") -> tuple[RingArray, ...]:
-        """Reconstruct values at every party (or at ``to`` alone, the others get nothing), unchecked."""
+    async def open(self, *xs: Share, to: tuple[int, ...] | None = None, tag: str = "open") -> tuple[RingArray, ...]:
+        """Reconstruct values at every party (or at those of ``to`` alone, the others get nothing), unchecked."""
 
     @abstractmethod
     async def bilinear(self, f: Bilinear, x: Share, y: Share, bits: int = 0) -> Share:
         """f(x, y) for any bilinear map: elementwise, matrix, outer products; divided by 2^bits as by ``truncate``."""
 
     @abstractmethod
-    async def random(self, spec: Spec) -> Share:
-        """A uniform secret that nobody knows."""
+    async def random(self, spec: Spec, below: int | None = None) -> Share:
+        """A uniform secret that nobody knows; or the sum of as many as there are parties, each uniform below a bound.
+
+        No coalition that the threat allows for knows all that are added up.
+        """
 
     @abstractmethod
     async def truncate(self, x: Share, bits: int) -> Share:
@@ -141,6 +144,11 @@ class Suite(ABC):
         ``convert`` is local and may change the ring: arithmetic to boolean and back both follow from it.  The terms
         of one x are always the same, so that what is converted in several ways belongs together.
         """
+
+    @property
+    @abstractmethod
+    def terms(self) -> int:
+        """How many terms ``summands`` gives."""
 
     async def product_of_terms(self, x: Share, y: Share) -> Share:
         """x·y, elementwise, for the two terms that ``summands`` gave; suites use who knows them."""
@@ -178,7 +186,7 @@ class Suite(ABC):
     async def check(self) -> None:  # noqa: B027  (a default, not a duty)
         """Verify everything opened so far; a semi-honest scheme has nothing to verify."""
 
-    async def reveal(self, *xs: Share, to: int | None = None) -> tuple[RingArray, ...]:
+    async def reveal(self, *xs: Share, to: tuple[int, ...] | None = None) -> tuple[RingArray, ...]:
         """The one barrier to the user: check, open, check."""
         await self.check()
         if any(x.size > CHUNK for x in xs):
@@ -188,12 +196,12 @@ class Suite(ABC):
         await self.check()
         return values
 
-    async def _open_streamed(self, x: Share, to: int | None) -> tuple[RingArray, ...]:
+    async def _open_streamed(self, x: Share, to: tuple[int, ...] | None) -> tuple[RingArray, ...]:
         async def opened(x: Share) -> Share:
             return Share(self, await self.open(x, to=to, tag="reveal") or x.parts[:1])
 
         out = await elementwise(opened, x, parts=1)
-        return (out.parts[0],) if to in (None, self.seat.rank) else ()
+        return (out.parts[0],) if to is None or self.seat.rank in to else ()
 
     def __repr__(self) -> str:
         return f"<suite {self.name}, party {self.seat.rank} of {self.seat.size}>"

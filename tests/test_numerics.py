@@ -566,3 +566,18 @@ def test_masked_values_are_not_shared_from_inside_a_list() -> None:
         with pytest.raises(mpc.MpcError, match="masked"):
             s.secret(values)
     assert s.secret([[1.0, 2.0], np.array([3.0, 4.0])]).reveal().tolist() == [[1, 2], [3, 4]]
+
+
+@pytest.mark.parametrize(("suite", "parties"), GRID)
+def test_sines_and_arcs_outside_the_table(suite: str, parties: int) -> None:
+    """Next to a pole, far from 0, and beyond ±1: as the module says."""
+    for bits, f in FRACTIONS.items():
+        s, unit = mpc.local(parties, suite, ring=bits), 2.0**-f
+        x = np.rint(np.linspace(1.3, 1.55, 300) / unit) * unit
+        part = 2.0 ** max(4 - bits // 2, -51)
+        assert (np.abs(np.tan(s.secret(x)).reveal() - np.tan(x)) <= 1.4 * unit + part * (1 + np.tan(x) ** 2)).all()
+        far = s.secret([1.5, -3.0, 100.0])
+        assert np.abs(np.arcsin(far).reveal() - np.array([1, -1, 1]) * np.pi / 2).max() <= 1.3 * unit
+        assert np.abs(np.arccos(far).reveal() - np.array([0, 1, 0]) * np.pi).max() <= 1.3 * unit
+        y = np.rint(np.linspace(0.5, 1, 300) * 2.0 ** (bits - 2 - 2 * f) / unit) * unit     # sines of these are off by more
+        assert (np.abs(np.sin(s.secret(y)).reveal() - np.sin(y)) <= 1.4 * unit + np.pi * y * 2.0 ** (f - bits)).all()

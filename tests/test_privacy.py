@@ -20,15 +20,29 @@ from mpc.rounds import Message, Recorder, exchange, gather
 from protocols.additive import Additive
 from protocols.bilinear import MATMUL, MULTIPLY
 from protocols.carries import bits_of
-from protocols.ops.bitwise import conjunction, is_multiple, masked, modulo, nearest, number_of, shifted
+from protocols.ops.bitwise import (
+    conjunction,
+    is_multiple,
+    masked,
+    modulo,
+    nearest,
+    number_of,
+    ones_in,
+    raised_by,
+    shifted,
+    shifted_by,
+)
 from protocols.ops.comparison import is_zero, negative, negative_part, to_ring
-from protocols.ops.division import _divided, _reciprocal
-from protocols.ops.exponential import _LOG2, _log, two_to
+from protocols.ops.division import _reciprocal, divided
+from protocols.ops.exponential import _LOG2, _size_of_power, _whole_power, log_of, two_to
 from protocols.ops.moving import placed
 from protocols.ops.normalisation import any_bit, polynomial, top_bit
-from protocols.ops.roots import _root
+from protocols.ops.quotients import Divisor, Plan, by_public, by_secret
+from protocols.ops.randomness import below, normals
+from protocols.ops.roots import root
 from protocols.ops.selection import indicators, member
 from protocols.ops.sorting import arranged
+from protocols.ops.trigonometry import _arctan2, circle
 from protocols.prep import Triple
 from protocols.replicated import Replicated
 from protocols.suite import CHUNK, Share, Suite, lift
@@ -80,6 +94,10 @@ def few(x: Share) -> np.ndarray:
     return np.array([0, 1, 2**30 + 5], np.uint64)[:, None] >> np.arange(x.ring.bits, dtype=np.uint64) & np.uint64(1) == 1
 
 
+async def quotient(suite: Suite, x: Share, d: float) -> Any:
+    return await by_public(suite, Plan(Divisor.of(np.array([d]), 8 if d < 1 else 0), x.ring, suite.terms, True), True, x)
+
+
 OPERATIONS: dict[str, Operation] = {
     "multiply": lambda suite, x, y: suite.bilinear(MULTIPLY, x, y),
     "multiply single": lambda suite, x, y: suite.bilinear(MULTIPLY, x[0], y[0]),
@@ -96,9 +114,12 @@ OPERATIONS: dict[str, Operation] = {
     "quotient": lambda suite, x, y: shifted(suite, 5, x),
     "nearest": lambda suite, x, y: nearest(suite, 9, y),
     "indicators": lambda suite, x, y: indicators(suite, few(x), x[:1024]),
-    "divide": lambda suite, x, y: _divided(suite, x, y, 8),
-    "inverse square root": lambda suite, x, y: _root(suite, x, 8, 8, inverse=True),
+    "divide": lambda suite, x, y: divided(suite, x, y, 8),
+    "inverse square root": lambda suite, x, y: root(suite, x, 8, 8, inverse=True),
     "power of two": lambda suite, x, y: two_to(suite, x, 16, 8),
+    "quotient by a public number": lambda suite, x, y: quotient(suite, x, 7),
+    "circle": lambda suite, x, y: circle(suite, x, (True, True), 8),
+    "random numbers below": lambda suite, x, y: below(suite, x.ring, x.size, 10),
     "chain": chain,
 }
 #: What else sends messages; it is made of the same parts.
@@ -114,9 +135,16 @@ MORE: dict[str, Operation] = {
     "top bit": top,
     "member": lambda suite, x, y: member(suite, few(x), x),
     "reciprocal": lambda suite, x, y: _reciprocal(suite, x, 8),
-    "square root": lambda suite, x, y: _root(suite, x, 8, 8, inverse=False),
-    "logarithm": lambda suite, x, y: _log(suite, x, 8, 1.0),
+    "square root": lambda suite, x, y: root(suite, x, 8, 8, inverse=False),
+    "logarithm": lambda suite, x, y: log_of(suite, x, 8, 1.0),
     "polynomial": lambda suite, x, y: polynomial(suite, x, _LOG2, 12),
+    "quotient by a public real": lambda suite, x, y: quotient(suite, x, 0.3),
+    "quotient by a secret": lambda suite, x, y: by_secret(suite, True, x[:512], y[:512]),
+    "shift by a secret": lambda suite, x, y: gather(shifted_by(suite, x, y), raised_by(suite, x, y)),
+    "ones": lambda suite, x, y: ones_in(suite, x),
+    "normal numbers": lambda suite, x, y: normals(suite, x.ring, x.size, 8),
+    "angle": lambda suite, x, y: _arctan2(suite, 8, x, y),
+    "power of secrets": lambda suite, x, y: gather(_whole_power(suite, x, y), _size_of_power(8, 8, suite, x, y)),
     "small power of two": lambda suite, x, y: two_to(suite, x, 16, 8, 12, 0),
 }
 
@@ -402,15 +430,17 @@ def test_inputs_and_random_values_send_nothing() -> None:
     assert {m.tag for m in recorder.messages} == {"keys", "seed"}
 
 
-def test_reveal_to_one_party_sends_to_that_party_only() -> None:
+@pytest.mark.parametrize("kind", SUITES.values())
+@pytest.mark.parametrize("to", [(1,), (0, 2)])
+def test_reveal_to_some_parties_sends_to_these_only(kind: type[Suite], to: tuple[int, ...]) -> None:
     recorder = Recorder()
 
     async def main(suite: Suite) -> Any:
-        return await suite.reveal(await input_of(suite, Z64([1, 2, 3])), to=1)
+        return await suite.reveal(await input_of(suite, Z64([1, 2, 3])), to=to)
 
-    results = play(3, main, record=recorder)
-    assert {m.receiver for m in recorder.messages if m.tag == "reveal"} == {1}
-    assert [len(r) for r in results] == [0, 1, 0]
+    results = play(3, main, kind=kind, record=recorder)
+    assert {m.receiver for m in recorder.messages if m.tag == "reveal"} == {*to}
+    assert [len(r) for r in results] == [int(p in to) for p in range(3)]
 
 
 def test_message_sizes_do_not_depend_on_values() -> None:

@@ -81,23 +81,38 @@ CASES: dict[Any, Cases] = {
         "second, a root": Case(lambda d, p: d.x ** p, 0.5, -0.5),
         "second, real": Case(lambda d, p: d.x ** p, 1.5, 1.25),
         "second, an array": Case(lambda d, p: d.x ** p, REALS, MORE),
+        "first, an array": Case(lambda d, p: p ** d.x, REALS, MORE),
     },
     np.float_power: {
         "first": Case(lambda d, p: np.float_power(p, d.v), 2.0, 3.0),
         "second": Case(lambda d, p: np.float_power(d.x, p), 1.5, 1.25),
     },
-    np.left_shift: {"second": Case(lambda d, p: d.n << p, [1, 2, 3], [1, 2, 4])},
+    np.left_shift: {
+        "second": Case(lambda d, p: d.n << p, [1, 2, 3], [1, 2, 4]),
+        "first": Case(lambda d, p: p << d.n, WORDS, OTHERS),
+    },
     np.right_shift: {
         "second": Case(lambda d, p: d.n >> p, 1, 2),
         "second, none at all": Case(lambda d, p: d.n >> p, 0, 1),
+        "first": Case(lambda d, p: p >> d.i[:3], WORDS, OTHERS),
         "second, an array": Case(lambda d, p: d.n >> p, [1, 0, 2], [1, 2, 0]),
     },
     **{f: {
         "second": Case(lambda d, p, f=f: f(d.n, p), 4, 2),
         "second, real": Case(lambda d, p, f=f: f(d.x, p), 0.5, 2.0),
         "second, an array": Case(lambda d, p, f=f: f(d.n, p), [2, 4, 2], [2, 2, 4]),
+        "second, no power of two": Case(lambda d, p, f=f: f(d.n, p), 3, -3),
+        "second, no power of two, real": Case(lambda d, p, f=f: f(d.x, p), 0.3, 0.7),
+        "second, no powers of two": Case(lambda d, p, f=f: f(d.n, p), [3, 5, 3], [3, 3, 5]),
+        "first": Case(lambda d, p, f=f: f(p, d.n), WORDS, OTHERS),
     } for f in (np.remainder, np.floor_divide)},
-    np.divmod: {"second": Case(lambda d, p: sum(np.divmod(d.n, p)), 4, 2)},
+    np.divmod: {
+        "second": Case(lambda d, p: sum(np.divmod(d.n, p)), 4, 2),
+        "second, no power of two": Case(lambda d, p: np.divmod(d.n, p)[1], 3, 5),
+        "first": Case(lambda d, p: np.divmod(p, d.n)[0], WORDS, OTHERS),
+    },
+    np.fmod: {"first": Case(lambda d, p: np.fmod(p, d.n), WORDS, OTHERS), "second": Case(lambda d, p: np.fmod(d.n, p), 3, 5)},
+    np.arctan2: operand(np.arctan2, "x", REALS, MORE),
 
     **{(f, "reduce"): options(f.reduce, "t" if "logical" in f.__name__ else "x", axis=AXIS, keepdims=KEEP)
        for f in REDUCTIONS},
@@ -265,7 +280,8 @@ CASES: dict[Any, Cases] = {
 NO_PARAMETER = (
     np.negative, np.positive, np.reciprocal, np.square, np.sqrt, np.absolute, np.fabs, np.sign, np.tanh,
     np.exp, np.exp2, np.expm1, np.log, np.log2, np.log10, np.log1p, np.logical_not, np.invert,
-    np.floor, np.ceil, np.trunc, np.rint)
+    np.floor, np.ceil, np.trunc, np.rint, np.bitwise_count, np.cbrt, np.sin, np.cos, np.tan, np.arcsin, np.arccos, np.arctan,
+    np.sinh, np.cosh, np.arcsinh, np.arccosh, np.arctanh, np.deg2rad, np.rad2deg, np.degrees, np.radians)
 REFUSED = (np.unique, np.unique_values, np.unique_counts, np.unique_inverse, np.unique_all,
            np.union1d, np.intersect1d, np.setdiff1d, np.setxor1d, np.nonzero, np.flatnonzero, np.argwhere, np.extract, np.compress)
 NO_SECRET = (np.shape, np.ndim, np.size)
@@ -326,7 +342,16 @@ SESSION: Cases = {
     }.items()},
     "a new axis": Case(lambda d, p: d.n[p].reshape((3, 3)), (None, ...), (..., None, slice(None, None, -1))),
     **{f"function, {f.__name__} and {g.__name__}": Case(lambda d, p: p(d.x), f, g) for f, g in pairwise((
-        np.log, np.log2, np.log10, np.log1p, np.exp, np.exp2, np.expm1, np.sqrt, mpc.rsqrt, np.floor))},
+        np.log, np.log2, np.log10, np.log1p, np.exp, np.exp2, np.expm1, np.sqrt, mpc.rsqrt, np.floor, np.sin, np.cos, np.tan, np.arctan,
+        np.arcsin, np.arccos, np.arcsinh, np.sinh, np.cosh, np.radians, np.degrees, np.sinc))},
+    "random, integers": Case(lambda d, p: d.party.random.integers(p, size=3), 10, 12),
+    "random, low": Case(lambda d, p: d.party.random.integers(p, 7 + p, size=3), 0, 1),
+    "random, of one value": Case(lambda d, p: d.party.random.integers(p, p + 1, size=3), 3, 4),
+    "random, a power of two": Case(lambda d, p: d.party.random.integers(0, p, size=3), 2, 4),
+    "random, size": Case(lambda d, p: d.party.random.random(p), 3, 4),
+    "random, location": Case(lambda d, p: d.party.random.normal(p, size=2), 1.0, 2.0),
+    "random, scale": Case(lambda d, p: d.party.random.normal(0, p, size=2), 3.0, 2.0),
+    "random, borders": Case(lambda d, p: d.party.random.uniform(0, p, size=2), 1.0, 2.0),
 }
 
 ALL = [

@@ -189,7 +189,8 @@ MORE = [
     op("multiply.reduce", np.multiply.reduce, (3,)), op("maximum.reduce", np.maximum.reduce, (3, 2)), op("and.reduce", lambda x: np.logical_and.reduce(x > 0), (3,)),
     op("or.reduce", lambda x: np.logical_or.reduce(x > 0), (3,)), op("dsplit", lambda x: np.dsplit(x, 2), (1, 2, 4)), op("at least", np.atleast_1d, ()),
     op("at least", np.atleast_3d, (2,)), op("around", np.around, (3,)), op("rsqrt", lambda x: mpc.rsqrt(abs(x) + 1), (3,)), op("sigmoid", mpc.sigmoid, (3,)),
-    op("softmax", lambda x: mpc.softmax(x, axis=0), (3, 2)), op("shuffle", mpc.shuffle, (4, 2)),
+    op("softmax", lambda x: mpc.softmax(x, axis=0), (3, 2)),
+    op("deg2rad", np.deg2rad, (3,)), op("rad2deg", np.rad2deg, (3,)), op("shuffle", mpc.shuffle, (4, 2)),
 ]
 
 

@@ -1,4 +1,4 @@
-"""Bits of secret integers: and, or, exclusive or, shifts, remainders and quotients by powers of two, rounding.
+"""Bits of secret integers: and, or, exclusive or, shifts, how many there are; remainders and quotients by powers of two; rounding.
 
 *Planes.*  The planes of x come from two terms a and b that add up to it, s_j = a_j ⊕ b_j ⊕ c_j, with all
 carries c_j from Sklansky's prefix network of (g, p) ∘ (g', p') = (g ⊕ p g', p p'), g = ab, p = a ⊕ b.  Back again
@@ -28,26 +28,32 @@ Cost     over Z_2^64, bytes a party sends per element (of three, on average) and
              trunc                      54         14           40         16
              x & public                127         16          123         18
              x & y, x | y, x ^ y       191         17          183         19
+             x << y                    148          9           99         11
+             x >> y                    180         22          174         24
+             np.bitwise_count          174         26          142         27
 
-         x << m, ~x and, beyond x % 2^m, x & (2^m − 1) are local.
-Range    all of the ring; everything is exact.  x << m keeps the low k bits, as NumPy does.
-Source   Sklansky, IRE Transactions 1960 (the network); the masked sum as in Mohassel, Rindal, ePrint 2018/403
+         for public m and secret y.  x << m, ~x and, beyond x % 2^m, x & (2^m − 1) are local.
+Range    all of the ring; everything is exact.  x << m keeps the low k bits, as NumPy does.  Secret amounts lie in [0, k): of others, the low log₂ k bits are looked at.
+Source   Sklansky, IRE Transactions 1960 (the network); a barrel shifter; Wallace, IEEE Transactions on Electronic Computers 1964 (counting
+         by carry-save additions); the masked sum as in Mohassel, Rindal, ePrint 2018/403
          (ABY3), section 5.4.2.  Quotients from the carries of known terms: as in ePrint 2025/200 for two parties;
          for more, with the carries of carry-save addition, ours.
 """
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
+from functools import partial, reduce
+from operator import add
 from typing import Any, cast
 
 import numpy as np
 
 from mpc.bits import numbers, planes, planes_spec
 from mpc.encoding import BOOL, INT, numeric
-from mpc.ring import BITS, NDArray, Ring, RingArray, Shape
+from mpc.ring import BITS, NDArray, Ring, RingArray, Shape, Spec
 from mpc.rounds import gather
 from protocols.array import Secret, call, constant, find_session, retyped
+from protocols.bilinear import MULTIPLY
 from protocols.carries import (
     all_ones,
     bits_of,
@@ -56,12 +62,22 @@ from protocols.carries import (
     carry_saved,
     complement,
     doubled,
+    joined,
     some_terms,
     sum_bits,
     two_terms,
 )
 from protocols.ops import linear, products
-from protocols.ops.comparison import less, logical_and, logical_not, logical_or, logical_xor, to_ring
+from protocols.ops.comparison import (
+    absolute,
+    less,
+    logical_and,
+    logical_not,
+    logical_or,
+    logical_xor,
+    to_ring,
+)
+from protocols.ops.normalisation import power_of_two
 from protocols.suite import Share, Suite, elementwise, lift
 
 # -- planes and numbers ------------------------------------------------------------------------------
@@ -87,32 +103,79 @@ async def masked(suite: Suite, mask: RingArray, x: Share) -> Share:
     return await number_of(suite, (await bits_of(suite, x)) * mask, x.ring, x.shape)
 
 
+async def low_digits(suite: Suite, x: Share) -> list[Share]:
+    """The log₂ k lowest bits of a vector as numbers 0 and 1: of what is below k, all."""
+    places = (x.ring.bits - 1).bit_length()
+    low = await sum_bits(suite, *await two_terms(suite, x, 0, places))
+    return await gather(*(to_ring(suite, low[i], x.ring, x.shape) for i in range(places)))
+
+
+async def shifted_by(suite: Suite, x: Share, amount: Share) -> Share:
+    """⌊x / 2^m⌋ for secret m: the planes go down by 1, 2, 4, … where the digits of m say so."""
+    k = x.ring.bits
+    places = (k - 1).bit_length()
+    bits, digits = await gather(bits_of(suite, x), _low_planes(suite, amount, places))
+    for i in range(places):
+        moved = joined(bits[1 << i:], *[bits[k - 1:]] * (1 << i))
+        bits = bits + await both(suite, digits[i:i + 1], bits + moved)
+    return await number_of(suite, bits, x.ring, x.shape)
+
+
+async def _low_planes(suite: Suite, x: Share, places: int) -> Share:
+    return await sum_bits(suite, *await two_terms(suite, x, 0, places))
+
+
+async def raised_by(suite: Suite, x: Share, amount: Share) -> Share:
+    """x·2^m for secret m."""
+    flat = amount.reshape((amount.size,))
+    power = await power_of_two(suite, await low_digits(suite, flat))
+    return (await suite.bilinear(MULTIPLY, x.reshape(flat.shape), power)).reshape(x.shape)
+
+
+async def ones_in(suite: Suite, x: Share) -> Share:
+    """How many bits of x are set: planes of one weight are added up by threes, until no weight has more than two."""
+    columns = [await bits_of(suite, x)]
+    while any(planes.shape[0] > 2 for planes in columns):
+        thirds = [planes.shape[0] // 3 for planes in columns]
+        triples = [[planes[i * n:(i + 1) * n] for i in range(3)] for n, planes in zip(thirds, columns, strict=True)]
+        carries = iter(await gather(*(both(suite, a + b, a + c) for n, (a, b, c) in zip(thirds, triples, strict=True) if n)))
+        old, columns = columns, []
+        into: Share | None = None
+        for n, rest, (a, b, c) in zip(thirds, old, triples, strict=True):
+            columns.append(joined(rest[3 * n:], *([a + b + c] if n else []), *([into] if into is not None else [])))
+            into = next(carries) + a if n else None
+        if into is not None:
+            columns.append(into)
+    counts = await gather(*(to_ring(suite, planes, x.ring, (planes.shape[0], *x.shape)) for planes in columns))
+    sums = [count.apply(lambda part: part.sum(0)) * x.ring(1 << i) for i, count in enumerate(counts)]
+    return cast(Share, reduce(add, sums))
+
+
 # -- quotients ---------------------------------------------------------------------------------------
 
 
-async def _sum_of_terms(suite: Suite, x: Share, f: Callable[[RingArray], RingArray]) -> Share:
+async def sum_of_terms(suite: Suite, x: Share, f: Callable[[RingArray], RingArray], into: Spec) -> Share:
     """Σ f(t_i) over the terms of x."""
-    first, *rest = await suite.summands(x, f, x.spec)
+    first, *rest = await suite.summands(x, f, into)
     for term in rest:
         first = first + term
     return first
 
 
-async def _carried(suite: Suite, x: Share, places: list[int]) -> Share:
-    """C_m for each m of ``places``: how often the m lowest planes of x's terms carry when they are added up."""
+async def carried(suite: Suite, x: Share, places: list[int], ring: Ring) -> Share:
+    """C_m for each m of ``places``, over this ring: how often the m lowest planes of x's terms carry when they are added up."""
     a, b, g, saved = await some_terms(suite, x, high=max(places))
     last = await carries_at(suite, g, a + b, places)
     rows = np.array(places) - 1
     each = cast(Share, lift(lambda *c: np.stack(c), last, *(majority[rows] for majority in saved)))
-    ones = await to_ring(suite, each, x.ring, (1 + len(saved), len(places), *x.shape))
+    ones = await to_ring(suite, each, ring, (1 + len(saved), len(places), *x.shape))
     return ones.apply(lambda part: part.sum(0))
 
 
 async def modulo(suite: Suite, m: int, x: Share) -> Share:
     """x mod 2^m, in [0, 2^m)."""
     ring = x.ring
-    low, count = await gather(_sum_of_terms(suite, x, lambda t: t.low(m)),
-                              _carried(suite, x, [m]))
+    low, count = await gather(sum_of_terms(suite, x, lambda t: t.low(m), x.spec), carried(suite, x, [m], ring))
     return cast(Share, low - count[0] * ring(1 << m))
 
 
@@ -120,7 +183,7 @@ async def shifted(suite: Suite, m: int, x: Share) -> Share:
     """⌊x / 2^m⌋ of signed numbers: x + 2^(k−1) is not negative."""
     ring, k = x.ring, x.ring.bits
     x = x + ring(1 << (k - 1))
-    high, count = await gather(_sum_of_terms(suite, x, lambda t: t >> m), _carried(suite, x, [m, k]))
+    high, count = await gather(sum_of_terms(suite, x, lambda t: t >> m, x.spec), carried(suite, x, [m, k], ring))
     return cast(Share, high + count[0] - count[1] * ring(1 << (k - m)) - ring(1 << (k - 1 - m)))
 
 
@@ -182,7 +245,7 @@ def and_(x: Any, y: Any) -> Secret:
 def _and_public(x: Secret, y: NDArray) -> Secret:
     session = x.session
     if y.ndim == 0 and (m := (int(y) + 1).bit_length() - 1) >= 0 and int(y) + 1 == 1 << m:      # the m lowest bits
-        return _remainder(x, m) if m < session.ring.bits else x
+        return low_bits(x, m) if m < session.ring.bits else x
     mask = session.public(y, INT)
     if y.ndim == 0:                                     # the same in every word: big arrays go in pieces
         word = BITS(planes(mask).data[:, :1] * np.uint64(2**64 - 1))
@@ -213,7 +276,7 @@ def invert(x: Secret) -> Secret:
     return logical_not(x) if _truths(x) else linear.subtract(-1, _integer(x, "invert"))
 
 
-def _by_amount(f: Callable[[Secret, int], Secret], x: Secret, amounts: NDArray) -> Secret:
+def by_amount(f: Callable[[Secret, int], Secret], x: Secret, amounts: NDArray) -> Secret:
     """f(x, m) where m is public and may differ from element to element: all of one m together."""
     amounts = np.asarray(amounts)
     if amounts.size == 0 or (amounts == amounts.flat[0]).all():
@@ -227,8 +290,6 @@ def _by_amount(f: Callable[[Secret, int], Secret], x: Secret, amounts: NDArray) 
 
 
 def _amounts(x: Secret, m: Any, name: str) -> NDArray:
-    if isinstance(m, Secret):
-        raise NotImplementedError(f"np.{name} by a secret amount; shift by public amounts, or multiply by a secret power of two")
     amounts = _integer(m, name)
     if amounts.size and not (amounts.min() >= 0 and amounts.max() < x.session.ring.bits):
         raise ValueError(f"np.{name} over {x.session.ring} shifts by 0 to {x.session.ring.bits - 1} bits")
@@ -236,69 +297,51 @@ def _amounts(x: Secret, m: Any, name: str) -> NDArray:
 
 
 def left_shift(x: Any, m: Any) -> Secret:
-    """x·2^m for public m, modulo 2^k.  Local."""
+    """x·2^m modulo 2^k; for public m local, secret ones lie in [0, k)."""
     x = _secret(x, m, "left_shift")
+    if isinstance(m, Secret):
+        return _by_secret("left_shift", raised_by, x, m)
     amounts = _amounts(x, m, "left_shift")
     powers = x.session.ring([1 << int(n) for n in range(x.session.ring.bits)])
     return products.multiply(x, powers[amounts])
 
 
 def right_shift(x: Any, m: Any) -> Secret:
-    """⌊x / 2^m⌋ for public m, exactly."""
+    """⌊x / 2^m⌋, exactly; secret m lie in [0, k)."""
     x = _secret(x, m, "right_shift")
-    return _by_amount(_shift, x, _amounts(x, m, "right_shift"))
+    if isinstance(m, Secret):
+        return _by_secret("right_shift", shifted_by, x, m)
+    return by_amount(shift, x, _amounts(x, m, "right_shift"))
 
 
 def _secret(x: Any, m: Any, name: str) -> Secret:
     return cast(Secret, _integer(x if isinstance(x, Secret) else constant(find_session((m,)), x, INT), name))
 
 
-def _shift(x: Secret, m: int) -> Secret:
+def _by_secret(name: str, protocol: Callable[..., Any], x: Secret, m: Secret) -> Secret:
+    m = _integer(m, name)
+    shape = np.broadcast_shapes(x.shape, m.shape)
+    return _each(name, protocol, call(np.broadcast_to, x, shape), call(np.broadcast_to, m, shape))
+
+
+def bitwise_count(x: Secret) -> Secret:
+    """How many bits of |x| are set."""
+    return _each("bitwise_count", ones_in, absolute(_integer(x, "bitwise_count")))
+
+
+def shift(x: Secret, m: int) -> Secret:
     return _each("right_shift", lambda suite, share: shifted(suite, m, share), x, public=m) if m else x
 
 
-def _remainder(x: Secret, m: int) -> Secret:
+def low_bits(x: Secret, m: int) -> Secret:
     return _each("remainder", lambda suite, share: modulo(suite, m, share), x, public=m) if m else cast(Secret, x * 0)
-
-
-def _divisor(x: Any, y: Any, name: str) -> tuple[Secret, NDArray]:
-    """x, and for each public divisor 2^e the m with 2^e = 2^m units of x's last place."""
-    if isinstance(y, Secret) or not isinstance(x, Secret):
-        raise NotImplementedError(f"np.{name} by a secret; divide with / and round with np.floor")
-    divisor = numeric(y, "a divisor")
-    x = products.real(x) if divisor.dtype.kind == "f" else retyped(x, linear.counted(x.kind))
-    if not divisor.all():
-        raise ZeroDivisionError("division of a secret by a public zero")
-    mantissa, exponent = np.frexp(divisor.astype(np.float64))
-    places = exponent - 1 + x.kind.fraction
-    if (mantissa != 0.5).any() or (places < 0).any() or (places >= x.session.ring.bits).any():
-        raise NotImplementedError(f"np.{name} of secrets by other than public powers of two between the last place and the range; "
-                                  "divide with / and round with np.floor")
-    return x, np.asarray(places)
-
-
-def remainder(x: Any, y: Any) -> Secret:
-    """x mod y for public powers of two, in [0, y) as NumPy's for a positive y."""
-    x, places = _divisor(x, y, "remainder")
-    return _by_amount(_remainder, x, places)
-
-
-def floor_divide(x: Any, y: Any) -> Secret:
-    """⌊x / y⌋ for public powers of two; of fixed point as fixed point."""
-    x, places = _divisor(x, y, "floor_divide")
-    return products.multiply(_by_amount(_shift, x, places), 1 << x.kind.fraction)
-
-
-def divmod_(x: Any, y: Any) -> tuple[Secret, Secret]:
-    quotient = floor_divide(x, y)
-    return quotient, linear.subtract(x, products.multiply(quotient, y))
 
 
 # -- whole numbers next to fixed point ---------------------------------------------------------------
 
 
 def floor(x: Secret) -> Secret:
-    return linear.subtract(x, _remainder(x, x.kind.fraction)) if x.kind.fraction else x
+    return linear.subtract(x, low_bits(x, x.kind.fraction)) if x.kind.fraction else x
 
 
 def ceil(x: Secret) -> Secret:

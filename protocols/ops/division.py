@@ -97,7 +97,7 @@ async def normalised(suite: Suite, y: Share) -> tuple[Share, Share, Share, Share
     return signum, positive, down - high, high, found
 
 
-async def _divided(suite: Suite, x: Share, y: Share, f: int) -> Share:
+async def divided(suite: Suite, x: Share, y: Share, f: int) -> Share:
     """x / y, read as integers of one shape, with f fractional bits."""
     ring = y.ring
     k, p, half = ring.bits, precision(ring.bits), ring.bits // 2
@@ -152,7 +152,7 @@ def _quotient(x: Any, y: Secret) -> Secret:
     def streamed(suite: Suite, x: Share, y: Share) -> Any:
         async def piece(x: Share, y: Share) -> Share:
             flat = (x.size,)
-            return (await _divided(suite, x.reshape(flat), y.reshape(flat), digits)).reshape(x.shape)
+            return (await divided(suite, x.reshape(flat), y.reshape(flat), digits)).reshape(x.shape)
         return elementwise(piece, x, y)
     return session.spawn("divide", streamed, (x, y), shape, kind)
 

@@ -25,7 +25,8 @@ A bit that goes to the ring counts as 1.5 products here.
 
 Range    exp: x < (k − 3 − f − n)·ln 2 for n = 2 terms, or as many as there are parties, if more; beyond, the result is
          meaningless.  However small x is, the result is 0 below −(f + 2)·ln 2.  log: x > 0.  sigmoid, tanh, softmax: all x.
-Result   log 0 is log 2^−f; log x is log |x| for x < 0.  Where a is not whole, x^a is that of |x|^a, 0^a is (2^−f)^a.
+Result   log 0 is log 2^−f; log x is log |x| for x < 0.  Where a is not whole, x^a is that of |x|^a, 0^a is (2^−f)^a;
+         so with secret a, where integers a give x < 0 its sign.
 Accuracy exp: 1 unit in the last place, or a 2^−25-th part of larger results (over Z_2^32 a 2^−10-th, over Z_2^128 a 2^−49-th; one bit less for each
          party from the third on, with ``additive``).  log: 1 unit.  sigmoid: 1.5, tanh: 3, softmax: 7 for rows of 10.  x^a: 1 unit, or
          a 2^−22-th part (2^−8, 2^−49), less for |a| > 1.  a^x: as exp, or an |x|·2^−s-th part, s = k − log₂ k − f, where a is next to 1.
@@ -46,12 +47,13 @@ from typing import Any, cast
 
 import numpy as np
 
-from mpc.encoding import INT, numeric
+from mpc.encoding import INT, Kind, numeric
 from mpc.ring import NDArray, RingArray
 from mpc.rounds import gather
-from protocols.array import Secret, beside, call, retyped
+from protocols.array import Secret, beside, call, constant, retyped
 from protocols.carries import bits_of, joined, sum_bits, two_terms
 from protocols.ops import comparison, linear, products
+from protocols.ops.bitwise import low_bits, low_digits
 from protocols.ops.comparison import negative
 from protocols.ops.division import SPARE, inverse, normalised, precision, reciprocal
 from protocols.ops.normalisation import (
@@ -155,10 +157,10 @@ def _exponential(x: Secret, factor: Fraction | int, most: int | None = None) -> 
         ring = x.ring
         power, below = await gather(two_to(suite, x * ring(m), g, f, most=most), negative(suite, x - ring(lowest)))
         return cast(Share, power - await product(suite, power, below))
-    return _elementwise("exp", protocol, x, (m, lowest, s, most))
+    return vectors("exp", protocol, x, (m, lowest, s, most))
 
 
-def _elementwise(label: str, protocol: Callable[[Suite, Share], Any], x: Secret, public: object = None) -> Secret:
+def vectors(label: str, protocol: Callable[[Suite, Share], Any], x: Secret, public: object = None) -> Secret:
     """``protocol`` of vectors, on pieces of an array of any shape."""
     def streamed(suite: Suite, x: Share) -> Any:
         async def piece(x: Share) -> Share:
@@ -183,7 +185,7 @@ def expm1(x: Secret) -> Secret:
 # -- logarithms ----------------------------------------------------------------------------------------
 
 
-async def _log(suite: Suite, x: Share, f: int, base: Fraction | int) -> Share:
+async def log_of(suite: Suite, x: Share, f: int, base: Fraction | int) -> Share:
     """log |x| / log 2 · base with p fractional bits; log of 2^−f for 0."""
     ring = x.ring
     k, p, half = ring.bits, precision(ring.bits), ring.bits // 2
@@ -204,9 +206,9 @@ def _logarithm(x: Secret, base: Fraction | int) -> Secret:
     extra = precision(x.session.ring.bits) - f
 
     async def protocol(suite: Suite, x: Share) -> Share:
-        result = await _log(suite, x, f, base)
+        result = await log_of(suite, x, f, base)
         return await suite.truncate(result, extra) if extra else result
-    return _elementwise("log", protocol, x, float(base))
+    return vectors("log", protocol, x, float(base))
 
 
 def log(x: Secret) -> Secret:
@@ -230,11 +232,12 @@ def log1p(x: Secret) -> Secret:
 
 
 def power(x: Any, exponent: Any) -> Secret:
-    """x ** a for a public a, one number or an array of them; or a ** x for a public number a.
+    """x ** a for a public a, one number or an array of them; a ** x for a public number a; or x ** y of two secrets.
 
     Whole powers are by squaring, negative ones of 1/x, halves are roots, other ones 2^(a·log2 |x|).  Integers to the
     power of integers are integers.  A public integer to the power of secret integers y in [0, k) is exact too, a real
-    one above 0 is 2^(y·log2 a).
+    one above 0 is 2^(y·log2 a).  So is that of two secrets, |x|^y of a real y; but integers y, if any real is about, give
+    x < 0 its sign, and integers x to the power of integers y in [0, k) are exact.
     """
     if isinstance(exponent, Secret):
         return _of_public(x, exponent)
@@ -278,15 +281,18 @@ def float_power(x: Any, exponent: Any) -> Secret:
 
 def _of_public(x: Any, exponent: Secret) -> Secret:
     if isinstance(x, Secret):
-        raise NotImplementedError("powers with a secret base and a secret exponent; "
-                                  "write np.exp2(y * np.log2(x)) for x > 0")
+        return _of_secrets(x, exponent)
     base = numeric(x, "a base")
     if base.ndim == 0 and base.dtype.kind != "f" and not exponent.kind.fraction:
         return _of_integer(int(base), exponent)
+    if base.ndim and base.dtype.kind != "f" and not exponent.kind.fraction:
+        return _of_secrets(constant(exponent.session, base.astype(int) if base.dtype.kind == "b" else base, INT), exponent)
     base = base.astype(np.float64)
-    if base.ndim or not np.isfinite(base) or base <= 0:
-        raise NotImplementedError("powers of a public base with a secret exponent "
-                                  "for other than one number above 0")
+    if not (np.isfinite(base) & (base > 0)).all():
+        raise NotImplementedError("np.power of a public base that is not above 0 with a secret exponent; "
+                                  "share the base, or take its magnitude")
+    if base.ndim:
+        return _of_secrets(constant(exponent.session, base, exponent.session.fixed), exponent)
     if base == 1:
         return linear.filled(products.real(exponent), 1)
     if base > 1:
@@ -308,11 +314,63 @@ def _of_integer(base: int, exponent: Secret) -> Secret:
 
     async def protocol(suite: Suite, y: Share) -> Share:
         ring = y.ring
-        low = await sum_bits(suite, *await two_terms(suite, y, 0, places))
-        digits = await numbers(suite, low, ring, y.size)
+        digits = await low_digits(suite, y)
         factors = [digit * ring(jump) + ring(1) for digit, jump in zip(digits, jumps, strict=True)]
         return await product_of(suite, factors)
-    return _elementwise("power", protocol, retyped(exponent, INT), public=base)
+    return vectors("power", protocol, retyped(exponent, INT), public=base)
+
+
+def _of_secrets(x: Secret, y: Secret) -> Secret:
+    """Elementwise, over operands of one shape."""
+    shape = np.broadcast_shapes(x.shape, y.shape)
+    x, y = (call(np.broadcast_to, v, shape) if v.shape != shape else v for v in (x, y))
+    if not x.kind.fraction and not y.kind.fraction:
+        return _between("power", _whole_power, retyped(x, INT), retyped(y, INT), INT)
+    base = products.real(x)
+    f, g = base.kind.fraction, y.kind.fraction
+    size = _between("power", partial(_size_of_power, f, g), base, y, base.kind)
+    if g:
+        return size
+    odd = products.multiply(comparison.less(base, 0), low_bits(retyped(y, INT), 1))
+    return products.multiply(size, linear.subtract(1, products.multiply(2, odd)))
+
+
+def _between(label: str, protocol: Callable[[Suite, Share, Share], Any], x: Secret, y: Secret, kind: Kind) -> Secret:
+    """``protocol`` of vectors, on pieces of two arrays of one shape."""
+    def streamed(suite: Suite, x: Share, y: Share) -> Any:
+        async def piece(x: Share, y: Share) -> Share:
+            return cast(Share, await protocol(suite, x.reshape((x.size,)), y.reshape((y.size,)))).reshape(x.shape)
+        return elementwise(piece, x, y)
+    return x.session.spawn(label, streamed, (x, y), x.shape, kind)
+
+
+async def _whole_power(suite: Suite, x: Share, y: Share) -> Share:
+    """x^y = Π (1 + (x^(2^i) − 1)·y_i) modulo 2^k, for the binary digits y_i of 0 ≤ y < k."""
+    one = x.ring(1)
+
+    async def squares() -> list[Share]:
+        powers = [x]
+        for _ in range((x.ring.bits - 1).bit_length() - 1):
+            powers.append(await product(suite, powers[-1], powers[-1]))
+        return powers
+
+    powers, digits = await gather(squares(), low_digits(suite, y))
+    factors = await gather(*(product(suite, power - one, digit) for power, digit in zip(powers, digits, strict=True)))
+    return await product_of(suite, [factor + one for factor in factors])
+
+
+async def _size_of_power(f: int, g: int, suite: Suite, x: Share, y: Share) -> Share:
+    """|x|^y for x with f fractional bits, as the result, and y with g; 0 where it is below 2^−(f+1)."""
+    ring = x.ring
+    k, p = ring.bits, precision(ring.bits)
+    z = await product(suite, y, await log_of(suite, x, f, 1))
+    digits = g + p
+    excess = max(0, digits + (k - 1).bit_length() + 2 - k)
+    if excess:
+        z, digits = await suite.truncate(z, excess), digits - excess
+    under = z + ring((2 * f + 3) << digits - 1)                     # half a bit early, as an exponential
+    result, below = await gather(two_to(suite, z, digits, f), negative(suite, under))
+    return cast(Share, result - await product(suite, result, below))
 
 
 def _real_power(x: Secret, a: Any) -> Secret:
@@ -330,7 +388,7 @@ def _real_power(x: Secret, a: Any) -> Secret:
     async def protocol(suite: Suite, x: Share) -> Share:
         ring = x.ring
         flat = x.reshape((x.size,))
-        z = await _log(suite, flat, f, 1)
+        z = await log_of(suite, flat, f, 1)
         under = z * coarse + ring((f + 1) << (p + k // 8))        # a bit early: coarse is off by less
         result, below = await gather(two_to(suite, z * fine, g, f), negative(suite, under))
         return cast(Share, result - await product(suite, result, below)).reshape(x.shape)
@@ -364,7 +422,7 @@ def sigmoid(x: Secret) -> Secret:
         r = await inverse(suite, v, await suite.truncate(v, p - (p // 2 - 1)), right)
         centred = await suite.truncate(r - ring(1 << p), p + 1 - f)           # 1/(1 + t) − 1/2
         return await product(suite, centred, -(left + left) + ring(1)) + ring(1 << f - 1)
-    return _elementwise("sigmoid", protocol, x)
+    return vectors("sigmoid", protocol, x)
 
 
 def tanh(x: Secret) -> Secret:

@@ -32,7 +32,7 @@ from protocols.ops.normalisation import numbers, power_of_two, product, scaled, 
 from protocols.suite import Share, Suite, elementwise
 
 
-async def inverse_root(suite: Suite, v: Share, rough: Share) -> Share:
+async def inverseroot(suite: Suite, v: Share, rough: Share) -> Share:
     """1/√v for v in [1/4, 1), with p = k/2 − 2 fractional bits; ``rough`` is v with p/2 − 1 of them."""
     ring = v.ring
     p = precision(ring.bits)
@@ -52,7 +52,7 @@ async def inverse_root(suite: Suite, v: Share, rough: Share) -> Share:
     return await scaled(suite, w, (await scaled(suite, h, h * ring(3), p + 3)) * ring(2) + h + ring(2 << p), p + 1)
 
 
-async def _root(suite: Suite, x: Share, f: int, out: int, inverse: bool) -> Share:
+async def root(suite: Suite, x: Share, f: int, out: int, inverse: bool) -> Share:
     """√x or 1/√x with ``out`` fractional bits, for x with f of them."""
     ring, n, odd = x.ring, x.size, f % 2
     k, p, half = ring.bits, precision(ring.bits), ring.bits // 2
@@ -67,7 +67,7 @@ async def _root(suite: Suite, x: Share, f: int, out: int, inverse: bool) -> Shar
         down = await power_of_two(suite, digits, down=True)            # 2^(k/2−1−e)
         v = await product(suite, x * ring(1 << odd), await product(suite, down, down))
         fine, rough = await gather(suite.truncate(v, k - 2 - p), suite.truncate(v, k - 2 - (p // 2 - 1)))
-        w = await inverse_root(suite, fine, rough)
+        w = await inverseroot(suite, fine, rough)
         return (w, down) if inverse else (await scaled(suite, fine, w, p), down)
 
     async def up() -> Share:
@@ -80,11 +80,11 @@ async def _root(suite: Suite, x: Share, f: int, out: int, inverse: bool) -> Shar
     return await scaled(suite, mantissa, factor, p - out + (f + odd) // 2)
 
 
-def _spawned(label: str, x: Secret, f: int, kind: Kind, inverse: bool = False) -> Secret:
+def root_of(label: str, x: Secret, f: int, kind: Kind, inverse: bool = False) -> Secret:
     """A root, as this kind, of what the ring's elements are with f fractional bits."""
     def streamed(suite: Suite, x: Share) -> Any:
         async def piece(x: Share) -> Share:
-            return (await _root(suite, x.reshape((x.size,)), f, kind.fraction, inverse)).reshape(x.shape)
+            return (await root(suite, x.reshape((x.size,)), f, kind.fraction, inverse)).reshape(x.shape)
         return elementwise(piece, x)
     return x.session.spawn(label, streamed, (x,), x.shape, kind, f)
 
@@ -95,22 +95,22 @@ def _real(x: Secret) -> Kind:
 
 def sqrt(x: Secret) -> Secret:
     """√x in fixed point; 0 where x ≤ 0."""
-    return _spawned("sqrt", x, x.kind.fraction, _real(x))
+    return root_of("sqrt", x, x.kind.fraction, _real(x))
 
 
 @beside("mpc.rsqrt", lambda x: 1 / np.sqrt(x))
 def rsqrt(x: Secret) -> Secret:
     """1/√x in fixed point; 0 where x ≤ 0.  Half the cost of 1/np.sqrt(x), and right where √x has few digits."""
-    return _spawned("rsqrt", x, x.kind.fraction, _real(x), inverse=True)
+    return root_of("rsqrt", x, x.kind.fraction, _real(x), inverse=True)
 
 
 def std(x: Secret, axis: Any = None, ddof: float = 0, keepdims: bool = False) -> Secret:
     """The root of a variance with all the digits of the squares: right where that is below 2^−f, too."""
     variance, f = statistics.variance(x, axis, ddof, keepdims)
-    return _spawned("sqrt", variance, f, _real(x))
+    return root_of("sqrt", variance, f, _real(x))
 
 
 def root_of_squares(x: Secret, axis: Any) -> Secret:
     """√Σx² along axes, the sum with all its digits: below 2^(k−2−2f)."""
     total = linear.sum_(products.unrounded(MULTIPLY, x, x), axis)
-    return _spawned("sqrt", total, total.kind.fraction, _real(x))
+    return root_of("sqrt", total, total.kind.fraction, _real(x))
