@@ -19,13 +19,17 @@ Function = Callable[..., Any]
 #: They add and multiply, the numbers of one operand or of two: |f(x, y)| ≤ f(|x|, |y|).
 OF_ONE: set[Function] = {
     np.sum, np.cumsum, np.prod, np.cumprod, np.mean, np.average, np.trace, np.square, np.power,
+    np.cumulative_sum, np.cumulative_prod, np.linalg.trace, np.linalg.matrix_power,
     np.add.reduce, np.multiply.reduce, np.add.accumulate, np.multiply.accumulate}
 OF_TWO: set[Function] = {
-    np.add, np.subtract, np.multiply, np.matmul, np.dot, np.vdot, np.inner, np.outer, np.einsum}
+    np.add, np.subtract, np.multiply, np.matmul, np.dot, np.vdot, np.inner, np.outer, np.einsum,
+    np.vecdot, np.matvec, np.vecmat, np.tensordot, np.kron, np.convolve, np.correlate, np.polyval,
+    np.linalg.matmul, np.linalg.outer, np.linalg.vecdot, np.linalg.tensordot}
 #: They give whole numbers.
 ROUNDING: set[Function] = {np.floor, np.ceil, np.trunc, np.rint, np.round, np.around, np.sign, np.floor_divide}
 #: Integers may grow here, too.
-_GROWING: set[Function] = {np.diff, np.left_shift, np.negative, np.absolute, np.ptp}
+_GROWING: set[Function] = {
+    np.diff, np.left_shift, np.negative, np.absolute, np.ptp, np.cross, np.linalg.cross, np.linalg.multi_dot}
 #: Of integers NumPy's are something else than of reals.
 _OF_REALS: set[Function] = {np.power, np.reciprocal}
 _COMPARING: set[Function] = {
@@ -53,7 +57,8 @@ def magnitude(function: Function, arguments: Any) -> NDArray | None:
     if function in OF_ONE:
         args = _each(size, args)
     elif function in OF_TWO:
-        args = [x if isinstance(x, str) else size(x) for x in args]
+        operands = len(args) if function is np.einsum else 2             # others are options
+        args = [size(x) if i < operands and not isinstance(x, str) else x for i, x in enumerate(args)]
     else:
         return None
     try:
@@ -72,6 +77,37 @@ def reordering(before: Sequence[NDArray], after: Sequence[NDArray]) -> Function:
     place = np.empty(len(before[0]), int)
     place[order(after)] = order(before)
     return lambda *arrays: [a[place] for a in arrays]
+
+
+def nearest(function: Function, after: Sequence[NDArray]) -> Function:
+    """A decomposition whose vectors, which are given up to signs and turns among equal values, are those nearest to these."""
+    def turn(vectors: NDArray, values: NDArray, like: NDArray) -> NDArray:
+        close = np.abs(values[..., :, None] - values[..., None, :]) <= 2.0**-10 * np.max(np.abs(values), initial=0)
+        overlap = np.swapaxes(vectors, -1, -2) @ like
+        u, _, vh = np.linalg.svd(np.where(close, overlap, 0))
+        return np.asarray(vectors @ (u @ vh))
+
+    def eigh(*args: Any, **kwargs: Any) -> tuple[NDArray, NDArray]:
+        values, v = np.linalg.eigh(*args, **kwargs)
+        return values, turn(v, values, after[1])
+
+    def svd(*args: Any, **kwargs: Any) -> Any:
+        if len(after) == 1:
+            return function(*args, **kwargs)
+        u, values, vh = np.linalg.svd(*args, **kwargs)
+        rows, columns = (np.concatenate([values, np.zeros((*values.shape[:-1], n - values.shape[-1]))], axis=-1)
+                         for n in (u.shape[-1], vh.shape[-2]))
+        turned = turn(np.swapaxes(vh, -1, -2), columns, np.swapaxes(after[2], -1, -2))
+        return turn(u, rows, after[0]), values, np.swapaxes(turned, -1, -2)
+
+    def qr(*args: Any, **kwargs: Any) -> Any:
+        made: Any = np.linalg.qr(*args, **kwargs)
+        if len(after) == 1:
+            return made * np.where((made * after[0]).sum(axis=-1, keepdims=True) < 0, -1, 1)
+        sign = np.where((made[0] * after[0]).sum(axis=-2) < 0, -1, 1)
+        return made[0] * sign[..., None, :], sign[..., :made[1].shape[-2], None] * made[1]
+
+    return {np.linalg.eigh: eigh, np.linalg.svd: svd, np.linalg.qr: qr}.get(function, function)
 
 
 def size(x: Any) -> NDArray:
