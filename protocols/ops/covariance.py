@@ -117,5 +117,5 @@ def histogram2d(x: Any, y: Any, bins: Any = 10, range: Any = None, density: bool
     ranges = range if range is not None else (None, None)
     (ours, first), (theirs, second) = (within(z, b, r, "histogram2d") for z, b, r in zip((x, y), each, ranges, strict=True))
     if weights is not None:
-        theirs = multiply(theirs, np.expand_dims(array(weights), 1))
+        theirs = np.multiply(theirs, np.expand_dims(array(weights), 1))
     return real(matmul(ours.T, theirs)), first, second

@@ -352,12 +352,12 @@ def _symmetric(a: Secret, UPLO: str, name: str) -> Secret:
     return linear.add(linear.tril(a), transpose(linear.tril(a, -1)))
 
 
-def _vectors(a: Secret) -> tuple[Secret, Secret]:
-    """Eigenvalues in rising order and eigenvectors as rows, of matrices in their own units."""
+def _vectors(a: Secret, falling: bool = False) -> tuple[Secret, Secret]:
+    """Eigenvalues in order and eigenvectors as rows, of matrices in their own units."""
     eye = linear.add(linear.filled(a, 0), np.eye(a.shape[-1], dtype=int))
     values, v = _turned(a, eye)
     assert v is not None
-    order = sorting.argsort(values, axis=-1)
+    order = sorting.argsort(linear.negative(values) if falling else values, axis=-1)
     rows = selection.take_along_axis(transpose(v), call(np.expand_dims, order, -2), axis=-1)
     return selection.take_along_axis(values, order, axis=-1), transpose(rows)
 
@@ -385,8 +385,7 @@ def eigvalsh(a: Secret, UPLO: str = "L") -> Secret:
 def _images(a: Secret) -> tuple[Secret, Secret]:
     """A V, whose columns fall in length and are orthogonal but for rounding, and V; of tall matrices in their own units."""
     h = a.kind.fraction
-    _, v = _vectors(rounded(MATMUL, transpose(a), a, h))
-    v = transpose(v[..., ::-1, :])
+    v = transpose(_vectors(rounded(MATMUL, transpose(a), a, h), falling=True)[1])
     return rounded(MATMUL, a, v, h), v
 
 

@@ -69,7 +69,7 @@ def polyval(p: Any, x: Any) -> Any:
     p, x = array(p), array(x)
     if p.ndim != 1:
         raise ValueError(f"np.polyval takes a vector of coefficients, not an array of shape {p.shape}")
-    result: Any = linear.filled(x, 0) if isinstance(x, Secret) else np.zeros(x.shape, int)
+    result: Any = linear.filled(x, 0) if isinstance(x, Secret) else np.zeros_like(x)
     for i in range(len(p)):
         result = np.add(np.multiply(result, x) if i else result, p[i])
     return linear.positive(result)
@@ -159,12 +159,12 @@ def gradient(f: Secret, *varargs: Any, axis: Any = None, edge_order: int = 1) ->
 
 def _distances(h: Any, n: int) -> NDArray:
     """Between neighbours, one for each or one for all."""
-    h = np.asarray(numeric(h, "a distance"), np.float64)
-    if h.ndim == 0:
-        return h
-    if h.shape != (n,):
-        raise ValueError(f"np.gradient takes a distance or {n} coordinates along an axis of {n}, not {h.shape}")
-    between: NDArray = np.diff(h)
+    distances: NDArray = numeric(h, "a distance").astype(np.float64)
+    if distances.ndim == 0:
+        return distances
+    if distances.shape != (n,):
+        raise ValueError(f"np.gradient takes a distance or {n} coordinates along an axis of {n}, not {distances.shape}")
+    between: NDArray = np.diff(distances)
     return between[:1].reshape(()) if (between == between[0]).all() else between
 
 
