@@ -30,9 +30,7 @@ _DOWN = "scale the data down, or take fewer fractional bits or a larger ring"
 _UP = "scale the data up, or take more fractional bits"
 _REPLACE = "put another number in its place first, with np.where"
 _MATRIX = "the matrix is singular, or nearly so: its smallest singular value is too small beside it for the digits of the ring"
-_RANK = ("the matrix is not of full rank, or nearly so: its smallest singular value is too small beside it for the digits of "
-         "the ring")
-_ANOTHER = "add a small multiple of the identity, leave out columns that follow from others, or take a larger ring"
+_ANOTHER = "add a small multiple of the identity, or take a larger ring"
 #: Where there is no value, by a part of the operation's name: what the engine has instead, and what to do.
 _UNDEFINED = {
     "divide": ("there is a division by zero, where the engine gives 0", _REPLACE),
@@ -47,8 +45,6 @@ _OTHERWISE = {
     "linalg.inv": (_MATRIX, _ANOTHER),
     "linalg.solve": (_MATRIX, _ANOTHER),
     "linalg.slogdet": (_MATRIX, _ANOTHER),
-    "linalg.lstsq": (_RANK, _ANOTHER),
-    "linalg.pinv": (_RANK, _ANOTHER),
     "linalg.cholesky": ("the matrix is not positive definite, or nearly so", _ANOTHER),
 }
 _OWN = tuple(f"{Path(__file__).resolve().parents[1] / name}/" for name in ("mpc", "protocols"))

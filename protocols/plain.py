@@ -79,35 +79,31 @@ def reordering(before: Sequence[NDArray], after: Sequence[NDArray]) -> Function:
     return lambda *arrays: [a[place] for a in arrays]
 
 
-def nearest(function: Function, after: Sequence[NDArray]) -> Function:
-    """A decomposition whose vectors, which are given up to signs and turns among equal values, are those nearest to these."""
-    def turn(vectors: NDArray, values: NDArray, like: NDArray) -> NDArray:
-        close = np.abs(values[..., :, None] - values[..., None, :]) <= 2.0**-10 * np.max(np.abs(values), initial=0)
-        overlap = np.swapaxes(vectors, -1, -2) @ like
-        u, _, vh = np.linalg.svd(np.where(close, overlap, 0))
-        return np.asarray(vectors @ (u @ vh))
+def nearest(function: Function, found: list[NDArray], after: Sequence[NDArray]) -> list[NDArray]:
+    """Decompositions whose vectors are given up to signs, and turns among equal values: those nearest to what came out."""
+    if function not in (np.linalg.eigh, np.linalg.svd, np.linalg.qr) or not all(np.isfinite(x).all() for x in (*found, *after)):
+        return found
+    if function is np.linalg.eigh:
+        values, v = found
+        return [values, _turned(v, values, after[1])]
+    if function is np.linalg.svd and len(found) == 3:
+        u, values, vh = found
+        none = np.zeros((*values.shape[:-1], max(u.shape[-1], vh.shape[-2]) - values.shape[-1]))
+        every = np.concatenate([values, none], axis=-1)
+        v = _turned(np.swapaxes(vh, -1, -2), every[..., :vh.shape[-2]], np.swapaxes(after[2], -1, -2))
+        return [_turned(u, every[..., :u.shape[-1]], after[0]), values, np.swapaxes(v, -1, -2)]
+    if function is np.linalg.qr:
+        q, r = found[0], found[-1]
+        axis = -2 if len(found) == 2 else -1
+        sign = np.where((q * after[0]).sum(axis=axis) < 0, -1, 1)
+        return [*([q * sign[..., None, :]] if len(found) == 2 else []), sign[..., :r.shape[-2], None] * r]
+    return found
 
-    def eigh(*args: Any, **kwargs: Any) -> tuple[NDArray, NDArray]:
-        values, v = np.linalg.eigh(*args, **kwargs)
-        return values, turn(v, values, after[1])
 
-    def svd(*args: Any, **kwargs: Any) -> Any:
-        if len(after) == 1:
-            return function(*args, **kwargs)
-        u, values, vh = np.linalg.svd(*args, **kwargs)
-        rows, columns = (np.concatenate([values, np.zeros((*values.shape[:-1], n - values.shape[-1]))], axis=-1)
-                         for n in (u.shape[-1], vh.shape[-2]))
-        turned = turn(np.swapaxes(vh, -1, -2), columns, np.swapaxes(after[2], -1, -2))
-        return turn(u, rows, after[0]), values, np.swapaxes(turned, -1, -2)
-
-    def qr(*args: Any, **kwargs: Any) -> Any:
-        made: Any = np.linalg.qr(*args, **kwargs)
-        if len(after) == 1:
-            return made * np.where((made * after[0]).sum(axis=-1, keepdims=True) < 0, -1, 1)
-        sign = np.where((made[0] * after[0]).sum(axis=-2) < 0, -1, 1)
-        return made[0] * sign[..., None, :], sign[..., :made[1].shape[-2], None] * made[1]
-
-    return {np.linalg.eigh: eigh, np.linalg.svd: svd, np.linalg.qr: qr}.get(function, function)
+def _turned(vectors: NDArray, values: NDArray, like: NDArray) -> NDArray:
+    close = np.abs(values[..., :, None] - values[..., None, :]) <= 2.0**-10 * np.max(np.abs(values), initial=0)
+    u, _, vh = np.linalg.svd(np.where(close, np.swapaxes(vectors, -1, -2) @ like, 0))
+    return np.asarray(vectors @ (u @ vh))
 
 
 def size(x: Any) -> NDArray:

@@ -133,10 +133,10 @@ class Shadows:
         moving = function is None or function in _MOVING
         if function is None:
             function = plain.reordering(self._open(operands), actual)
-        clear = plain.nearest(function, actual)
 
         def run(of: Callable[[Shadow], NDArray]) -> list[NDArray]:
-            return plain.results(clear, kind, _replaced((args, kwargs), of), list(results), shapes)
+            found = plain.results(function, kind, _replaced((args, kwargs), of), list(results), shapes)
+            return plain.nearest(function, found, actual)
 
         trues = run(lambda shadow: shadow.true)
         copies: list[tuple[NDArray, ...]] = [()] * len(made)

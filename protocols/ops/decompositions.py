@@ -30,8 +30,8 @@ Range    |A|_F < 2^(k/2 − 1 − f).
 Accuracy with u = 2^−(k/2 − 7) of the matrix's size: Q R, L Lᵀ, V Λ Vᵀ and U S Vᵀ are A, Qᵀ Q and Vᵀ V the identity, and
          eigenvalues right, to u or to one unit in the last place; solutions to κ·u, determinants to n·κ·u, as parts of them,
          κ = σ_max/σ_min.  Singular values and U S Vᵀ are right to the smaller of u·κ and √u.
-Singular A matrix that is not of full rank has no solution here (``lstsq``, ``pinv``, ``slogdet``'s logarithm: some number);
-         of one that is not positive definite, ``cholesky`` gives some numbers.  ``check`` tells.
+Singular of a matrix that is not of full rank, or nearly so, ``lstsq`` and ``pinv`` give some numbers (``matrix_rank`` tells),
+         so does ``slogdet`` for the logarithm of 0, and ``cholesky`` where a matrix is not positive definite (``check`` tells).
 Source   Householder, J. ACM 5, 1958; Jacobi, Crelle 30, 1846; rounds of a tournament: Brent, Luk, SIAM J. Sci. Stat.
          Comput. 6, 1985.  Golub, Van Loan, Matrix Computations, 5.2 and 8.5.
 """

@@ -19,7 +19,8 @@ Candidates for n × n, with d rounds of a reciprocal or root (38 to 49):
 Threat   the suite's: nothing is opened.
 Cost     rounds: see ``tests/test_linalg.py``.  2 s matrix products.
 Range    |A|_F / σ_min < 2^(3k/16 − 1), |A|_F < 2^(k/2 − 1 − f), and the result within the range of products.  Of a
-         matrix that is singular, or nearly, the result is some number: a secret cannot raise, but ``check`` tells.
+         matrix that is singular, or nearly so, the result is some number: a secret cannot raise, but ``check`` tells of
+         singular ones, and ``np.linalg.cond`` how near it is.
 Accuracy inverse: 2 units in the last place, and 2^(−k/2 + 12) of 1/σ_min.  Solutions: 3 units where they are of the order of one.
          Both for the matrix as it was rounded.
 Source   Schulz, ZAMM 13, 1933; from αAᵀ, for any matrix: Ben-Israel, Cohen, SIAM J. Numer. Anal. 3, 1966.
