@@ -205,6 +205,7 @@ FUNCTIONS: dict[Callable[..., Any], Callable[..., Any]] = {
     np.convolve: series.convolve,
     np.correlate: series.correlate,
     np.polyval: series.polyval,
+    np.polyfit: series.polyfit,
     np.interp: series.interp,
     np.gradient: series.gradient,
     np.trapezoid: series.trapezoid,

@@ -301,6 +301,10 @@ CASES: dict[Any, Cases] = {
         "mode": Case(lambda d, p, f=f: f(d.v, d.i[:3], p)[:2], "same", "valid"),
     } for f in (np.convolve, np.correlate)},
     np.polyval: {"x": Case(lambda d, p: np.polyval(d.v, p), REALS, MORE)},
+    np.polyfit: {
+        "y": Case(lambda d, p: np.polyfit(d.v, p, 1), [1, 2, 3, 4], [1, 2, 4, 3]),
+        "deg": Case(lambda d, p: np.polyfit(d.v, d.i, p)[-1], 0, 1),
+    },
     np.interp: {
         "xp": Case(lambda d, p: np.interp(d.v, p, REALS), WORDS / 2, OTHERS / 4),
         "fp": Case(lambda d, p: np.interp(d.v, WORDS, p), REALS, MORE),
@@ -347,7 +351,7 @@ NO_MATTER: dict[Any, set[str]] = {
     **{f: {"dtype", "casting", "out"} for f in JOINS},
     np.copy: {"order", "subok"}, np.broadcast_to: {"subok"}, np.reshape: {"copy"},
     np.isin: {"assume_unique"}, np.histogram: {"density"}, np.histogram2d: {"density"},
-    np.linalg.lstsq: {"rcond"}, np.linalg.pinv: {"rcond", "rtol", "hermitian"}, np.linalg.svd: {"hermitian"}, np.linalg.matrix_rank: {"hermitian"},
+    np.linalg.lstsq: {"rcond"}, np.polyfit: {"rcond", "full", "w", "cov"}, np.linalg.pinv: {"rcond", "rtol", "hermitian"}, np.linalg.svd: {"hermitian"}, np.linalg.matrix_rank: {"hermitian"},
 }
 
 OURS: dict[str, Cases] = {

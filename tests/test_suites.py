@@ -345,6 +345,8 @@ DECOMPOSED = [
     op("eigvalsh", lambda x: np.linalg.eigvalsh(np.sign(x[:2, :2]) + np.eye(2) * [2, 0.5], "U"), Q, ulps=4),
     op("svd", lambda x: [abs(y) for y in np.linalg.svd(np.concatenate([invertible(x), np.eye(2)[:1]]))], (2, 2), ulps=12),
     op("svdvals", lambda x: np.linalg.svdvals(np.concatenate([invertible(x), np.eye(2)[:, :1]], axis=1)), (2, 2), ulps=4),
+    op("polyfit", lambda x, y: np.polyfit(np.sign(x) + [1, 2, 4, 8, -3, -7], y, 2), (6,), (6,), ulps=16),
+    op("polyfit of public", lambda y: np.polyfit([0, 1, 2, 3], y, 1), (4, 2), ulps=4),
     op("matrix_rank", lambda x: np.linalg.matrix_rank(np.stack([invertible(x), np.outer([1, 2], [3, 1]) + 0 * x])), (2, 2)),
 ]
 

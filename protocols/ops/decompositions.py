@@ -18,18 +18,24 @@ long set in.
 *Singular values* are those of A V, V of the eigenvectors of AᵀA: a QR of it, whose R is diagonal but for rounding, gives U and
 the values with all their digits.
 
-Rounds, with d of an inverse root (36 to 39), for n columns, any number of rows, and any stack:
+Rounds, with d of an inverse root (36 with ``additive``, 39 with ``replicated``), for n columns, any number of rows, and any stack;
+and what a party sends for one matrix (``additive``, ``replicated``):
 
-    qr, det, slogdet     (d + 23) n                         lstsq, pinv     4 n more
-    cholesky             (d + 5) n
-    eigh, eigvalsh       (d + 25) (n − 1) (5 + log2 n)      n in place of n − 1 where it is odd; and an order
-    svd, svdvals         both eigh and qr
+    qr                   (d + 25) n + 27; d + 25 less if square           5 × 5    59 and 50 kB
+    lstsq, pinv          those and 4 n                                             71 and 60 kB
+    det, slogdet         those of qr, 27 ⌈log2 n⌉, and an exp2 or log              91 and 79 kB
+    cholesky             (d + 4) n + 27                                            43 and 40 kB
+    eigh, eigvalsh       (d + 26) N (5 + ⌈log2 n⌉) + 27, and an order             565 and 450 kB
+    svd, svdvals         both eigh and qr                                         625 and 499 kB
+
+N = n − 1, n where that is odd, and of two columns two rotations in all.  Over 128 bits there are two more sweeps.
 
 Threat   the suite's: nothing is opened.  The order of eigenvalues is taken by a sort, and secret.
-Range    |A|_F < 2^(k/2 − 1 − f).
-Accuracy with u = 2^−(k/2 − 7) of the matrix's size: Q R, L Lᵀ, V Λ Vᵀ and U S Vᵀ are A, Qᵀ Q and Vᵀ V the identity, and
-         eigenvalues right, to u or to one unit in the last place; solutions to κ·u, determinants to n·κ·u, as parts of them,
-         κ = σ_max/σ_min.  Singular values and U S Vᵀ are right to the smaller of u·κ and √u.
+Range    |A|_F < 2^(k/2 − 1 − f).  Of ``lstsq`` and ``pinv``, σ_max/σ_min < 2^(3k/16).
+Accuracy with u = 2^−(k/2 − 7) of the matrix's size and κ = σ_max/σ_min: R, L, eigenvalues and singular values to one unit in
+         the last place and u, each by itself, Q, U and V to 1 unit where they are determined; the logarithm of the determinant
+         to 1 unit and n·κ·u; solutions and pseudo-inverses to 1 unit and a part κ·u of the largest.  Singular
+         values below 2^−(k/4 − 4) of the largest, which squares do not tell apart, are right to some units only: 4 for κ = 10^5.
 Singular of a matrix that is not of full rank, or nearly so, ``lstsq`` and ``pinv`` give some numbers (``matrix_rank`` tells),
          so does ``slogdet`` for the logarithm of 0, and ``cholesky`` where a matrix is not positive definite (``check`` tells).
 Source   Householder, J. ACM 5, 1958; Jacobi, Crelle 30, 1846; rounds of a tournament: Brent, Luk, SIAM J. Sci. Stat.
@@ -88,7 +94,7 @@ def _unit(u: Secret) -> Secret:
     return rounded(MULTIPLY, u, inverse, u.kind.fraction)
 
 
-def _resized(x: Secret, power: Secret, bits: int, fraction: int) -> Secret:
+def resized(x: Secret, power: Secret, bits: int, fraction: int) -> Secret:
     """x·power / 2^bits, read with so many fractional bits."""
     return retyped(shifted(multiply(retyped(x, INT), power), bits), Fixed(fraction))
 
@@ -161,9 +167,9 @@ def qr(a: Secret, mode: str = "reduced") -> Any:
     s = scaled(a)
     h = s.matrix.kind.fraction
     if mode == "r":
-        return _resized(_triangle(_reflected(s.matrix, min(m, n))[0], n), s.up, h, f)
+        return resized(_triangle(_reflected(s.matrix, min(m, n))[0], n), s.up, h, f)
     q, r = _decomposed(s.matrix, mode == "complete")
-    return QR(read(q, f), _resized(r, s.up, h, f))
+    return QR(read(q, f), resized(r, s.up, h, f))
 
 
 def _determinant(a: Secret) -> tuple[Secret, Secret]:
@@ -204,9 +210,9 @@ def slogdet(a: Secret) -> Any:
 # -- least squares -----------------------------------------------------------------------------------
 
 
-def _least_squares(a: Secret, b: Secret) -> tuple[Secret, Secret]:
+def least_squares(a: Secret, b: Secret) -> tuple[Secret, Secret]:
     """The x for which |A x − b| is least, where A has at least as many rows as columns; and Qᵀ b below the triangle."""
-    n, f = a.shape[-1], a.kind.fraction
+    n, f = a.shape[-1], b.kind.fraction
     half, h = a.session.ring.bits // 2 - 1, digits(a.session.ring.bits)
     g = 2 * half - h - 3 * (half + 1) // 8          # x is below 2^(3k/16) in these units
     s, t = scaled(a), scaled(b)
@@ -220,8 +226,8 @@ def _least_squares(a: Secret, b: Secret) -> tuple[Secret, Secret]:
         x = y if x is None else call(np.concatenate, [y, x], axis=-2)
     assert x is not None
     first = max(0, g - f)
-    x = _resized(_resized(x, s.down, first, g), t.up, half + g - f - first, f)
-    return x, _resized(rest, t.up, h, f)
+    x = resized(resized(x, s.down, first, g), t.up, half + g - a.kind.fraction - first, f)
+    return x, resized(rest, t.up, h, f)
 
 
 def lstsq(a: Any, b: Any, rcond: Any = None) -> tuple[Secret, Secret, None, None]:
@@ -243,7 +249,7 @@ def lstsq(a: Any, b: Any, rcond: Any = None) -> tuple[Secret, Secret, None, None
     if m < n:
         x, squares = matmul(pinv(a), b), linear.filled(b[:0, 0], 0)
     else:
-        x, rest = _least_squares(a, b)
+        x, rest = least_squares(a, b)
         squares = linear.sum_(multiply(rest, rest), axis=0) if m > n else rest[:, 0]
     assert x.session is session
     return (x[:, 0] if vector else x), squares, None, None
@@ -258,7 +264,7 @@ def pinv(a: Secret, rcond: Any = None, hermitian: bool = False, *, rtol: Any = N
     if m < n:
         return transpose(pinv(transpose(a)))
     eye = linear.add(linear.filled(a[..., :, :1], 0), np.eye(m, dtype=int))
-    return _least_squares(a, eye)[0]
+    return least_squares(a, eye)[0]
 
 
 # -- Cholesky ----------------------------------------------------------------------------------------
@@ -272,7 +278,7 @@ def cholesky(a: Secret, /, *, upper: bool = False) -> Secret:
     odd, h = f % 2, digits(k)
     total = retyped(linear.sum_(call(np.diagonal, a, 0, -2, -1), axis=-1, keepdims=True), INT)
     down, up, _ = powers(call(np.expand_dims, total, -1), odd)
-    w = _resized(a, multiply(multiply(down, down), 1 << odd), k - 2 - h, h)
+    w = resized(a, multiply(multiply(down, down), 1 << odd), k - 2 - h, h)
     columns = []
     for _ in range(n):
         x = w[..., :, 0]
@@ -280,7 +286,7 @@ def cholesky(a: Secret, /, *, upper: bool = False) -> Secret:
         columns.append(x)
         x = x[..., 1:]
         w = linear.subtract(w[..., 1:, 1:], rounded(MULTIPLY, call(np.expand_dims, x, -1), call(np.expand_dims, x, -2), h))
-    low = _resized(_triangle(columns, n), up, h + (f + odd) // 2 - f, f)
+    low = resized(_triangle(columns, n), up, h + (f + odd) // 2 - f, f)
     return low if upper else transpose(low)
 
 
@@ -368,7 +374,7 @@ def eigh(a: Secret, UPLO: str = "L") -> Any:
     s = scaled(a)
     values, v = _vectors(s.matrix)
     f = a.kind.fraction
-    return Eigen(_resized(values, s.up[..., 0], s.matrix.kind.fraction, f), read(transpose(v), f))
+    return Eigen(resized(values, s.up[..., 0], s.matrix.kind.fraction, f), read(transpose(v), f))
 
 
 def eigvalsh(a: Secret, UPLO: str = "L") -> Secret:
@@ -376,7 +382,7 @@ def eigvalsh(a: Secret, UPLO: str = "L") -> Secret:
     a = _symmetric(a, UPLO, "eigvalsh")
     s = scaled(a)
     values, _ = _turned(s.matrix, None)
-    return _resized(sorting.sort(values), s.up[..., 0], s.matrix.kind.fraction, a.kind.fraction)
+    return resized(sorting.sort(values), s.up[..., 0], s.matrix.kind.fraction, a.kind.fraction)
 
 
 # -- singular values ---------------------------------------------------------------------------------
@@ -407,7 +413,7 @@ def svd(a: Secret, full_matrices: bool = True, compute_uv: bool = True, hermitia
     values = multiply(diagonal, sign)
     signs = call(np.expand_dims, sign, -2)
     v = multiply(v, signs)
-    return Singular(read(u, f), _resized(values, s.up[..., 0], s.matrix.kind.fraction, f), read(transpose(v), f))
+    return Singular(read(u, f), resized(values, s.up[..., 0], s.matrix.kind.fraction, f), read(transpose(v), f))
 
 
 def singular_values(x: Secret, name: str) -> Secret:
@@ -428,7 +434,7 @@ def _values(a: Secret) -> tuple[Secret, Secret, int]:
 def svdvals(x: Secret, /) -> Secret:
     """Singular values in falling order."""
     values, up, f = _values(matrices(x, "svdvals"))
-    return _resized(values, up, values.kind.fraction, f)
+    return resized(values, up, values.kind.fraction, f)
 
 
 def matrix_rank(A: Secret, tol: Any = None, hermitian: bool = False, *, rtol: Any = None) -> Secret:
@@ -443,7 +449,7 @@ def matrix_rank(A: Secret, tol: Any = None, hermitian: bool = False, *, rtol: An
         return multiply(comparison.any_(A), 1)
     values, up, f = _values(matrices(A, "matrix_rank"))
     if tol is not None:
-        above = comparison.greater(_resized(values, up, values.kind.fraction, f), float(tol))
+        above = comparison.greater(resized(values, up, values.kind.fraction, f), float(tol))
     else:
         part = max(A.shape[-2:]) * 2.0 ** (-A.session.ring.bits // 4) if rtol is None else float(rtol)
         above = comparison.greater(values, multiply(values[..., :1], part))

@@ -17,8 +17,10 @@ import numpy as np
 from mpc.encoding import numeric
 from mpc.errors import EncodingError
 from mpc.ring import NDArray
-from protocols.array import Secret, call, structural
+from protocols.array import Secret, call, constant, find_session, structural
 from protocols.ops import bitwise, comparison, linear, scans
+from protocols.ops.decompositions import least_squares, resized
+from protocols.ops.matrices import scaled
 from protocols.ops.products import divide, matmul, multiply, real
 from protocols.ops.tensors import array, vecdot
 
@@ -73,6 +75,32 @@ def polyval(p: Any, x: Any) -> Any:
     for i in range(len(p)):
         result = np.add(np.multiply(result, x) if i else result, p[i])
     return linear.positive(result)
+
+
+def polyfit(x: Any, y: Any, deg: int, rcond: Any = None, full: bool = False, w: Any = None, cov: Any = False) -> Secret:
+    """The polynomial of this degree through points, by least squares of the powers of x, each in units of its own length.
+
+    Where x is far from 0 beside its spread, powers are alike and few digits are left: centre it first.
+    """
+    if rcond is not None or full or w is not None or cov:
+        raise NotImplementedError("np.polyfit on secrets takes no rcond=, full=, w= or cov=; scale the rows of np.linalg.lstsq yourself")
+    degree, x, y = index(deg), array(x), array(y)
+    if degree < 0 or x.ndim != 1 or y.ndim not in (1, 2) or y.shape[:1] != x.shape or len(x) <= degree:
+        raise ValueError(f"np.polyfit takes a degree of 0 or more, a vector of more x, and as many y, not {deg}, {x.shape} and {y.shape}")
+    session = find_session((x, y))
+    x, y = (real(linear.positive(z)) if isinstance(z, Secret) else constant(session, z, session.fixed) for z in (x, y))
+    ones = linear.filled(x, 1)
+    each = [ones]
+    if degree:
+        powers = scans.cumprod(call(np.broadcast_to, call(np.expand_dims, x, 1), (len(x), degree)), axis=1)
+        each = [*(powers[:, i] for i in reversed(range(degree))), ones]
+    columns = call(np.stack, each)
+    k, f = session.ring.bits, columns.kind.fraction
+    own = scaled(call(np.expand_dims, columns, 1))
+    right = y if y.ndim == 2 else call(np.expand_dims, y, 1)
+    p, _ = least_squares(own.matrix[:, 0].T, right)
+    p = resized(p, own.down[:, 0], k // 2 - 1 - f, y.kind.fraction)
+    return p if y.ndim == 2 else p[:, 0]
 
 
 def interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None, period: Any = None) -> Secret:
