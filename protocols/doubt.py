@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 #: What they add up was multiplied: secrets with secrets, or one with itself.
 _OF_PRODUCTS: set[Function] = {*OF_TWO - {np.add, np.subtract}, np.true_divide}
 _OF_POWERS: set[Function] = {
-    np.var, np.std, np.linalg.norm, np.square, np.power, np.prod, np.cumprod, np.multiply.reduce, np.multiply.accumulate}
+    np.var, np.std, np.linalg.norm, np.square, np.power, np.prod, np.cumprod, np.multiply.reduce, np.multiply.accumulate,
+    np.linalg.vector_norm, np.linalg.matrix_norm, np.cov, np.cumulative_prod, np.linalg.matrix_power}
+#: Roots of what is added up.
+_ROOTS: set[Function] = {np.std, np.linalg.norm, np.linalg.vector_norm, np.linalg.matrix_norm}
 
 #: Their last operand divides, and has a range of its own where it is secret (``protocols/ops/division.py``).
 DIVISIONS: set[Function] = {np.true_divide, np.reciprocal}
@@ -30,7 +33,8 @@ DIVISIONS: set[Function] = {np.true_divide, np.reciprocal}
 _DOWN = "scale the data down, or take fewer fractional bits or a larger ring"
 _UP = "scale the data up, or take more fractional bits"
 _REPLACE = "put another number in its place first, with np.where"
-_MATRIX = "the matrix is not positive definite, or its smallest eigenvalue is too small for its fractional bits"
+_MATRIX = "the matrix is singular, or nearly so: its smallest singular value is too small beside it for the digits of the ring"
+_ANOTHER = "add a small multiple of the identity, or take a larger ring"
 #: Where there is no value, by a part of the operation's name: what the engine has instead, and what to do.
 _UNDEFINED = {
     "divide": ("there is a division by zero, where the engine gives 0", _REPLACE),
@@ -51,8 +55,10 @@ _UNDEFINED = {
 _OTHERWISE = {
     "take": ("there is a secret index beyond the ends, where the engine reads 0", "keep indices inside"),
     "bincount": ("there is a value outside 0 to minlength − 1, which the engine does not count", "take a larger minlength"),
-    "linalg.inv": (_MATRIX, _UP),
-    "linalg.solve": (_MATRIX, _UP),
+    "linalg.inv": (_MATRIX, _ANOTHER),
+    "linalg.solve": (_MATRIX, _ANOTHER),
+    "linalg.slogdet": (_MATRIX, _ANOTHER),
+    "linalg.cholesky": ("the matrix is not positive definite, or nearly so", _ANOTHER),
 }
 _OWN = tuple(f"{Path(__file__).resolve().parents[1] / name}/" for name in ("mpc", "protocols"))
 
@@ -103,7 +109,7 @@ class Result:
     def beyond(self) -> NDArray:
         """Where that is not so."""
         with np.errstate(over="ignore"):
-            reach = np.square(self.size) if self.function in (np.std, np.linalg.norm) else self.size
+            reach = np.square(self.size) if self.function in _ROOTS else self.size
         return np.asarray(reach >= 2.0**self.range)
 
     def doubt(self, number: int, off: NDArray) -> Doubt:

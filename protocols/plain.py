@@ -19,13 +19,17 @@ Function = Callable[..., Any]
 #: They add and multiply, the numbers of one operand or of two: |f(x, y)| ≤ f(|x|, |y|).
 OF_ONE: set[Function] = {
     np.sum, np.cumsum, np.prod, np.cumprod, np.mean, np.average, np.trace, np.square, np.power,
+    np.cumulative_sum, np.cumulative_prod, np.linalg.trace, np.linalg.matrix_power,
     np.add.reduce, np.multiply.reduce, np.add.accumulate, np.multiply.accumulate}
 OF_TWO: set[Function] = {
-    np.add, np.subtract, np.multiply, np.matmul, np.dot, np.vdot, np.inner, np.outer, np.einsum}
+    np.add, np.subtract, np.multiply, np.matmul, np.dot, np.vdot, np.inner, np.outer, np.einsum,
+    np.vecdot, np.matvec, np.vecmat, np.tensordot, np.kron, np.convolve, np.correlate, np.polyval,
+    np.linalg.matmul, np.linalg.outer, np.linalg.vecdot, np.linalg.tensordot}
 #: They give whole numbers.
 ROUNDING: set[Function] = {np.floor, np.ceil, np.trunc, np.rint, np.round, np.around, np.sign, np.floor_divide}
 #: Integers may grow here, too.
-_GROWING: set[Function] = {np.diff, np.left_shift, np.negative, np.absolute, np.ptp}
+_GROWING: set[Function] = {
+    np.diff, np.left_shift, np.negative, np.absolute, np.ptp, np.cross, np.linalg.cross, np.linalg.multi_dot}
 #: Of integers NumPy's are something else than of reals.
 _OF_REALS: set[Function] = {np.power, np.reciprocal}
 _COMPARING: set[Function] = {
@@ -54,7 +58,8 @@ def magnitude(function: Function, arguments: Any) -> NDArray | None:
     if function in OF_ONE:
         args = _each(size, args)
     elif function in OF_TWO:
-        args = [x if isinstance(x, str) else size(x) for x in args]
+        operands = len(args) if function is np.einsum else 2             # others are options
+        args = [size(x) if i < operands and not isinstance(x, str) else x for i, x in enumerate(args)]
     else:
         return None
     try:
@@ -73,6 +78,33 @@ def reordering(before: Sequence[NDArray], after: Sequence[NDArray]) -> Function:
     place = np.empty(len(before[0]), int)
     place[order(after)] = order(before)
     return lambda *arrays: [a[place] for a in arrays]
+
+
+def nearest(function: Function, found: list[NDArray], after: Sequence[NDArray]) -> list[NDArray]:
+    """Decompositions whose vectors are given up to signs, and turns among equal values: those nearest to what came out."""
+    if function not in (np.linalg.eigh, np.linalg.svd, np.linalg.qr) or not all(np.isfinite(x).all() for x in (*found, *after)):
+        return found
+    if function is np.linalg.eigh:
+        values, v = found
+        return [values, _turned(v, values, after[1])]
+    if function is np.linalg.svd and len(found) == 3:
+        u, values, vh = found
+        none = np.zeros((*values.shape[:-1], max(u.shape[-1], vh.shape[-2]) - values.shape[-1]))
+        every = np.concatenate([values, none], axis=-1)
+        v = _turned(np.swapaxes(vh, -1, -2), every[..., :vh.shape[-2]], np.swapaxes(after[2], -1, -2))
+        return [_turned(u, every[..., :u.shape[-1]], after[0]), values, np.swapaxes(v, -1, -2)]
+    if function is np.linalg.qr:
+        q, r = found[0], found[-1]
+        axis = -2 if len(found) == 2 else -1
+        sign = np.where((q * after[0]).sum(axis=axis) < 0, -1, 1)
+        return [*([q * sign[..., None, :]] if len(found) == 2 else []), sign[..., :r.shape[-2], None] * r]
+    return found
+
+
+def _turned(vectors: NDArray, values: NDArray, like: NDArray) -> NDArray:
+    close = np.abs(values[..., :, None] - values[..., None, :]) <= 2.0**-10 * np.max(np.abs(values), initial=0)
+    u, _, vh = np.linalg.svd(np.where(close, np.swapaxes(vectors, -1, -2) @ like, 0))
+    return np.asarray(vectors @ (u @ vh))
 
 
 def size(x: Any) -> NDArray:

@@ -139,7 +139,8 @@ class Shadows:
             function = plain.reordering(self._open(operands), actual)
 
         def run(of: Callable[[Shadow], NDArray]) -> list[NDArray]:
-            return plain.results(function, kind, _replaced((args, kwargs), of), list(results), shapes)
+            found = plain.results(function, kind, _replaced((args, kwargs), of), list(results), shapes)
+            return plain.nearest(function, found, actual)
 
         trues = run(lambda shadow: shadow.true)
         copies: list[tuple[NDArray, ...]] = [()] * len(made)

@@ -68,6 +68,9 @@ CASES: dict[Any, Cases] = {
     **{f: operand(f, "x", REALS, MORE) for f in (
         np.add, np.subtract, np.multiply, np.matmul, np.true_divide, np.minimum, np.maximum,
         np.less, np.less_equal, np.greater, np.greater_equal)},
+    np.vecdot: operand(np.vecdot, "x", REALS, MORE),
+    np.matvec: {"second": Case(lambda d, p: np.matvec(d.x, p), REALS, MORE)},
+    np.vecmat: {"second": Case(lambda d, p: np.vecmat(d.i[:3], p), INPUTS["x"], INPUTS["x"].T)},
     **{f: operand(f, "x", TIES[:1], np.array([0.25])) for f in (np.equal, np.not_equal)},
     **{f: operand(f, "t", *TRUTHS) for f in (np.logical_and, np.logical_or, np.logical_xor)},
     **{f: operand(f, "n", WORDS, OTHERS) for f in (np.bitwise_and, np.bitwise_or, np.bitwise_xor)},
@@ -261,7 +264,84 @@ CASES: dict[Any, Cases] = {
     np.linalg.norm: options(np.linalg.norm, "x", ord=(1, np.inf), axis=AXIS, keepdims=KEEP) | {
         f"ord, {a} and {b}": Case(lambda d, p: np.linalg.norm(d.v, p), a, b)
         for a, b in pairwise((None, 1, np.inf, -np.inf, 0, 2))},
-    np.linalg.inv: {},
+    **{f: options(f, "x", axis=AXIS, keepdims=KEEP) | {"ord": Case(lambda d, p: np.linalg.vector_norm(d.x, ord=p), 1, 2)}
+       for f in (np.linalg.vector_norm,)},
+    np.linalg.matrix_norm: options(np.linalg.matrix_norm, "x", keepdims=KEEP, ord=(1, np.inf)),
+    np.linalg.cond: options(np.linalg.cond, "spd", p=(1, "fro")),
+    np.linalg.matrix_power: options(np.linalg.matrix_power, "n", n=(1, 2)),
+    **{f: {} for f in (np.linalg.inv, np.linalg.det, np.linalg.slogdet, np.linalg.svdvals)},
+    np.linalg.qr: {"mode": Case(lambda d, p: np.linalg.qr(d.x[:, :2], p)[0].ravel(), "reduced", "complete")},
+    np.linalg.lstsq: {"b": Case(lambda d, p: np.linalg.lstsq(d.spd, p, rcond=None)[0], TIES, TIES[::-1])},
+    np.linalg.cholesky: options(np.linalg.cholesky, "spd", upper=KEEP),
+    **{f: {"UPLO": Case(lambda d, p, f=f: np.reshape(f(d.x, p)[0], -1)[0], "L", "U")} for f in (np.linalg.eigh, np.linalg.eigvalsh)},
+    np.linalg.svd: {
+        "full_matrices": Case(lambda d, p: np.linalg.svd(d.x[:, :2], p)[0].ravel(), False, True),
+        "compute_uv": Case(lambda d, p: np.linalg.svd(d.spd, compute_uv=p)[0].ravel(), True, False),
+    },
+    np.linalg.matrix_rank: options(np.linalg.matrix_rank, "spd", tol=(0.5, 3.0), rtol=(0.01, 2.0)),
+    np.linalg.trace: options(np.linalg.trace, "n", offset=(0, 1)),
+    np.linalg.diagonal: options(np.linalg.diagonal, "n", offset=(1, -1)),
+    np.linalg.matrix_transpose: {},
+    **{f: {"x2": Case(lambda d, p, f=f: f(d.v, p), np.arange(4.0), np.arange(4.0) + 1)} for f in (np.linalg.outer, np.linalg.matmul)},
+    np.linalg.vecdot: {
+        "x2": Case(lambda d, p: np.linalg.vecdot(d.x, p), REALS, MORE),
+        "axis": Case(lambda d, p: np.linalg.vecdot(d.x, d.x, axis=p), *AXIS),
+    },
+    np.linalg.cross: {
+        "x2": Case(lambda d, p: np.linalg.cross(d.x, p), REALS, MORE),
+        "axis": Case(lambda d, p: np.linalg.cross(d.x, d.n, axis=p), *AXIS),
+    },
+    np.cross: {
+        "b": Case(lambda d, p: np.cross(d.x, p), REALS, MORE),
+        **options(lambda x, **axes: np.cross(x, x.T, **axes), "x", axisa=AXIS, axisb=AXIS, axisc=AXIS, axis=AXIS),
+    },
+    **{f: {
+        name: Case(lambda d, p, f=f: f(d.x, p, axes=1), REALS, MORE),
+        "axes": Case(lambda d, p, f=f: f(d.x, d.n, axes=p), ([0], [1]), ([1], [0])),
+    } for f, name in ((np.tensordot, "b"), (np.linalg.tensordot, "x2"))},
+    np.linalg.multi_dot: {},
+    np.kron: {"b": Case(lambda d, p: np.kron(d.v, p), WORDS, OTHERS)},
+    np.cov: {
+        "y": Case(lambda d, p: np.cov(d.x, p), REALS, MORE),
+        **options(np.cov, "x", rowvar=KEEP, bias=KEEP, ddof=(0, 1), fweights=([1, 2, 1], [2, 1, 1]), aweights=([1, 2, 1], [2, 1, 1])),
+    },
+    np.corrcoef: {
+        "y": Case(lambda d, p: np.corrcoef(d.x, p), REALS, MORE[[0, 2, 1]]),
+        **options(np.corrcoef, "x", rowvar=KEEP),
+    },
+    np.histogram2d: {
+        "y": Case(lambda d, p: np.histogram2d(d.v, p, [RISING, RISING])[0], [1.5, 2, 2, 3], [1.5, 3, 2, 2]),
+        "bins": Case(lambda d, p: np.histogram2d(d.v, d.v, [p, RISING])[0], RISING, REALS),
+        "range": Case(lambda d, p: np.histogram2d(d.v, d.v, 2, p)[0], [(0, 4), (0, 4)], [(1, 5), (0, 4)]),
+        "weights": Case(lambda d, p: np.histogram2d(d.v, d.v, [REALS, REALS], weights=p)[0], [1, 2, 3, 4], [2, 1, 4, 3]),
+    },
+    **{f: {
+        "v": Case(lambda d, p, f=f: f(d.v, p), WORDS, OTHERS),
+        "mode": Case(lambda d, p, f=f: f(d.v, d.i[:3], p)[:2], "same", "valid"),
+    } for f in (np.convolve, np.correlate)},
+    np.polyval: {"x": Case(lambda d, p: np.polyval(d.v, p), REALS, MORE)},
+    np.polyfit: {
+        "y": Case(lambda d, p: np.polyfit(d.v, p, 1), [1, 2, 3, 4], [1, 2, 4, 3]),
+        "deg": Case(lambda d, p: np.polyfit(d.v, d.i, p)[-1], 0, 1),
+    },
+    np.interp: {
+        "xp": Case(lambda d, p: np.interp(d.v, p, REALS), WORDS / 2, OTHERS / 4),
+        "fp": Case(lambda d, p: np.interp(d.v, WORDS, p), REALS, MORE),
+        "left": Case(lambda d, p: np.interp(d.v, WORDS, REALS, left=p), 0.0, 1.0),
+        "right": Case(lambda d, p: np.interp(d.v, TIES, TIES, right=p), 0.0, 1.0),
+        "period": Case(lambda d, p: np.interp(d.v, TIES, [1, 2], period=p), 2, 4),
+    },
+    np.gradient: {
+        "distance": Case(lambda d, p: np.gradient(d.v, p), 0.5, 0.25),
+        **options(np.gradient, "v", edge_order=(1, 2)),
+        "axis": Case(lambda d, p: np.gradient(d.x, axis=p), *AXIS),
+    },
+    np.trapezoid: {
+        "x": Case(lambda d, p: np.trapezoid(d.x, p), REALS, RISING**2),
+        **options(np.trapezoid, "x", dx=(0.5, 0.25), axis=AXIS),
+    },
+    **{f: options(f, "x", axis=AXIS) | {"include_initial": Case(lambda d, p, f=f: f(d.v, include_initial=p), *KEEP)}
+       for f in (np.cumulative_sum, np.cumulative_prod)},
     np.linalg.solve: {"b": Case(lambda d, p: np.linalg.solve(d.spd, p), TIES, TIES[::-1])},
     np.average: {
         "axis": Case(lambda d, p: np.average(d.x, p), *AXIS),
@@ -291,7 +371,8 @@ NO_MATTER: dict[Any, set[str]] = {
     **{f: {"dtype", "casting", "out"} for f in JOINS},
     np.copy: {"order", "subok"}, np.broadcast_to: {"subok"}, np.reshape: {"copy"},
     **{f: {"kind", "order"} for f in (np.partition, np.argpartition)},
-    np.isin: {"assume_unique", "kind"}, np.histogram: {"density"},
+    np.isin: {"assume_unique", "kind"}, np.histogram: {"density"}, np.histogram2d: {"density"},
+    np.linalg.lstsq: {"rcond"}, np.polyfit: {"rcond", "full", "w", "cov"}, np.linalg.pinv: {"rcond", "rtol", "hermitian"}, np.linalg.svd: {"hermitian"}, np.linalg.matrix_rank: {"hermitian"},
 }
 
 OURS: dict[str, Cases] = {

@@ -13,7 +13,7 @@ import pytest
 from test_cli import deployment, refused, write
 from test_cli import mpc as command
 from test_numerics import ACCURACY
-from test_suites import OPERATIONS, RINGS, VARIANTS, flat, op, operands
+from test_suites import DECOMPOSED, OPERATIONS, RINGS, VARIANTS, flat, op, operands
 
 import mpc
 from mpc.config import load
@@ -75,7 +75,8 @@ WRONG: dict[str, tuple[Callable[[Any], Any], str, str]] = {
     "index beyond": (lambda s: np.take(s.secret([5.5, 6.5]), s.secret([2])), "np.take", "a secret index beyond the ends"),
     "index of an update": (lambda s: s.secret([5, 6]).at[s.secret([2])].set(0), r"x\.at\[…\]\.set", "a secret index beyond the ends"),
     "counts": (lambda s: np.bincount(s.secret([0, 1, 5]), minlength=3), "np.bincount", "outside 0 to minlength"),
-    "indefinite matrix": (lambda s: np.linalg.solve(s.secret([[1.0, 2.0], [2.0, 1.0]]), [1.0, 3.0]), r"np\.linalg\.solve", "not positive definite"),
+    "singular matrix": (lambda s: np.linalg.solve(s.secret([[1.0, 2.0], [2.0, 4.0]]), [1.0, 3.0]), r"np\.linalg\.solve", "singular, or nearly so"),
+    "indefinite matrix": (lambda s: np.linalg.cholesky(s.secret([[1.0, 2.0], [2.0, 1.0]])), r"np\.linalg\.cholesky", "not positive definite"),
 }
 
 
@@ -89,7 +90,7 @@ def test_what_is_wrong_is_told_with_operation_and_line(name: str) -> None:
     x = f(mpc.local(3 if len(name) % 2 else 2, check=True))         # nothing is said before it is revealed
     with pytest.raises(RangeError, match=rf"^({operation}) in test_shadow\.py, line \d+: .*{words}.* is revealed in test_shadow\.py, line \d+ is not") as caught:
         x.reveal()
-    assert any(advice in str(caught.value) for advice in ("scale the data", "another number", "round before", "keep indices", "larger minlength"))
+    assert any(advice in str(caught.value) for advice in ("scale the data", "another number", "round before", "keep indices", "larger minlength", "the identity"))
 
 
 def test_the_first_operation_is_named_and_not_what_is_made_of_it() -> None:
@@ -210,7 +211,7 @@ def test_no_operation_within_its_range_is_suspected_and_all_have_a_shadow(partie
     s = mpc.local(parties, ring=bits, check=True)
     fraction = RINGS[bits] if fixed else 0
     kind = mpc.Fixed(fraction) if fixed else mpc.INT
-    for i, operation in enumerate([*OPERATIONS, *VARIANTS, *MORE]):
+    for i, operation in enumerate([*OPERATIONS, *VARIANTS, *MORE, *(DECOMPOSED if fixed else [])]):
         if operation.name not in LOST:
             for result in flat(operation.f(*(s.secret(v, kind=kind) for v in operands(operation.shapes, fraction, i)))):
                 result.reveal()

@@ -300,6 +300,23 @@ LINALG = [
     op("norm 1", lambda x: np.linalg.norm(x, 1), V), op("norm inf", lambda x: np.linalg.norm(x, np.inf), V), op("norm -inf of rows", lambda x: np.linalg.norm(x, -np.inf, axis=1), A),
     op("norm inf of a matrix", lambda x: np.linalg.norm(x, np.inf, keepdims=True), A),
 ]
+KNOTS, HEIGHTS = np.array([-1.5, 0.25, 1.0, 3.0]), np.array([0.5, -1.0, 2.0, 7.0])
+COMPOSED = [
+    op("tensordot", lambda x, y: np.tensordot(x, y, axes=([0, 2], [1, 0])), B, (4, 2, 3), ulps=1), op("kron", np.kron, A, (2, 1, 3), ulps=1),
+    op("cross", np.cross, (2, 3), (3,), ulps=1), op("vecdot", np.vecdot, A, V, ulps=1), op("convolve", np.convolve, V, (6,), ulps=1),
+    op("correlate", lambda x, y: np.correlate(x, y, "same"), (6,), V, ulps=1), op("cov", np.cov, A, ulps=6), op("corrcoef", lambda x: np.corrcoef(x, rowvar=False), (9, 3), ulps=4),
+    op("interp", lambda x: np.interp(x, KNOTS, HEIGHTS), A, ulps=5.5), op("polyval", lambda x: np.polyval([1, -2, 3], x), A, ulps=3), op("gradient", np.gradient, V, ulps=3),
+    op("trapezoid", np.trapezoid, A, ulps=1), op("histogram2d", lambda x, y: np.histogram2d(x, y, [[-2, 0, 2], [-1, 1, 2]])[0], (9,), (9,)),
+    op("cumulative_sum", lambda x: np.cumulative_sum(x, axis=1, include_initial=True), A), op("multi_dot", lambda x, y: np.linalg.multi_dot([x, PUBLIC.T, y]), A, (3, 2), ulps=1),
+    op("matrix_power", lambda x: np.linalg.matrix_power(x, 2), (2, 3, 3), ulps=1),
+]
+
+
+def invertible(x: Any) -> Any:
+    """Matrices of two rows, not symmetric, with a determinant from −2.7 to −0.8, exactly, whatever x is."""
+    return np.sign(x) * 0.25 + np.array([[0.5, 1.25], [1.0, -0.75]])
+
+
 #: Variants of these, which ``test_integers`` checks with fewer parties.
 VARIANTS = [
     op("& array", lambda x: whole(x) & PUBLIC, A),
@@ -353,6 +370,79 @@ VARIANTS = [
     op("integer to the power of a secret", lambda x, y: (small(x) - 2) ** small(y), A, V),
     op("public << secret", lambda x: 3 << small(x), V),
     op(">> of a scalar by a secret", lambda x, y: whole(x) >> small(y), S, S),
+    op("tensordot over none", lambda x, y: np.tensordot(x, y, axes=0), V, (2, 2), ulps=1),
+    op("tensordot of public", lambda x: np.tensordot(PUBLIC, x, axes=1), (4, 2)),
+    op("kron of public", lambda x: np.kron(PI, x), (2, 2), ulps=3),
+    op("cross along axes", lambda x, y: np.cross(x, y, axisa=0, axisc=0), (3, 2), (2, 3), ulps=1),
+    op("linalg.cross", lambda x, y: np.linalg.cross(x, y, axis=0), (3, 2), (3, 2), ulps=1),
+    op("linalg.outer", np.linalg.outer, V, (3,), ulps=1),
+    op("linalg.matmul", np.linalg.matmul, A, (4, 2), ulps=1),
+    op("linalg.tensordot", np.linalg.tensordot, A, A, ulps=1),
+    op("linalg.vecdot", lambda x, y: np.linalg.vecdot(x, y, axis=0), A, A, ulps=1),
+    op("linalg.trace", lambda x: np.linalg.trace(x, offset=1), B),
+    op("linalg.diagonal", np.linalg.diagonal, B),
+    op("linalg.matrix_transpose", np.linalg.matrix_transpose, B),
+    op("matvec", np.matvec, B, V, ulps=1),
+    op("vecmat", np.vecmat, (3,), B, ulps=1),
+    op("multi_dot, vectors", lambda x, y: np.linalg.multi_dot([LIST, x.T, y]), A, (3,), ulps=5),
+    op("matrix_power 0", lambda x: np.linalg.matrix_power(x, 0), Q),
+    op("matrix_power 3", lambda x: np.linalg.matrix_power(x * 0.5, 3), Q, ulps=12),
+    *(op(f"convolve {mode} {n}", lambda x, y, mode=mode: np.convolve(x, y, mode), (5,), (n,), ulps=1) for mode in ("same", "valid") for n in (2, 3, 6)),
+    *(op(f"correlate {mode} {n}", lambda x, y, mode=mode: np.correlate(x, y, mode), (5,), (n,), ulps=1) for mode in ("full", "same", "valid") for n in (2, 6)),
+    op("convolve public", lambda x: np.convolve([0.25, 0.5, 0.25], x), (5,), ulps=5),
+    op("cov of two", lambda x, y: np.cov(x, y, bias=True), V, V, ulps=6),
+    op("cov of columns", lambda x: np.cov(x, rowvar=False, ddof=0), (40, 2), ulps=6),
+    op("cov, weights", lambda x: np.cov(x, fweights=[1, 2, 3, 1], aweights=[0.5, 1, 1, 2]), A, ulps=24),
+    op("cov of one", np.cov, (9,), ulps=6),
+    op("corrcoef of two", np.corrcoef, (9,), (9,), ulps=4),
+    op("interp beyond", lambda x: np.interp(x, [-1, 0, 0.5], [1, 2, -1], left=-7.5, right=9), A, ulps=5.5),
+    op("interp, secret heights", lambda x, y: np.interp(x, KNOTS, y), A, V, ulps=60),
+    op("interp of public", lambda y: np.interp(PI, KNOTS, y), V, ulps=5.5),
+    op("interp, one knot", lambda x: np.interp(x, [1], [2.5]), V),
+    op("interp, period", lambda x: np.interp(x, [0, 1, 2.5], [1, 2, -1], period=4), V, ulps=5.5),
+    op("polyval of secret coefficients", lambda x, y: np.polyval(x, y * 0.5), (3,), V, ulps=6),
+    op("polyval, constant", lambda x: np.polyval([2], x), V),
+    op("gradient 2", lambda x: np.gradient(x, 0.5, edge_order=2), (6,), ulps=4),
+    op("gradient of axes", lambda x: np.gradient(x, 2, [0, 1, 3, 4]), A, ulps=7),
+    op("gradient, uneven", lambda x: np.gradient(x, [0, 1, 3, 3.5], axis=1, edge_order=2), A, ulps=9),
+    op("trapezoid, distances", lambda x: np.trapezoid(x, [0, 1, 1.5, 4]), A, ulps=5),
+    op("trapezoid, secret", lambda x, y: np.trapezoid(x, y, axis=0), A, A, ulps=2),
+    op("trapezoid, dx", lambda x: np.trapezoid(x, dx=0.3, axis=0), A, ulps=4),
+    op("histogram2d, weights", lambda x, y: np.histogram2d(x, y, 2, [[-2, 2], [-1, 1]], weights=x)[0], (9,), (9,)),
+    op("cumulative_prod", lambda x: np.cumulative_prod(x, include_initial=True), V, ulps=10),
+    op("vector_norm", lambda x: np.linalg.vector_norm(x, axis=(0, 2), keepdims=True), B, ulps=4),
+    op("vector_norm 1", lambda x: np.linalg.vector_norm(x, ord=1), A),
+    op("matrix_norm", lambda x: np.linalg.matrix_norm(x, keepdims=True), B, ulps=4),
+    op("matrix_norm -1", lambda x: np.linalg.matrix_norm(x, ord=-1), B),
+    op("norm 3", lambda x: np.linalg.norm(x, 3, axis=0), A, ulps=6),
+    op("norm 4", lambda x: np.linalg.norm(x * 0.5, 4), V, ulps=20),
+]
+#: Of hundreds of rounds, which ``test_linalg`` checks.
+DECOMPOSED = [
+    op("inv of any", lambda x: np.linalg.inv(invertible(x)), (3, 2, 2), ulps=2),
+    op("det", lambda x: np.linalg.det(invertible(x)), (2, 2), ulps=3),
+    op("matrix_power -1", lambda x: np.linalg.matrix_power(invertible(x), -1), (2, 2), ulps=2),
+    op("cond 1", lambda x: np.linalg.cond(invertible(x), 1), (2, 2), ulps=12),
+    op("solve of public", lambda y: np.linalg.solve([[0.5, 1.25], [1, -0.75]], y), (2,), ulps=3),
+    op("nuclear norm", lambda x: np.linalg.norm(invertible(x), "nuc"), (2, 2), ulps=6),
+    op("cond", lambda x: np.linalg.cond(invertible(x)), (2, 2), ulps=30),
+    op("solve of any", lambda x, y: np.linalg.solve(invertible(x), np.sign(y)), (3, 2, 2), (2,), ulps=3),
+    op("slogdet", lambda x: np.linalg.slogdet(invertible(x)), (3, 2, 2), ulps=3),
+    op("qr", lambda x: np.linalg.qr(np.concatenate([invertible(x), np.eye(2)])), (2, 2), ulps=3),
+    op("qr complete", lambda x: np.linalg.qr(np.concatenate([invertible(x), np.eye(2)[:1]]), "complete"), (2, 2), ulps=3),
+    op("qr of a triangle", lambda x: np.linalg.qr(np.triu(invertible(x))), (2, 2), ulps=2),
+    op("qr of a wide one", lambda x: np.linalg.qr(np.concatenate([invertible(x), np.eye(2)], axis=1), mode="r"), (2, 2), ulps=3),
+    op("lstsq", lambda x, y: np.linalg.lstsq(np.concatenate([invertible(x), np.eye(2)]), np.sign(y), rcond=None)[:2], (2, 2), (4, 2), ulps=8),
+    op("pinv", lambda x: np.linalg.pinv(np.concatenate([invertible(x), np.eye(2)], axis=1)), (2, 2), ulps=4),
+    op("cholesky", lambda x: np.linalg.cholesky(definite(x)), Q, ulps=3),
+    op("cholesky upper", lambda x: np.linalg.cholesky(definite(x), upper=True), Q, ulps=3),
+    op("eigh", lambda x: [abs(y) for y in np.linalg.eigh(definite(x)[:2, :2])], Q, ulps=4),
+    op("eigvalsh", lambda x: np.linalg.eigvalsh(np.sign(x[:2, :2]) + np.eye(2) * [2, 0.5], "U"), Q, ulps=4),
+    op("svd", lambda x: [abs(y) for y in np.linalg.svd(np.concatenate([invertible(x), np.eye(2)[:1]]))], (2, 2), ulps=12),
+    op("svdvals", lambda x: np.linalg.svdvals(np.concatenate([invertible(x), np.eye(2)[:, :1]], axis=1)), (2, 2), ulps=4),
+    op("polyfit", lambda x, y: np.polyfit(np.sign(x) * 0.5 + np.array([0.5, 1, 2, 4, -1.5, -3]), y, 2), (6,), (6,), ulps=16),
+    op("polyfit of public", lambda y: np.polyfit([0, 1, 2, 3], y, 1), (4, 2), ulps=4),
+    op("matrix_rank", lambda x: np.linalg.matrix_rank(np.stack([invertible(x), np.outer([1, 2], [3, 1]) + 0 * x])), (2, 2)),
 ]
 
 
@@ -386,6 +476,7 @@ POWERS = [
 ]
 OPERATIONS = [
     *ARITHMETIC, *COMPARISON, *REAL, *QUOTIENTS, *TRIGONOMETRY, *POWERS, *INTEGERS, *SELECTION, *ORDERS, *LINALG,
+    *COMPOSED,
     *PUBLIC_OPERANDS, *PRODUCTS, *REDUCTIONS, *INDEXING, *STRUCTURE,
     *(op(f"einsum {text}", lambda *xs, text=text: np.einsum(text, *xs), *shapes, ulps=len(shapes) - 1) for text, shapes in EINSUMS.items()),
 ]
@@ -630,9 +721,8 @@ def test_sessions_do_not_mix() -> None:
 
 
 UNSUPPORTED: dict[str, Callable[[Any], Any]] = {
-    "linalg.det": np.linalg.det, "eigh": np.linalg.eigh,
-    "fft": np.fft.fft, "convolve": lambda x: np.convolve(x[0], x[0]),
-    "cross": lambda x: np.cross(x, x), "allclose": lambda x: np.allclose(x, x), "nanstd": np.nanstd, "array_equal": lambda x: np.array_equal(x, x),
+    "linalg.eig": np.linalg.eig,
+    "fft": np.fft.fft, "allclose": lambda x: np.allclose(x, x), "nanstd": np.nanstd, "array_equal": lambda x: np.array_equal(x, x),
     "isnan": np.isnan, "gcd": lambda x: np.gcd(x, 6), "lcm": lambda x: np.lcm(x, x),
     "subtract.accumulate": np.subtract.accumulate, "add.outer": lambda x: np.add.outer(x, x), "subtract.reduce": np.subtract.reduce,
 }

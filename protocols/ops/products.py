@@ -33,18 +33,21 @@ def product(f: Bilinear, x: Any, y: Any) -> Secret:
 
 
 def _of_secrets(f: Bilinear, x: Secret, y: Secret) -> Secret:
-    return _rounded(f, x, y, min(x.kind.fraction, y.kind.fraction))
+    return rounded(f, x, y, max(x.kind.fraction, y.kind.fraction))
 
 
 def unrounded(f: Bilinear, x: Secret, y: Secret) -> Secret:
     """f(x, y) with all its fractional bits."""
-    return _rounded(f, x, y, 0)
+    return rounded(f, x, y, x.kind.fraction + y.kind.fraction)
 
 
-def _rounded(f: Bilinear, x: Secret, y: Secret, bits: int) -> Secret:
+def rounded(f: Bilinear, x: Secret, y: Secret, fraction: int) -> Secret:
+    """f(x, y) with so many fractional bits, no more than all."""
+    bits = x.kind.fraction + y.kind.fraction - fraction
+
     def protocol(suite: Suite, x: Share, y: Share) -> Any:
         return suite.bilinear(f, x, y, bits)
-    kind = _kind(x.kind.fraction + y.kind.fraction - bits)
+    kind = _kind(fraction)
     if f == MULTIPLY and x.kind == y.kind == BOOL:
         kind = BOOL
     return x.session.spawn(f.name, protocol, (x, y), f.shape(x.shape, y.shape), kind)
@@ -55,6 +58,17 @@ def truncated(x: Secret, bits: int) -> Secret:
     def protocol(suite: Suite, x: Share) -> Any:
         return suite.truncate(x, bits)
     return x.session.spawn("truncate", protocol, (x,), x.shape, x.kind, bits)
+
+
+def shifted(x: Secret, bits: int) -> Secret:
+    """x / 2^bits as ``truncated``, or times 2^−bits."""
+    return truncated(x, bits) if bits > 0 else multiply(x, 1 << -bits)
+
+
+def read(x: Secret, fraction: int) -> Secret:
+    """A real x with another number of fractional bits, rounded where these are fewer."""
+    bits = x.kind.fraction - fraction
+    return retyped(truncated(x, bits), _kind(fraction)) if bits > 0 else rescaled(x, _kind(fraction))
 
 
 def _with_public(f: Bilinear, x: Secret, public: Any, *, left: bool) -> Secret:

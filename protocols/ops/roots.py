@@ -32,7 +32,7 @@ from protocols.ops.normalisation import numbers, power_of_two, product, scaled, 
 from protocols.suite import Share, Suite, elementwise
 
 
-async def inverseroot(suite: Suite, v: Share, rough: Share) -> Share:
+async def inverse_root(suite: Suite, v: Share, rough: Share) -> Share:
     """1/√v for v in [1/4, 1), with p = k/2 − 2 fractional bits; ``rough`` is v with p/2 − 1 of them."""
     ring = v.ring
     p = precision(ring.bits)
@@ -52,22 +52,28 @@ async def inverseroot(suite: Suite, v: Share, rough: Share) -> Share:
     return await scaled(suite, w, (await scaled(suite, h, h * ring(3), p + 3)) * ring(2) + h + ring(2 << p), p + 1)
 
 
-async def root(suite: Suite, x: Share, f: int, out: int, inverse: bool) -> Share:
-    """√x or 1/√x with ``out`` fractional bits, for x with f of them."""
-    ring, n, odd = x.ring, x.size, f % 2
-    k, p, half = ring.bits, precision(ring.bits), ring.bits // 2
+async def exponent(suite: Suite, x: Share, odd: int) -> list[Share]:
+    """The binary digits, as numbers, of the least e with 2^odd·x < 4^e, for vectors x < 2^(k−2−odd); and whether x > 0."""
+    ring, n, k = x.ring, x.size, x.ring.bits
     bits = await bits_of(suite, x)
     padded = joined(zero_planes(bits, 2 + odd), bits[:k - 2 - odd])          # its top bit has index c + 1 for 2^odd·x of c bits
     pairs = padded[0::2] + padded[1::2] + await both(suite, padded[0::2], padded[1::2])
     some, place = await top_bit(suite, pairs)                           # e = ⌈c/2⌉
     positive = await both(suite, some, some + bits[k - 1])
-    *digits, holds = await numbers(suite, joined(place, positive.reshape((1, positive.size))), ring, n)
+    return await numbers(suite, joined(place, positive.reshape((1, positive.size))), ring, n)
+
+
+async def root(suite: Suite, x: Share, f: int, out: int, inverse: bool) -> Share:
+    """√x or 1/√x with ``out`` fractional bits, for x with f of them."""
+    ring, odd = x.ring, f % 2
+    k, p, half = ring.bits, precision(ring.bits), ring.bits // 2
+    *digits, holds = await exponent(suite, x, odd)
 
     async def normal() -> tuple[Share, Share]:
         down = await power_of_two(suite, digits, down=True)            # 2^(k/2−1−e)
         v = await product(suite, x * ring(1 << odd), await product(suite, down, down))
         fine, rough = await gather(suite.truncate(v, k - 2 - p), suite.truncate(v, k - 2 - (p // 2 - 1)))
-        w = await inverseroot(suite, fine, rough)
+        w = await inverse_root(suite, fine, rough)
         return (w, down) if inverse else (await scaled(suite, fine, w, p), down)
 
     async def up() -> Share:
@@ -108,6 +114,11 @@ def std(x: Secret, axis: Any = None, ddof: float = 0, keepdims: bool = False) ->
     """The root of a variance with all the digits of the squares: right where that is below 2^−f, too."""
     variance, f = statistics.variance(x, axis, ddof, keepdims)
     return root_of("sqrt", variance, f, _real(x))
+
+
+def inverse_norm(total: Secret, kind: Kind) -> Secret:
+    """1/√Σx² as this kind, of a sum with all its digits; 0 of 0."""
+    return root_of("rsqrt", total, total.kind.fraction, kind, inverse=True)
 
 
 def root_of_squares(x: Secret, axis: Any) -> Secret:

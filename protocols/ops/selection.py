@@ -385,20 +385,23 @@ def _weighted(inside: Any, weights: Any) -> Secret:
 def histogram(a: Any, bins: Any = 10, range: Any = None, density: Any = None,
               weights: Any = None) -> tuple[Secret, NDArray]:
     """Counts between public edges, the last one included; or the sum of weights.  Returns them and the edges."""
-    if isinstance(bins, str | Secret) or (np.ndim(bins) == 0 and range is None):
-        raise TypeError("np.histogram of secrets needs public edges: bins=[...], or a number of bins and range=(low, high)")
     if density:
         raise NotImplementedError("np.histogram on secrets takes no density=; divide the revealed counts")
-    edges = np.histogram_bin_edges(np.empty(0), bins, range)
-    x = np.ravel(a)
-    if isinstance(x, Secret):
-        within = logical_not(less(edges[-1], x))
-        below = less(call(np.expand_dims, x, 1), edges[:-1])
-        upper = call(np.concatenate, [below[:, 1:], within.reshape((-1, 1))], axis=1)
-        inside: Any = retyped(linear.subtract(upper, below), BOOL)
-    else:                                           # the weights are secret
-        x = numeric(x, "a value")
-        inside = (x[:, None] >= edges[:-1]) & np.column_stack([x[:, None] < edges[1:-1], x <= edges[-1]])
+    inside, edges = within(np.ravel(a), bins, range, "histogram")
     if weights is None:
         return linear.sum_(inside, axis=0), edges
     return _weighted(inside, np.ravel(weights)), edges
+
+
+def within(x: Any, bins: Any, range: Any, name: str) -> tuple[Any, NDArray]:
+    """Truth values, a row for each of a vector: between which public edges it lies; and the edges."""
+    if isinstance(bins, str | Secret) or (np.ndim(bins) == 0 and range is None):
+        raise TypeError(f"np.{name} of secrets needs public edges: bins=[...], or a number of bins and range=(low, high)")
+    edges = np.histogram_bin_edges(np.empty(0), bins, range)
+    if isinstance(x, Secret):
+        last = logical_not(less(edges[-1], x))
+        below = less(call(np.expand_dims, x, 1), edges[:-1])
+        upper = call(np.concatenate, [below[:, 1:], last.reshape((-1, 1))], axis=1)
+        return retyped(linear.subtract(upper, below), BOOL), edges
+    x = numeric(x, "a value")
+    return (x[:, None] >= edges[:-1]) & np.column_stack([x[:, None] < edges[1:-1], x <= edges[-1]]), edges
