@@ -4,6 +4,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from time import perf_counter
 from typing import Any, TextIO
 
 import numpy as np
@@ -14,6 +15,10 @@ from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from mpc.meter import OFFLINE, Meter, Network, clock
+
+#: Seconds after which a local session says what it is at.
+_PATIENCE = 1.0
+_TO_THE_END = "\x1b[K"                              # of the line: erase
 
 #: Seconds of loading and compiling that are worth a line.
 _WORTH_SAYING = 0.1
@@ -147,6 +152,27 @@ class Progress:
     def close(self) -> None:
         clock.on_compiling = None
         self._bar.close()
+
+
+class Line:
+    """One line on standard error that says what a local session is at, while that takes long: on a terminal or in a notebook."""
+
+    def __init__(self) -> None:
+        self._since = self._drawn = 0.0
+
+    def __call__(self, operation: str, done: int, pieces: int) -> None:
+        now = perf_counter()
+        self._since = self._since or now
+        if now - self._since >= _PATIENCE and now - self._drawn >= _PATIENCE / 2:
+            self._drawn = now
+            sys.stderr.write(f"\r{operation:.50}, {now - self._since:.0f} s{_TO_THE_END}")
+            sys.stderr.flush()
+
+    def close(self) -> None:
+        if self._drawn:
+            sys.stderr.write(f"\r{_TO_THE_END}")
+            sys.stderr.flush()
+        self._since = self._drawn = 0.0
 
 
 class Bar:

@@ -33,6 +33,7 @@ class Secret(np.lib.mixins.NDArrayOperatorsMixin):
 
     __slots__ = ("_kind", "_shape", "serial", "session", "shadow", "tasks")
     __array_priority__ = 100
+    __pandas_priority__ = 10_000                    # series * secret is for the secret to compute
     __hash__ = None  # type: ignore[assignment]
 
     def __init__(self, session: Session, tasks: tuple[Task[Share], ...], shape: Shape, kind: Kind, serial: int) -> None:
@@ -45,7 +46,7 @@ class Secret(np.lib.mixins.NDArrayOperatorsMixin):
 
     @property
     def kind(self) -> Kind:
-        """How the numbers are laid into the ring: ``INT`` or ``Fixed(f)``."""
+        """How the numbers are laid into the ring: ``INT``, ``BOOL`` or ``Fixed(f)``."""
         return self._kind
 
     @property
@@ -236,7 +237,12 @@ class Secret(np.lib.mixins.NDArrayOperatorsMixin):
         raise TypeError("a secret cannot be pickled or copied out of its session")
 
     def __repr__(self) -> str:
-        return f"<Secret {self.kind} array {self.shape}>"
+        return f"<Secret {self.kind} array {self.shape}, {self.session.suites[0].name}>"
+
+    def _repr_html_(self) -> str:
+        """For notebooks."""
+        rows = {"shape": self.shape, "kind": self.kind, "suite": self.session.suites[0].name, "parties": self.session.size}
+        return f"<b>Secret</b><table>{''.join(f'<tr><td>{name}</td><td>{value}</td></tr>' for name, value in rows.items())}</table>"
 
     # -- dispatch ----------------------------------------------------------------------------------
 

@@ -6,11 +6,12 @@ from __future__ import annotations
 
 import hashlib
 import socket
+import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -24,7 +25,7 @@ from mpc.meter import OFFLINE, Meter
 from mpc.party import WINDOW, Party, leave
 from mpc.prg import SEED_BYTES, Stream
 from mpc.ring import Z64, RingArray, Spec
-from mpc.rounds import spawn
+from mpc.rounds import Task, spawn
 from mpc.seat import take_seat
 from mpc.transport import Transport
 from mpc.transport.joining import connect
@@ -39,6 +40,11 @@ from protocols.program import Program, engine
 from protocols.session import FUSE, Session, fraction_bits_of
 from protocols.suite import CHUNK, Suite
 from protocols.suites import find, ring_of
+
+if TYPE_CHECKING:
+    from mpc.report import Line
+
+T = TypeVar("T")
 
 #: What a dealer and the parties must agree on.
 _WITH_DEALER = frozenset({"engine", "ring", "parties"})
@@ -62,6 +68,8 @@ class Local(Session):
     ``run`` runs a program ``main(party)`` once for each party.
     """
 
+    _line: Line | None
+
     def __init__(self, parties: int, suite: str | None, *, ring: int, fraction_bits: int | None, fuse: int, insecure_seed: int | None, check: bool, dealer: bool,
                  data: Mapping[str, str]) -> None:
         if parties < 2:
@@ -70,8 +78,18 @@ class Local(Session):
         self._options: dict[str, Any] = {"ring": ring_of(ring), "fraction_bits": fraction_bits, "fuse": fuse, "check": check}
         members = [Party(t) for t in self._mesh(parties, timeout=0)]
         tasks = [p.start(sit_down(p, self._kind, self._own(p.rank), self._prep(p))) for p in members]
-        self.parties, self._held = tuple(members), Held()
+        self.parties, self._held, self._line = tuple(members), Held(), None
         super().__init__(members, self._finish(tasks), **self._options)
+        if sys.stderr.isatty() or "ipykernel" in sys.modules:
+            from mpc.report import Line
+            members[0].on_progress = self._line = Line()
+
+    def _finish(self, tasks: Sequence[Task[T]]) -> list[T]:
+        try:
+            return super()._finish(tasks)
+        finally:
+            if self._line is not None:
+                self._line.close()
 
     def run(self, main: Callable[[Session], Any]) -> list[Any]:
         """Run ``main(party)`` once per party, each in a thread with links of its own; their results by party.

@@ -24,6 +24,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from mpc.columns import array_of
 from mpc.encoding import BOOL, INT, Fixed, Kind, numeric
 from mpc.errors import ConfigError, MpcError, WireError
 from mpc.interrupts import Held
@@ -128,7 +129,8 @@ class Session:
                kind: Kind | None = None) -> Secret:
         """Share ``values`` of party ``owner``; what the others pass is not looked at.
 
-        Integers are shared as they are, floats as fixed point; ``kind=mpc.Fixed(20)`` chooses.  Without
+        Integers are shared as they are, floats as fixed point; ``kind=mpc.Fixed(20)`` chooses.  A frame of pandas or Polars becomes one
+        array: of real numbers if any column is, else of integers, else of truth values, which beside numbers are 0 and 1.  Without
         ``shape`` (and ``kind``) the owner announces both in one round; they are public.  What is announced
         has at most ``largest_array`` elements (of the configuration; 2^26 unless it says otherwise).  Sharing
         itself sends nothing with the suite ``additive``.
@@ -156,6 +158,7 @@ class Session:
         In a local session, which speaks for all parties, ``values`` is a sequence with one item per party.
         """
         held = [p.rank for p in self.parties]
+        values = array_of(values) if len(held) > 1 else values      # of a frame, a row for each
         if len(held) > 1 and len(values) != len(held):
             raise MpcError(f"a local session of {len(held)} parties needs {len(held)} values, one per party, not {len(values)}")
         own = {rank: self._encode(values if len(held) == 1 else values[rank], kind) for rank in held}
@@ -249,7 +252,7 @@ class Session:
         """For a session that checks: the owners show everybody their real numbers before they are rounded, in one round."""
         assert self.check is not None
         specs = {p: Spec(Z64, x.shape) for p, x in zip(owners, secrets, strict=True) if x.kind.fraction}
-        words = {p: Z64(np.asarray(v, np.float64).view(np.uint64)) for p, v in values.items() if p in specs}
+        words = {p: Z64(np.asarray(numeric(v), np.float64).view(np.uint64)) for p, v in values.items() if p in specs}
 
         async def protocol(suite: Suite) -> dict[int, RingArray]:
             me, others = suite.seat.rank, suite.seat.others
