@@ -1,5 +1,9 @@
 """Secure multi-party computation for NumPy.
 
+``mpc.local()`` makes a session of all parties in this process, and ``mpc.local(3).run(main)`` runs a program ``main(party)`` once for
+each; ``party`` is a ``mpc.Session``, what it shares a ``mpc.Secret``.  Between processes and machines that is ``mpc run`` and ``mpc party``
+of the command line.  ``mpc.__version__`` is this engine's version.
+
 ``import mpc`` is all a user needs: names are loaded when they are first used, the primitives from this
 package and what is built on them from ``protocols`` (the one place where ``mpc`` looks upwards).
 """

@@ -393,7 +393,7 @@ def certs(names: tuple[str, ...], out: Path, days: int, debug: bool) -> None:
     """
     from mpc.certs import make_authority_and_certificates
     make_authority_and_certificates(names, out, days)
-    click.echo(f"{out}: ca.pem and, for each party, NAME.pem and NAME.key; valid for {days} days")
+    click.echo(f"{out}: ca.pem and, for each party, NAME.pem and NAME.key; valid for {days} days.  ca.key is nobody's but yours")
 
 
 @main.group()

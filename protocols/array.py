@@ -154,6 +154,8 @@ class Secret(np.lib.mixins.NDArrayOperatorsMixin):
         return self                                 # immutable: there is nothing to protect it from
 
     def __getitem__(self, index: Any) -> Secret:
+        if any(x.kind == BOOL for x in secrets_in(index)):
+            raise TypeError("a secret mask would show how many elements it leaves; np.where(mask, x, other) keeps them all, np.count_nonzero(mask) counts")
         if secrets_in(index):
             raise TypeError("a secret cannot be an index: which element is read would show; np.take(x, index) reads them all")
         index = deepcopy(index)                     # it is looked at when this secret is computed

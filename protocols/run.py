@@ -72,6 +72,8 @@ class Local(Session):
 
     def __init__(self, parties: int, suite: str | None, *, ring: int, fraction_bits: int | None, fuse: int, insecure_seed: int | None, check: bool, dealer: bool,
                  data: Mapping[str, str]) -> None:
+        if not isinstance(parties, int | np.integer):
+            raise ConfigError(f"parties is how many there are, a whole number, not {parties!r:.40}")
         if parties < 2:
             raise ConfigError(f"a session takes at least 2 parties, not {parties}")
         self._kind, self._seed, self._dealer, self._paths = find(suite, parties), insecure_seed, dealer, data

@@ -136,6 +136,7 @@ class Session:
         itself sends nothing with the suite ``additive``.
         """
         owner = self._rank(owner)
+        _check_kind(kind)
         announced = shape is not None and kind is not None
         mine: RingArray | None = None
         if self._holds(owner):
@@ -158,9 +159,11 @@ class Session:
         In a local session, which speaks for all parties, ``values`` is a sequence with one item per party.
         """
         held = [p.rank for p in self.parties]
+        _check_kind(kind)
         values = array_of(values) if len(held) > 1 else values      # of a frame, a row for each
-        if len(held) > 1 and len(values) != len(held):
-            raise MpcError(f"a local session of {len(held)} parties needs {len(held)} values, one per party, not {len(values)}")
+        if len(held) > 1 and (not hasattr(values, "__len__") or len(values) != len(held)):
+            many = len(values) if hasattr(values, "__len__") else type(values).__name__
+            raise MpcError(f"a local session of {len(held)} parties needs {len(held)} values, one per party, not {many}")
         own = {rank: self._encode(values if len(held) == 1 else values[rank], kind) for rank in held}
         said = self._announce({p: (own[p][1], own[p][0]) if p in own else (None, None) for p in range(self.size)})
         secrets = [self._input(p, own[p][1] if p in own else None, *said[p]) for p in range(self.size)]
@@ -392,6 +395,11 @@ def fraction_bits_of(bits: int | None, ring: Ring) -> int:
     if not 1 <= bits <= most:
         raise ConfigError(f"fixed point over {ring.name} takes 1 to {most} fractional bits, not {bits}; set fraction_bits (--fraction-bits)")
     return bits
+
+
+def _check_kind(kind: object) -> None:
+    if kind is not None and not isinstance(kind, Fixed) and kind not in (INT, BOOL):
+        raise MpcError(f"kind= is mpc.INT, mpc.BOOL or mpc.Fixed with a number of fractional bits, not {kind!r:.40}")
 
 
 def _decode(kind: Kind, value: RingArray | None) -> NDArray | None:

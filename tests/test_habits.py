@@ -272,6 +272,17 @@ def test_help_says_what_people_look_for(capsys: pytest.CaptureFixture[str]) -> N
     assert "reveal" in out and "On lan" in out and "20 ms" in out and "semi-honest" in out
 
 
+@pytest.mark.parametrize(("call", "words"), [
+    (lambda s: engine.local("a"), "a whole number, not 'a'"), (lambda s: engine.local(2.5), "a whole number, not 2.5"),
+    (lambda s: s.secret(1, kind="int"), r"kind= is mpc\.INT"), (lambda s: s.secret_from_each([1, 2], kind=float), r"kind= is mpc\.INT"),
+    (lambda s: s.secret_from_each(3), "needs 2 values, one per party, not int"),
+    (lambda s: s.secret([1, 2])[s.secret([1, 2]) > 1], r"a secret mask would show .*np\.where"),
+    (lambda s: s.secret([1, 2])[s.secret([1, 0])], r"cannot be an index: .*np\.take")])
+def test_a_wrong_call_gets_a_sentence(call: Callable[[Any], Any], words: str) -> None:
+    with pytest.raises((MpcError, TypeError), match=words):
+        call(engine.local(2))
+
+
 def test_a_closed_session_says_that_it_is() -> None:
     with engine.local(2) as s:
         x = s.secret(1)
