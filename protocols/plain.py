@@ -7,7 +7,7 @@ gives another shape, is nan.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -37,6 +37,7 @@ _INSTEAD: dict[Function, Function] = {np.argsort: lambda x, axis=-1, **_: np.arg
 _OF_OBJECTS: dict[Function, Function] = {
     np.ptp: lambda x, *args, **kwargs: np.max(x, *args, **kwargs) - np.min(x, *args, **kwargs),
     np.divmod: lambda x, y: (x // y, x % y),
+    np.digitize: lambda x, bins, right=False: _digitized(x, np.asarray(bins), "left" if right else "right"),
     **_INSTEAD,
 }
 
@@ -102,7 +103,8 @@ def _evaluated(function: Function, kind: Kind, arguments: Any) -> list[Any]:
         args, kwargs = _each(form, arguments)
         try:
             with np.errstate(all="ignore"):
-                made = (_OF_OBJECTS if form is _wide else _INSTEAD).get(function, function)(*args, **kwargs)
+                objects = any(x.dtype == object for x in arrays((args, kwargs)))
+                made = (_OF_OBJECTS if objects else _INSTEAD).get(function, function)(*args, **kwargs)
                 # of objects, NumPy's ``and`` is one of the two
                 return listed(made != 0 if function in _LOGICAL else made)
         except (TypeError, OverflowError, ZeroDivisionError):
@@ -135,6 +137,11 @@ def _forms(function: Function, kind: Kind, arguments: Any) -> Iterator[Callable[
         yield _counted
         yield _wide
     yield _real
+
+
+def _digitized(x: NDArray, bins: NDArray, side: Literal["left", "right"]) -> Any:
+    falling = len(bins) > 0 and bins[0] > bins[-1]
+    return len(bins) - np.searchsorted(bins[::-1], x, side) if falling else np.searchsorted(bins, x, side)
 
 
 def _counted(x: NDArray) -> NDArray:

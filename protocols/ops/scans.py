@@ -32,7 +32,8 @@ def _scan(f: Callable[[Secret, Secret], Secret], x: Secret, axis: int) -> Secret
 
 
 def cumprod(x: Secret, axis: int | None = None) -> Secret:
-    return _scan(products.multiply, retyped(x.ravel() if axis is None else x, linear.counted(x.kind)), axis or 0)
+    x = retyped(x, linear.counted(x.kind))
+    return _scan(products.multiply, x.ravel(), 0) if axis is None else _scan(products.multiply, x, axis)
 
 
 def maximum(x: Secret, axis: int = 0) -> Secret:

@@ -89,7 +89,7 @@ def var(x: Secret, axis: Axis = None, ddof: float = 0, keepdims: bool = False) -
 
 
 def average(x: Secret, axis: Axis = None, weights: Any = None) -> Secret:
-    """The mean, or the mean with public weights: those of one axis, or of all elements."""
+    """The mean, or the mean with public weights, doubles like their sum: those of one axis, or of all elements."""
     if weights is None:
         return mean(x, axis)
     if isinstance(weights, Secret):
