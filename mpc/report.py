@@ -18,7 +18,7 @@ from mpc.meter import OFFLINE, Meter, Network, clock
 
 #: Seconds after which a local session says what it is at.
 _PATIENCE = 1.0
-_TO_THE_END = "\x1b[K"                              # of the line: erase
+_WIDTH = 64
 
 #: Seconds of loading and compiling that are worth a line.
 _WORTH_SAYING = 0.1
@@ -165,12 +165,12 @@ class Line:
         self._since = self._since or now
         if now - self._since >= _PATIENCE and now - self._drawn >= _PATIENCE / 2:
             self._drawn = now
-            sys.stderr.write(f"\r{operation:.50}, {now - self._since:.0f} s{_TO_THE_END}")
+            sys.stderr.write(f"\r{f'{operation:.50}, {now - self._since:.0f} s':<{_WIDTH}}")
             sys.stderr.flush()
 
     def close(self) -> None:
         if self._drawn:
-            sys.stderr.write(f"\r{_TO_THE_END}")
+            sys.stderr.write(f"\r{'':{_WIDTH}}\r")    # a notebook knows of no other way to take it back
             sys.stderr.flush()
         self._since = self._drawn = 0.0
 
