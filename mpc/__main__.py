@@ -59,7 +59,7 @@ def _reporting_errors(command: Callable[..., Any]) -> Callable[..., Any]:
             report_to = kwargs.get("report_to")
             if debug:
                 traceback.print_exc()
-            elif report_to is not None:             # 'mpc run' says it, once for all that say the same
+            elif report_to is not None and _is_launched():      # which says it once for all that say the same
                 report_to.write_text(json.dumps({"error": _sentence(error)}))
             else:
                 click.echo(f"error: {_sentence(error)}", err=True)

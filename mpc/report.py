@@ -64,14 +64,14 @@ def show(reports: Sequence[Mapping[str, Any]], networks: Sequence[Network] = (),
     for column in ("party", "rounds", "sent", "received", "computing", "waiting", "seconds"):
         table.add_column(column, justify="left" if column == "party" else "right")
     for at, report in enumerate(reports):
-        if before:
-            table.add_row(f"{report['name']}, offline run", *_totals(before[at]["meter"]))
         used = report["meter"]
         table.add_row(report["name"], *_totals(used))
         offline = used["offline"]
         if any(offline.values()):
             for phase, part in zip(report.get("phases", ("offline", "online")), (offline, {key: used[key] - offline[key] for key in _SHARED}), strict=True):
                 table.add_row(f"  {phase}", *_totals(part), style="dim")
+        if before:
+            table.add_row("  offline run", *_totals(before[at]["meter"]), style="dim")      # apart, and before this one
     console.print(table)
     console.print("Operations that travel together share rounds, so their rounds add up to more than the run's.", style="dim")
     if (loading := max(r["meter"]["loading"] for r in reports)) >= _WORTH_SAYING:
