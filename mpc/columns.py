@@ -21,13 +21,15 @@ NDArray = npt.NDArray[Any]
 #: Integers up to this size are real numbers of double precision.
 _EXACT = 1 << 53
 
-_CODES = "share codes, from a list of categories that all parties have alike, as in {how}, or a column of truth values for each category ({dummies})"
-_TEXTS = {"pandas": _CODES.format(how="pandas.Categorical(column, categories=LIST).codes", dummies="pandas.get_dummies"),
-          "polars": _CODES.format(how="column.cast(polars.Enum(LIST)).to_physical()", dummies="frame.to_dummies")}
+_CODES = ("share codes, from a list of categories that all parties have alike, as in {}, "
+          "or a column of truth values for each category ({})")
+_TEXTS = {"pandas": _CODES.format("pandas.Categorical(column, categories=LIST).codes", "pandas.get_dummies"),
+          "polars": _CODES.format("column.cast(polars.Enum(LIST)).to_physical()", "frame.to_dummies")}
 _DATES = {"pandas": "share days, as in (column - pandas.Timestamp('2000-01-01')).dt.days",
           "polars": "share days, as in (column - polars.date(2000, 1, 1)).dt.total_days()"}
-_SPANS = {"pandas": "share days or seconds, as in column.dt.total_seconds()", "polars": "share days or seconds, as in column.dt.total_seconds()"}
-_MISSING = {"pandas": "fill or drop them (fillna, dropna), or share column.isna() beside it", "polars": "fill or drop them (fill_null, drop_nulls), or share column.is_null() beside it"}
+_SPANS = dict.fromkeys(_DATES, "share days or seconds, as in column.dt.total_seconds()")
+_MISSING = {"pandas": "fill or drop them (fillna, dropna), or share column.isna() beside it",
+            "polars": "fill or drop them (fill_null, drop_nulls), or share column.is_null() beside it"}
 
 
 def library(values: object) -> str:
@@ -44,7 +46,8 @@ def array_of(values: Any) -> Any:
     if hasattr(values, "collect") and not hasattr(values, "to_numpy"):
         raise EncodingError("a lazy frame has no numbers yet: share its .collect()")
     if not hasattr(values, "columns"):
-        return _column(home, "a series" if getattr(values, "name", None) is None else f"the series {values.name!r}", values)
+        name = getattr(values, "name", None)
+        return _column(home, "a series" if name is None else f"the series {name!r}", values)
     arrays = [(name, _column(home, f"the column {name!r}", column)) for name, column in _columns(home, values)]
     if not arrays:
         return np.empty(values.shape)
@@ -82,7 +85,8 @@ def _column(home: str, what: str, column: Any) -> NDArray:
 
 
 def _kind(home: str, dtype: Any) -> tuple[str, int, str]:
-    """NumPy's letter for the kind of numbers, ``M`` for dates, ``m`` for spans of time, ``U`` for texts, ``O`` for the rest; bytes; its name."""
+    """NumPy's letter for a kind, which is also ``M`` for dates, ``m`` for spans of time, ``U`` for texts and ``O`` for
+    the rest; the bytes of a number; and what to call it."""
     name = str(dtype)
     if home == "pandas":
         if type(dtype).__name__ == "CategoricalDtype":
