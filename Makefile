@@ -48,6 +48,7 @@ lint: $(VENV)/installed-for-tests
 	$(BIN)/mypy
 
 $(VENV)/installed: pyproject.toml
+	@echo "installing into $(VENV), which takes a minute"
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) --editable .
 	@touch $@

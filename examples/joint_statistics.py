@@ -55,8 +55,8 @@ def beside_plaintext(mean, covariance, patients):
     for i, j in zip(*np.unravel_index(strongest, theirs.shape), strict=True):
         lines.append(f"{names[i] + ' and ' + names[j]:48}{ours[i, j]:10.5f}{theirs[i, j]:12.5f}")
     scale = np.sqrt(np.diag(plain_covariance))
-    lines += ["", f"largest error: {np.abs((mean - plain_mean) / scale).max():.1e} standard deviations in the means, "
-                  f"{np.abs(ours - theirs).max():.1e} in the {theirs.size} correlations"]
+    lines += ["", f"largest errors: {np.abs((mean - plain_mean) / scale).max():.1e} standard deviations in the means,",
+              f"                {np.abs(ours - theirs).max():.1e} in the {theirs.size} correlations"]
     return "\n".join(lines)
 
 

@@ -25,7 +25,7 @@ def main(party):
     mean_b = (salary * in_b).sum() / sizes
     mean_a = (salary * ~in_b).sum() / (len(salary) - sizes)
     quartiles, gap = party.reveal(quartiles, mean_a - mean_b)
-    return f"quartiles {np.round(quartiles, 2)} thousand; group A earns {gap:.2f} thousand more on average"
+    return f"quartiles {np.round(quartiles, 2)} thousand\ngroup A earns {gap:.2f} thousand more on average"
 
 
 if __name__ == "__main__":

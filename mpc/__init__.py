@@ -1,11 +1,18 @@
 """Secure multi-party computation for NumPy.
 
+``mpc.local()`` makes a session of all parties in this process, and ``mpc.local(3).run(main)`` runs a program ``main(party)`` once for
+each; ``party`` is a ``mpc.Session``, what it shares a ``mpc.Secret``.  Between processes and machines that is ``mpc run`` and ``mpc party``
+of the command line.  ``mpc.__version__`` is this engine's version.
+
 ``import mpc`` is all a user needs: names are loaded when they are first used, the primitives from this
 package and what is built on them from ``protocols`` (the one place where ``mpc`` looks upwards).
 """
 from __future__ import annotations
 
+import sys
 from importlib import import_module
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
@@ -62,6 +69,23 @@ _HOME = {
     "Secret": "protocols.array", "Session": "protocols.session", "local": "protocols.run",
 }
 __all__ = sorted(_HOME)  # noqa: PLE0605
+
+
+def _bind_protocols() -> None:
+    """Load ``protocols`` from where this package lies: a file or folder of that name may come first on ``sys.path``."""
+    file = Path(__file__).parent.with_name("protocols") / "__init__.py"
+    there = sys.modules.get("protocols")
+    if there is None:
+        spec = spec_from_file_location("protocols", file, submodule_search_locations=[str(file.parent)])
+        assert spec is not None and spec.loader is not None
+        sys.modules["protocols"] = module = module_from_spec(spec)
+        spec.loader.exec_module(module)
+    elif getattr(there, "__file__", None) is None or not file.samefile(str(there.__file__)):
+        raise ImportError(f"mpc has a package 'protocols', and another one of that name was imported before, {there!r}: "
+                          "import mpc first, or give the other one another name")
+
+
+_bind_protocols()
 
 
 def __getattr__(name: str) -> Any:

@@ -14,6 +14,7 @@ import io
 import json
 import math
 import os
+import select
 import socket
 import sys
 import traceback
@@ -21,7 +22,7 @@ from collections.abc import Callable
 from contextlib import ExitStack, closing, redirect_stdout
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 import click
 
@@ -53,14 +54,24 @@ def _reporting_errors(command: Callable[..., Any]) -> Callable[..., Any]:
             click.echo("interrupted", err=True)
             sys.exit(130)
         except BaseException as error:
-            if isinstance(error, SystemExit):
-                raise
+            if isinstance(error, SystemExit) or (isinstance(error, BrokenPipeError) and _nobody_reads()):
+                raise                               # click ends in silence where its reader has left
+            report_to = kwargs.get("report_to")
             if debug:
                 traceback.print_exc()
+            elif report_to is not None and _is_launched():      # which says it once for all that say the same
+                report_to.write_text(json.dumps({"error": _sentence(error)}))
             else:
                 click.echo(f"error: {_sentence(error)}", err=True)
             sys.exit(1)
     return click.option("--debug", is_flag=True, help="Show tracebacks.")(wrapper)
+
+
+def _nobody_reads() -> bool:
+    """Whether standard output is a pipe whose other end is closed."""
+    poll = select.poll()
+    poll.register(1, 0)
+    return any(events & select.POLLERR for _, events in poll.poll(0))
 
 
 def _sentence(error: BaseException) -> str:
@@ -86,6 +97,16 @@ class _NetworkType(click.ParamType[Network]):
             self.fail("give lan, wan, or a round-trip time in ms and a rate in Mbit/s, as in 20,1000", param, ctx)
 
 
+class _DataType(click.ParamType[tuple[str, str]]):
+    name = "name=path"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, str]:
+        name, equals, path = value.partition("=")
+        if not (name and equals and path):
+            self.fail("give NAME=PATH, as in rows=hospital_{id}.csv", param, ctx)
+        return name, path
+
+
 class _Seconds(click.FloatRange):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         seconds = float(super().convert(value, param, ctx))
@@ -99,12 +120,14 @@ _network = click.option("--network", "networks", multiple=True, type=_NetworkTyp
                         help="Add what this run would take there: lan (0.2 ms, 10 Gbit/s), wan (50 ms, 100 Mbit/s) "
                              "or RTT in ms and Mbit/s, as in 20,1000. May be repeated.")
 _trace = click.option("--trace", type=click.Path(path_type=Path, dir_okay=False), help="Write a trace for Chrome or Perfetto.")
+_arguments = click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[-- ARGUMENTS]...")
+_quiet = click.option("--quiet", "-q", is_flag=True, help="Print results and errors alone.")
 _config = click.option("--config", "config_file", required=True, type=click.Path(path_type=Path), help="This party's TOML file.")
 
 
 def _started_by_run(command: Callable[..., Any]) -> Callable[..., Any]:
-    """How ``mpc run`` starts a party: where to report to, and the socket to listen on."""
-    for option, kind in (("--report-to", click.Path(path_type=Path)), ("--listen-fd", click.INT)):
+    """How ``mpc run`` starts a party: where to report to, the socket to listen on, and where to say how far it is."""
+    for option, kind in (("--report-to", click.Path(path_type=Path)), ("--listen-fd", click.INT), ("--progress-fd", click.INT)):
         command = click.option(option, type=kind, hidden=True)(command)
     return command
 
@@ -122,6 +145,7 @@ def main() -> None:
 
 @main.command()
 @click.argument("program", type=click.Path(path_type=Path))
+@_arguments
 @click.option("-n", "--parties", default=3, show_default=True, type=_parties, help="Number of parties.")
 @click.option("--suite", default=None, help="See 'mpc suites'.  [default: replicated for three parties, else additive]")
 @click.option("--ring", default=64, show_default=True, help="Bits of the ring: 64, 32 or 128.")
@@ -132,17 +156,21 @@ def main() -> None:
 @click.option("--dealer", is_flag=True, help="Trust a dealer with the random numbers that the suite additive uses up.")
 @click.option("--offline", is_flag=True, help="Make correlated randomness first, in a run of its own: see 'mpc offline'.")
 @click.option("--silent-transfers", is_flag=True, help="Make correlated randomness with half the bytes and more computing: for slow networks.")
+@click.option("--data", multiple=True, type=_DataType(), metavar="NAME=PATH", help="Data that the program asks for by NAME, as party.data(NAME); {id} in PATH is the "
+              "party's number.  May be repeated.")
 @click.option("--check", is_flag=True, help="Run the program in the clear beside this run.  A result that is wrong is then an error, which names the operation and "
               "the line at which a value left its range or lost its digits.  For data that may be shown: every party is shown all inputs, and nothing is protected.")
+@_quiet
 @_trace
 @_network
 @_reporting_errors
-def run(program: Path, parties: int, suite: str | None, ring: int, fraction_bits: int | None, timeout: float, insecure_no_tls: bool, dealer: bool, offline: bool,
-        silent_transfers: bool, check: bool, trace: Path | None, networks: tuple[Network, ...], debug: bool) -> None:
+def run(program: Path, arguments: tuple[str, ...], data: tuple[tuple[str, str], ...], parties: int, suite: str | None, ring: int, fraction_bits: int | None, timeout: float, insecure_no_tls: bool, dealer: bool, offline: bool,
+        silent_transfers: bool, check: bool, quiet: bool, trace: Path | None, networks: tuple[Network, ...], debug: bool) -> None:
     """Run PROGRAM with all parties as processes on this machine, over TCP with mutual TLS.
 
     A dealer, if asked for, is one more process.  Party 0's output is shown, and the
-    others' where it differs.
+    others' where it differs.  What follows -- is the program's, in sys.argv as a script's
+    would be; a main that takes more than the party is given it too.
     """
     from mpc import report
     from protocols.session import fraction_bits_of
@@ -159,37 +187,46 @@ def run(program: Path, parties: int, suite: str | None, ring: int, fraction_bits
         raise ConfigError("a run that checks protects nothing, and uses up no store: leave out --offline")
     if silent_transfers and (dealer or not kind.needs_prep):
         raise ConfigError("where a dealer deals, or the suite takes no correlated randomness, nothing is transferred: leave out --silent-transfers")
-    launch.check_program(program)
+    plan = launch.Plan(program, parties, kind.name, dealer, offline, silent_transfers, ring, bits, not insecure_no_tls,
+                       trace is not None, debug, timeout, check=check, progress=not quiet, data=data, arguments=arguments)
+    launch.check_inputs(plan)
     if trace is not None:
         _write_trace(trace, [])                     # better to fail now than after the run
-    outcome = launch.run(launch.Plan(program, parties, kind.name, dealer, offline, silent_transfers, ring, bits, not insecure_no_tls,
-                                     trace is not None, debug, timeout, check=check))
+    outcome = launch.run(plan)
     if outcome.code:
         sys.exit(outcome.code)
-    report.show(outcome.reports, networks, outcome.offline)
+    if outcome.reports and not quiet:               # there are none where the program has ended its processes
+        report.show(outcome.reports, networks, outcome.offline)
     if trace is not None:
         _write_trace(trace, [event for r in outcome.reports for event in r["trace"]])
 
 
 @main.command()
 @click.argument("program", type=click.Path(path_type=Path))
+@_arguments
 @_config
 @_trace
 @_network
+@_quiet
 @click.option("--use-offline", is_flag=True, help="Take correlated randomness from the store that 'mpc offline' has made; what it lacks is made on demand.")
 @click.option("--check", is_flag=True, hidden=True)
 @_started_by_run
 @_reporting_errors
-def party(program: Path, config_file: Path, trace: Path | None, networks: tuple[Network, ...], use_offline: bool, check: bool,
-          report_to: Path | None, listen_fd: int | None, debug: bool) -> None:
-    """Run PROGRAM as one party of a session with other machines."""
+def party(program: Path, arguments: tuple[str, ...], config_file: Path, trace: Path | None, networks: tuple[Network, ...], quiet: bool, use_offline: bool, check: bool,
+          report_to: Path | None, listen_fd: int | None, progress_fd: int | None, debug: bool) -> None:
+    """Run PROGRAM as one party of a session with other machines.
+
+    What follows -- is the program's, in sys.argv as a script's would be; a main that takes more
+    than the party is given it too.  It need not be the same at all parties.
+    """
+    from mpc import report
     from protocols import run as runner
     from protocols.array import Secret
     from protocols.prep.store import Store
     from protocols.prep.stored import Stored
     if check and not _is_launched():
         raise ConfigError("--check shows all parties' inputs to every party: it is there for 'mpc run', which has all of them on this machine")
-    config, loaded = _prepared(program, config_file, report_to)
+    config, loaded = _prepared(program, arguments, config_file, quiet or report_to is not None)
     with ExitStack() as stack:
         store = None
         if use_offline:
@@ -201,22 +238,25 @@ def party(program: Path, config_file: Path, trace: Path | None, networks: tuple[
             result = loaded.main(session)
             # Shown before we leave: it stands, even if a peer then turns out to be lost.
             if result is not None:
-                click.echo(result if isinstance(result, str) else repr(result))
+                click.echo(report.plain(result))
             if isinstance(result, Secret):
                 click.echo("main returned a secret: call its .reveal() to see what it is", err=True)
 
-        _carried_out(session, compute)
+        _carried_out(session, compute, _progress_to(progress_fd, quiet or report_to is not None))
     prep = session.suites[0].prep
-    _conclude(config, session, {"correlations": prep.said()} if isinstance(prep, Stored) else {}, networks, report_to, trace)
+    _conclude(config, session, {"correlations": prep.said()} if isinstance(prep, Stored) else {}, networks, quiet, report_to, trace)
 
 
 @main.command()
 @click.argument("program", type=click.Path(path_type=Path))
+@_arguments
 @_config
 @_network
+@_quiet
 @_started_by_run
 @_reporting_errors
-def offline(program: Path, config_file: Path, networks: tuple[Network, ...], report_to: Path | None, listen_fd: int | None, debug: bool) -> None:
+def offline(program: Path, arguments: tuple[str, ...], config_file: Path, networks: tuple[Network, ...], quiet: bool, report_to: Path | None, listen_fd: int | None, progress_fd: int | None,
+            debug: bool) -> None:
     """Make in advance what PROGRAM will use up of correlated randomness.
 
     All parties run this, with the suite additive and without a dealer.  PROGRAM runs on dummy values of the same shapes as
@@ -226,7 +266,7 @@ def offline(program: Path, config_file: Path, networks: tuple[Network, ...], rep
     """
     from protocols import run as runner
     from protocols.prep.store import Making
-    config, loaded = _prepared(program, config_file, report_to)
+    config, loaded = _prepared(program, arguments, config_file, quiet or report_to is not None)
     with closing(Making(*runner.store_of(config, lasting=report_to is None))) as making:
         session = runner.join(config, loaded, source=making, listener=_listener(listen_fd))
 
@@ -237,20 +277,21 @@ def offline(program: Path, config_file: Path, networks: tuple[Network, ...], rep
                 loaded.main(session)
             session.keep(making, runner.transfers(config))
 
-        _carried_out(session, rehearse)
+        _carried_out(session, rehearse, _progress_to(progress_fd, quiet or report_to is not None))
         _warn(making.doubt)
-    _conclude(config, session, {"phases": ["making", "rehearsal"], "correlations": making.said()}, networks, report_to, None)
+    _conclude(config, session, {"phases": ["making", "rehearsal"], "correlations": making.said()}, networks, quiet, report_to, None)
 
 
-def _prepared(program: Path, config_file: Path, report_to: Path | None) -> tuple[Config, Program]:
+def _prepared(program: Path, arguments: tuple[str, ...], config_file: Path, silent: bool) -> tuple[Config, Program]:
     """The configuration and the program, which has been loaded."""
     from mpc import config as configuration
     from protocols.program import Program
     keep_freed_memory()
     config = configuration.load(config_file)
-    if report_to is None:
+    if not silent:
         _say_who_is_awaited(config)
-    loaded = Program(program)
+    sys.argv = [str(program), *arguments]           # as a script sees it
+    loaded = Program(program, arguments)
     collect_less_garbage()
     return config, loaded
 
@@ -264,11 +305,17 @@ def _listener(fd: int | None) -> socket.socket | None:
     return None if fd is None else socket.socket(fileno=fd)
 
 
-def _carried_out(session: S, work: Callable[[S], None]) -> None:
+def _progress_to(fd: int | None, silent: bool) -> TextIO | None:
+    """Where to say how far this party is: where ``mpc run`` says, or on standard error."""
+    return open(fd, "w") if fd is not None else None if silent else sys.stderr
+
+
+def _carried_out(session: S, work: Callable[[S], None], progress_to: TextIO | None) -> None:
     """Do this, then leave the session; the others hear of it if it fails."""
     from mpc import report
-    bar = report.Bar() if sys.stderr.isatty() else None
-    session.parties[0].on_progress = bar
+    party = session.parties[0]
+    progress = None if progress_to is None else report.Progress(report.progress_console(progress_to), party.meter)
+    party.on_progress = progress
     error: BaseException | None = None
     try:
         work(session)
@@ -276,25 +323,24 @@ def _carried_out(session: S, work: Callable[[S], None]) -> None:
         error = failure
         raise
     finally:
-        if bar is not None:
-            bar.close()
+        if progress is not None:
+            progress.close()
         session.close(error)
 
 
-def _conclude(config: Config, session: Session, facts: dict[str, Any], networks: tuple[Network, ...], report_to: Path | None, trace: Path | None) -> None:
+def _conclude(config: Config, session: Session, facts: dict[str, Any], networks: tuple[Network, ...], quiet: bool, report_to: Path | None,
+              trace: Path | None) -> None:
     """Report what the session took, to the user or to ``mpc run``."""
     from mpc import report
     meter = session.parties[0].meter
     channels = "TLS 1.3 with certificates on both sides" if config.tls else "INSECURE: plain TCP, anybody on the network can read and alter what is sent"
-    threat = session.threat.among(session.size)
-    if session.check is not None:
-        threat = "INSECURE: nothing is protected, since --check has shown every party all inputs and all values on the way."
-    elif config.tls is None:
+    threat = session.protection
+    if session.check is None and config.tls is None:
         threat = f"INSECURE: void, since whoever reads the network reads the keys. With TLS: {threat}"
     said = {"name": config.me, "rank": config.rank, "meter": meter.as_dict(), "threat": threat, "channels": channels, **facts}
     if report_to is not None:
         report_to.write_text(json.dumps(said))
-    else:
+    elif not quiet:
         report.show([said], networks)
     if trace is not None:
         _write_trace(trace, [{**event, "pid": config.me} for event in meter.trace or ()])
@@ -347,7 +393,7 @@ def certs(names: tuple[str, ...], out: Path, days: int, debug: bool) -> None:
     """
     from mpc.certs import make_authority_and_certificates
     make_authority_and_certificates(names, out, days)
-    click.echo(f"{out}: ca.pem and, for each party, NAME.pem and NAME.key; valid for {days} days")
+    click.echo(f"{out}: ca.pem and, for each party, NAME.pem and NAME.key; valid for {days} days.  ca.key is nobody's but yours")
 
 
 @main.group()

@@ -1,6 +1,7 @@
 """A party's configuration file: who takes part, where, under which certificates; checked when it is read."""
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import tomllib
 from collections.abc import Iterable, Mapping
@@ -17,7 +18,7 @@ _TLS = ("authority", "certificate", "key")
 _FIELDS: dict[str, type] = {
     "me": str, "suite": str, "ring": int, "fraction_bits": int, "timeout": float, "authority": str,
     "certificate": str, "key": str, "dealer": str, "silent_transfers": bool, "insecure_no_tls": bool,
-    "largest_array": int, "parties": list,
+    "largest_array": int, "data": dict, "parties": list,
 }  # fmt: skip
 _PARTY: dict[str, type] = {"name": str, "address": str}
 #: What a suite offers is narrower.
@@ -55,6 +56,7 @@ class Config:
     silent_transfers: bool = False      # fewer bytes, more computing
     largest_array: int = 1 << 26        # elements that another's word may make this process allocate
     folder: Path = Path()       # of the file, where correlations are kept
+    data: Mapping[str, Path] = dataclasses.field(default_factory=dict)      # this party's own, by the names that programs use
 
     @property
     def rank(self) -> int:
@@ -67,6 +69,11 @@ def load(path: Path) -> Config:
     """Read and check ``path``; a ``ConfigError`` names the field and what it should be."""
     reader = Reader(path)
     return reader.config(reader.table())
+
+
+def data_of(paths: Mapping[str, str], rank: int) -> dict[str, Path]:
+    """A party's data by name, where all say where they lie: ``{id}`` in a path is a party's rank."""
+    return {name: Path(path.replace("{id}", str(rank))).absolute() for name, path in paths.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +139,7 @@ class Reader:
             if isinstance(value, int) and not least <= value <= most:
                 self.fail(field, f"must be a whole number from {least} to {most}, not {_shown(value)}")
         return Config(parties=parties, tls=self.tls(table), timeout=self.seconds(table),
-                      folder=self.path.parent, **rest)  # type: ignore[arg-type]
+                      folder=self.path.parent, data=self.data(table), **rest)  # type: ignore[arg-type]
 
     def seconds(self, table: Mapping[str, object]) -> float:
         """The field ``timeout``."""
@@ -141,6 +148,27 @@ class Reader:
             expected = f"a number of seconds above 0, at most {DAY:g} (a day)"
             self.fail("timeout", f"must be {expected}, not {_shown(timeout)}")
         return float(timeout)
+
+    def data(self, table: Mapping[str, object]) -> dict[str, Path]:
+        """What each name under ``[data]`` stands for: files or folders that are there."""
+        named = table.get("data", {})
+        assert isinstance(named, dict)
+        for name in named:
+            if name in _FIELDS:
+                self.fail(f"data.{name}", "is not the name of data but a field: write it above [data]")
+        return {name: self.there(f"data.{name}", path) for name, path in named.items()}
+
+    def there(self, field: str, path: object) -> Path:
+        """A path relative to the configuration, of what must be there."""
+        if not isinstance(path, str) or len(path) > _LONGEST:
+            self.fail(field, f"must be the path of a file in quotes, not {_shown(path)}")
+        found = self.path.parent / path
+        try:
+            found.stat()
+        except (OSError, ValueError) as error:
+            why = getattr(error, "strerror", None) or str(error)
+            self.fail(field, f"names a file that cannot be found ({why}), {_shown(str(found))}")
+        return found
 
     def tls(self, table: Mapping[str, object]) -> Tls | None:
         if table.get("insecure_no_tls", False):

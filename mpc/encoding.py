@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from mpc.columns import array_of
 from mpc.errors import EncodingError
 from mpc.ring import NDArray, Ring, RingArray
 
@@ -32,6 +33,7 @@ class Kind(Protocol):
 
 def numeric(values: Any, what: str = "a value") -> NDArray:
     """``values`` as an array of integers or floats, or an ``EncodingError`` that says why not."""
+    values = array_of(values)
     if _masked(values):
         raise EncodingError(f"{what} is a masked array, whose masked values would be shared too; fill or compress it first")
     try:
@@ -41,9 +43,18 @@ def numeric(values: Any, what: str = "a value") -> NDArray:
     if array.dtype == object and array.size and all(type(value) is int for value in array.flat):
         return array                    # integers beyond 64 bits, for rings that hold them
     if array.dtype.kind not in "biuf":
-        hint = "; integers must fit 64 bits" if array.dtype == object else ""
-        raise EncodingError(f"{what} of dtype {array.dtype} cannot be shared; use integers or floats{hint}")
+        types = sorted({type(value).__name__ for value in array.flat}) if array.dtype == object else []
+        of = f"type {' and '.join(types[:3])}" if types else f"dtype {array.dtype}"
+        raise EncodingError(f"{what} of {of} cannot be shared; use integers, real numbers or truth values, all of one type{_remedy(of)}")
     return array
+
+
+def _remedy(of: str) -> str:
+    if "dict" in of:
+        return "; of a dictionary, its values one by one"
+    if "str" in of or "<U" in of:
+        return "; of texts, codes from a list that all parties have alike"
+    return "; of dates, days since one that all know" if "date" in of or "timedelta" in of else ""
 
 
 def _masked(values: Any) -> bool:

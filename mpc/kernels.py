@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
 from mpc import strassen
+from mpc.compiling import njit
 
 #: Rows of ``b`` and columns of ``c`` per block: 256 × 256 words of ``b`` stay in the L2 cache.
 BLOCK = 256

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 from codecs import getincrementaldecoder
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from types import FrameType
 from typing import Any, TextIO
 
 from mpc.certs import fresh
+from mpc.config import data_of
 from mpc.ephemeral import Kept, Unnamed, kept
 from mpc.errors import ConfigError
 from mpc.process import ending_with_parent
@@ -52,6 +54,9 @@ class Plan:
     timeout: float = 60.0
     quiet: bool = False                 # nothing of what the parties print
     check: bool = False                 # all inputs are shown to all parties
+    progress: bool = True               # said on standard error
+    data: tuple[tuple[str, str], ...] = ()      # names of data, and their paths with {id} in place of a party's rank
+    arguments: tuple[str, ...] = ()     # the program's
     environment: tuple[tuple[str, str], ...] = ()
 
 
@@ -65,7 +70,7 @@ class Outcome:
 
 
 def run(plan: Plan) -> Outcome:
-    """Start a process per party (and the dealer), show party 0's output as it comes, wait for all.
+    """Start a process per party (and the dealer), show party 0's output and how far it is as they come, wait for all.
 
     Twice, if it begins offline.  Whatever ends this process, and whenever, ends all of them, and nothing is
     left of what they had: keys, configurations and what is printed are in files without a name, a store in a
@@ -156,7 +161,7 @@ def _session(plan: Plan, names: list[str], pem: Pem, folder: Kept | None, comman
         try:
             for rank, who in enumerate(names):
                 heed()
-                text = _config(plan, who, names, pem, listeners)
+                text = _config(plan, rank, names, pem, listeners)
                 listener = listeners[rank] if rank < plan.parties else None
                 members.append(_start(plan, who, command, text, pem, folder, listener, rank == 0, stack))
             for listener in listeners:
@@ -182,7 +187,8 @@ class _Member:
     trace: Unnamed
 
 
-def _config(plan: Plan, who: str, names: list[str], pem: Pem, listeners: list[socket.socket]) -> str:
+def _config(plan: Plan, rank: int, names: list[str], pem: Pem, listeners: list[socket.socket]) -> str:
+    who = names[rank]
     lines = [f'me = "{who}"', f'suite = "{plan.suite}"', f"ring = {plan.ring}",
              f"fraction_bits = {plan.fraction_bits}", f"timeout = {plan.timeout}",
              "largest_array = 2147483648"]          # all parties are one user's: nobody else's word
@@ -198,7 +204,14 @@ def _config(plan: Plan, who: str, names: list[str], pem: Pem, listeners: list[so
         lines.append("silent_transfers = true")
     for name, listener in zip(names, listeners, strict=False):
         lines += ["[[parties]]", f'name = "{name}"', f'address = "127.0.0.1:{listener.getsockname()[1]}"']
+    if rank < plan.parties:
+        lines += ["[data]", *(f"{_quoted(name)} = {_quoted(str(path))}" for name, path in data_of(dict(plan.data), rank).items())]
     return "\n".join(lines) + "\n"
+
+
+def _quoted(text: str) -> str:
+    """As TOML has it."""
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def _start(plan: Plan, who: str, what: list[str], text: str, pem: Pem, folder: Kept | None,
@@ -211,21 +224,27 @@ def _start(plan: Plan, who: str, what: list[str], text: str, pem: Pem, folder: K
     if folder is not None:                          # a store lies beside the configuration
         (folder.path / f"{who}.toml").write_text(text)
         path, descriptors = str(folder.path / f"{who}.toml"), [*descriptors, folder.descriptor]
-    command = [sys.executable, "-m", "mpc"]
+    command = [sys.executable, "-P", "-m", "mpc"]      # -P: not what lies under this name where the user is
     if listener is None:
         command += ["dealer", "--config", path]
     else:
         command += [what[0], str(plan.program), *what[1:], "--config", path]
         command += ["--report-to", report.path, "--listen-fd", str(listener.fileno())]
         command += ["--trace", trace.path] if plan.trace and what[0] == "party" else []
+        if first and plan.progress:
+            shown = os.dup(2)
+            stack.callback(os.close, shown)
+            command += ["--progress-fd", str(shown)]
+            descriptors.append(shown)
         descriptors.append(listener.fileno())
     command += ["--debug"] if plan.debug else []
+    command += ["--", *plan.arguments] if listener is not None else []
     root = str(Path(__file__).resolve().parent.parent)
     paths = os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])
     environment = {**os.environ, "PYTHONPATH": paths, "PYTHONUNBUFFERED": "1", LAUNCHER: str(os.getpid()),
                    **dict(plan.environment)}
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out.file,
-                               stderr=None if first and sys.stderr.isatty() else err.file,
+                               stderr=err.file,
                                pass_fds=descriptors,
                                preexec_fn=ending_with_parent(),  # noqa: PLW1509 (there are no threads)
                                env=environment)
@@ -234,15 +253,17 @@ def _start(plan: Plan, who: str, what: list[str], text: str, pem: Pem, folder: K
 
 def _wait(members: list[_Member], parties: int, heed: _Heed, show: bool) -> None:
     """Until all have ended, or some have failed and the others had time to notice; shows the first one's output."""
-    deadline, shown, decode = None, 0, getincrementaldecoder("utf-8")("replace").decode
+    deadline, files = None, ((members[0].out, sys.stdout), (members[0].err, sys.stderr))
+    shown, decode = [0, 0], [getincrementaldecoder("utf-8")("replace").decode for _ in files]
     while True:
         heed()
         codes = [member.process.poll() for member in members]
         alive = [code is None for code in codes]
-        said = members[0].out.read(shown)
-        shown += len(said)
-        if show and said:
-            _show(decode(said), heed)
+        for i, (file, to) in enumerate(files):
+            said = file.read(shown[i])
+            shown[i] += len(said)
+            if show and said:
+                _show(decode[i](said), heed, to)
         late = deadline is not None and monotonic() > deadline
         if not any(alive) or late or (any(codes) and not any(alive[:parties])):
             return
@@ -253,30 +274,46 @@ def _wait(members: list[_Member], parties: int, heed: _Heed, show: bool) -> None
 
 def _outcome(plan: Plan, members: list[_Member], stopped: list[str], heed: _Heed) -> Outcome:
     parties = members[:plan.parties]
-    texts = [member.out.read().decode(errors="replace") for member in parties]
-    for member, text in zip(parties[1:], texts[1:], strict=True):
-        if text not in ("", texts[0]) and not plan.quiet:
-            lines = "".join(f"  {line}\n" for line in text.splitlines())
-            _show(f"{member.name} printed:\n{lines}", heed)
+    reports: dict[str, dict[str, Any]] = {member.name: json.loads(member.report.read() or "{}") for member in parties}
+    if not plan.quiet:
+        for member in parties[1:]:
+            if lines := _beyond(member.out, parties[0].out):
+                _show(f"{member.name} printed:\n" + "".join(f"  {line}\n" for line in lines), heed)
     words: dict[str, list[str]] = {}                # and who says so
     for member in members:
-        if member.process.returncode:
-            said = member.err.read().decode(errors="replace").strip()
-            if member.name in stopped:
-                said = f"{said}\nstopped, since another party had failed".strip() if member in parties else ""
-            elif member.process.returncode < 0:
-                said = f"{said}\nended by signal {signal.Signals(-member.process.returncode).name}".strip()
-            if said:
-                words.setdefault(said, []).append(member.name)
-    for said in sorted(words, key=_is_consequence):
-        _show(f"{', '.join(words[said])}: {said}\n", heed, sys.stderr)
-    reports = []
-    for member in parties:
-        if report := member.report.read():
-            reports.append(json.loads(report))
-            if events := member.trace.read():
-                reports[-1]["trace"] = json.loads(events)["traceEvents"]
-    return Outcome(reports, int(any(member.process.returncode for member in parties)))
+        code = member.process.returncode
+        said = [] if member is parties[0] and not plan.quiet else _beyond(member.err, parties[0].err)
+        if error := reports.get(member.name, {}).get("error"):
+            said.append(f"error: {error}")
+        if member.name in stopped:
+            said = [*said, "stopped, since another party had failed"] if member in parties else []
+        elif code < 0:
+            said.append(f"ended by signal {signal.Signals(-code).name}")
+        if said:
+            words.setdefault("\n".join(said), []).append(member.name)
+    for said_alike in sorted(words, key=_is_consequence):
+        _show(f"{', '.join(words[said_alike])}: {said_alike}\n", heed, sys.stderr)
+    whole = [reports[member.name] for member in parties if "meter" in reports[member.name]]
+    for member, report in zip(parties, whole, strict=False):
+        if events := member.trace.read():
+            report["trace"] = json.loads(events)["traceEvents"]
+    return Outcome(whole, int(any(member.process.returncode for member in members)))
+
+
+def _beyond(file: Unnamed, first: Unnamed) -> list[str]:
+    """The lines of a file that the first party's lacks."""
+    there = Counter(_lines(first)) if file is not first else Counter[str]()
+    lines = []
+    for line in _lines(file):
+        if there[line]:
+            there[line] -= 1
+        else:
+            lines.append(line)
+    return lines
+
+
+def _lines(file: Unnamed) -> list[str]:
+    return file.read().decode(errors="replace").splitlines()
 
 
 def _is_consequence(words: str) -> bool:
@@ -285,7 +322,11 @@ def _is_consequence(words: str) -> bool:
     return any(mark in words for mark in marks)
 
 
-def check_program(path: Path) -> None:
+def check_inputs(plan: Plan) -> None:
     """A clear error before any process is started."""
-    if not path.is_file():
-        raise ConfigError(f"{path} is not a file: give the path of a program with a function main(party)")
+    if not plan.program.is_file():
+        raise ConfigError(f"{plan.program} is not a file: give the path of a program with a function main(party)")
+    for rank in range(plan.parties):
+        for name, path in data_of(dict(plan.data), rank).items():
+            if not path.exists():
+                raise ConfigError(f"--data {name}: party {rank} has no file {path}; {{id}} in a path is the party's number, from 0")

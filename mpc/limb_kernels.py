@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.extending import intrinsic
 
 from mpc import kernels, limbs
+from mpc.compiling import njit
 from mpc.limbs import DTYPE, NDArray, joined, words
 
 _U64 = types.uint64

@@ -9,16 +9,54 @@ which are those that make correlated randomness.  All else is *online*.  When bo
     computing   is counted where it is done
 
 so that what is online is what the run would have taken had everything been there before.
+
+Code that is loaded or compiled when it is first used (``mpc/compiling.py``) takes seconds that belong to no operation: they are
+*loading*.
 """
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from time import perf_counter, time
 from typing import Any
 
 #: How the labels of what makes correlated randomness begin.
 OFFLINE = "prep "
+
+
+class Clock(threading.local):
+    """The time that this thread has spent on loading and compiling code, the outermost of what is nested."""
+
+    def __init__(self) -> None:
+        self.on_compiling: Callable[[], None] | None = None     # called at the first loop that is compiled
+        self._depth, self._since = 0, 0.0
+        self._spans: list[tuple[float, float]] = []
+
+    def begin(self, at: float) -> None:
+        if self._depth == 0:
+            self._since = at
+        self._depth += 1
+
+    def end(self, at: float) -> None:
+        self._depth -= 1
+        if self._depth == 0:
+            self._spans.append((self._since, at))
+
+    def compiling(self) -> None:
+        told, self.on_compiling = self.on_compiling, None
+        if told is not None:
+            told()
+
+    def take(self, start: float, end: float) -> tuple[float, float]:
+        """Seconds since this was last asked, and those of them between start and end."""
+        if not self._spans:
+            return 0.0, 0.0
+        spans, self._spans = self._spans, []
+        return sum(b - a for a, b in spans), sum(max(0.0, min(end, b) - max(start, a)) for a, b in spans)
+
+
+clock = Clock()
 
 
 @dataclass(slots=True)
@@ -72,6 +110,7 @@ class Meter:
     online: int = 0                                 # rounds in which more than correlated randomness travelled
     asked: int = 0                                  # rounds in which this party waited for a dealer's answer
     frames: int = 0
+    loading: float = 0.0                            # seconds
     trace: list[dict[str, Any]] | None = None
     started: float = field(default_factory=perf_counter)
     epoch: float = field(default_factory=time)      # the same moment on the clock on the wall
@@ -84,7 +123,9 @@ class Meter:
         return usage
 
     def computed(self, label: str, start: float, end: float) -> None:
-        self.of(label).computing += end - start
+        loading, inside = clock.take(start, end)
+        self.loading += loading
+        self.of(label).computing += end - start - inside
         if self.trace is not None and end - start > 20e-6:
             self._event(label, "computing", start, end, {})
 
@@ -139,7 +180,7 @@ class Meter:
     def as_dict(self) -> dict[str, Any]:
         return {"operations": {k: asdict(u) for k, u in self.operations.items()}, "rounds": self.rounds, "asked": self.asked,
                 "frames": self.frames, "sent": self.sent, "received": self.received,
-                "computing": self.computing, "waiting": self.waiting, "seconds": perf_counter() - self.started,
+                "computing": self.computing, "waiting": self.waiting, "loading": self.loading, "seconds": perf_counter() - self.started,
                 "offline": asdict(self.offline())}
 
 

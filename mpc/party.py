@@ -57,7 +57,8 @@ class Party:
         self.meter = meter or Meter()
         self.seat: Seat | None = None               # known after take_seat; its positions enter the digest
         self.agreed = blake2b(digest_size=16)       # public facts of the program: operations, constants, indices
-        self.on_progress: Callable[[str, int, int], None] | None = None  # operation, pieces done, pieces
+        # What was exchanged, and of the pipeline last moved the pieces done, and pieces.
+        self.on_progress: Callable[[str, int, int], None] | None = None
         self._transport, self._window, self._names = transport, window, names or {}
         self._scheduler = Scheduler(self.meter.computed)
         self._links: dict[int, Link] = {}
@@ -125,7 +126,7 @@ class Party:
             inboxes.append(inbox)
         self._scheduler.deliver(posted.batch, inboxes)
         if self.on_progress:
-            self.on_progress(*self._scheduler.progress)
+            self.on_progress(posted.operation, *self._scheduler.progress)
 
     def _post(self, batch: Batch) -> _Posted:
         labels = list(dict.fromkeys([task.label for task in batch.tasks]))

@@ -122,7 +122,7 @@ class Scheduler:
         self._pipelines: list[_Pipeline] = []
         self._on_step = on_step
         self.depth = 0                              # rounds so far, along the longest path
-        self.progress = ("", 0, 0)                  # of the pipeline last moved: operation, pieces done, pieces
+        self.progress = (0, 0)                      # of the pipeline last moved: pieces done, pieces
 
     def spawn(self, flow: Flow[T], label: str = "") -> Task[T]:
         """Start a protocol: its local part runs now, its messages wait for the next batch."""
@@ -208,7 +208,7 @@ class Scheduler:
             assert waiter.owner is not None
             waiter.active -= 1
             waiter.done += 1
-            self.progress = (task.label, waiter.done, waiter.count)
+            self.progress = (waiter.done, waiter.count)
             waiter.error = waiter.error or error
             waiter.deepest = max(waiter.deepest, task.depth)
             if waiter.pieces is None and not waiter.active:

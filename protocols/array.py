@@ -35,6 +35,7 @@ class Secret(np.lib.mixins.NDArrayOperatorsMixin):
 
     __slots__ = ("_kind", "_shape", "origin", "serial", "session", "shadow", "tasks")
     __array_priority__ = 100
+    __pandas_priority__ = 10_000                    # series * secret is for the secret to compute
     __hash__ = None  # type: ignore[assignment]
 
     def __init__(self, session: Session, tasks: tuple[Task[Share], ...], shape: Shape, kind: Kind, serial: int) -> None:
@@ -48,7 +49,7 @@ class Secret(np.lib.mixins.NDArrayOperatorsMixin):
 
     @property
     def kind(self) -> Kind:
-        """How the numbers are laid into the ring: ``INT`` or ``Fixed(f)``."""
+        """How the numbers are laid into the ring: ``INT``, ``BOOL`` or ``Fixed(f)``."""
         return self._kind
 
     @property
@@ -157,8 +158,8 @@ class Secret(np.lib.mixins.NDArrayOperatorsMixin):
 
     def __getitem__(self, index: Any) -> Secret:
         if any(s.kind == BOOL for s in secrets_in(index)):
-            raise TypeError("a secret mask cannot be an index: how many elements it takes would show; use np.where(mask, x, y), "
-                            "np.count_nonzero(mask), or x.at[mask].set(y)")
+            raise TypeError("a secret mask would show how many elements it takes: np.where(mask, x, other) and "
+                            "x.at[mask].set(y) keep them all, np.count_nonzero(mask) counts them")
         if secrets_in(index):
             raise TypeError("a secret cannot be an index: which element is read would show; np.take(x, index, axis=0) does not show it")
         index = deepcopy(index)                     # it is looked at when this secret is computed
@@ -249,7 +250,12 @@ class Secret(np.lib.mixins.NDArrayOperatorsMixin):
         raise TypeError("a secret cannot be pickled or copied out of its session")
 
     def __repr__(self) -> str:
-        return f"<Secret {self.kind} array {self.shape}>"
+        return f"<Secret {self.kind} array {self.shape}, {self.session.suites[0].name}>"
+
+    def _repr_html_(self) -> str:
+        """For notebooks."""
+        rows = {"shape": self.shape, "kind": self.kind, "suite": self.session.suites[0].name, "parties": self.session.size}
+        return f"<b>Secret</b><table>{''.join(f'<tr><td>{name}</td><td>{value}</td></tr>' for name, value in rows.items())}</table>"
 
     # -- dispatch ----------------------------------------------------------------------------------
 

@@ -25,6 +25,7 @@ import numpy as np
 
 from mpc import launch
 from mpc.errors import ConfigError
+from mpc.report import amount, duration
 from mpc.ring import NDArray, Ring
 from protocols import bench_prep
 from protocols.array import Secret
@@ -36,6 +37,8 @@ from protocols.session import Session
 _OPTIONS = "MPC_BENCH_OPTIONS"
 _FIELDS = ("name", "suite", "parties", "ring", "size", "tls", "seconds", "per_second", "bytes_sent_per_party", "rounds",
            "verified", "error", "preprocessing", "spread", "peak_bytes")
+_ROW = "{:<14}{:>11}  {:<8}{:>9}{:>10}{:>9}{:>7}{:>9}"
+_HEAD = _ROW.format("name", "size", "material", "median", "a second", "sent", "rounds", "memory")
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +148,8 @@ def run(names: Sequence[str], *, suite: str | None, parties: int, ring: int, siz
         raise ConfigError(f"--size {sizes}: give whole numbers above 0 with commas between them")
     kind = find(suite, parties)
     lines = []
+    if not as_json:
+        print(f"{parties} parties, suite {kind.name}, {ring} bits, {'TLS' if tls else 'plain TCP'}; medians of {runs} runs\n{_HEAD}", flush=True)
     for name in names or [name for name in sizes_of if name not in CASES or ring in CASES[name].rings]:
         if name in CASES and ring not in CASES[name].rings:
             raise ConfigError(f"the benchmark '{name}' has no meaning over {ring} bits")
@@ -153,11 +158,8 @@ def run(names: Sequence[str], *, suite: str | None, parties: int, ring: int, siz
             plan = launch.Plan(Path(__file__), parties, kind.name, dealer, False, False, ring, fraction, tls=tls, debug=debug, timeout=600, quiet=True)
             fresh = _launch(plan, {"name": name, "size": size, "runs": runs})
             lines += fresh
-            if as_json:
-                for line in fresh:
-                    print(json.dumps(line), flush=True)
-    if not as_json:
-        _show(lines)
+            for line in fresh:
+                print(json.dumps(line) if as_json else _row(line), flush=True)
     if not all(line["verified"] for line in lines):
         raise ConfigError("a result differs from plaintext")
 
@@ -172,22 +174,12 @@ def _launch(plan: launch.Plan, options: dict[str, Any]) -> list[dict[str, Any]]:
     return [{key: line[key] for key in _FIELDS} for line in made]
 
 
-def _show(lines: Sequence[dict[str, Any]]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    from mpc.report import amount, duration
-    table = Table()
-    for column in ("name", "suite", "parties", "ring", "size", "TLS", "preprocessing", "median", "spread", "per second",
-                   "sent/party", "rounds", "peak memory", "verified"):
-        table.add_column(column, justify="left" if column in ("name", "suite", "preprocessing") else "right")
-    for line in lines:
-        rate = line["per_second"]
-        table.add_row(line["name"], line["suite"], str(line["parties"]), str(line["ring"]), f"{line['size']:,}", "yes" if line["tls"] else "no",
-                      line["preprocessing"], duration(line["seconds"]), f"{duration(line['spread'][0])} – {duration(line['spread'][1])}",
-                      f"{rate / 1e6:.1f} M" if rate >= 1e6 else f"{rate:,.1f}", amount(line["bytes_sent_per_party"]),
-                      str(line["rounds"]), amount(line["peak_bytes"]), "yes" if line["verified"] else "NO")
-    Console(width=None if os.isatty(1) else 180).print(table)
+def _row(line: dict[str, Any]) -> str:
+    """A line of at most 80 letters."""
+    rate = line["per_second"]
+    cells = (line["name"], f"{line['size']:,}", line["preprocessing"], duration(line["seconds"]), f"{rate / 1e6:.1f} M" if rate >= 1e6 else f"{rate:,.1f}",
+             amount(line["bytes_sent_per_party"]), f"{line['rounds']:,}", amount(line["peak_bytes"]))
+    return _ROW.format(*cells) + ("" if line["verified"] else "  WRONG")
 
 
 # -- what each party runs -------------------------------------------------------------------------------

@@ -6,7 +6,8 @@ are compared before anything is sent (``run.terms_of``).  A module that nobody c
 computed while ``main`` runs, enters the digest of the next frame.  What is run is the text that was compared: not
 what the file has become since, nor what a cache of bytecode has kept of an earlier one.
 
-Installed packages are not compared, wherever they lie, nor are files of data.
+Installed packages are not compared, wherever they lie, nor are files of data and a program's arguments, which are each
+party's own.  ``mpc`` and ``protocols`` are this engine's, whatever lies in the folder under these names.
 """
 from __future__ import annotations
 
@@ -17,10 +18,11 @@ import sys
 import sysconfig
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from hashlib import blake2b
+from importlib import import_module
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from importlib.util import module_from_spec, resolve_name, spec_from_loader
-from inspect import iscoroutinefunction
+from inspect import Parameter, iscoroutinefunction, signature
 from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Any
@@ -31,6 +33,9 @@ from mpc.errors import ConfigError
 #: Folders that installers write to, and the engine's, whose version is compared.
 _INSTALLED = {"site-packages", "dist-packages"}
 _ENGINE = (Path(mpc.__file__).parent, Path(__file__).parent)
+_OURS = ("mpc", "protocols")
+
+_PLACES = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD, Parameter.VAR_POSITIONAL)
 
 #: So many bytes of names and digests go into a greeting, at most.
 _MOST = 1 << 15
@@ -49,7 +54,7 @@ def engine() -> str:
 class Program(MetaPathFinder):
     """What all parties must run; and the finder of what it imports, since it must know of that."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, arguments: Sequence[str] = ()) -> None:
         try:
             self.text = path.read_bytes()
         except OSError as error:
@@ -59,7 +64,7 @@ class Program(MetaPathFinder):
         self._folder = str(path.parent.resolve())
         self._texts: dict[str, bytes] = {}          # by file, as seen from the folder
         self._foresee()
-        self.main = self._load(path)
+        self.main = _given(self._load(path), path, arguments)
 
     @property
     def terms(self) -> dict[str, Any]:
@@ -105,21 +110,29 @@ class Program(MetaPathFinder):
         todo = [*_imports(self.text, "")]
         seen = set(todo)
         for name in todo:                           # grows
-            path: Sequence[str] | None = [self._folder]
-            above = name.rpartition(".")[0]
-            for part in _prefixes(above):
-                spec = None if path is None else PathFinder.find_spec(part, path)
-                path = None if spec is None else spec.submodule_search_locations
-            spec = None if path is None else PathFinder.find_spec(name, path)
+            if name.partition(".")[0] in _OURS:
+                self._hidden(name)
+                continue
+            spec = _sought(name, self._folder)
             file = None if spec is None else self._own(spec)
             if spec is None or file is None:
                 continue
             text = self._keep(file, spec)
             if isinstance(spec.loader, SourceFileLoader):
-                package = name if spec.submodule_search_locations is not None else above
+                package = name if spec.submodule_search_locations is not None else name.rpartition(".")[0]
                 new = [n for n in _imports(text, package) if n not in seen]
                 todo += new
                 seen.update(new)
+
+    def _hidden(self, name: str) -> None:
+        """Refuse a module of the folder that a package of the engine's hides, since it has the same name."""
+        spec = _sought(name, self._folder)
+        file = None if spec is None else self._own(spec)
+        top, _, rest = name.partition(".")
+        ours = _sought(name, str(_ENGINE[0].parent)) is not None or hasattr(import_module(top), rest)
+        if rest and file is not None and not ours:
+            raise ConfigError(f"the program imports {name}, which is {file} beside it, but '{top}' is a package of this engine: "
+                              f"give the program's own '{top}' another name")
 
     def _own(self, spec: ModuleSpec) -> str | None:
         """The file of a module of the program's own, as seen from its folder."""
@@ -146,6 +159,22 @@ class Program(MetaPathFinder):
                 said = f"{spec.origin} cannot be read ({error.strerror}): the program imports it"
                 raise ConfigError(said) from None
         return self._texts[file]
+
+
+def _given(main: Callable[..., Any], path: Path, arguments: Sequence[str]) -> Callable[..., Any]:
+    """``main`` as a function of the party alone: one that takes more is given the arguments."""
+    try:
+        shape = signature(main)
+    except (TypeError, ValueError):                 # some of C have none
+        return main
+    if len([p for p in shape.parameters.values() if p.kind in _PLACES]) < 2:
+        return main                                 # which finds them in sys.argv
+    try:
+        shape.bind(None, *arguments)
+    except TypeError as error:
+        said = f"main{shape} in {path} cannot be called with the {len(arguments)} arguments given after '--' ({error})"
+        raise ConfigError(said) from None
+    return lambda party: main(party, *arguments)
 
 
 class _Text(SourceFileLoader):
@@ -176,6 +205,16 @@ def _imports(text: bytes, package: str) -> Iterator[str]:
                 continue                            # beyond the top: as above
             names |= dict.fromkeys([base, *(f"{base}.{alias.name}" for alias in node.names)])
     yield from dict.fromkeys(part for name in names for part in _prefixes(name))
+
+
+def _sought(name: str, folder: str) -> ModuleSpec | None:
+    """The module of this name in a folder; the packages that it is in are not run."""
+    path: Sequence[str] | None = [folder]
+    spec = None
+    for part in _prefixes(name):
+        spec = None if path is None else PathFinder.find_spec(part, path)
+        path = None if spec is None else spec.submodule_search_locations
+    return spec
 
 
 def _prefixes(name: str) -> list[str]:

@@ -6,24 +6,26 @@ from __future__ import annotations
 
 import hashlib
 import socket
+import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from mpc.config import Config
+from mpc.config import Config, data_of
 from mpc.encoding import BOOL, Fixed, Kind
 from mpc.errors import ConfigError, PartyLost
 from mpc.frames import HEADER
 from mpc.handshake import agree
+from mpc.interrupts import Held
 from mpc.meter import OFFLINE, Meter
 from mpc.party import WINDOW, Party, leave
 from mpc.prg import SEED_BYTES, Stream
 from mpc.ring import Z64, RingArray, Spec
-from mpc.rounds import spawn
+from mpc.rounds import Task, spawn
 from mpc.seat import take_seat
 from mpc.transport import Transport
 from mpc.transport.joining import connect
@@ -38,6 +40,11 @@ from protocols.program import Program, engine
 from protocols.session import FUSE, Session, fraction_bits_of
 from protocols.suite import CHUNK, Suite
 from protocols.suites import find, ring_of
+
+if TYPE_CHECKING:
+    from mpc.report import Line
+
+T = TypeVar("T")
 
 #: What a dealer and the parties must agree on.
 _WITH_DEALER = frozenset({"engine", "ring", "parties"})
@@ -56,22 +63,41 @@ async def sit_down(party: Party, kind: type[Suite], own: Stream, prep: Prep) -> 
 
 
 class Local(Session):
-    """All parties of a session, in this process, moved in lockstep by one thread."""
+    """All parties of a session, in this process, moved in lockstep by one thread: what ``mpc.local`` makes.
 
-    def __init__(self, parties: int, suite: str | None, *, ring: int, fraction_bits: int | None, fuse: int, insecure_seed: int | None, check: bool, dealer: bool) -> None:
+    ``run`` runs a program ``main(party)`` once for each party.
+    """
+
+    _line: Line | None
+
+    def __init__(self, parties: int, suite: str | None, *, ring: int, fraction_bits: int | None, fuse: int, insecure_seed: int | None, check: bool, dealer: bool,
+                 data: Mapping[str, str]) -> None:
+        if not isinstance(parties, int | np.integer):
+            raise ConfigError(f"parties is how many there are, a whole number, not {parties!r:.40}")
         if parties < 2:
             raise ConfigError(f"a session takes at least 2 parties, not {parties}")
-        self._kind, self._seed, self._dealer = find(suite, parties), insecure_seed, dealer
+        self._kind, self._seed, self._dealer, self._paths = find(suite, parties), insecure_seed, dealer, data
         self._options: dict[str, Any] = {"ring": ring_of(ring), "fraction_bits": fraction_bits, "fuse": fuse, "check": check}
         members = [Party(t) for t in self._mesh(parties, timeout=0)]
         tasks = [p.start(sit_down(p, self._kind, self._own(p.rank), self._prep(p))) for p in members]
-        self.parties, self._ended = tuple(members), False
+        self.parties, self._held, self._line = tuple(members), Held(), None
         super().__init__(members, self._finish(tasks), **self._options)
+        if sys.stderr.isatty() or "ipykernel" in sys.modules:
+            from mpc.report import Line
+            members[0].on_progress = self._line = Line()
+
+    def _finish(self, tasks: Sequence[Task[T]]) -> list[T]:
+        try:
+            return super()._finish(tasks)
+        finally:
+            if self._line is not None:
+                self._line.close()
 
     def run(self, main: Callable[[Session], Any]) -> list[Any]:
         """Run ``main(party)`` once per party, each in a thread with links of its own; their results by party.
 
-        The first failure ends all parties and is raised here.
+        The first failure ends all parties and is raised here; an interrupt (Ctrl-C) ends them at their next operation.  What they
+        make is apart from this session: a secret has to be revealed inside ``main``.
         """
         results: list[Any] = [None] * self.size
         errors: list[tuple[bool, int, BaseException]] = []
@@ -81,19 +107,26 @@ class Local(Session):
             try:
                 try:
                     suite = party.run(sit_down(party, self._kind, self._own(party.rank), self._prep(party)))
-                    results[party.rank] = main(Session([party], [suite], **self._options))
+                    session = Session([party], [suite], data=data_of(self._paths, party.rank), **self._options)
+                    results[party.rank] = main(session)
                 except BaseException as error:
                     party.close(error)
                     raise
-                party.close()
+                session.close()
             except BaseException as error:
                 errors.append((isinstance(error, PartyLost), len(errors), error))
 
-        threads = [threading.Thread(target=body, args=(t,), daemon=True) for t in self._mesh(self.size, timeout=60)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        transports = self._mesh(self.size, timeout=60)
+        threads = [threading.Thread(target=body, args=(t,), daemon=True) for t in transports]
+        try:
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+        except BaseException:                       # an interrupt: nobody computes on for it
+            for transport in transports:
+                transport.close()
+            raise
         if errors:
             raise min(errors, key=lambda e: e[:2])[2]   # a cause rather than the loss of a party that follows
         return results
@@ -116,19 +149,23 @@ class Local(Session):
 
 
 def local(parties: int = 3, suite: str | None = None, *, ring: int = 64, fraction_bits: int | None = None, fuse: int = FUSE,
-          insecure_seed: int | None = None, check: bool = False, dealer: bool = True) -> Local:
+          insecure_seed: int | None = None, check: bool = False, dealer: bool = True, data: Mapping[str, str] | None = None) -> Local:
     """A session of all parties in this process: for notebooks, tests and cost estimates.
 
-    It protects nothing, since one process holds everything.  ``ring`` is 64 or 32 bits; floats are shared with
-    ``fraction_bits`` fractional bits (16, or 8 over 32 bits); up to ``fuse`` elements of results wait for company
+    Used directly it speaks for all parties; ``mpc.local(3).run(main)`` runs a program ``main(party)`` once for each, and returns
+    what each has returned.  ``rounds`` and ``sent`` say what it has taken so far, ``report("wan")`` prints it by operation.
+
+    It protects nothing, since one process holds everything.  ``ring`` is 64, 128 or 32 bits; floats are shared with
+    ``fraction_bits`` fractional bits (16, 40 or 8); up to ``fuse`` elements of results wait for company
     before their round is sent (0: every operation on its own); with ``insecure_seed`` all is deterministic.  With
     ``check`` the program runs in the clear beside this session and those that ``run`` makes, and to reveal what is wrong is a
     ``RangeError`` that names the operation and the line at which a value left its range or lost its digits; for debugging.
     The suite is ``replicated`` for three parties and ``additive`` for any other number, unless named.  Where a suite
     needs correlated randomness it is dealt, which is quick; with ``dealer=False`` the parties make it by oblivious
-    transfer, as those of a networked session do unless their configuration names a dealer.
+    transfer, as those of a networked session do unless their configuration names a dealer.  ``data`` are paths by the names
+    under which programs that ``run`` runs ask for them (``party.data``); ``{id}`` in a path is the party's rank.
     """
-    return Local(parties, suite, ring=ring, fraction_bits=fraction_bits, fuse=fuse, insecure_seed=insecure_seed, check=check, dealer=dealer)
+    return Local(parties, suite, ring=ring, fraction_bits=fraction_bits, fuse=fuse, insecure_seed=insecure_seed, check=check, dealer=dealer, data=data or {})
 
 
 # -- one party of a networked session ----------------------------------------------------------------
@@ -197,7 +234,7 @@ def join(config: Config, program: Program, *, source: Store | Making | None = No
         suite = party.run(sit_down(party, kind, Stream.fresh("own"), prep))
         kind_of_session = RehearsalSession if isinstance(source, Making) else Session
         return kind_of_session([party], [suite], ring=ring, fraction_bits=config.fraction_bits,
-                               largest=config.largest_array, check=check)
+                               largest=config.largest_array, check=check, data=config.data)
     except BaseException as error:
         party.close(error)
         raise

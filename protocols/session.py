@@ -7,6 +7,9 @@ alone, so all parties do it alike; ``fuse=0`` sends every operation on its own (
 
 In a networked session a process holds one party; a local session holds all of them and moves them in
 lockstep.  Either way a ``Secret`` is one task per party held here.
+
+An interrupt (Ctrl-C) ends a networked session, whose other parties go on.  A local one stops where all its parties are at
+the same place, and is as it was: what was not computed by then is when it is asked for, or along with what is.
 """
 from __future__ import annotations
 
@@ -16,12 +19,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from hashlib import blake2b
 from operator import index
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from mpc.columns import array_of
 from mpc.encoding import BOOL, INT, Fixed, Kind, numeric
 from mpc.errors import ConfigError, MpcError, WireError
+from mpc.interrupts import Held
+from mpc.meter import Network
 from mpc.party import Party
 from mpc.ring import Z64, NDArray, Ring, RingArray, Shape, Spec
 from mpc.rounds import Flow, Task, exchange
@@ -45,17 +52,79 @@ _ANNOUNCED = Spec(Z64, (2 + _MAX_AXES,))
 
 
 class Session:
-    """One party's computation with the others; ``party`` in a user's ``main(party)``."""
+    """One party's computation with the others; ``party`` in a user's ``main(party)``.
+
+    ``id`` and ``size`` say which party this is, and of how many; ``data`` where its own data lie.  ``secret`` and
+    ``secret_from_each`` share values, ``reveal`` opens secrets, ``sync`` computes them.  ``rounds``, ``sent`` and ``report``
+    say what it has taken.
+    """
+
+    _ended = _closed = False
 
     def __init__(self, parties: Sequence[Party], suites: Sequence[Suite], *, ring: Ring = Z64,
                  fraction_bits: int | None = None, fuse: int = FUSE, largest: int = _MAX_ELEMENTS,
-                 check: bool = False) -> None:
+                 check: bool = False, data: Mapping[str, Path] | None = None) -> None:
         self.parties, self.suites = tuple(parties), tuple(suites)
+        self._held = Held(len(self.parties) > 1)
         self.largest = largest                      # elements of an array that is allocated at a peer's word
         self.ring, self.fuse, self.fixed = ring, fuse, Fixed(fraction_bits_of(fraction_bits, ring))
-        self.id, self.size = parties[0].rank, parties[0].size
         self.check = Shadows(self) if check else None       # shows all values to all parties
-        self._waiting, self._made, self._ended = 0, 0, False
+        self._data = data
+        self._waiting, self._made = 0, 0
+
+    @property
+    def id(self) -> int:
+        """Which party this is, from 0; 0 in a local session, which speaks for all of them."""
+        return self.parties[0].rank
+
+    @property
+    def size(self) -> int:
+        """How many parties there are."""
+        return self.parties[0].size
+
+    def data(self, name: str) -> Path:
+        """Where this party's data of this name lie: a path to read with whatever reads such files.
+
+        Each party says so for itself: ``--data name=rows_{id}.csv`` with ``mpc run``, ``name = "rows.csv"`` under ``[data]`` in
+        the configuration of ``mpc party``, ``mpc.local(data={"name": "rows_{id}.csv"}).run(main)`` in a notebook.  Nobody else is
+        told.
+        """
+        if self._data is None:
+            raise MpcError("this session speaks for all parties, and the data are each one's own: read them in main(party), which .run(main) runs for each")
+        if name not in self._data:
+            known = f"it has {', '.join(self._data)}" if self._data else "it has none"
+            raise MpcError(f"party {self.id} has no data {name!r} ({known}): say where with --data {name}=PATH, or under [data] in its configuration")
+        return self._data[name]
+
+    # -- what it takes ----------------------------------------------------------------------------
+
+    @property
+    def rounds(self) -> int:
+        """Rounds of messages so far, along the longest path."""
+        return max(party.meter.rounds for party in self.parties)
+
+    @property
+    def sent(self) -> int:
+        """Bytes sent so far, by the party held here that has sent most."""
+        return max(party.meter.sent for party in self.parties)
+
+    def report(self, *networks: str) -> None:
+        """Print what this session has taken so far, as ``mpc run`` does at the end: rounds, bytes and seconds by operation.
+
+        Networks are ``"lan"``, ``"wan"`` or a round-trip time in ms and Mbit/s, as in ``"20,1000"``: what it would take there.
+        """
+        from rich.console import Console
+
+        from mpc import report
+        shown = [{"name": f"party-{p.rank}", "meter": p.meter.as_dict(), "threat": self.protection} for p in self.parties]
+        report.show(shown, [Network.parse(network) for network in networks], console=Console(highlight=False))
+
+    @property
+    def protection(self) -> str:
+        """In words, what this session protects against."""
+        if self.check is not None:
+            return "INSECURE: nothing is protected, since --check has shown every party all inputs and all values on the way."
+        return self.threat.among(self.size)
 
     # -- in ---------------------------------------------------------------------------------------
 
@@ -63,12 +132,14 @@ class Session:
                kind: Kind | None = None) -> Secret:
         """Share ``values`` of party ``owner``; what the others pass is not looked at.
 
-        Integers are shared as they are, floats as fixed point; ``kind=mpc.Fixed(20)`` chooses.  Without
+        Integers are shared as they are, floats as fixed point; ``kind=mpc.Fixed(20)`` chooses.  A frame of pandas or Polars becomes one
+        array: of real numbers if any column is, else of integers, else of truth values, which beside numbers are 0 and 1.  Without
         ``shape`` (and ``kind``) the owner announces both in one round; they are public.  What is announced
         has at most ``largest_array`` elements (of the configuration; 2^26 unless it says otherwise).  Sharing
         itself sends nothing with the suite ``additive``.
         """
         owner = self._rank(owner)
+        _check_kind(kind)
         announced = shape is not None and kind is not None
         mine: RingArray | None = None
         if self._holds(owner):
@@ -91,8 +162,11 @@ class Session:
         In a local session, which speaks for all parties, ``values`` is a sequence with one item per party.
         """
         held = [p.rank for p in self.parties]
-        if len(held) > 1 and len(values) != len(held):
-            raise MpcError(f"a local session of {len(held)} parties needs {len(held)} values, one per party, not {len(values)}")
+        _check_kind(kind)
+        values = array_of(values) if len(held) > 1 else values      # of a frame, a row for each
+        if len(held) > 1 and (not hasattr(values, "__len__") or len(values) != len(held)):
+            many = len(values) if hasattr(values, "__len__") else type(values).__name__
+            raise MpcError(f"a local session of {len(held)} parties needs {len(held)} values, one per party, not {many}")
         own = {rank: self._encode(values if len(held) == 1 else values[rank], kind) for rank in held}
         said = self._announce({p: (own[p][1], own[p][0]) if p in own else (None, None) for p in range(self.size)})
         secrets = [self._input(p, own[p][1] if p in own else None, *said[p]) for p in range(self.size)]
@@ -161,8 +235,7 @@ class Session:
             inbox = await exchange(send, {p: (_ANNOUNCED,) for p in own if p != me}, "shape")
             return {p: inbox[p][0] if p != me else words[p] for p in own}
 
-        flows = zip(self.parties, map(protocol, self.suites), strict=True)
-        return self._heard(self._finish([party.start(flow, "shapes") for party, flow in flows])[0])
+        return self._heard(self._finish(self._start("shapes", protocol, ()))[0])
 
     def _heard(self, heard: dict[int, RingArray]) -> dict[int, tuple[Shape, Kind]]:
         """Announcements, checked: nothing of what they are about is allocated yet."""
@@ -193,7 +266,7 @@ class Session:
         """For a session that checks: the owners show everybody their real numbers before they are rounded, in one round."""
         assert self.check is not None
         specs = {p: Spec(Z64, x.shape) for p, x in zip(owners, secrets, strict=True) if x.kind.fraction}
-        words = {p: Z64(np.asarray(v, np.float64).view(np.uint64)) for p, v in values.items() if p in specs}
+        words = {p: Z64(np.asarray(numeric(v), np.float64).view(np.uint64)) for p, v in values.items() if p in specs}
 
         async def protocol(suite: Suite) -> dict[int, RingArray]:
             me, others = suite.seat.rank, suite.seat.others
@@ -201,7 +274,7 @@ class Session:
             inbox = await exchange(send, {p: (spec,) for p, spec in specs.items() if p != me}, "show")
             return {p: inbox[p][0] if p != me else words[p] for p in specs}
 
-        shown = self._finish([p.start(protocol(s), "check") for p, s in zip(self.parties, self.suites, strict=True)])[0]
+        shown = self._finish(self._start("check", protocol, ()))[0]
         self.check.begin(name, secrets, [shown[p].data.view(np.float64) if p in shown else None for p in owners])
 
     @property
@@ -220,13 +293,10 @@ class Session:
         of the next frame, so that parties with other constants are told so and do not get wrong numbers.
         """
         said = f"{label} {_named(inputs)} {shape} {kind} ".encode() + _canonical(public)
-        for party in self.parties:
-            party.agreed.update(said)
         for x in inputs:
             if x.session is not self:
                 raise MpcError("cannot combine secrets of different sessions")
-        tasks = tuple(party.start(_feed(protocol, suite, [x.tasks[i] for x in inputs]), label)
-                      for i, (party, suite) in enumerate(zip(self.parties, self.suites, strict=True)))
+        tasks = self._start(label, protocol, inputs, said)
         if tasks[0].done:
             tasks[0].result()                       # an error surfaces on the user's own line
         else:
@@ -242,21 +312,42 @@ class Session:
         for x in xs:
             self._finish(x.tasks)
 
+    def _start(self, label: str, protocol: Callable[..., Flow[T]], inputs: Sequence[Secret], said: bytes = b"") -> tuple[Task[T], ...]:
+        """Begin a protocol at every party held here."""
+        self._look()
+        with self._held:
+            self._ended = True                      # until this is through: an error or an interrupt leaves parties out of step
+            for party in self.parties:
+                party.agreed.update(said)
+            tasks = tuple([party.start(_feed(protocol, suite, [x.tasks[i] for x in inputs]), label)
+                           for i, (party, suite) in enumerate(zip(self.parties, self.suites, strict=True))])
+            self._ended = False
+        return tasks
+
     def _finish(self, tasks: Sequence[Task[T]]) -> list[T]:
+        self._look()
+        with self._held:
+            self._ended = True                      # as above
+            while not all(task.done for task in tasks):
+                for party in self.parties:
+                    party.post()
+                for task in tasks:
+                    if task.done:
+                        task.result()               # one party failed: so does the session
+                for party, task in zip(self.parties, tasks, strict=True):
+                    if not task.done:
+                        party.deliver()
+                if self._held.came:
+                    self._ended = False             # all are at the same place
+                    self._held.release()
+            self._ended = False
+        return [task.result() for task in tasks]
+
+    def _look(self) -> None:
+        if self._closed:
+            raise MpcError("this session is closed: what is to be seen has to be revealed before, inside main(party) or the with block")
         if self._ended:
             raise MpcError("this session has ended with an error; start a new one")
-        self._ended = True                          # until this is through: an error or an interrupt leaves parties out of step
-        while not all(task.done for task in tasks):
-            for party in self.parties:
-                party.post()
-            for task in tasks:
-                if task.done:
-                    task.result()                   # one party failed: so does the session
-            for party, task in zip(self.parties, tasks, strict=True):
-                if not task.done:
-                    party.deliver()
-        self._ended = False
-        return [task.result() for task in tasks]
 
     # -- out --------------------------------------------------------------------------------------
 
@@ -281,11 +372,7 @@ class Session:
         def protocol(suite: Suite, *shares: Share) -> Flow[tuple[RingArray, ...]]:
             return suite.reveal(*shares, to=to)
 
-        for party in self.parties:
-            party.agreed.update(f"{label} {_named(xs)} to {to} ".encode())
-        tasks = [party.start(_feed(protocol, suite, [x.tasks[i] for x in xs]), label)
-                 for i, (party, suite) in enumerate(zip(self.parties, self.suites, strict=True))]
-        values = self._finish(tasks)
+        values = self._finish(self._start(label, protocol, xs, f"{label} {_named(xs)} to {to} ".encode()))
         self._waiting = 0
         seen = next((v for v in values if v), None)
         return tuple(None if seen is None else _decode(x.kind, v) for x, v in zip(xs, seen or [None] * len(xs), strict=True))
@@ -301,6 +388,8 @@ class Session:
         return suite.threat if suite.prep is None else replace(suite.threat, setup=suite.prep.threat.setup)
 
     def close(self, error: BaseException | None = None) -> None:
+        """Leave: the others are told, and why if there is an error."""
+        self._closed = True
         for party in self.parties:
             party.close(error)
 
@@ -322,6 +411,11 @@ def fraction_bits_of(bits: int | None, ring: Ring) -> int:
     if not 1 <= bits <= most:
         raise ConfigError(f"fixed point over {ring.name} takes 1 to {most} fractional bits, not {bits}; set fraction_bits (--fraction-bits)")
     return bits
+
+
+def _check_kind(kind: object) -> None:
+    if kind is not None and not isinstance(kind, Fixed) and kind not in (INT, BOOL):
+        raise MpcError(f"kind= is mpc.INT, mpc.BOOL or mpc.Fixed with a number of fractional bits, not {kind!r:.40}")
 
 
 def _decode(kind: Kind, value: RingArray | None) -> NDArray | None:

@@ -91,7 +91,7 @@ def ended(process: subprocess.Popen[str], within: float = 60) -> tuple[int, str,
     ("sealed_bid_auction.py", 5, "bidder 1 wins and pays 402.25"),
     ("kmeans.py", 3, "sum of squares within the clusters: 78.85"),       # of all clusterings in three, the least
     ("survival_curve.py", 3, "chi-square 16.79 with 1 degree of freedom, p = 4.2e-05"),      # survdiff's, in R
-    ("salary_percentiles.py", 3, "quartiles [40.55 47.1  57.1 ] thousand; group A earns 17.44 thousand more"),
+    ("salary_percentiles.py", 3, "quartiles [40.55 47.1  57.1 ] thousand\ngroup A earns 17.44 thousand more"),
 ])
 def test_examples_run_as_processes_over_tls(program, parties, expected):
     done = mpc("run", f"examples/{program}", "-n", parties, "--network", "wan")

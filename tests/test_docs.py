@@ -72,8 +72,9 @@ def test_the_readmes_configuration_loads(tmp_path):
     (text,) = re.findall(r"```toml\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
     (tmp_path / "party.toml").write_text(text)
     make_authority_and_certificates(["hospital-a"], tmp_path / "certs")
+    (tmp_path / "patients.csv").write_text("")
     loaded = config.load(tmp_path / "party.toml")
-    assert loaded.rank == 0 and loaded.dealer is None and len(loaded.parties) == 3
+    assert loaded.rank == 0 and loaded.dealer is None and len(loaded.parties) == 3 and loaded.data == {"rows": tmp_path / "patients.csv"}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)

@@ -19,7 +19,7 @@ LICENSED: dict[str, set[str]] = {
     "socket": {"protocols.aggregation.frames", "protocols.aggregation.hub", "protocols.aggregation.line", "mpc.__main__", "mpc.transport.joining", "mpc.transport.tcp", "mpc.transport.tls", "mpc.launch", "protocols.run", "protocols.bench"},
     "ssl": {"protocols.aggregation.hub", "protocols.aggregation.line", "mpc.transport.joining", "mpc.transport.tcp", "mpc.transport.tls"},
     "subprocess": {"mpc.ephemeral", "mpc.launch", "mpc.__main__", "protocols.run", "protocols.bench", "protocols.launch"},
-    "threading": {"mpc.transport.memory", "protocols.run", "protocols.bench", "mpc.launch", "protocols.launch"},
+    "threading": {"mpc.meter", "mpc.transport.memory", "protocols.run", "protocols.bench", "mpc.launch", "protocols.launch"},
 }
 #: Who may send: the tools around rounds, the suites and what they are made of, the sources of randomness, the session's announcements.
 SENDERS = {"mpc.rounds", "mpc.seat", "protocols.additive", "protocols.blocks", "protocols.replicated", "protocols.suite", "protocols.session", "protocols.prep.dealer",

@@ -194,7 +194,7 @@ def test_run_does_both(tmp_path: Path) -> None:
     is_right(seen)
     assert all(0.2 < v < 2.3 for v in rehearsed[0])             # of dummies, and right too
     assert abs(sum(rehearsed[0]) - rehearsed[2][0]) < 1e-3
-    for words in ("party-1, offline run", "  offline  ", "  online  ", "from the store of the offline run"):
+    for words in ("  offline run  ", "  offline  ", "  online  ", "from the store of the offline run"):
         assert words in done.stderr
     assert "on demand" not in done.stderr
 

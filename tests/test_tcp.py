@@ -2,10 +2,11 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import time
 from collections.abc import Iterator
 from contextlib import closing
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -313,14 +314,41 @@ def test_expired(tmp_path: Path) -> None:
     assert second == "party ann refused our certificate: it has expired"
 
 
+def test_not_yet_valid(tmp_path: Path) -> None:
+    make_authority_and_certificates(["ann"], tmp_path)
+    make_authority_and_certificates(["bob"], tmp_path, days=5, not_before=datetime.now(UTC) + timedelta(days=10))
+    with closing(Table(2, tmp_path, timeout=0.5)) as table:
+        first, second = refused(table, 1, tls_of(tmp_path, "bob"))
+    assert "certificate is not yet valid: compare the clocks" in first
+    assert second.startswith("party ann refused our certificate: ") and "not yet valid there: compare" in second
+
+
+class _Bare(Tls):
+    """A party that shows no certificate."""
+
+    def client(self) -> ssl.SSLContext:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.load_verify_locations(self.authority)
+        return context
+
+
+def test_no_certificate(certs: Path) -> None:
+    bare = _Bare(certs / "ca.pem", certs / "bob.pem", certs / "bob.key")
+    with closing(Table(2, certs, timeout=0.5)) as table:
+        first, second = refused(table, 1, bare)
+    assert "it showed no certificate" in first
+    assert second == "party ann refused our certificate: we showed none"
+
+
 def test_wrong_name(certs: Path) -> None:
     with closing(Table(2, certs, timeout=0.5)) as table:
         first, second = refused(table, 1, tls_of(certs, "cy"))
     assert "claims to be bob but its certificate is for cy" in first
     assert second == "party ann refused us: claims to be bob but its certificate is for cy"
     with closing(Table(2, certs, timeout=0.5)) as table:
-        _, second = refused(table, 0, tls_of(certs, "cy"))
+        first, second = refused(table, 0, tls_of(certs, "cy"))
     assert "is not party ann: its certificate is for another name" in second
+    assert "it refused our certificate: it is for another name than is expected here" in first
 
 
 def test_tls_is_not_optional(certs: Path) -> None:

@@ -37,6 +37,7 @@ RETRY = 0.05  # seconds between attempts to reach a peer that does not listen ye
 KEEPALIVE = {"TCP_KEEPIDLE": 3, "TCP_KEEPINTVL": 2, "TCP_KEEPCNT": 3}
 ACCEPTED = 16  # callers let in before the others' turn
 HELLO = 1024
+_LEFT = "it joined and hung up again"
 REASONS = 20
 
 
@@ -160,7 +161,7 @@ class _Gathering:
         self.joined.pop(rank).close()
         del self.gone[rank]
         self.claimed.discard(rank)
-        self.tried[rank] = "it joined and hung up again"
+        self.tried[rank] = _LEFT
         if rank < self.rank:
             self.call(rank)
 
@@ -343,7 +344,8 @@ class _Gathering:
                 self.tried[rank] = "it did not answer"
                 patience *= 2  # it may be at work on something else, or somebody else listens there
             except (OSError, EOFError) as error:
-                self.tried[rank] = getattr(error, "strerror", None) or "it closed the connection"
+                said = getattr(error, "strerror", None) or "it closed the connection"
+                self.tried[rank] = f"{_LEFT}: see what it says itself" if self.tried.get(rank, "").startswith(_LEFT) else said
             finally:
                 if sock is not None:
                     sock.close()

@@ -91,7 +91,9 @@ def names(socket: ssl.SSLSocket) -> list[str]:
 def refusal(error: ssl.SSLError) -> str | None:
     """Why the other side turned our certificate down, if that is what ``error`` says."""
     reason = error.reason or ""
-    alerts = {"UNKNOWN_CA": "it trusts another authority", "CERTIFICATE_EXPIRED": "it has expired"}
+    alerts = {"UNKNOWN_CA": "it trusts another authority", "CERTIFICATE_EXPIRED": "it has expired",
+              "CERTIFICATE_REQUIRED": "we showed none",
+              "BAD_CERTIFICATE": "it is for another name than is expected here, or not yet valid there: compare the names and the clocks"}
     for alert, words in alerts.items():
         if reason.endswith(alert) and "ALERT" in reason:
             return words
@@ -102,7 +104,7 @@ def explain(error: ssl.SSLError) -> str:
     """In words, why a TLS handshake failed on this side."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return _REASONS.get(error.verify_code, f"certificate not accepted: {error.verify_message}")
-    if isinstance(error, ssl.SSLEOFError):
+    if isinstance(error, ssl.SSLEOFError) or error.reason == "UNEXPECTED_EOF_WHILE_READING":
         return "it hung up in the midst of the handshake: see what it says itself"
     if error.reason == "PEER_DID_NOT_RETURN_A_CERTIFICATE":
         return "it showed no certificate"

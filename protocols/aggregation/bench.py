@@ -191,15 +191,17 @@ def run(as_json: bool = False) -> None:
 
 
 def _sentence(line: Mapping[str, Any]) -> str:
+    """Two lines of at most 80 letters."""
     if "flower" in line:
         line = line["flower"]
-        return (f"{'Flower SecAgg+ at the same':>34}: client {line['client_seconds']:.3f} s, server {line['server_seconds']:.2f} s, "
+        return (f"    Flower SecAgg+ at the same: client {line['client_seconds']:.3f} s, server {line['server_seconds']:.2f} s,\n    "
                 + ("it gave the round up" if line["error"] is None else f"the mean within {line['error']:.0e} of plaintext"))
-    where = f"{line['clients']:>6} clients × {line['length']:>9,}, "
+    where = f"{line['clients']:,} clients × {line['length']:,}, "
     ending = f"{line['bytes_up']:,} bytes up, {'verified' if line['verified'] else 'WRONG'}"
     if "servers" in line:
-        return (f"{where}{line['servers']:>3} servers: client {line['client_seconds']:.3f} s, "
+        return (f"{where}{line['servers']} servers:\n    client {line['client_seconds']:.3f} s, "
                 f"servers {line['seed_server_seconds']:.2f} and {line['vector_server_seconds']:.2f} s, {ending}")
-    memory = f"server's peak {line['server_peak_bytes'] / 2**20:.0f} MiB, " if line["server_peak_bytes"] else ""
-    return (f"{where}{line['neighbours']:>3} neighbours, threshold {line['threshold']}, {line['dropped']} drop out: client {line['client_seconds']:.3f} s, "
-            f"server {line['server_seconds']:.2f} s, all {line['whole_seconds']:.1f} s ({line['whole_cpu_seconds']:.1f} of the processor), {memory}{ending}")
+    memory = f", peak {line['server_peak_bytes'] / 2**20:.0f} MiB" if line["server_peak_bytes"] else ""
+    return (f"{where}{line['neighbours']} neighbours, threshold {line['threshold']}, {line['dropped']} drop out:\n"
+            f"    client {line['client_seconds']:.3f} s, server {line['server_seconds']:.2f} s{memory}, {ending}\n"
+            f"    all {line['whole_seconds']:.1f} s ({line['whole_cpu_seconds']:.1f} of the processor)")

@@ -18,7 +18,7 @@ from mpc.encoding import numeric
 from mpc.errors import EncodingError
 from mpc.ring import NDArray
 from protocols.array import Secret, call, constant, find_session, structural
-from protocols.ops import bitwise, comparison, linear, scans
+from protocols.ops import comparison, linear, quotients, scans
 from protocols.ops.decompositions import least_squares, resized
 from protocols.ops.matrices import scaled
 from protocols.ops.products import divide, matmul, multiply, real
@@ -165,7 +165,7 @@ def _periodic(x: Any, knots: NDArray, fp: Any, period: float) -> tuple[Any, NDAr
     order = np.concatenate([order[-1:], order, order[:1]])
     knots = knots[order]
     knots[0], knots[-1] = knots[0] - period, knots[-1] + period
-    return bitwise.remainder(x, period) if isinstance(x, Secret) else x % period, knots, fp[order]
+    return quotients.remainder(x, period) if isinstance(x, Secret) else x % period, knots, fp[order]
 
 
 # -- slopes and areas --------------------------------------------------------------------------------

@@ -7,8 +7,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
 
+from mpc.compiling import njit
 from mpc.ring import NDArray
 
 _LANES = 16                                          # bit matrices that are transposed at a time

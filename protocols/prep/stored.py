@@ -37,9 +37,6 @@ from protocols.threat import Threat
 #: Of correlations that are not elementwise, so many are made at once.
 _AT_ONCE = 16
 
-#: Of the kinds that a store lacked, so many are named in a report.
-_NAMED = 3
-
 
 class Rehearsal:
     """Correlations for inputs that are nobody's secret: zeros, and counted."""
@@ -200,8 +197,8 @@ class Stored:
         if self.skipped:
             words += f"; {self.skipped} blocks were left out, which another party had used up in a run that did not end well"
         if self.made:
-            words += f"; {self.made.total():,} on demand, since the store had no more of: {'; '.join(list(self.made)[:_NAMED])}"
-            words += f"; and of {len(self.made) - _NAMED} other kinds" if len(self.made) > _NAMED else ""
+            names = ", ".join(dict.fromkeys(name.partition(",")[0] for name in self.made))
+            words += f"; {self.made.total():,} on demand, since the store had no more of: {names}; another 'mpc offline' with this program makes what it takes"
         return words + "."
 
 

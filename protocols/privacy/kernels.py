@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
+
+from mpc.compiling import njit
 
 Array = npt.NDArray[Any]
 
