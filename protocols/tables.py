@@ -7,26 +7,34 @@ from typing import Any
 
 import numpy as np
 
-from protocols.array import Secret, call, structural, unified
+from protocols.array import Secret, call, secrets_in, structural, unified
 from protocols.ops import (
+    assembly,
     bitwise,
     comparison,
+    compositions,
     division,
     exponential,
     linalg,
     linear,
     products,
+    quantiles,
+    reductions,
     roots,
     scans,
     selection,
     sorting,
-    statistics,
+    types,
 )
 
 
 def _moves(func: Callable[..., Any]) -> Callable[..., Any]:
     """A NumPy function that moves the elements of its first argument around."""
-    def make(x: Secret, *args: Any, **kwargs: Any) -> Any:
+    def make(x: Any, *args: Any, **kwargs: Any) -> Any:
+        if not isinstance(x, Secret) or secrets_in([*args, *kwargs.values()]):
+            raise TypeError(f"np.{func.__name__}: the array may be secret, what shapes the result must be public")
+        if kwargs.get("order", "C") not in ("C", "F", None):
+            raise ValueError(f"np.{func.__name__} of secrets has the orders C and F: where they lie in memory is not known")
         args, kwargs = deepcopy((args, kwargs))     # they are looked at when x is computed
         return structural(func.__name__, lambda a: func(a, *args, **kwargs), x, public=(args, sorted(kwargs.items())))
     return make
@@ -34,10 +42,10 @@ def _moves(func: Callable[..., Any]) -> Callable[..., Any]:
 
 def _joins(func: Callable[..., Any]) -> Callable[..., Any]:
     """A NumPy function that joins a sequence of arrays; public ones among them become constants."""
-    def make(xs: Any, *args: Any, **kwargs: Any) -> Secret:
-        made: Secret = structural(func.__name__, lambda *arrays: func(arrays, *args, **kwargs), *unified(*xs),
-                                  public=(args, sorted(kwargs.items())))
-        return made
+    def make(xs: Any, *, dtype: Any = None, casting: str = "same_kind", **kwargs: Any) -> Secret:
+        made: Secret = structural(func.__name__, lambda *arrays: func(arrays, **kwargs), *unified(*xs),
+                                  public=sorted(kwargs.items()))
+        return types.checked(f"np.{func.__name__}", made, dtype, casting)  # type: ignore[no-any-return]
     return make
 
 
@@ -105,57 +113,89 @@ UFUNCS: dict[np.ufunc, Callable[..., Any]] = {
     np.absolute: comparison.absolute,
     np.fabs: lambda x: products.real(comparison.absolute(x)),
     np.sign: comparison.sign,
+    np.fmin: comparison.minimum,
+    np.fmax: comparison.maximum,
+    np.hypot: compositions.hypot,
+    np.logaddexp: compositions.logaddexp,
+    np.logaddexp2: compositions.logaddexp2,
+    np.heaviside: compositions.heaviside,
+    np.signbit: compositions.signbit,
+    np.copysign: compositions.copysign,
+    np.conjugate: linear.positive,
+    np.isnan: types.nowhere,
+    np.isinf: types.nowhere,
+    np.isfinite: types.everywhere,
 }
 
+_SUM = reductions.summing(linear.sum_, linear.add, 0)
+_PROD = reductions.summing(products.prod, products.multiply, 1)
+
 REDUCTIONS: dict[np.ufunc, Callable[..., Secret]] = {
-    np.add: linear.sum_,
-    np.multiply: products.prod,
-    np.minimum: comparison.min_,
-    np.maximum: comparison.max_,
-    np.logical_and: comparison.all_,
-    np.logical_or: comparison.any_,
+    np.add: _SUM,
+    np.multiply: _PROD,
+    np.minimum: reductions.extreme_ufunc("min", comparison.min_, comparison.minimum),
+    np.maximum: reductions.extreme_ufunc("max", comparison.max_, comparison.maximum),
+    np.logical_and: reductions.deciding_ufunc(comparison.all_, comparison.logical_and, True),
+    np.logical_or: reductions.deciding_ufunc(comparison.any_, comparison.logical_or, False),
 }
 
 ACCUMULATIONS: dict[np.ufunc, Callable[..., Secret]] = {
-    np.add: lambda x, axis=0: linear.cumsum(x, axis),
-    np.multiply: lambda x, axis=0: scans.cumprod(x, axis),
-    np.minimum: scans.minimum,
-    np.maximum: scans.maximum,
+    np.add: reductions.accumulating(linear.cumsum),
+    np.multiply: reductions.accumulating(scans.cumprod),
+    np.minimum: reductions.accumulating(scans.minimum),
+    np.maximum: reductions.accumulating(scans.maximum),
 }
 
 FUNCTIONS: dict[Callable[..., Any], Callable[..., Any]] = {
     **{func: _moves(func) for func in MOVES},
     **{func: _joins(func) for func in JOINS},
     np.append: linear.append,
+    np.pad: assembly.pad,
+    np.insert: assembly.insert,
+    np.block: assembly.block,
+    np.unstack: assembly.unstack,
+    np.broadcast_arrays: assembly.broadcast_arrays,
+    np.ediff1d: assembly.ediff1d,
+    np.select: assembly.select,
+    np.choose: assembly.choose,
+    np.isclose: compositions.isclose,
+    np.allclose: compositions.allclose,
+    np.array_equal: compositions.array_equal,
+    np.array_equiv: compositions.array_equiv,
     np.where: comparison.where,
     np.diag: linear.diag,
     np.diagflat: lambda v, k=0: linear.diag(call(np.ravel, v), k),
-    np.trace: linear.trace,
+    np.trace: reductions.trace,
     np.tril: linear.tril,
     np.triu: linear.triu,
-    np.sum: linear.sum_,
-    np.cumsum: linear.cumsum,
-    np.cumprod: scans.cumprod,
+    np.sum: _SUM,
+    np.cumsum: reductions.accumulating(linear.cumsum),
+    np.cumprod: reductions.accumulating(scans.cumprod),
     np.diff: comparison.diff,
-    np.zeros_like: lambda x: linear.filled(x, 0),
-    np.ones_like: lambda x: linear.filled(x, 1),
-    np.min: comparison.min_,
-    np.max: comparison.max_,
+    np.astype: types.astype,
+    np.zeros_like: types.like(0),
+    np.ones_like: types.like(1),
+    np.empty_like: types.like(0),
+    np.full_like: types.full_like,
+    np.real: lambda val: val,
+    np.imag: types.zeros,
+    np.min: reductions.extreme("min", comparison.min_, comparison.minimum),
+    np.max: reductions.extreme("max", comparison.max_, comparison.maximum),
     np.argmin: comparison.argmin,
     np.argmax: comparison.argmax,
     np.ptp: comparison.ptp,
     np.clip: comparison.clip,
-    np.any: comparison.any_,
-    np.all: comparison.all_,
+    np.any: reductions.deciding(comparison.any_, False),
+    np.all: reductions.deciding(comparison.all_, True),
     np.count_nonzero: comparison.count_nonzero,
     np.round: bitwise.round_,
     np.around: bitwise.round_,
     np.sort: sorting.sort,
     np.argsort: sorting.argsort,
     np.lexsort: sorting.lexsort,
-    np.median: sorting.median,
-    np.quantile: sorting.quantile,
-    np.percentile: sorting.percentile,
+    np.median: quantiles.median,
+    np.quantile: quantiles.quantile,
+    np.percentile: quantiles.percentile,
     np.take: selection.take,
     np.take_along_axis: selection.take_along_axis,
     np.searchsorted: selection.searchsorted,
@@ -166,14 +206,14 @@ FUNCTIONS: dict[Callable[..., Any], Callable[..., Any]] = {
     np.linalg.norm: linalg.norm,
     np.linalg.inv: linalg.inv,
     np.linalg.solve: linalg.solve,
-    np.mean: statistics.mean,
-    np.var: statistics.var,
-    np.std: roots.std,
-    np.average: statistics.average,
-    np.prod: products.prod,
+    np.mean: reductions.mean,
+    np.var: reductions.var,
+    np.std: reductions.std,
+    np.average: reductions.average,
+    np.prod: _PROD,
     np.dot: products.dot,
-    np.vdot: lambda x, y: products.matmul(np.ravel(x), np.ravel(y)),
-    np.inner: lambda x, y: products.dot(x, np.transpose(y)),
+    np.vdot: products.vdot,
+    np.inner: products.inner,
     np.outer: products.outer,
     np.einsum: products.einsum,
     **{func: _shows(func.__name__, "which values occur", "mpc.unique_counts(x, domain)")
@@ -183,4 +223,8 @@ FUNCTIONS: dict[Callable[..., Any], Callable[..., Any]] = {
     np.shape: lambda x: x.shape,
     np.ndim: lambda x: x.ndim,
     np.size: lambda x, axis=None: x.size if axis is None else x.shape[axis],
+    np.result_type: lambda *xs: np.result_type(*(x.dtype if isinstance(x, Secret) else x for x in xs)),
+    np.can_cast: lambda x, to, casting="safe": np.can_cast(x.dtype, to, casting),
+    np.iscomplexobj: lambda x: False,
+    np.isrealobj: lambda x: True,
 }

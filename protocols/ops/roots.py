@@ -110,7 +110,7 @@ def std(x: Secret, axis: Any = None, ddof: float = 0, keepdims: bool = False) ->
     return _spawned("sqrt", variance, f, _real(x))
 
 
-def root_of_squares(x: Secret, axis: Any) -> Secret:
+def root_of_squares(x: Secret, axis: Any, keepdims: bool = False) -> Secret:
     """√Σx² along axes, the sum with all its digits: below 2^(k−2−2f)."""
-    total = linear.sum_(products.unrounded(MULTIPLY, x, x), axis)
+    total = linear.sum_(products.unrounded(MULTIPLY, x, x), axis, keepdims)
     return _spawned("sqrt", total, total.kind.fraction, _real(x))

@@ -38,12 +38,11 @@ from typing import Any, cast
 import numpy as np
 
 from mpc.bits import unpacked
-from mpc.encoding import INT, numeric
-from mpc.ring import BITS, Z32, NDArray, Shape
+from mpc.encoding import INT
+from mpc.ring import BITS, Z32, NDArray
 from mpc.rounds import gather, pipeline
 from protocols.array import Secret, beside, call, retyped, unified
 from protocols.carries import carry, joined
-from protocols.ops import linear, products
 from protocols.ops.bitwise import shifted
 from protocols.suite import CHUNK, Share, Suite, chunks, elementwise, lift
 
@@ -157,21 +156,23 @@ def _arranged(columns: Sequence[Secret], axis: int | None) -> list[Secret]:
     return [x if axis is None else call(np.moveaxis, x, 0, axis) for x in back]
 
 
-def _stable(kind: str | None) -> None:
-    """Every sort is stable, so that any of NumPy's kinds will do."""
+def _stable(kind: str | None, order: None) -> None:
+    """Every sort is stable, so that any of NumPy's kinds will do; there are no fields to order by."""
+    if order is not None:
+        raise ValueError("np.sort takes an order= of fields, which secrets do not have; use np.lexsort")
     if kind not in (None, "quicksort", "heapsort", "mergesort", "stable"):
         raise ValueError(f"np.sort has the kinds quicksort, heapsort, mergesort and stable, not {kind!r}")
 
 
-def sort(x: Secret, axis: int | None = -1, kind: str | None = None, stable: bool | None = None) -> Secret:
+def sort(x: Secret, axis: int | None = -1, kind: str | None = None, order: None = None, stable: bool | None = None) -> Secret:
     """Ascending along an axis."""
-    _stable(kind)
+    _stable(kind, order)
     return retyped(_arranged([x], axis)[0], x.kind)
 
 
-def argsort(x: Secret, axis: int | None = -1, kind: str | None = None, stable: bool | None = None) -> Secret:
+def argsort(x: Secret, axis: int | None = -1, kind: str | None = None, order: None = None, stable: bool | None = None) -> Secret:
     """The positions that would sort x, ties in their order.  The result is as secret as x."""
-    _stable(kind)
+    _stable(kind, order)
     return _arranged([x], axis)[-1]
 
 
@@ -202,42 +203,3 @@ def shuffle(x: Secret, *more: Secret) -> Any:
         out.append(retyped(call(np.transpose, done[at:at + len(f), :, 0]).reshape(a.shape), a.kind))
         at += len(f)
     return out if more else out[0]
-
-
-def quantile(x: Secret, q: Any, axis: int | None = None, keepdims: bool = False) -> Secret:
-    """Between the two neighbours in order, linearly, as NumPy's default; q is public.
-
-    As in NumPy a q of integers, 0 and 1, gives elements of x as they are, any other q real numbers.
-    """
-    levels = numeric(q, "a level")
-    if levels.ndim > 1 or not ((levels >= 0) & (levels <= 1)).all():
-        raise ValueError("quantiles must be one number or a list of numbers in [0, 1]")
-    y = x.ravel() if axis is None else call(np.moveaxis, x, axis, 0)
-    if len(y) == 0:
-        raise ValueError("a quantile of no elements")
-    ordered = sort(y, axis=0)
-    if levels.dtype.kind != "f":
-        ends = levels.reshape(-1).astype(int) * (len(y) - 1)
-        return _placed(ordered[ends], x, levels.shape, axis, keepdims)
-    at = levels.reshape(-1).astype(np.float64) * (len(y) - 1)
-    below = np.floor(at).astype(int)
-    weight = (at - below).reshape(-1, *(1,) * (y.ndim - 1))
-    lower, upper = ordered[below], ordered[np.minimum(below + 1, len(y) - 1)]
-    result = linear.add(products.real(lower), products.multiply(linear.subtract(upper, lower), weight))
-    return _placed(result, x, levels.shape, axis, keepdims)
-
-
-def _placed(found: Secret, x: Secret, levels: Shape, axis: int | None, keepdims: bool) -> Secret:
-    """For each level, one value along the axis of x, in the shape that NumPy gives them."""
-    shape = found.shape[1:]
-    if keepdims:
-        shape = (1,) * x.ndim if axis is None else (*x.shape[:axis % x.ndim], 1, *x.shape[axis % x.ndim + 1:])
-    return found.reshape((*levels, *shape))
-
-
-def percentile(x: Secret, q: Any, axis: int | None = None, keepdims: bool = False) -> Secret:
-    return quantile(x, numeric(q, "a level").astype(np.float64) / 100, axis, keepdims)
-
-
-def median(x: Secret, axis: int | None = None, keepdims: bool = False) -> Secret:
-    return quantile(x, 0.5, axis, keepdims)

@@ -1,0 +1,348 @@
+"""What of NumPy there is on secrets: NumPy's own tests are harvested, and each call is made on secrets.
+
+``python docs/surface.py`` runs the tests that NumPy installs, notes every distinct call with small numeric arrays, makes
+each of them with secrets in place of its arrays in both suites, and writes ``docs/numpy.md``.  ``--show VERDICT`` prints
+the calls with that verdict instead, ``--only NAME,…`` looks at some functions alone.
+"""
+from __future__ import annotations
+
+import argparse
+import contextlib
+import copy
+import re
+import resource
+import signal
+import sys
+import warnings
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import mpc
+from mpc.errors import MpcError, RangeError
+from protocols.array import Secret
+
+PAGE = Path(__file__).with_name("numpy.md")
+SUITES = (("replicated", 3), ("additive", 2))
+TESTS = {
+    "_core": ("numeric", "umath", "ufunc", "multiarray", "einsum", "shape_base", "item_selection", "function_base",
+              "indexing", "regression"),
+    "lib": ("arraypad", "arraysetops", "function_base", "histograms", "index_tricks", "nanfunctions", "polynomial",
+            "shape_base", "stride_tricks", "twodim_base", "type_check", "ufunclike", "regression", "utils"),
+    "linalg": ("linalg", "regression"),
+}
+LARGEST, MOST = 100, 40                 # elements of an array, and distinct calls of a function in each folder
+
+# -- the harvest -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Call:
+    """A call of NumPy, by the name of what is called: ``sum``, ``linalg.inv``, ``add.reduce``."""
+
+    name: str
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+
+    def __str__(self) -> str:
+        said = [*map(_said, self.args), *(f"{key}={_said(value)}" for key, value in self.kwargs.items())]
+        return f"np.{self.name}({', '.join(said)})"
+
+    def form(self) -> str:
+        """Equal for calls that differ in nothing."""
+        return f"{self.name} {_form(self.args)} {_form(self.kwargs)}"
+
+
+def _said(x: Any) -> str:
+    return " ".join(repr(x).split())
+
+
+def _form(x: Any) -> str:
+    if isinstance(x, np.ndarray):
+        return f"{x.dtype.kind}{x.shape}{x.tolist()}"
+    if isinstance(x, list | tuple):
+        return f"{type(x).__name__}{[_form(item) for item in x]}"
+    return f"{[(key, _form(x[key])) for key in sorted(x)]}" if isinstance(x, dict) else repr(x)
+
+
+def _numbers(x: Any) -> bool:
+    """Whether this is a small array, or nested list, of finite truth values, integers or reals."""
+    if isinstance(x, np.ndarray):
+        fits = type(x) is np.ndarray and x.size <= LARGEST and x.dtype.isnative and x.ndim < 10
+        return fits and x.dtype.kind in "biuf" and x.dtype.itemsize <= 8 and bool(np.isfinite(x).all())
+    if isinstance(x, list | tuple):
+        return len(x) <= LARGEST and all(map(_numbers, x))
+    return isinstance(x, bool | int | float | np.bool | np.integer | np.floating) and bool(abs(x) < 2**62)
+
+
+def _plain(x: Any) -> bool:
+    """Whether an argument has nothing in it that no secret could stand beside."""
+    if isinstance(x, np.ndarray):
+        return _numbers(x)
+    if isinstance(x, list | tuple):
+        return len(x) <= LARGEST and all(map(_plain, x))
+    if isinstance(x, float | np.floating):
+        return bool(np.isfinite(x))
+    return (x is None or x is ... or isinstance(x, bool | int | str | slice | np.bool | np.integer | np.dtype)
+            or (isinstance(x, type) and issubclass(x, bool | int | float | np.number | np.bool)))
+
+
+class Recorder:
+    """Stands in NumPy's namespace for a function or ufunc, and notes how it is called from tests."""
+
+    def __init__(self, name: str, function: Any, calls: dict[str, Call], count: Counter[str]) -> None:
+        self.__dict__.update(_name=name, _function=function, _calls=calls, _count=count)
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._function, name)
+        if name in ("reduce", "accumulate", "outer"):
+            return Recorder(f"{self._name}.{name}", found, self._calls, self._count)
+        return found
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        setattr(self._function, name, value)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        file = sys._getframe(1).f_code.co_filename
+        if any(place in file for place in ("/tests/", "/testing/", "unittest", "_pytest")):
+            self._note(args, kwargs)
+        return self._function(*args, **kwargs)
+
+    def __reduce__(self) -> Any:
+        return self._function.__reduce__()
+
+    def __eq__(self, other: object) -> bool:
+        return self._function == getattr(other, "_function", other)
+
+    def __hash__(self) -> int:
+        return hash(self._function)
+
+    def _note(self, args: Any, kwargs: Any) -> None:
+        if not all(map(_plain, (*args, *kwargs.values()))) or not places(args, kwargs):
+            return
+        call = Call(self._name, copy.deepcopy(args), copy.deepcopy(kwargs))
+        self._count[self._name] += 1
+        self._calls.setdefault(call.form(), call)
+
+
+def functions() -> dict[str, Callable[..., Any]]:
+    """All functions that ask their arguments what they mean, and ufuncs, by their names in ``np``."""
+    def asks(f: Any) -> bool:
+        return isinstance(f, np.ufunc) or hasattr(f, "_implementation")
+    found = {name: getattr(np, name) for name in dir(np) if asks(getattr(np, name, None))}
+    return found | {f"linalg.{name}": getattr(np.linalg, name) for name in dir(np.linalg) if asks(getattr(np.linalg, name))}
+
+
+def harvested(folder: str) -> tuple[list[Call], int]:
+    """The distinct calls that the tests of a folder make, and how many they make in all."""
+    import pytest
+    calls: dict[str, Call] = {}
+    count: Counter[str] = Counter()
+    saved = functions()
+
+    def put(made: dict[str, Any]) -> None:
+        for name, f in made.items():
+            *home, last = name.split(".")
+            setattr(np.linalg if home else np, last, f)
+
+    put({name: Recorder(name, f, calls, count) for name, f in saved.items()})
+    home = Path(np.__file__).parent / folder / "tests"
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            pytest.main(["-q", "--continue-on-collection-errors", "--no-header", "--tb=no", "-p", "no:cacheprovider", "-W", "ignore",
+                         "-o", "addopts=", "--timeout=60", "-k", "not slow", "--rootdir", str(home),
+                         *(str(home / f"test_{name}.py") for name in TESTS[folder])])
+    finally:
+        put(saved)
+    return list(calls.values()), count.total()
+
+
+# -- one call ----------------------------------------------------------------------------------------
+
+
+def places(args: Any, kwargs: Any) -> list[Any]:
+    """Where secrets could stand: arrays among the arguments, or in a list of them; else what comes first, if it is numbers."""
+    named = [*enumerate(args), *kwargs.items()]
+    at: list[Any] = [(key, None) for key, value in named if isinstance(value, np.ndarray)]
+    at += [(key, i) for key, value in named if isinstance(value, list | tuple)
+           for i, item in enumerate(value) if isinstance(item, np.ndarray)]
+    if not at and args and _numbers(args[0]) and not isinstance(args[0], str):
+        at = [(0, None)]
+    return at
+
+
+def with_secrets(session: Any, call: Call, at: list[Any]) -> tuple[Any, Any]:
+    args, kwargs = copy.deepcopy((list(call.args), call.kwargs))
+    for key, i in at:
+        home: Any = args if isinstance(key, int) else kwargs
+        value = home[key] if i is None else home[key][i]
+        array = np.asarray(value)
+        array = array.astype(np.float64) if array.dtype.kind == "f" else array
+        secret = session.secret(array, shape=array.shape, kind=session.kind_of(array))
+        if i is None:
+            home[key] = secret
+        else:
+            home[key] = type(home[key])(secret if j == i else item for j, item in enumerate(home[key]))
+    return tuple(args), kwargs
+
+
+def resolved(name: str) -> Callable[..., Any]:
+    f: Any = np
+    for part in name.split("."):
+        f = getattr(f, part)
+    return f  # type: ignore[no-any-return]
+
+
+INTERNAL = re.compile(r"unexpected keyword|positional argument|void|dtype\('V|NoneType|has no attribute|_moves|"
+                      r"make\(\)|list index|unpack|object is not|not supported between|<lambda>|tuple index")
+CLASSES = {"equal": "NumPy's result", "both refuse": "NumPy refuses, and so does the engine",
+           "refused": "refused in a sentence, by design", "missing": "`NotImplementedError`, with a reason",
+           "no number": "NumPy has NaN or infinities", "large": "a result of more than 10,000 elements, not tried", "range": "beyond the documented range",
+           "crash": "an error that is no sentence", "lenient": "NumPy refuses, the engine does not",
+           "shape": "another shape", "type": "another type", "value": "another value"}
+
+
+@dataclass
+class Verdict:
+    what: str
+    said: str = ""
+
+
+class Late(Exception):
+    pass
+
+
+@contextlib.contextmanager
+def limit(seconds: int) -> Iterator[None]:
+    def late(*_: Any) -> None:
+        raise Late(f"no answer in {seconds} s")
+    signal.signal(signal.SIGALRM, late)
+    signal.alarm(seconds)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+
+
+def revealed(x: Any) -> Any:
+    if isinstance(x, Secret):
+        return x.reveal()
+    return [revealed(item) for item in x] if isinstance(x, list | tuple) else x
+
+
+def difference(mine: Any, true: Any) -> Verdict:
+    if isinstance(true, list | tuple):
+        if not isinstance(mine, list | tuple) or len(mine) != len(true):
+            return Verdict("shape", f"{type(mine).__name__} for {type(true).__name__} of {len(true)}")
+        return next((v for m, t in zip(mine, true, strict=True) if (v := difference(m, t)).what != "equal"), Verdict("equal"))
+    a, b = np.asarray(mine), np.asarray(true)
+    if b.dtype.kind not in "biuf":
+        return Verdict("equal" if str(mine) == str(true) else "type", f"{a.dtype} for {b.dtype}")
+    if a.shape != b.shape:
+        return Verdict("shape", f"{a.shape} for {b.shape}")
+    if b.dtype.kind == "f" and not np.isfinite(b).all():
+        return Verdict("no number")
+    if {"u": "i"}.get(b.dtype.kind, b.dtype.kind) != {"u": "i"}.get(a.dtype.kind, a.dtype.kind):
+        return Verdict("type", f"{a.dtype} for {b.dtype}")
+    x, y = a.astype(np.float64), b.astype(np.float64)
+    if a.dtype.kind != "f":
+        return Verdict("equal") if (a == b).all() else Verdict("value", f"{a.tolist()} for {b.tolist()}")
+    off = np.abs(x - y).max(initial=0)
+    most = 2.0**-11 * max(1.0, np.abs(y).max(initial=0))
+    return Verdict("equal") if off <= most else Verdict("value", f"{x.tolist()} for {y.tolist()}")
+
+
+def judged(call: Call, at: list[Any], suite: str, parties: int) -> Verdict:
+    """The call with secrets there, beside NumPy."""
+    function = resolved(call.name)
+    try:
+        true: Any = function(*copy.deepcopy(call.args), **copy.deepcopy(call.kwargs))
+    except Exception as error:
+        true = error
+    if sum(part.size for part in (true if isinstance(true, list | tuple) else [true]) if isinstance(part, np.ndarray)) > 100 * LARGEST:
+        return Verdict("large")
+    try:
+        args, kwargs = with_secrets(mpc.local(parties, suite), call, at)
+    except MpcError as error:
+        return Verdict("range", str(error))
+    try:
+        with limit(60):
+            mine = revealed(function(*args, **kwargs))
+    except NotImplementedError as error:
+        return Verdict("both refuse" if isinstance(true, Exception) else "missing", str(error))
+    except Exception as error:
+        said = f"{type(error).__name__}: {error}"
+        if isinstance(error, Late | AssertionError | RuntimeError | AttributeError) and not isinstance(error, MpcError):
+            return Verdict("crash", said)
+        if isinstance(true, Exception):
+            return Verdict("both refuse", said)
+        return Verdict("crash" if not str(error) or INTERNAL.search(said) else "refused", said)
+    if isinstance(true, Exception):
+        return Verdict("lenient", f"NumPy: {type(true).__name__}: {true}")
+    verdict = difference(mine, true)
+    if verdict.what == "value":
+        try:
+            args, kwargs = with_secrets(mpc.local(parties, suite, check=True), call, at)
+            revealed(function(*args, **kwargs))
+        except RangeError as error:
+            return Verdict("range", str(error))
+    return verdict
+
+
+@dataclass
+class Run:
+    verdicts: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))     # by folder
+    seen: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))               # by verdict
+    missing: Counter[str] = field(default_factory=Counter)
+    harvest: dict[str, tuple[int, int, int]] = field(default_factory=dict)
+
+
+def look(only: set[str], folders: list[str], most: int) -> Run:
+    run = Run()
+    for folder in folders:
+        calls, made = harvested(folder)
+        calls = [call for call in calls if not only or call.name in only]
+        by_name: dict[str, list[Call]] = defaultdict(list)
+        for call in calls:
+            by_name[call.name].append(call)
+        chosen = [several[i * len(several) // most] if len(several) > most else several[i]
+                  for several in by_name.values() for i in range(min(most, len(several)))]
+        run.harvest[folder] = made, len(calls), len(chosen)
+        for number, call in enumerate(chosen):
+            at = places(call.args, call.kwargs)
+            choices = [at] if len(at) == 1 else [at, [at[number % len(at)]]]
+            suite, parties = SUITES[number % 2]
+            for some in choices:
+                with warnings.catch_warnings(), np.errstate(all="ignore"):
+                    warnings.simplefilter("ignore")
+                    verdict = judged(call, some, suite, parties)
+                run.verdicts[folder][verdict.what] += 1
+                run.seen[verdict.what].append(f"{call} at {some}, {suite}: {verdict.said}")
+                if verdict.what == "missing":
+                    run.missing[verdict.said] += 1
+    return run
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--show", default="")
+    parser.add_argument("--only", default="")
+    parser.add_argument("--folders", default="lib,_core,linalg")
+    parser.add_argument("--most", type=int, default=MOST)
+    given = parser.parse_args()
+    resource.setrlimit(resource.RLIMIT_AS, (6 << 30, 6 << 30))      # of what tests ask for
+    run = look(set(filter(None, given.only.split(","))), given.folders.split(","), given.most)
+    for folder, counter in run.verdicts.items():
+        print(folder, run.harvest[folder], dict(counter))
+    for what in filter(None, given.show.split(",")):
+        print(f"== {what}")
+        print(*run.seen[what], sep="\n")
+    print(*(f"{n:5} {said[:150]}" for said, n in run.missing.most_common(80)), sep="\n")
+
+
+if __name__ == "__main__":
+    main()
