@@ -220,6 +220,11 @@ FUNCTIONS: dict[Callable[..., Any], Callable[..., Any]] = {
        for func in (np.unique, np.unique_values, np.unique_counts, np.unique_inverse, np.unique_all)},
     **{func: _shows(func.__name__, "where a condition holds", "np.where(condition, a, b), or np.count_nonzero")
        for func in (np.nonzero, np.flatnonzero, np.argwhere, np.extract, np.compress)},
+    np.nan_to_num: lambda x, copy=True, nan=0.0, posinf=None, neginf=None: x,
+    np.fix: bitwise.trunc,
+    np.meshgrid: assembly.meshgrid,
+    np.isreal: types.everywhere,
+    np.iscomplex: types.nowhere,
     np.shape: lambda x: x.shape,
     np.ndim: lambda x: x.ndim,
     np.size: lambda x, axis=None: x.size if axis is None else x.shape[axis],
@@ -228,3 +233,9 @@ FUNCTIONS: dict[Callable[..., Any], Callable[..., Any]] = {
     np.iscomplexobj: lambda x: False,
     np.isrealobj: lambda x: True,
 }
+
+#: The same by other names; no secret is NaN, so that there is nothing for these to leave out.
+FUNCTIONS |= {getattr(np, f"nan{f.__name__}"): FUNCTIONS[f] for f in (
+    np.sum, np.prod, np.mean, np.var, np.std, np.cumsum, np.cumprod, np.argmin, np.argmax, np.median, np.quantile, np.percentile)}
+FUNCTIONS |= {np.nanmin: FUNCTIONS[np.min], np.nanmax: FUNCTIONS[np.max], np.amin: FUNCTIONS[np.min], np.amax: FUNCTIONS[np.max],
+              np.cumulative_sum: reductions.cumulative(linear.cumsum, 0), np.cumulative_prod: reductions.cumulative(scans.cumprod, 1)}

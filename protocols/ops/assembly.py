@@ -77,6 +77,17 @@ def broadcast_arrays(*args: Any, subok: bool = False) -> tuple[Any, ...]:
     return tuple(np.broadcast_to(x, shape) for x in args)
 
 
+def meshgrid(*xi: Any, copy: bool = True, sparse: bool = False, indexing: str = "xy") -> tuple[Any, ...]:
+    """A grid of coordinates; of public ones public."""
+    if indexing not in ("xy", "ij"):
+        raise ValueError(f"np.meshgrid has the indexing xy and ij, not {indexing!r}")
+    n = len(xi)
+    made = [np.reshape(x, (1,) * i + (-1,) + (1,) * (n - 1 - i)) for i, x in enumerate(xi)]
+    if indexing == "xy" and n > 1:
+        made = [np.swapaxes(x, 0, 1) for x in made]
+    return tuple(made) if sparse else broadcast_arrays(*made)
+
+
 def unstack(x: Secret, *, axis: int = 0) -> tuple[Secret, ...]:
     """The parts along an axis."""
     if x.ndim == 0:
@@ -112,6 +123,7 @@ def choose(a: Any, choices: Any, mode: str = "raise") -> Secret:
     if not isinstance(a, Secret):
         index = numeric(a, "an index")
         return rearranged(lambda *at: np.choose(index, at, mode=mode), *several)  # type: ignore[no-any-return,call-overload]
+    a = types.astype(a, int) if a.dtype.kind == "b" else a
     if mode == "clip":
         a = comparison.clip(a, 0, len(several) - 1)
     elif mode == "wrap":

@@ -48,7 +48,7 @@ def signbit(x: Secret) -> Secret:
 def copysign(x: Any, y: Any) -> Secret:
     """|x| with the sign of y; a secret 0 has none."""
     below = comparison.less(y, 0) if isinstance(y, Secret) else np.signbit(np.asarray(y, float))
-    size = comparison.absolute(x) if isinstance(x, Secret) else np.abs(x)
+    size = comparison.absolute(x) if isinstance(x, Secret) else np.abs(np.asarray(x, float))
     made = comparison.where(below, np.negative(size), size)
     return products.real(made)
 

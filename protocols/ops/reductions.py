@@ -59,10 +59,8 @@ def deciding(f: Reduction, nothing: bool) -> Reduction:
 
 
 def deciding_ufunc(f: Reduction, again: Callable[[Any, Any], Secret], nothing: bool) -> Reduction:
-    """Their form as reductions of a ufunc, which have an initial value and a type."""
-    def reduction(a: Any, axis: Any = None, dtype: Any = None, keepdims: bool = False, initial: Any = None, where: Any = True) -> Secret:
-        if dtype is not None and np.dtype(dtype).kind != "b":
-            raise TypeError("np.logical_and.reduce and its relatives give truth values; there is no other dtype=")
+    """Their form as reductions of a ufunc, which have an initial value."""
+    def reduction(a: Any, axis: Any = None, keepdims: bool = False, initial: Any = None, where: Any = True) -> Secret:
         result = f(masked(comparison.truth(a), where, nothing), axis, keepdims)
         return result if initial is None else again(result, initial)
     return reduction
@@ -80,6 +78,22 @@ def extreme_ufunc(name: str, f: Reduction, again: Callable[[Any, Any], Secret]) 
 def accumulating(f: Callable[..., Secret]) -> Callable[..., Secret]:
     def accumulation(a: Secret, axis: Any = None, dtype: Any = None) -> Secret:
         return f(types.cast(a, dtype), axis)
+    return accumulation
+
+
+def cumulative(f: Callable[..., Secret], first: int) -> Callable[..., Secret]:
+    """``np.cumulative_sum`` and ``np.cumulative_prod``: of one axis, with the empty sum or product before where it is asked for."""
+    def accumulation(x: Secret, *, axis: int | None = None, dtype: Any = None, include_initial: bool = False) -> Secret:
+        if axis is None:
+            if x.ndim != 1:
+                raise ValueError(f"np.cumulative_sum and np.cumulative_prod of {x.ndim} axes need axis=")
+            axis = 0
+        made = f(types.cast(x, dtype), axis)
+        if not include_initial:
+            return made
+        one = [*x.shape]
+        one[axis] = 1
+        return call(np.concatenate, [np.full(one, first), made], axis=axis)
     return accumulation
 
 

@@ -130,8 +130,12 @@ def unique_counts(x: Secret, domain: Any) -> Secret:
     return linear.sum_(_indicators(x.ravel(), domain), axis=0)
 
 
-def isin(element: Any, test_elements: Any, assume_unique: bool = False, invert: bool = False) -> Secret:
-    """Where x is one of the public test elements; no integer is one that is not whole, or not in the ring."""
+def isin(element: Any, test_elements: Any, assume_unique: bool = False, invert: bool = False, *,
+         kind: str | None = None) -> Secret:
+    """Where x is one of the public test elements; no integer is one that is not whole, or not in the ring.
+
+    ``kind`` and ``assume_unique`` are how NumPy goes about it, and change nothing here.
+    """
     if isinstance(test_elements, Secret):
         raise NotImplementedError("np.isin with secret test elements; use np.any(x[..., None] == elements, axis=-1)")
     x = retyped(element, linear.counted(element.kind))
