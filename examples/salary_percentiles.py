@@ -1,8 +1,9 @@
-"""Three companies compare pay: quartiles over all of them and the gap between two groups, nobody's salary.
+"""Three companies compare pay: quartiles over all of them and the gap between two groups, and not who earns what.
 
     mpc run examples/salary_percentiles.py -n 3
 
-Salaries are in thousands, so that they are of the order fixed point likes.
+Salaries are in thousands, so that they are of the order fixed point likes.  The median of fifteen is one of them, to the last
+digit, though nobody is told whose: who minds that rounds what is revealed, or asks more people.
 """
 import numpy as np
 

@@ -1,10 +1,11 @@
-"""Three wards learn whether a drug prolongs remission: survival curves and the log-rank test, nobody's history.
+"""Three wards learn whether a drug prolongs remission: survival curves and the log-rank test, no ward's counts.
 
     mpc run examples/survival_curve.py -n 3
 
 The 6-mercaptopurine trial of Freireich et al., Blood 21, 1963.  Each ward counts at home how many of its patients relapsed
-or left in each week, and shares the counts.  How many were at risk, relapsed or left in any week, in one ward or in all,
-stays secret: only the two Kaplan-Meier curves and the statistic are revealed.
+or left in each week, and shares the counts.  Those of a ward stay secret: only the two Kaplan-Meier curves and the statistic
+are revealed.  They tell the counts of all wards together, for each step of a curve is 1 - d/n with small whole d and n: who
+minds that reveals the curves in fewer weeks, or rounded.
 """
 import math
 from pathlib import Path

@@ -29,7 +29,7 @@ from mpc import launch
 from mpc.config import DAY, Config
 from mpc.errors import ConfigError, MpcError
 from mpc.meter import Network
-from mpc.process import collect_less_garbage, keep_freed_memory, write_no_core
+from mpc.process import collect_less_garbage, have_standard_files, keep_freed_memory, write_no_core
 
 if TYPE_CHECKING:
     from protocols.program import Program
@@ -116,6 +116,8 @@ def main() -> None:
 
     Several parties, each with private data, compute a joint result and see nothing else.
     """
+    have_standard_files()
+    write_no_core()
 
 
 @main.command()
@@ -245,7 +247,6 @@ def _prepared(program: Path, config_file: Path, report_to: Path | None) -> tuple
     from mpc import config as configuration
     from protocols.program import Program
     keep_freed_memory()
-    write_no_core()
     config = configuration.load(config_file)
     if report_to is None:
         _say_who_is_awaited(config)
@@ -327,7 +328,6 @@ def dealer(config_file: Path, debug: bool) -> None:
     from mpc import config as configuration
     from protocols import run as runner
     keep_freed_memory()
-    write_no_core()
     config = configuration.load(config_file)
     _say_who_is_awaited(config)
     runner.serve_dealer(config)
@@ -416,7 +416,8 @@ def aggregate_serve(config_file: Path, log: Path | None, debug: bool) -> None:
 @click.option("--rounds", default=1, show_default=True, type=click.IntRange(1), help="Rounds to take part in; the vector is read anew for each.")
 @click.option("--again", is_flag=True,
               help="Let a vector out that has gone out before: two sums with it can tell it.")
-@click.option("--out", default=None, help="Write the mean to this .npy file; {round} as above.")
+@click.option("--out", default=None, type=click.Path(dir_okay=False),
+              help="Write the mean to this .npy file; {round} as above.")
 @_reporting_errors
 def aggregate_join(config_file: Path, vector: str, weight: int, metrics: tuple[str, ...], rounds: int,
                    again: bool, out: str | None, debug: bool) -> None:
@@ -426,7 +427,7 @@ def aggregate_join(config_file: Path, vector: str, weight: int, metrics: tuple[s
     assumes, which is said first.
     """
     from protocols.aggregation import bounds, member, plan
-    from protocols.aggregation.files import read_array, write_array
+    from protocols.aggregation.files import read_array, room, write_array
     own = plan.load(config_file)
     try:
         given = {name: float(number) for name, _, number in (metric.partition("=") for metric in metrics)}
@@ -437,11 +438,16 @@ def aggregate_join(config_file: Path, vector: str, weight: int, metrics: tuple[s
     with member.Member(own, lambda text: click.echo(text, err=True)) as client:
         for turn in range(1, rounds + 1):
             values = read_array(Path(vector.replace("{round}", str(turn))))
-            mean = client.round(values, weight, given, again=again)
+            written = None if out is None else Path(out.replace("{round}", str(turn)))
+            with ExitStack() as stack:
+                if written is not None:             # better before the vector goes out, which it does once
+                    space = 8 * own.plan.dimension + 4096
+                    stack.enter_context(room(written.with_name(f"{written.name}.room"), space))
+                mean = client.round(values, weight, given, again=again)
             facts = client.last
             assert facts is not None
-            if out is not None:
-                write_array(Path(out.replace("{round}", str(turn))), mean)
+            if written is not None:
+                write_array(written, mean)
             without = "" if facts.included else ", without this client's, which came too late"
             measured = "".join(f", {name} {value:.4g}" for name, value in facts.metrics.items())
             click.echo(f"round {facts.number}: the mean of {facts.count} clients' vectors{without}, "

@@ -8,17 +8,18 @@ import socket
 import subprocess
 import sys
 from codecs import getincrementaldecoder
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic, sleep
-from typing import Any
+from types import FrameType
+from typing import Any, TextIO
 
 from mpc.certs import fresh
 from mpc.ephemeral import Kept, Unnamed, kept
 from mpc.errors import ConfigError
-from mpc.process import ending_with_parent, write_no_core
+from mpc.process import ending_with_parent
 
 #: Each one's certificate and key; under "ca", the authority's certificate.
 Pem = dict[str, tuple[Unnamed, ...]]
@@ -70,7 +71,6 @@ def run(plan: Plan) -> Outcome:
     left of what they had: keys, configurations and what is printed are in files without a name, a store in a
     folder that goes with its users.
     """
-    write_no_core()
     names = [f"party-{i}" for i in range(plan.parties)] + (["dealer"] if plan.dealer else [])
     with _heeding() as heed, ExitStack() as stack:
         made = fresh(names, days=1) if plan.tls else {}
@@ -86,33 +86,69 @@ def run(plan: Plan) -> Outcome:
         return Outcome(outcome.reports, outcome.code, before.reports)
 
 
-@contextmanager
-def _heeding() -> Iterator[Callable[[], None]]:
-    """What raises, where it is called, for a signal that has come by then and would end this process.
+class _Heed:
+    """Called, it raises for a signal that has come by then and would end this process.
 
     Raised as soon as it comes, that could be between any two steps of ``subprocess``, which then waits for ever.
+    ``at_once`` is where it may be, and has to: where this process waits for somebody to read what it prints.
     """
-    came: list[int] = []
+
+    def __init__(self) -> None:
+        self._came: list[int] = []
+        self._at_once = False
+
+    def __call__(self) -> None:
+        if self._came:
+            raise KeyboardInterrupt if self._came[0] == signal.SIGINT else SystemExit(128 + self._came[0])
+
+    def hear(self, number: int, _: FrameType | None) -> None:
+        self._came.append(number)
+        if self._at_once:
+            self()
+
+    @contextmanager
+    def at_once(self) -> Iterator[None]:
+        self._at_once = True
+        try:
+            self()
+            yield
+        finally:
+            self._at_once = False
+
+
+@contextmanager
+def _heeding() -> Iterator[_Heed]:
+    """Signals that would end this process do it where they are looked for."""
+    heed = _Heed()
     ends = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
     before = {number: signal.getsignal(number) for number in ends}
     usual = (signal.SIG_DFL, signal.default_int_handler)
     taken = [number for number, handler in before.items() if handler in usual]      # not what nohup ignores
-
-    def heed() -> None:
-        if came:
-            raise KeyboardInterrupt if came[0] == signal.SIGINT else SystemExit(128 + came[0])
-
     try:
         for number in taken:
-            signal.signal(number, lambda number, _: came.append(number))
+            signal.signal(number, heed.hear)
         yield heed
+        heed()
     finally:
         for number in taken:
             signal.signal(number, before[number])
 
 
+def _show(text: str, heed: _Heed, to: TextIO | None = None) -> None:
+    """Print, and end for a signal meanwhile, too: whoever should read it may have stopped."""
+    to = to or sys.stdout
+    try:
+        with heed.at_once():
+            print(text, end="", flush=True, file=to)
+    except (KeyboardInterrupt, SystemExit):
+        with suppress(OSError), open(os.devnull, "wb") as nowhere:
+            for stalled in [file for file in (1, 2) if os.path.sameopenfile(file, to.fileno())]:
+                os.dup2(nowhere.fileno(), stalled)  # the rest would be waited for when this process ends
+        raise
+
+
 def _session(plan: Plan, names: list[str], pem: Pem, folder: Kept | None, command: list[str],
-             heed: Callable[[], None]) -> Outcome:
+             heed: _Heed) -> Outcome:
     """All processes of one session, from start to end."""
     with ExitStack() as stack:
         listeners = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(plan.parties)]
@@ -131,7 +167,7 @@ def _session(plan: Plan, names: list[str], pem: Pem, folder: Kept | None, comman
             for member in members:
                 member.process.kill()
                 member.process.wait()
-        return _outcome(plan, members, stopped)
+        return _outcome(plan, members, stopped, heed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +232,7 @@ def _start(plan: Plan, who: str, what: list[str], text: str, pem: Pem, folder: K
     return _Member(who, process, out, err, report, trace)
 
 
-def _wait(members: list[_Member], parties: int, heed: Callable[[], None], show: bool) -> None:
+def _wait(members: list[_Member], parties: int, heed: _Heed, show: bool) -> None:
     """Until all have ended, or some have failed and the others had time to notice; shows the first one's output."""
     deadline, shown, decode = None, 0, getincrementaldecoder("utf-8")("replace").decode
     while True:
@@ -206,7 +242,7 @@ def _wait(members: list[_Member], parties: int, heed: Callable[[], None], show: 
         said = members[0].out.read(shown)
         shown += len(said)
         if show and said:
-            print(decode(said), end="", flush=True)
+            _show(decode(said), heed)
         late = deadline is not None and monotonic() > deadline
         if not any(alive) or late or (any(codes) and not any(alive[:parties])):
             return
@@ -215,12 +251,13 @@ def _wait(members: list[_Member], parties: int, heed: Callable[[], None], show: 
         sleep(0.01)
 
 
-def _outcome(plan: Plan, members: list[_Member], stopped: list[str]) -> Outcome:
+def _outcome(plan: Plan, members: list[_Member], stopped: list[str], heed: _Heed) -> Outcome:
     parties = members[:plan.parties]
     texts = [member.out.read().decode(errors="replace") for member in parties]
     for member, text in zip(parties[1:], texts[1:], strict=True):
         if text not in ("", texts[0]) and not plan.quiet:
-            print(f"{member.name} printed:\n" + "".join(f"  {line}\n" for line in text.splitlines()), end="", flush=True)
+            lines = "".join(f"  {line}\n" for line in text.splitlines())
+            _show(f"{member.name} printed:\n{lines}", heed)
     words: dict[str, list[str]] = {}                # and who says so
     for member in members:
         if member.process.returncode:
@@ -232,7 +269,7 @@ def _outcome(plan: Plan, members: list[_Member], stopped: list[str]) -> Outcome:
             if said:
                 words.setdefault(said, []).append(member.name)
     for said in sorted(words, key=_is_consequence):
-        print(f"{', '.join(words[said])}: {said}", file=sys.stderr)
+        _show(f"{', '.join(words[said])}: {said}\n", heed, sys.stderr)
     reports = []
     for member in parties:
         if report := member.report.read():

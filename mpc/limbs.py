@@ -7,6 +7,7 @@ What depends on a secret bit is masked by it: ``np.where`` branches, and takes f
 """
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import wraps
 from typing import Any
@@ -19,6 +20,9 @@ NDArray = npt.NDArray[Any]
 DTYPE = np.dtype("V16")
 _PAIR = np.dtype([("lo", "<u8"), ("hi", "<u8")])
 WORD = 1 << 64
+
+#: Products of a small matrix product that are made in one array.
+_AT_ONCE = 1 << 18
 _HALF, _LOW = np.uint64(32), np.uint64(0xFFFFFFFF)
 
 
@@ -123,12 +127,16 @@ def _high(a: NDArray, b: NDArray) -> NDArray:
 
 
 def matmul(x: NDArray, y: NDArray) -> NDArray:
-    """As ``np.matmul``, a row of y after the other."""
+    """As ``np.matmul``: all products at once where they are few, else those with one row of y after the other."""
     rows, columns = x[None, :] if x.ndim == 1 else x, y[:, None] if y.ndim == 1 else y
     shape = *np.broadcast_shapes(rows.shape[:-2], columns.shape[:-2]), rows.shape[-2], columns.shape[-1]
-    out = np.zeros(shape, DTYPE)
-    for k in range(rows.shape[-1]):
-        out = add(out, mul(rows[..., :, k, None], columns[..., None, k, :]))
+    inner = rows.shape[-1]
+    if math.prod(shape) * inner <= _AT_ONCE:
+        out = adding(lambda a: np.sum(a, axis=-2, dtype=a.dtype), mul(rows[..., None], columns[..., None, :, :]))
+    else:
+        out = np.zeros(shape, DTYPE)
+        for k in range(inner):
+            out = add(out, mul(rows[..., :, k, None], columns[..., None, k, :]))
     out = out[..., 0] if y.ndim == 1 else out
     return out[..., 0, :] if x.ndim == 1 and y.ndim > 1 else out[..., 0] if x.ndim == 1 else out
 

@@ -7,6 +7,7 @@ import gc
 import os
 import resource
 import signal
+import sys
 from collections.abc import Callable
 
 _TRIM_THRESHOLD, _MMAP_MAX = -1, -4                  # mallopt(3)
@@ -38,6 +39,18 @@ def collect_less_garbage() -> None:
 def write_no_core() -> None:
     """Leave no image of this process on a disk, whatever signal ends it: it would hold keys and shares."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
+
+
+def have_standard_files() -> None:
+    """Where this process was started without standard input, output or error, nothing that it opens takes their
+    place: what is printed goes to nobody, and not into a socket or a key."""
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)    # it is the lowest that is free
+    sys.stdout = sys.stdout or open(1, "w", closefd=False)  # noqa: SIM115
+    sys.stderr = sys.stderr or open(2, "w", closefd=False)  # noqa: SIM115
 
 
 def ending_with_parent() -> Callable[[], None]:

@@ -233,7 +233,7 @@ class Limbs(Ring):
         return self._do("mul", x, y)
 
     def matmul(self, x: NDArray, y: NDArray) -> NDArray:
-        return _matmul(self, x, y, limbs.matmul, _SMALL_LIMBS)
+        return _matmul(self, x, y, limbs.matmul, _SMALL_LIMBS_ONCE_AWAKE if "mpc.kernels" in sys.modules else _SMALL_LIMBS)
 
     def adding(self, f: Callable[[NDArray], NDArray], x: NDArray) -> NDArray:
         return limbs.adding(f, x)

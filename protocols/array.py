@@ -109,7 +109,7 @@ class Secret(np.lib.mixins.NDArrayOperatorsMixin):
 
     sum, prod, mean, var, std = map(_method, (np.sum, np.prod, np.mean, np.var, np.std))
     min, max, argmin, argmax, any, all = map(_method, (np.min, np.max, np.argmin, np.argmax, np.any, np.all))
-    cumsum, cumprod, trace, round, clip = map(_method, (np.cumsum, np.cumprod, np.trace, np.round, np.clip))
+    cumsum, cumprod, trace, round = map(_method, (np.cumsum, np.cumprod, np.trace, np.round))
     argsort, searchsorted, take, choose = map(_method, (np.argsort, np.searchsorted, np.take, np.choose))
     ravel, flatten, squeeze, swapaxes = map(_method, (np.ravel, np.ravel, np.squeeze, np.swapaxes))
     repeat, diagonal, dot, astype = map(_method, (np.repeat, np.diagonal, np.dot, np.astype))
@@ -120,6 +120,9 @@ class Secret(np.lib.mixins.NDArrayOperatorsMixin):
 
     def transpose(self, *axes: Any) -> Secret:
         return call(np.transpose, self, (axes[0] if len(axes) == 1 else axes) or None)
+
+    def clip(self, min: Any = None, max: Any = None, **options: Any) -> Secret:
+        return call(np.clip, self, options.pop("a_min", min), options.pop("a_max", max), **options)
 
     def copy(self, order: str = "C") -> Secret:
         return self                                 # immutable: there is nothing to protect it from

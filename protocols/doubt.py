@@ -13,6 +13,7 @@ import numpy as np
 from mpc.encoding import Kind
 from mpc.ring import NDArray
 from protocols.array import Secret
+from protocols.ops.division import SPARE
 from protocols.plain import OF_TWO, ROUNDING, Function, largest
 
 if TYPE_CHECKING:
@@ -21,7 +22,11 @@ if TYPE_CHECKING:
 #: What they add up was multiplied: secrets with secrets, or one with itself.
 _OF_PRODUCTS: set[Function] = {*OF_TWO - {np.add, np.subtract}, np.true_divide}
 _OF_POWERS: set[Function] = {
-    np.var, np.std, np.linalg.norm, np.square, np.power, np.prod, np.cumprod, np.multiply.reduce, np.multiply.accumulate}
+    np.var, np.std, np.linalg.norm, np.square, np.power, np.prod, np.cumprod, np.multiply.reduce, np.multiply.accumulate,
+    np.hypot, np.nanvar, np.nanstd, np.nanprod, np.nancumprod, np.cumulative_prod}
+
+#: Their last operand divides, and has a range of its own where it is secret (``protocols/ops/division.py``).
+DIVISIONS: set[Function] = {np.true_divide, np.reciprocal}
 
 _DOWN = "scale the data down, or take fewer fractional bits or a larger ring"
 _UP = "scale the data up, or take more fractional bits"
@@ -67,6 +72,7 @@ class Result:
     true: NDArray
     size: NDArray                       # before anything cancelled
     operands: Sequence[Secret]
+    divisor: Secret | None = None
 
     @property
     def fraction(self) -> int:
@@ -74,13 +80,15 @@ class Result:
 
     @property
     def operand(self) -> float:
-        """The largest magnitude among the operands."""
-        return max((largest(x.shadow.true) for x in self.operands if x.shadow is not None), default=0.0)
+        """The largest magnitude among the operands, but for a divisor."""
+        return max((_largest(x) for x in self.operands if x is not self.divisor), default=0.0)
 
     @property
     def range(self) -> int:
-        """What is multiplied and added up for a real result must lie within ± 2 to this."""
+        """What is multiplied and added up for a real result, or divided, must lie within ± 2 to this."""
         bits, times = self.session.ring.bits, len(self.operands)
+        if self.divisor is not None:
+            return min(bits // 2 - 3, bits - 3 - self.fraction)
         multiplied = self.function in _OF_POWERS or (self.function in _OF_PRODUCTS and times > 1)
         return bits - 3 - 2 * self.fraction if multiplied else bits - 3 - self.fraction
 
@@ -112,6 +120,12 @@ class Result:
             return "NumPy gives nan, or another shape, or refuses", _REPLACE, True
         if largest(values) >= 2.0**limit:
             return f"the result is outside ±2^{limit}, the range of {kind} over {ring}", _DOWN, True
+        if self.divisor is not None:
+            most = ring.bits - 1 - SPARE - self.divisor.kind.fraction
+            if _largest(self.divisor) >= 2.0**most:
+                return f"the divisor is outside ±2^{most}, the range of divisors {digits}", _DOWN, True
+            if (self.beyond() & off).any():
+                return f"the quotient is outside ±2^{self.range}, the range of quotients {digits}", _DOWN, True
         if self.operand >= 2.0 ** (ring.bits - 2) and not any(x.kind.fraction for x in self.operands):
             far = f"an operand is outside ±2^{ring.bits - 2}, and with it a difference outside the range of int over {ring}"
             return far, _DOWN, True
@@ -123,6 +137,10 @@ class Result:
         if (self.beyond() & off).any():
             return f"a product or a sum on the way to the result is outside ±2^{self.range}, their range {digits}", _DOWN, True
         return f"numbers are too small beside the resolution, 2^-{fraction}, and have lost their digits", _UP, False
+
+
+def _largest(x: Secret) -> float:
+    return 0.0 if x.shadow is None else largest(x.shadow.true)
 
 
 def place() -> str:

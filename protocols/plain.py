@@ -7,7 +7,7 @@ gives another shape, is nan.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -19,24 +19,29 @@ Function = Callable[..., Any]
 #: They add and multiply, the numbers of one operand or of two: |f(x, y)| ≤ f(|x|, |y|).
 OF_ONE: set[Function] = {
     np.sum, np.cumsum, np.prod, np.cumprod, np.mean, np.average, np.trace, np.square, np.power,
-    np.add.reduce, np.multiply.reduce, np.add.accumulate, np.multiply.accumulate}
+    np.add.reduce, np.multiply.reduce, np.add.accumulate, np.multiply.accumulate, np.cumulative_sum, np.cumulative_prod,
+    np.nansum, np.nancumsum, np.nanprod, np.nancumprod, np.nanmean}
 OF_TWO: set[Function] = {
     np.add, np.subtract, np.multiply, np.matmul, np.dot, np.vdot, np.inner, np.outer, np.einsum}
 #: They give whole numbers.
-ROUNDING: set[Function] = {np.floor, np.ceil, np.trunc, np.rint, np.round, np.around, np.sign, np.floor_divide}
+ROUNDING: set[Function] = {np.floor, np.ceil, np.trunc, np.rint, np.round, np.around, np.fix, np.sign, np.floor_divide}
 #: Integers may grow here, too.
-_GROWING: set[Function] = {np.diff, np.left_shift, np.negative, np.absolute, np.ptp}
+_GROWING: set[Function] = {np.diff, np.ediff1d, np.left_shift, np.negative, np.absolute, np.ptp}
 #: Of integers NumPy's are something else than of reals.
 _OF_REALS: set[Function] = {np.power, np.reciprocal}
 _COMPARING: set[Function] = {
     np.less, np.less_equal, np.greater, np.greater_equal, np.equal, np.not_equal}
 _LOGICAL: set[Function] = {np.logical_and, np.logical_or, np.logical_xor, np.logical_not}
-#: What secrets have in place of NumPy's default: every sort of theirs is stable.
-_INSTEAD: dict[Function, Function] = {np.argsort: lambda x, axis=-1, **_: np.argsort(x, axis, kind="stable")}
+#: What secrets have in place of NumPy's default: every sort of theirs is stable, and nothing is left as it was in memory.
+_INSTEAD: dict[Function, Function] = {
+    np.argsort: lambda x, axis=-1, **_: np.argsort(x, axis, kind="stable"),
+    np.empty_like: np.zeros_like,
+}
 #: What NumPy has for numbers alone, of objects.
 _OF_OBJECTS: dict[Function, Function] = {
     np.ptp: lambda x, *args, **kwargs: np.max(x, *args, **kwargs) - np.min(x, *args, **kwargs),
     np.divmod: lambda x, y: (x // y, x % y),
+    np.digitize: lambda x, bins, right=False: _digitized(x, np.asarray(bins), "left" if right else "right"),
     **_INSTEAD,
 }
 
@@ -100,9 +105,12 @@ def _evaluated(function: Function, kind: Kind, arguments: Any) -> list[Any]:
     """All that a function returns; nothing where it refuses."""
     for form in _forms(function, kind, arguments):
         args, kwargs = _each(form, arguments)
+        if "where" in kwargs:
+            kwargs["where"] = arguments[1]["where"]     # a mask is one of truth values in every form
         try:
             with np.errstate(all="ignore"):
-                made = (_OF_OBJECTS if form is _wide else _INSTEAD).get(function, function)(*args, **kwargs)
+                objects = any(x.dtype == object for x in arrays((args, kwargs)))
+                made = (_OF_OBJECTS if objects else _INSTEAD).get(function, function)(*args, **kwargs)
                 # of objects, NumPy's ``and`` is one of the two
                 return listed(made != 0 if function in _LOGICAL else made)
         except (TypeError, OverflowError, ZeroDivisionError):
@@ -128,13 +136,18 @@ def _forms(function: Function, kind: Kind, arguments: Any) -> Iterator[Callable[
         yield lambda x: x if x.dtype.kind == "b" else _wide(x)
         yield _wide
     else:
-        integers = [x for x in _arrays(arguments) if x.dtype.kind == "i"]
+        integers = [x for x in arrays(arguments) if x.dtype.kind == "i"]
         if function in _COMPARING and any(largest(x) > 2.0**53 for x in integers):
             yield _wide                             # beside reals, NumPy would round the integers
         yield lambda x: x
         yield _counted
         yield _wide
     yield _real
+
+
+def _digitized(x: NDArray, bins: NDArray, side: Literal["left", "right"]) -> Any:
+    falling = len(bins) > 0 and bins[0] > bins[-1]
+    return len(bins) - np.searchsorted(bins[::-1], x, side) if falling else np.searchsorted(bins, x, side)
 
 
 def _counted(x: NDArray) -> NDArray:
@@ -158,11 +171,12 @@ def _each(f: Callable[[NDArray], NDArray], x: Any) -> Any:
     return f(x) if isinstance(x, np.ndarray) else x
 
 
-def _arrays(x: Any) -> Iterator[NDArray]:
+def arrays(x: Any) -> Iterator[NDArray]:
+    """All arrays among arguments."""
     if isinstance(x, np.ndarray):
         yield x
     for item in x.values() if isinstance(x, dict) else x if isinstance(x, list | tuple) else ():
-        yield from _arrays(item)
+        yield from arrays(item)
 
 
 def _settled(kind: Kind, made: Any, shape: Shape) -> NDArray:

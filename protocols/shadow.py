@@ -45,7 +45,7 @@ from mpc.prg import SEED_BYTES, Stream
 from mpc.ring import Z64, NDArray, Spec
 from protocols import plain
 from protocols.array import Secret, secrets_in
-from protocols.doubt import Doubt, Result, place
+from protocols.doubt import DIVISIONS, Doubt, Result, place
 from protocols.plain import ROUNDING, Function, largest, size
 from protocols.tables import JOINS, MOVES
 
@@ -60,7 +60,10 @@ _MOVING: set[Function] = {*MOVES, *JOINS, operator.getitem}
 _CHOOSING: set[Function] = {
     *_MOVING, np.where, np.take, np.take_along_axis, np.append, np.diag, np.diagflat, np.tril, np.triu, np.sort,
     np.min, np.max, np.minimum, np.maximum, np.clip, np.absolute, np.fabs, np.negative,
-    np.minimum.reduce, np.maximum.reduce, np.minimum.accumulate, np.maximum.accumulate}
+    np.minimum.reduce, np.maximum.reduce, np.minimum.accumulate, np.maximum.accumulate,
+    np.fmin, np.fmax, np.fmin.reduce, np.fmax.reduce, np.fmin.accumulate, np.fmax.accumulate, np.copysign,
+    np.amin, np.amax, np.nanmin, np.nanmax, np.nan_to_num, np.real, np.imag, np.astype, np.full_like, np.zeros_like,
+    np.ones_like, np.empty_like, np.select, np.choose, np.pad, np.insert, np.block, np.unstack, np.broadcast_arrays, np.meshgrid}
 _REMAINDER: set[Function] = {np.remainder, np.divmod}
 
 
@@ -152,7 +155,7 @@ class Shadows:
             elif moving and any(shadow.size is not None for shadow in before):
                 sizes = list(run(lambda shadow: shadow.before))
         for x, a, true, c, s in zip(made, actual, trues, copies, sizes, strict=True):
-            self._judge(name, function, x, a, Shadow(true, c, s), operands)
+            self._judge(name, function, x, a, Shadow(true, c, s), operands, args)
 
     def _moved(self, copies: Sequence[NDArray], sizes: NDArray, kind: Kind) -> tuple[NDArray, ...]:
         """Each copy with noise of its own."""
@@ -164,14 +167,16 @@ class Shadows:
             return tuple(copy + word * (2.0**-63 * noise) for copy, word in zip(copies, words, strict=True))
 
     def _judge(self, name: str, function: Function | None, secret: Secret, actual: NDArray, shadow: Shadow,
-               operands: Sequence[Secret]) -> None:
+               operands: Sequence[Secret], args: Sequence[Any] = ()) -> None:
         """Give a secret its shadow, with a doubt where the actual value is off."""
-        result = Result(self._session, name, function, secret.kind, shadow.true, shadow.before, operands)
+        divisor = args[-1] if function in DIVISIONS and isinstance(args[-1], Secret) else None
+        result = Result(self._session, name, function, secret.kind, shadow.true, shadow.before, operands, divisor)
+        before = [x.shadow for x in operands if x.shadow is not None]
         if shadow.copies:                           # what may have wrapped around is not forgiven, nor what is made of it
-            beyond = result.beyond()
+            spoilt = function not in _CHOOSING and any(s.wrong and s.doubt is not None and s.doubt.certain for s in before)
+            beyond = result.beyond() | spoilt
             shadow = replace(shadow, copies=tuple(np.where(beyond, shadow.true, copy) for copy in shadow.copies))
         off, wrong = _off(secret.kind, actual, shadow)
-        before = [x.shadow for x in operands if x.shadow is not None]
         doubt = None
         if off.any():
             doubt = min((s.doubt for s in before if s.doubt is not None), key=lambda d: d.number, default=None)
@@ -234,4 +239,7 @@ def _before_cancellation(function: Function, args: Any, kwargs: Any, true: NDArr
     if function in _REMAINDER:
         return np.full(true.shape, largest(arguments[0][0]))
     found = plain.magnitude(function, arguments)
-    return np.where(true == 0, 1.0, size(true)) if found is None else found
+    if found is not None:
+        return found
+    what_gave_zero = min(1.0, max(map(largest, plain.arrays(arguments)), default=0.0))
+    return np.where(true == 0, what_gave_zero, size(true))

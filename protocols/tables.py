@@ -139,12 +139,21 @@ REDUCTIONS: dict[np.ufunc, Callable[..., Secret]] = {
     np.logical_or: reductions.deciding_ufunc(comparison.any_, comparison.logical_or, False),
 }
 
+#: Other associative ufuncs, and what their operands become first.
+_ASSOCIATIVE: dict[np.ufunc, Callable[[Secret], Secret]] = {
+    **dict.fromkeys((np.fmin, np.fmax, np.bitwise_and, np.bitwise_or, np.bitwise_xor), lambda x: x),
+    **dict.fromkeys((np.logaddexp, np.logaddexp2, np.hypot), products.real),
+    **dict.fromkeys((np.logical_and, np.logical_or, np.logical_xor), comparison.truth),
+}
+REDUCTIONS = {f: reductions.in_a_tree(UFUNCS[f], first) for f, first in _ASSOCIATIVE.items()} | REDUCTIONS
+
 ACCUMULATIONS: dict[np.ufunc, Callable[..., Secret]] = {
     np.add: reductions.accumulating(linear.cumsum),
     np.multiply: reductions.accumulating(scans.cumprod),
     np.minimum: reductions.accumulating(scans.minimum),
     np.maximum: reductions.accumulating(scans.maximum),
 }
+ACCUMULATIONS |= {f: scans.of(UFUNCS[f], first) for f, first in _ASSOCIATIVE.items()}
 
 FUNCTIONS: dict[Callable[..., Any], Callable[..., Any]] = {
     **{func: _moves(func) for func in MOVES},
@@ -222,6 +231,11 @@ FUNCTIONS: dict[Callable[..., Any], Callable[..., Any]] = {
        for func in (np.nonzero, np.flatnonzero, np.argwhere, np.extract, np.compress)},
     np.nan_to_num: lambda x, copy=True, nan=0.0, posinf=None, neginf=None: x,
     np.fix: bitwise.trunc,
+    np.linspace: compositions.linspace,
+    np.common_type: lambda *xs: np.common_type(*(np.empty(0, x.dtype) if isinstance(x, Secret) else x for x in xs)),
+    np.einsum_path: lambda *xs, optimize="greedy": np.einsum_path(*(np.broadcast_to(0.0, x.shape) if isinstance(x, Secret) else x for x in xs), optimize=optimize),
+    np.may_share_memory: lambda a, b, max_work=0: False,
+    np.shares_memory: lambda a, b, max_work=-1: False,
     np.meshgrid: assembly.meshgrid,
     np.isreal: types.everywhere,
     np.iscomplex: types.nowhere,

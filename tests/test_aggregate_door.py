@@ -8,6 +8,7 @@ import json
 import os
 import resource
 import selectors
+import signal
 import socket
 import ssl
 import subprocess
@@ -639,6 +640,66 @@ def test_standard_output_that_cannot_be_written_ends_no_round(tmp_path: Path) ->
     assert err == "standard output cannot be written (No space left on device): the rounds go on without it\n"
 
 
+@pytest.mark.parametrize("given", ["stdout", "log"])
+def test_a_log_that_nobody_reads_stalls_no_round(tmp_path: Path, given: str) -> None:
+    """A pager that has been left: its pipe is full."""
+    config, out = deployment(tmp_path, NAMES), tmp_path / "pipe"
+    os.mkfifo(out)
+    reading = os.open(out, os.O_RDONLY | os.O_NONBLOCK)
+    writing = os.open(out, os.O_WRONLY | os.O_NONBLOCK)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            os.write(writing, b"x" * 4096)
+    os.set_blocking(writing, True)
+    command = [sys.executable, "-m", "mpc", "aggregate", "serve", "--config", config]
+    with subprocess.Popen(
+        [*command, "--log", out] if given == "log" else command,
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL if given == "log" else writing,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as server:
+        try:
+            a_normal_round(tmp_path, NAMES)
+            _, err = server.communicate(timeout=60)
+        finally:
+            server.kill()
+    os.close(reading)
+    os.close(writing)
+    name = "standard output" if given == "stdout" else f"the log {out}"
+    assert server.returncode == 0 and err == f"{name} cannot be written (nobody reads it): the rounds go on without it\n"
+
+
+def test_a_log_that_is_a_pipe_without_a_reader_is_refused(tmp_path: Path) -> None:
+    """And not waited for without a word."""
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ConfigError, match="cannot be written"):
+        Journal(tmp_path / "pipe")
+
+
+def test_a_log_whose_reader_is_slow_has_all_lines(tmp_path: Path) -> None:
+    reading, writing = os.pipe()
+    heard = b""
+
+    def read() -> None:
+        nonlocal heard
+        while piece := os.read(reading, 4096):
+            heard += piece
+            time.sleep(0.01)
+
+    thread = threading.Thread(target=read)
+    with Journal(tmp_path / "log") as journal:
+        assert journal._to is not None
+        os.dup2(writing, journal._to)
+        os.close(writing)
+        thread.start()
+        for i in range(40):
+            journal({"event": "x" * 5000, "number": i})
+    thread.join()
+    os.close(reading)
+    assert [json.loads(line)["number"] for line in heard.splitlines()] == list(range(40))
+
+
 def test_a_log_that_can_be_written_again_says_what_it_lacks(tmp_path: Path) -> None:
     with Journal(tmp_path / "log") as journal:
         journal({"event": "one"})
@@ -701,16 +762,43 @@ def test_counts_are_told_once_a_minute_and_stay_small(monkeypatch: pytest.Monkey
         )
 
 
+def taken(pid: int, path: Path) -> int:
+    """Bytes that a process holds in a file which was there."""
+    for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(OSError):
+            if os.readlink(descriptor) == f"{path} (deleted)":
+                return descriptor.stat().st_size
+    return 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGKILL])
+def test_whatever_ends_the_server_leaves_its_state_and_nothing_else(
+    tmp_path: Path, processes: Processes, number: int
+) -> None:
+    server = processes.start("aggregate", "serve", "--config", deployment(tmp_path, NAMES))
+    end, state = time.monotonic() + 60, tmp_path / "server-state"
+    while not taken(server.pid, state / "room"):
+        assert time.monotonic() < end and server.poll() is None
+        time.sleep(0.01)
+    assert server.stdout is not None
+    while '"round begins"' not in server.stdout.readline():
+        assert time.monotonic() < end
+    server.send_signal(number)
+    code, _, err = ended(server)
+    assert (code, err) == ((130, "interrupted\n") if number == signal.SIGINT else (-number, ""))
+    assert [path.name for path in state.iterdir()] == ["state.json"]
+
+
 def test_a_disk_that_is_full_when_a_round_ends(tmp_path: Path, processes: Processes) -> None:
     """Its clients get the mean, and are told that the server ends; what it has begun is not begun again."""
     config = deployment(tmp_path, NAMES, rounds=2)
     server = processes.start("aggregate", "serve", "--config", config, "--log", tmp_path / "log")
     state = tmp_path / "server-state"
     end = time.monotonic() + 120
-    while not (state / "room").exists():  # which is taken before a round begins
+    while not (held := taken(server.pid, state / "room")):  # which is taken before a round begins
         assert time.monotonic() < end and server.poll() is None
         time.sleep(0.01)
-    assert (state / "room").stat().st_size > 1 << 16
+    assert held > 1 << 16 and not (state / "room").exists()
     resource.prlimit(
         server.pid, resource.RLIMIT_FSIZE, (150, resource.RLIM_INFINITY)
     )  # a state.json is longer, a line of the log not always

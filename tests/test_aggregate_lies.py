@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
+import resource
 import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
+import threading
+import time
+from collections.abc import Callable, Iterator
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -20,10 +24,11 @@ from aggregating import DIMENSION, Next, Round, Serving, deployment, joined, lyi
 from test_cli import ROOT, mpc
 
 from mpc.errors import AggregationFailed, AggregationRefused, BudgetSpent, ConfigError, MpcError, PartyLost
-from protocols.aggregation import bounds
+from protocols.aggregation import bounds, line
 from protocols.aggregation import plan as plans
 from protocols.aggregation.frames import NUMBER, Kind
 from protocols.aggregation.hub import Hub
+from protocols.aggregation.line import Line
 from protocols.aggregation.member import Member
 from protocols.aggregation.messages import HEADER, Phase
 from protocols.aggregation.noise import Account, Noise
@@ -189,6 +194,36 @@ mpc.aggregation_client({str(tmp_path / f"{ME}.toml")!r}).round(np.arange(5.0))
             with pytest.raises(AggregationRefused, match="a later round"):
                 once.check({"vector": numbers(np.arange(5.0))})
     assert seen == [0, 0, 2, 2, 2]  # truncating, writing, syncing, syncing the folder, and all is done
+
+
+@pytest.mark.parametrize("privacy", ["", PRIVACY])
+def test_a_client_whose_disk_is_full_lets_nothing_out(tmp_path: Path, privacy: str) -> None:
+    """Neither paid for nor noted: it says so, and may give its vector when there is room again."""
+    deployment(tmp_path, NAMES, privacy, **({"rounds": 3} if privacy else {}))
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def lie(hub: Hub, following: Next) -> None:
+        following(Kind.HELLO)
+        play = Round(tmp_path, ME, 1)
+        play.up_to(Phase.SHARE, hub, following)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (8, hard))
+        try:
+            play.ask(hub)
+            assert following(Kind.REFUSED).body == b"it has no vector for this round"
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        following(Kind.HELLO)
+        Round(tmp_path, ME, 2).up_to(Phase.MASK, hub, following)
+        hub.send(ME, Kind.BYE)
+
+    own = plans.load(tmp_path / f"{ME}.toml")
+    with lying(plans.load(tmp_path / "server.toml"), lie):
+        with Member(own) as member, pytest.raises(ConfigError, match=r"cannot be written \(File too large\)"):
+            member.round(np.arange(5.0))
+        with Member(own) as member, pytest.raises(AggregationFailed, match="masked"):
+            member.round(np.arange(5.0))
+    account = own.plan.account(tmp_path / f"{ME}.rounds.budget")
+    assert account is None or 0 < account.spent < 5
 
 
 def test_a_torn_line_and_a_wrong_list(tmp_path: Path) -> None:
@@ -444,6 +479,22 @@ def test_join_says_what_it_rests_on_and_what_was_shortened(tmp_path: Path) -> No
     assert "short" not in json.dumps(server.events) and "clip" not in json.dumps(server.events)
 
 
+def test_a_mean_that_could_not_be_written_is_noticed_before_the_vector_is_out(tmp_path: Path) -> None:
+    """For it goes out once."""
+    config = deployment(tmp_path, NAMES)
+    np.save(tmp_path / "v.npy", np.zeros(5))
+    client = ("aggregate", "join", "--config", tmp_path / f"{ME}.toml", "--vector", tmp_path / "v.npy", "--out")
+    with Serving(config) as server:
+        done = mpc(*client, tmp_path / "none/mean.npy")
+        assert done.returncode == 1 and f"{tmp_path / 'none'} has no room for" in done.stderr, done.stderr
+        assert mpc(*client, tmp_path).returncode == 2
+        assert not list(tmp_path.glob(f"{ME}.rounds*"))
+        with joined(tmp_path, [n for n in NAMES if n != ME], lambda name: {"vector": np.ones(5)}):
+            assert mpc(*client, tmp_path / "mean.npy").returncode == 0
+    assert server.error is None and np.load(tmp_path / "mean.npy").shape == (5,)
+    assert not list(tmp_path.glob("*.room"))
+
+
 def test_numbers_beyond_peak_are_told_to_their_owner(tmp_path: Path) -> None:
     deployment(tmp_path, NAMES, clip=None, peak=1.5)
     plan = plans.load(tmp_path / f"{ME}.toml").plan
@@ -593,7 +644,8 @@ def test_three_clients_and_the_defaults(tmp_path: Path) -> None:
 
 def test_names_that_differ_in_capitals_only(tmp_path: Path) -> None:
     assert mpc("aggregate", "keys", "Alice", "bob", "carol", "--out", tmp_path).returncode == 0
-    (tmp_path / "alice.pub").write_bytes((tmp_path / "bob.pub").read_bytes())
+    assert mpc("aggregate", "keys", "alice", "--out", tmp_path / "other").returncode == 0
+    (tmp_path / "other/alice.pub").rename(tmp_path / "alice.pub")
     done = mpc("aggregate", "directory", *sorted(tmp_path.glob("*.pub")), "--out", tmp_path / "d")
     assert done.returncode == 1 and "differ in capitals only" in done.stderr
 
@@ -636,6 +688,97 @@ def test_a_server_that_is_there_and_says_nothing_does_not_hold_a_client_for_ever
         Member(own) as member,
     ):
         member.round(np.zeros(5))
+
+
+@pytest.mark.parametrize("asks", [False, True])
+def test_a_server_that_hangs_up_again_and_again_does_not_hold_a_client_for_ever(
+    tmp_path: Path, asks: bool
+) -> None:
+    """Though it says welcome each time, or the same question."""
+    deployment(tmp_path, NAMES)
+    own, notes, over = plans.load(own_file(tmp_path, ME, timeout=1.0)), list[str](), threading.Event()
+
+    def lie(hub: Hub, following: Next) -> None:
+        play = Round(tmp_path, ME, 1)
+        message = (1).to_bytes(NUMBER, "little") + play.server.request(ME)
+        while not over.is_set():
+            for event in hub.poll(0.05):
+                if event.kind is Kind.HELLO:
+                    hub.send(ME, Kind.WELCOME, b"{}")
+                    if asks:
+                        hub.ask(ME, None, 1 << 20, message)
+                if (event.kind is Kind.ANSWER or not asks) and ME in hub.links:
+                    hub._drop(hub.links[ME], "")
+
+    with (
+        lying(plans.load(tmp_path / "server.toml"), lie),
+        contextlib.ExitStack() as stack,
+        Member(own, notes.append) as member,
+    ):
+        stack.callback(over.set)
+        with pytest.raises(PartyLost):
+            member.round(np.zeros(5))
+    assert 2 < len(notes) < 30
+
+
+class Dripping:
+    """A server whose connection belongs to this: what it does, again and again, once it is made."""
+
+    def __init__(self, folder: Path, does: Callable[[Any], None]) -> None:
+        self.own, self.over = plans.load(folder / "server.toml"), threading.Event()
+        self.does, self.context = does, self.own.tls.server()
+        self.listener = socket.create_server((self.own.plan.peer.host, self.own.plan.peer.port))
+
+    def serve(self) -> None:
+        sock, _ = self.listener.accept()
+        with contextlib.suppress(OSError), self.context.wrap_socket(sock, server_side=True) as made:
+            while not self.over.is_set():
+                self.does(made)
+
+    @contextlib.contextmanager
+    def line(self, silence: float) -> Iterator[Line]:
+        client = plans.load(self.own.state.parent / f"{ME}.toml")
+        thread = threading.Thread(target=self.serve)
+        thread.start()
+        try:
+            made = Line(client.plan.peer, client.tls, 10.0, silence, 1 << 30)
+            with contextlib.closing(made):
+                yield made
+        finally:
+            self.over.set()
+            thread.join(60)
+            self.listener.close()
+
+
+def drip(sock: Any) -> None:
+    sock.sendall(b"m")
+    time.sleep(0.05)
+
+
+def sip(sock: Any) -> None:
+    sock.recv(16)
+    time.sleep(0.05)
+
+
+def pour(sock: Any) -> None:
+    sock.sendall(b"mpcA\x02" + bytes(1000))
+
+
+@pytest.mark.parametrize("does", [drip, sip, pour])
+def test_no_wait_for_a_server_is_without_a_limit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, does: Callable[[Any], None]
+) -> None:
+    """It drips, it takes a few bytes a second, or it takes none and does not stop to talk."""
+    monkeypatch.setattr(line, "SLOWEST", 1 << 24)
+    deployment(tmp_path, NAMES)
+    with Dripping(tmp_path, does).line(silence=0.3) as made:
+        start = time.monotonic()
+        with pytest.raises(PartyLost, match="says or takes nothing"):
+            if does is drip:
+                made.receive()
+            else:
+                made.send(Kind.ANSWER, bytes(1 << 24))
+        assert time.monotonic() - start < 20
 
 
 def test_clients_that_were_away_get_the_mean_from_a_server_that_was_started_anew(tmp_path: Path) -> None:

@@ -270,3 +270,12 @@ def test_a_scan_takes_log_rounds() -> None:
     before = s.parties[0].meter.rounds
     s.sync(np.cumprod(x))
     assert s.parties[0].meter.rounds - before == 7
+
+
+def test_running_sums_and_products_along_an_axis_that_there_is() -> None:
+    s = mpc.local(3, check=True)
+    total = np.cumsum(s.secret(2.5), axis=0)
+    assert total.shape == total.reveal().shape == (1,)
+    for f in (np.cumsum, np.cumprod):
+        with pytest.raises((TypeError, ValueError)):
+            f(s.secret([[1, 2], [3, 4]]), axis=())

@@ -7,16 +7,21 @@ from __future__ import annotations
 
 import os
 import pty
+import resource
 import signal
+import struct
 import subprocess
 import sys
+import termios
 import time
 import uuid
 from contextlib import suppress
+from fcntl import F_GETPIPE_SZ, fcntl, ioctl
 from pathlib import Path
 
 import numpy as np
 import pytest
+from aggregating import deployment
 
 from mpc import launch
 from mpc.ephemeral import kept
@@ -255,3 +260,88 @@ def test_a_signal_between_two_steps_of_the_standard_library_hangs_nothing(
     command = [sys.executable, "-c", TORN, str(tmp_path / "program.py"), number]
     done = subprocess.run(command, cwd=ROOT, timeout=50, capture_output=True, text=True, check=False)
     assert done.returncode == code, done
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize("stalled", ["stdout", "stderr", "both"])
+def test_a_run_ends_for_a_signal_though_nobody_reads_what_it_prints(
+    tmp_path: Path, number: int, code: int, stalled: str
+) -> None:
+    """A pager, say, that has been left; nor is it waited for at the very end."""
+    (tmp_path / "program.py").write_text(
+        "def main(party):\n"
+        + ("    raise ValueError('x' * 300_000)" if stalled == "stderr" else "    print('x' * 300_000)")
+    )
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONUNBUFFERED"}
+    command = [sys.executable, "-m", "mpc", "run", tmp_path / "program.py", "-n", "2", "--suite", "additive"]
+    out, into = os.pipe()
+    with subprocess.Popen(
+        command,
+        cwd=ROOT,
+        env={**environment, MARK: (mark := uuid.uuid4().hex)},
+        stdout=subprocess.DEVNULL if stalled == "stderr" else into,
+        stderr=subprocess.DEVNULL if stalled == "stdout" else into,
+    ) as run:
+        os.close(into)
+        until = time.monotonic() + 60
+        while struct.unpack("i", ioctl(out, termios.FIONREAD, bytes(4)))[0] < fcntl(out, F_GETPIPE_SZ):
+            assert run.poll() is None and time.monotonic() < until
+            time.sleep(0.05)
+        run.send_signal(number)
+        assert run.wait(20) == code
+    os.close(out)
+    assert not gone(mark)
+
+
+def test_a_signal_that_comes_last_is_heard() -> None:
+    """After the last look for it, and before what it does is again what it did."""
+    with pytest.raises(SystemExit) as ended, launch._heeding():
+        os.kill(os.getpid(), signal.SIGTERM)
+    assert ended.value.code == 143 and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+def test_no_process_leaves_an_image_of_itself(tmp_path: Path) -> None:
+    """Whatever signal ends it: there would be keys in it, and vectors.  Parties inherit it from ``mpc run``."""
+    names = [f"clinic-{i}" for i in range(4)]
+    deployment(tmp_path, names)
+    np.save(tmp_path / "v.npy", np.zeros(5))
+    _, hard = resource.getrlimit(resource.RLIMIT_CORE)
+    client = ["join", "--vector", tmp_path / "v.npy", "--config", tmp_path / f"{names[0]}.toml"]
+    for command in (["serve", "--config", tmp_path / "server.toml"], client):
+        with subprocess.Popen(
+            [sys.executable, "-m", "mpc", "aggregate", *command],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_CORE, (hard, hard)),  # noqa: PLW1509
+        ) as process:
+            assert process.stdout is not None and process.stdout.readline()
+            limits = resource.prlimit(process.pid, resource.RLIMIT_CORE)
+            process.kill()
+        assert limits[0] == 0, command
+    (tmp_path / "program.py").write_text(
+        "import resource\ndef main(party):\n    return resource.getrlimit(resource.RLIMIT_CORE)[0]\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "mpc", "run", tmp_path / "program.py", "-n", "2"],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        check=True,
+        timeout=60,
+    )
+    assert done.stdout == b"0\n"
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_a_run_without_standard_files_is_one_all_the_same(tmp_path: Path, closed: str) -> None:
+    """As under some daemons: a key's file would else take the place of one, and be lost to what is."""
+    (tmp_path / "program.py").write_text(
+        "from pathlib import Path\n"
+        "def main(party):\n"
+        "    print('hello')\n"
+        f"    Path({str(tmp_path)!r}, str(party.id)).write_text(str(party.secret(42, owner=0).reveal()))\n"
+    )
+    command = f"{sys.executable} -m mpc run {tmp_path}/program.py -n 2 {closed}"
+    done = subprocess.run(["/bin/sh", "-c", command], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done
+    assert [(tmp_path / str(i)).read_text() for i in (0, 1)] == ["42", "42"]

@@ -7,7 +7,7 @@ a table needs its own.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
 
@@ -124,12 +124,20 @@ RECIPES |= {
     **{f: two(f, counts=True) for f in (np.hypot, np.logaddexp, np.logaddexp2, np.heaviside, np.copysign)},
     **{f: one(f, counts=True) for f in (np.signbit, np.conjugate, np.isnan, np.isinf, np.isfinite)},
 }
+IN_A_TREE = {
+    **{
+        f: one(f)
+        for f in (np.fmin, np.fmax, np.bitwise_and, np.bitwise_or, np.bitwise_xor, np.logical_xor)
+    },
+    **{f: one(f, counts=True) for f in (np.logaddexp, np.logaddexp2, np.hypot)},
+}
 REDUCED: dict[Any, list[Recipe]] = {
     f: one(f.reduce) for f in (np.add, np.multiply, np.minimum, np.maximum, np.logical_and, np.logical_or)
-}
+} | {f: [replace(recipe, f=f.reduce) for recipe in recipes] for f, recipes in IN_A_TREE.items()}
 ACCUMULATED: dict[Any, list[Recipe]] = {
     f: one(f.accumulate) for f in (np.add, np.multiply, np.minimum, np.maximum)
-}
+} | {f: [replace(recipe, f=f.accumulate) for recipe in recipes] for f, recipes in IN_A_TREE.items()}
+ACCUMULATED |= {f: one(f.accumulate) for f in (np.logical_and, np.logical_or)}
 CALLED: dict[Any, list[Recipe]] = {
     np.reshape: one(lambda x: np.reshape(x, (2, 2))),
     np.broadcast_to: one(lambda x: np.broadcast_to(x, (2, 4))),
@@ -273,6 +281,10 @@ CALLED |= {
     **{f: two(f) for f in (np.isclose, np.allclose, np.array_equal, np.array_equiv)},
     np.meshgrid: two(np.meshgrid, lambda x, y: np.meshgrid(x, y, sparse=True, indexing="ij")),
     np.nan_to_num: one(np.nan_to_num),
+    np.linspace: two(lambda x, y: np.linspace(x, y, 3), lambda x, y: np.linspace(x, y, 4, endpoint=False, axis=1), counts=True),
+    np.common_type: one(lambda x: np.common_type(x) is np.float64),
+    np.einsum_path: one(lambda x: str(np.einsum_path("i,i", x, x, optimize="greedy")[0])),
+    **{f: two(f) for f in (np.may_share_memory, np.shares_memory)},
     np.fix: one(np.fix),
     **{f: one(f) for f in (np.isreal, np.iscomplex, np.nansum, np.nanprod, np.nanmean, np.nanvar, np.nanstd, np.nancumsum, np.nancumprod,
                            np.nanmin, np.nanmax, np.nanargmin, np.nanargmax, np.nanmedian, np.amin, np.amax)},

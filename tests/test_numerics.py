@@ -5,6 +5,7 @@ import importlib.util
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from decimal import Decimal, localcontext
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 
 import mpc
 from mpc.ring import RINGS, Z64, RingArray
+from protocols.array import retyped
 from protocols.carries import bits_of
 from protocols.ops import exponential
 from protocols.ops.normalisation import any_bit, numbers, power_of_two, top_bit
@@ -49,7 +51,7 @@ def test_promises_hold_for_more_parties(case: Any) -> None:
     """Three additive parties have three terms; exponentials of larger results lose a bit for it."""
     measured = ACCURACY.measure(case, 0, "additive", 3, 1000, 7)
     assert measured.most <= case.ulps[0] or not measured.kept
-    assert measured.kept or measured.relative < 1.5 - (case.relative or (0, 0))[0]
+    assert measured.kept or measured.relative < 1.5 - (case.relative[0] or 0)
 
 
 def test_a_promise_that_is_too_good_is_noticed() -> None:
@@ -152,7 +154,7 @@ def test_every_exponential_and_sigmoid(data: Any, suite: str, bits: int) -> None
     with np.errstate(over="ignore"):
         true = 1 / (1 + np.exp(-x))
     e, sigma, tanh = s.reveal(np.exp(s.secret(small)), mpc.sigmoid(secret), np.tanh(secret))
-    close(e, np.exp(small), f, 1.3, 2.0 ** -{64: 25, 32: 10, 128: 44}[bits])
+    close(e, np.exp(small), f, 1.3, 2.0 ** -{64: 25, 32: 10, 128: 48}[bits])
     close(sigma, true, f, 1.5)
     close(tanh, np.tanh(x), f, 3)
 
@@ -182,6 +184,19 @@ def test_other_fractions(suite: str, parties: int, f: int) -> None:
     close(np.exp(-b).reveal(), np.exp(-y), f, ulps, 2.0**-20)
     top = min(3, 60 - f - parties)
     close(np.exp2(s.secret(np.full(3, top))).reveal(), 2.0**top, f, ulps, 2.0**-22)
+
+
+@pytest.mark.parametrize("bits", [64, 128])
+@pytest.mark.parametrize("base", [1.0001, 0.9999, 3.0])
+def test_powers_of_public_numbers_keep_their_digits(bits: int, base: float) -> None:
+    """Large ones of what is next to 1, and of what has a logarithm with more digits than a double."""
+    f = FRACTIONS[bits]
+    x = np.floor(np.linspace(0.9, 1, 50) * (bits - 5 - f) / np.log2(base))
+    mine = retyped(base ** mpc.local(2, ring=bits).secret(x), mpc.INT).reveal()
+    with localcontext(prec=60):
+        for units, exponent in zip(mine.tolist(), x.tolist(), strict=True):
+            true = Decimal(base) ** Decimal(exponent) * 2**f
+            assert abs(units / true - 1) < Decimal(2) ** -{64: 24, 128: 49}[bits]
 
 
 def test_softmax_along_axes_and_powers() -> None:
@@ -327,7 +342,7 @@ def test_variances_of_integers(suite: str, parties: int) -> None:
         std, var = s.reveal(secret.std(), secret.var(ddof=1))
         close(std, np.std(x), 16, 3, 2.0**-25)
         close(var, np.var(x, ddof=1), 16, 3, 2.0**-45)
-    assert s.secret(np.array([0] * 9 + [1])).std().reveal() == pytest.approx(0.3, abs=3 * 2.0**-16)
+    assert s.secret(np.array([0] * 9 + [1])).std().reveal() == pytest.approx(0.3, abs=6 * 2.0**-16)     # a unit on average
 
 
 def test_salaries_of_five_parties_over_128_bits() -> None:

@@ -116,7 +116,18 @@ CASES: dict[Any, Cases] = {
     **{(f, "reduce"): options(f.reduce, "t", axis=AXIS, keepdims=KEEP, initial=KEEP)
        | {"where": Case(lambda d, p, f=f: f.reduce(d.t, where=p), [True, False, False], [False, True, False])}
        for f in (np.logical_and, np.logical_or)},
-    **{(f, "accumulate"): options(f.accumulate, "x", axis=AXIS, dtype=TYPES) for f in ACCUMULATIONS},
+    **{(f, "reduce"): options(f.reduce, "x", axis=AXIS, keepdims=KEEP) for f in (
+        np.fmin, np.fmax, np.logaddexp, np.logaddexp2, np.hypot)},
+    **{(f, "reduce"): options(f.reduce, "t", axis=AXIS, keepdims=KEEP) for f in (
+        np.bitwise_and, np.bitwise_or, np.bitwise_xor, np.logical_xor)},
+    **{(f, "accumulate"): options(f.accumulate, "t" if "wise" in f.__name__ or "logical" in f.__name__ else "x", axis=AXIS)
+       for f in ACCUMULATIONS},
+    **{(f, "accumulate"): options(f.accumulate, "x", axis=AXIS, dtype=TYPES) for f in (np.add, np.multiply, np.minimum, np.maximum)},
+    np.linspace: {
+        "start": Case(lambda d, p: np.linspace(p, d.v, 3), 0.5, 1.0), "stop": Case(lambda d, p: np.linspace(d.v, p, 3), 0.5, 1.0),
+        "num": Case(lambda d, p: np.linspace(d.v, 9, p), 3, 4), "endpoint": Case(lambda d, p: np.linspace(d.v, 9, 3, p), *KEEP),
+        "dtype": Case(lambda d, p: np.linspace(d.v, 9, 3, dtype=p), *TYPES), "axis": Case(lambda d, p: np.linspace(d.i[:3], 9, 3, axis=p), *AXIS),
+    },
 
     np.astype: {"dtype": Case(lambda d, p: np.astype(d.n, p), float, bool)},
     **{f: {"dtype": Case(lambda d, p, f=f: f(d.n, dtype=p), int, float),
@@ -342,7 +353,8 @@ NO_PARAMETER = (
     np.floor, np.ceil, np.trunc, np.rint)
 REFUSED = (np.unique, np.unique_values, np.unique_counts, np.unique_inverse, np.unique_all,
            np.nonzero, np.flatnonzero, np.argwhere, np.extract, np.compress)
-NO_SECRET = (np.shape, np.ndim, np.size, np.result_type, np.can_cast, np.isrealobj, np.iscomplexobj, np.isreal, np.iscomplex)
+NO_SECRET = (np.shape, np.ndim, np.size, np.result_type, np.can_cast, np.isrealobj, np.iscomplexobj, np.isreal, np.iscomplex,
+             np.common_type, np.einsum_path, np.may_share_memory, np.shares_memory)
 #: Options whose value changes no result, or that are refused.
 NO_MATTER: dict[Any, set[str]] = {
     **{f: {"kind", "stable", "order"} for f in (np.sort, np.argsort)},
@@ -350,7 +362,7 @@ NO_MATTER: dict[Any, set[str]] = {
     **{f: {"overwrite_input"} for f in (np.median, np.quantile, np.percentile)},
     **{f: {"equal_nan"} for f in (np.isclose, np.allclose, np.array_equal)},
     **{f: {"dtype"} for f in (np.mean, np.var, np.std)},
-    np.pad: {"reflect_type"}, np.broadcast_arrays: {"subok"}, np.meshgrid: {"copy"}, np.average: {"returned"},
+    np.pad: {"reflect_type"}, np.broadcast_arrays: {"subok"}, np.meshgrid: {"copy"}, np.average: {"returned"}, np.linspace: {"retstep"},
     np.einsum: {"optimize"}, np.nan_to_num: {"copy", "nan", "posinf", "neginf"},
     np.copy: {"order", "subok"}, np.broadcast_to: {"subok"}, np.reshape: {"copy"},
     np.isin: {"assume_unique", "kind"}, np.histogram: {"density"},

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import resource
 import socket
 import ssl
 import struct
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -111,6 +114,36 @@ def test_strangers_who_come_back_at_once_keep_nobody_out(folder: Path) -> None:
             assert waits_through(table, attack) < 20
         finally:
             stop.set()
+
+
+def test_with_few_descriptors_a_crowd_keeps_nobody_out_either(folder: Path, tmp_path: Path) -> None:
+    """Fewer than there are places: ann may have 64, and 300 patient strangers come before bob."""
+    with closing(Table(2, folder, timeout=12)) as table:
+        table.listeners[0].close()
+        lines = [f'me = "ann"\nauthority = "{folder}/ca.pem"\ncertificate = "{folder}/ann.pem"\nkey = "{folder}/ann.key"']
+        lines += [f'[[parties]]\nname = "{peer.name}"\naddress = "{peer.address}"' for peer in table.peers]
+        (tmp_path / "ann.toml").write_text("\n".join(lines))
+        (tmp_path / "program.py").write_text("def main(party):\n    return 1\n")
+        ann = subprocess.Popen(
+            [sys.executable, "-m", "mpc", "party", tmp_path / "program.py", "--config", tmp_path / "ann.toml"],
+            cwd=Path(__file__).parent.parent,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64)),  # noqa: PLW1509
+        )
+        address, crowd = (table.peers[0].host, table.peers[0].port), list[socket.socket]()
+        try:
+            until = time.monotonic() + 60
+            while len(crowd) < 300:
+                assert ann.poll() is None and time.monotonic() < until
+                with suppress(ConnectionRefusedError):
+                    crowd.append(socket.create_connection(address, timeout=5))
+            table.join(1).close()
+        finally:
+            for sock in crowd:
+                sock.close()
+            ann.kill()
+            ann.wait()
 
 
 def shown(address: tuple[str, int], pair: tuple[Path, Path] | None, *, old: bool = False) -> str:

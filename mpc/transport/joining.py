@@ -5,8 +5,8 @@ everybody.  One loop, no threads: ``connect`` drives all handshakes side by side
 
 No stranger can hold up a party, or end it: callers wait in three rooms, those who have said nothing (no TLS
 object is made for them), those in the middle of TLS and those whose certificate is right.  Each has so many
-places, and a newcomer to a full room takes the place of whoever waits longest of those who came from where
-most did.  So a peer is kept out by those only who have come as far as itself, in great numbers, within its
+places, and a newcomer to a full room, or where no descriptors are left, takes the place of whoever waits longest
+of those who came from where most did.  So a peer is kept out by those only who have come as far as itself, in great numbers, within its
 round-trip time.
 """
 
@@ -202,8 +202,12 @@ class _Gathering:
                     sock, address = listener.accept()
                 except BlockingIOError:
                     break
-                except OSError:  # gone again, or out of file descriptors: let some time pass
-                    yield None, 0, RETRY
+                except OSError as error:
+                    there = [caller for caller in self.callers.values() if caller.room < _Room.KNOWN]
+                    if error.errno == errno.EMFILE and there:
+                        self.displace(there)  # no descriptors: as in a full room
+                    else:
+                        yield None, 0, RETRY  # gone again: let some time pass
                     break
                 caller = _Caller(sock, str(address[0]), monotonic())
                 caller.steps = self.welcome(caller)
@@ -215,12 +219,16 @@ class _Gathering:
         """Give a caller a place in the next room, somebody else's if need be."""
         there = [other for other in self.callers.values() if other.room is room and other is not caller]
         if len(there) >= PLACES[room]:
-            crowd = Counter(other.origin for other in there)
-            last = min(there, key=lambda other: (-crowd[other.origin], other.since))
-            self.note(f"{last.address}: more callers than there are places", network=True)
-            assert last.steps is not None
-            self.end(last.steps)
+            self.displace(there)
         caller.room, caller.since = room, monotonic()
+
+    def displace(self, there: Sequence[_Caller]) -> None:
+        """End one of these callers: who waits longest of those who came from where most did."""
+        crowd = Counter(other.origin for other in there)
+        last = min(there, key=lambda other: (-crowd[other.origin], other.since))
+        self.note(f"{last.address}: more callers than there are places", network=True)
+        assert last.steps is not None
+        self.end(last.steps)
 
     def welcome(self, caller: _Caller) -> _Step:
         """Our side of a connection that somebody made to us."""

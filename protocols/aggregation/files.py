@@ -45,20 +45,24 @@ def sync_folder(folder: Path) -> None:
 
 @contextmanager
 def room(path: Path, size: int) -> Iterator[None]:
-    """Have so many bytes of the disk, which are there when the block is left: what is then written fits."""
+    """Have so many bytes of the disk, which are there when the block is left: what is then written fits.
+
+    They are free again, too, however this process ends: the file has no name any more.
+    """
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT, OWN)
         try:
+            path.unlink()
             os.posix_fallocate(descriptor, 0, size)
-        finally:
+        except OSError:
             os.close(descriptor)
+            raise
     except OSError as error:
-        path.unlink(missing_ok=True)
         raise ConfigError(f"{path.parent} has no room for {size} bytes more ({error.strerror})") from None
     try:
         yield
     finally:
-        path.unlink(missing_ok=True)
+        os.close(descriptor)
 
 
 @contextmanager

@@ -1,11 +1,14 @@
 """What a server tells of its rounds: a bar on a terminal, a JSON line for each event elsewhere.
 
-A log that cannot be written ends no round: it says so on standard error, once, and how many lines are missing when it goes on.
+A log that cannot be written, or that is a pipe whose other end does not read, ends or stalls no round: this says so on
+standard error, once, and how many lines are missing when it goes on.
 """
 from __future__ import annotations
 
+import errno
 import json
 import os
+import select
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -18,6 +21,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from mpc.errors import ConfigError
 from protocols.aggregation import bounds
 
+PATIENCE = 1000                                     # milliseconds for who reads a pipe to make room, once
+
 
 class Journal:
     """Called with each event of a ``Service``."""
@@ -28,7 +33,8 @@ class Journal:
         self._name, self._lost, self._torn = "standard output" if log is None else f"the log {log}", 0, False
         if log is not None:
             try:
-                self._to = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+                how = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NONBLOCK    # nor waits for who reads a pipe
+                self._to = os.open(log, how, 0o644)
             except OSError as error:
                 raise ConfigError(f"the log {log} cannot be written ({error.strerror})") from None
         if sys.stdout.isatty():
@@ -69,9 +75,13 @@ class Journal:
             self._lost += 1
 
     def _line(self, to: int, event: dict[str, Any]) -> None:
+        ready = select.poll()
+        ready.register(to, select.POLLOUT)
         text = memoryview(("\n" * self._torn + json.dumps(event) + "\n").encode())
         while text:
-            text = text[os.write(to, text):]
+            if not ready.poll(0 if self._lost else PATIENCE):
+                raise BlockingIOError(errno.EAGAIN, "nobody reads it")
+            text = text[os.write(to, text[:select.PIPE_BUF]):]      # which fits where anything does
             self._torn = bool(text)
 
     def _show(self, bar: Progress, event: dict[str, Any]) -> None:

@@ -11,10 +11,16 @@ from mpc.transport.tls import Tls, explain, refusal
 from protocols.aggregation.frames import HEAD, Kind, head, prepare, read_head
 
 _JOINED = 4096                                      # a part this short goes with its frame's head
+_PIECE = 1 << 16
+SLOWEST = 1000                                      # bytes per second below which a server counts as lost
+ALERT = 1.0                                         # seconds to look for why it hung up
 
 
 class Line:
-    """``silence`` is how many seconds the server may say nothing, ``most`` the longest frame it may send."""
+    """``silence`` is how many seconds the server may say nothing, ``most`` the longest frame it may send.
+
+    A frame that drips, in either direction, has as many seconds more as ``SLOWEST`` says.
+    """
 
     def __init__(self, peer: Peer, tls: Tls, timeout: float, silence: float, most: int) -> None:
         """Try for ``timeout`` seconds.  ``PartyLost`` if the server cannot be reached, ``HandshakeError`` if one of the
@@ -37,15 +43,19 @@ class Line:
             if monotonic() > until:
                 raise PartyLost(f"{self._name} cannot be reached within {timeout:g} s: {reason}", peer.name)
             sleep(0.1)
-        self._socket.settimeout(silence)
+        self._silence = silence
 
     def send(self, kind: Kind, *parts: bytes) -> None:
-        start = head(kind, sum(map(len, parts)))
+        size = sum(map(len, parts))
+        start, until = head(kind, size), self._limit(size)
         if parts and len(parts[0]) < _JOINED:
             start, parts = start + parts[0], parts[1:]
         try:
             for part in (start, *parts):
-                self._socket.sendall(part)
+                view, sent = memoryview(part), 0
+                while sent < len(part):
+                    self._wait(until)
+                    sent += self._socket.send(view[sent:sent + _PIECE])
         except OSError as error:
             raise self._lost(self._alert() or error) from None
 
@@ -56,10 +66,11 @@ class Line:
         return kind, self._read(size)
 
     def _read(self, size: int) -> bytearray:
-        data = bytearray()
+        data, until = bytearray(), self._limit(size)
         while len(data) < size:
             try:
-                piece = self._socket.recv(min(size - len(data), 1 << 16))
+                self._wait(until)
+                piece = self._socket.recv(min(size - len(data), _PIECE))
             except OSError as error:
                 raise self._lost(error) from None
             if not piece:
@@ -67,12 +78,24 @@ class Line:
             data += piece
         return data
 
+    def _limit(self, size: int) -> float:
+        return monotonic() + self._silence + size / SLOWEST
+
+    def _wait(self, until: float) -> None:
+        """Be patient with what comes next, but not for ever with a server that drips."""
+        left = until - monotonic()
+        if left <= 0:
+            raise TimeoutError
+        self._socket.settimeout(min(left, self._silence))
+
     def _alert(self) -> ssl.SSLError | None:
         """Why the server hung up, where a write has failed before its alert was read."""
+        until = monotonic() + ALERT
         try:
-            self._socket.settimeout(1.0)
-            while self._socket.recv(1 << 16):
-                pass
+            while True:
+                self._wait(until)
+                if not self._socket.recv(_PIECE):
+                    break
         except ssl.SSLError as error:
             return error
         except OSError:
@@ -82,7 +105,7 @@ class Line:
     def _lost(self, error: OSError) -> PartyLost | HandshakeError:
         if isinstance(error, ssl.SSLError) and (words := refusal(error)):
             return HandshakeError(f"{self._name} refused our certificate: {words}")
-        why = "it says nothing" if isinstance(error, TimeoutError) else error.strerror or type(error).__name__
+        why = "it says or takes nothing" if isinstance(error, TimeoutError) else error.strerror or type(error).__name__
         return PartyLost(f"the connection to {self._name} broke ({why})", "the server")
 
     def close(self) -> None:

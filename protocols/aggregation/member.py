@@ -144,20 +144,24 @@ class Member:
             raise
 
     def _taken(self, encode: Encode, masking: Callable[[], None], lost: str) -> NDArray:
-        broken: float | None = None                 # since when nothing has been heard
+        broken: float | None = None                 # since when the connection does not hold
+        connected, said = monotonic(), self._said
         while True:
             try:
                 if self._line is None:
-                    self._line = self._connect()
+                    self._line, connected = self._connect(), monotonic()
                 kind, body = self._line.receive()
-                broken = None
                 mean = self._hear(kind, body, encode, masking, lost)
+                if self._said is not said:          # a welcome, or the same question once more, is no progress
+                    broken, said = None, self._said
             except PartyLost as error:
                 if self._line is None or error.who == "all done":
                     raise
                 self.close()
-                broken = broken or monotonic()
-                if monotonic() - broken > self._own.timeout:
+                now = monotonic()
+                if broken is None or now - connected > self._own.timeout:
+                    broken = now
+                if now - broken > self._own.timeout:
                     raise
                 self._note(f"{error}: connecting again")
                 sleep(0.1)

@@ -268,7 +268,7 @@ class Server:
         """b of a survivor, the mask key of another; from exactly the threshold of shares unless some are wrong."""
         threshold, post = self.terms.threshold, self._post[Phase.UNMASK]
         shares = {}
-        for j in holders:
+        for j in sorted(holders, key=lambda j: j + 1 in self._liars):   # theirs last: decoding is dear
             if (share := post.get(j, i)) is not None:
                 if (value := shamir.element(share)) is not None:
                     shares[j + 1] = value

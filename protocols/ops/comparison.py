@@ -250,9 +250,15 @@ def maximum(x: Any, y: Any) -> Secret:
     return _of_difference("maximum", protocol, x, y)
 
 
-def clip(a: Any, a_min: Any = None, a_max: Any = None, *, min: Any = None, max: Any = None) -> Any:
+_NOT_GIVEN: Any = object()
+
+
+def clip(a: Any, a_min: Any = _NOT_GIVEN, a_max: Any = _NOT_GIVEN, *, min: Any = None, max: Any = None) -> Any:
     """Any of the three may be secret.  Integers are compared with real bounds before they become real."""
-    a_min, a_max = min if a_min is None else a_min, max if a_max is None else a_max
+    if (a_min is _NOT_GIVEN) != (a_max is _NOT_GIVEN) or (a_min is not _NOT_GIVEN and (min is not None or max is not None)):
+        raise TypeError("np.clip takes two bounds, a_min and a_max, of which one may be None; or min= and max=")
+    if a_min is _NOT_GIVEN:
+        a_min, a_max = min, max
     if a_min is None and a_max is None:
         return a
     low = a if a_min is None else _either(maximum, np.maximum, a, a_min)

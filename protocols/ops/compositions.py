@@ -13,7 +13,7 @@ import numpy as np
 
 from mpc.encoding import INT
 from protocols.array import Secret, call, find_session, unified
-from protocols.ops import comparison, exponential, linear, products, roots
+from protocols.ops import comparison, exponential, linear, products, roots, types
 
 
 def hypot(x: Any, y: Any) -> Secret:
@@ -77,6 +77,18 @@ def isclose(a: Any, b: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: b
 
 def allclose(a: Any, b: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> Secret:
     return comparison.all_(isclose(a, b, rtol, atol))
+
+
+def linspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, retstep: bool = False, dtype: Any = None, axis: int = 0) -> Any:
+    """So many numbers from start to stop, either of them secret, at equal distances."""
+    if num < 0:
+        raise ValueError(f"np.linspace takes a number of 0 or more, not {num}")
+    parts = num - 1 if endpoint else num
+    first, width = start, linear.subtract(stop, start)
+    at = np.arange(num).reshape(-1, *(1,) * width.ndim) / max(parts, 1)
+    made = linear.add(first, products.multiply(width[None], at))
+    made = types.cast(call(np.moveaxis, made, 0, axis), dtype)
+    return (made, products.divide(width, parts)) if retstep else made
 
 
 def array_equal(a1: Any, a2: Any, equal_nan: bool = False) -> Any:

@@ -16,9 +16,10 @@ Range    |x| < 2^(k−2−f), |y| < 2^(k−5−f), |x/y| < 2^min(k/2−3, k−3�
          Integers divided by integers, and divisors that are integers, have the ring's whole range: f = 0.
 Result   x/0 is 0, for every x.
 Accuracy 1.2 units in the last place, also of quotients of 2^45 units (f ≤ k/4; near f = k/2 − 2, 12 units).
-         ``reciprocal``: 1.3 units, or a 2^−26-th part of larger results (over Z_2^32: 2^−10-th, over Z_2^128: 2^−50-th).
+         ``reciprocal``: 1.3 units, or a 2^−26-th part of larger results (over Z_2^32: 2^−10-th; over Z_2^128: 2^−57-th, with the
+         usual 40 fractional bits none, for it is a division).
          Measured over the whole range, with rounds and bytes, in ``docs/accuracy.md``.
-Cost     of the products in the ring, of truncations, and of bits that go to the ring, each about 1, 1 to 2.5 and 1.5 products:
+Cost     over Z_2^64, of the products in the ring, of truncations, and of bits that go to the ring, each about 1, 1 to 2.5 and 1.5 products:
          bits and top bit     ~540 ANDs    6 + 2 bits     6 products
          1/v                                              6 products     6 truncations (4 and 4 to 2^−16)
          quotient                                         7              5

@@ -6,7 +6,7 @@ of each term in units of 2^−g, taken locally and in the clear,
     2^z = Π 2^(fraction of term i) · 2^J · 2^−o,      J = Σ ⌊term i⌋ mod k,
 
 where o is an offset added to z that makes J ≥ 0.  The fractions' powers are mantissas in [1, 2), computed by whoever
-knows the term; the product of n of them is below 2^n.  Only the 6 bits of J are added up bit by bit.  Nothing is
+knows the term; the product of n of them is below 2^n.  Only the log₂ k bits of J are added up bit by bit.  Nothing is
 approximated by the parties together, there is no polynomial and no carry through the fraction's planes.
 
 J = k/2·h + j:  with the mantissa m, m·2^j is the result for h = 1 and is truncated by k/2 for h = 0, so that results have
@@ -26,10 +26,11 @@ A bit that goes to the ring counts as 1.5 products here.
 Range    exp: x < (k − 3 − f − n)·ln 2 for n = 2 terms, or as many as there are parties, if more; beyond, the result is
          meaningless.  However small x is, the result is 0 below −(f + 2)·ln 2.  log: x > 0.  sigmoid, tanh, softmax: all x.
 Result   log 0 is log 2^−f; log x is log |x| for x < 0.  Where a is not whole, x^a is that of |x|^a, 0^a is (2^−f)^a.
-Accuracy exp: 1 unit in the last place, or a 2^−25-th part of larger results (over Z_2^32 a 2^−10-th, over Z_2^128 a 2^−44-th; one bit less for each
-         party from the third on, with ``additive``).  log: 1 unit.  sigmoid: 1.5, tanh: 3, softmax: 4 for rows of 10.  x^a: 1 unit, or
-         a 2^−22-th part, less for |a| > 1.  Measured over the whole range, with rounds and bytes, in ``docs/accuracy.md``.
-Cost     12 rounds and 219 bytes a party for an exp of two parties, 16 and 153 with ``replicated``: 7 bits that go to the ring,
+Accuracy exp: 1 unit in the last place, or a 2^−25-th part of larger results (over Z_2^32 a 2^−10-th, over Z_2^128 a 2^−49-th; one bit less for each
+         party from the third on, with ``additive``).  log: 1 unit.  sigmoid: 1.5, tanh: 3, softmax: 7 for rows of 10.  x^a: 1 unit, or
+         a 2^−22-th part (2^−8, 2^−49), less for |a| > 1.  a^x: as exp, or an |x|·2^−s-th part, s = k − log₂ k − f, where a is next to 1.
+         Measured over the whole range, with rounds and bytes, in ``docs/accuracy.md``.
+Cost     over Z_2^64 12 rounds and 219 bytes a party for an exp of two parties, 16 and 153 with ``replicated``: 7 bits that go to the ring,
          8 products, 2 truncations, a comparison.
 Source   the terms' powers as factors: the idea of Kelkar, Le, Raykova, Seth, Secure Poisson regression, USENIX Security 2022,
          for two parties, here for the terms of any suite; 2^j from bits: Aly, Smart, ePrint 2019/354.
@@ -38,6 +39,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from decimal import Context, Decimal
+from fractions import Fraction
 from functools import partial
 from typing import Any, cast
 
@@ -64,7 +67,8 @@ from protocols.ops.roots import rsqrt, sqrt
 from protocols.suite import Share, Suite, elementwise
 
 # Literals, for every party must have the same ones to the last bit, whatever its mathematical library.
-LN2, LOG2E = 0.6931471805599453, 1.4426950408889634
+LN2 = Fraction("0.69314718055994530941723212145817656808")
+LOG2E = Fraction("1.4426950408889634073599246810018921374")
 #: log₂((m + 3)/4) for |m| ≤ 1: interpolation at Chebyshev's points, right to 2^−32 and to 2^−53.
 _LOG2 = np.array([-0.4150374991301, 0.4808983469171, -0.08014973519056, 0.01781105318958, -0.004452638535432, 0.001187365069401,
                   -0.0003303555515431, 9.439924763477e-05, -2.650786588987e-05, 7.8421991437e-06, -3.263561931514e-06, 9.933263148317e-07])
@@ -86,9 +90,10 @@ def mantissa(term: RingArray, g: int) -> RingArray:
     ring = term.ring
     shift = max(0, g - 52)
     t = ring.doubles((term.low(g) >> shift).data) * 2.0 ** (shift - g) - 0.5
-    t *= LN2
-    power = np.full(t.shape, 1.0 / math.factorial(12))
-    for i in range(11, -1, -1):                     # e^t, |t| < 0.35, by Taylor's series
+    t *= 0.6931471805599453
+    degree = 10 if ring.bits <= 64 else 13          # for 2^−41 and, being even, no less than 1; or for all of a double's digits
+    power = np.full(t.shape, 1.0 / math.factorial(degree))
+    for i in range(degree - 1, -1, -1):             # e^t, |t| < 0.35, by Taylor's series
         power *= t
         power += 1.0 / math.factorial(i)
     power *= 1.4142135623730951 * 2.0 ** precision(ring.bits)
@@ -134,17 +139,17 @@ async def two_to(suite: Suite, z: Share, g: int, f: int, least: int | None = Non
 
 def fraction_of_exponent(k: int, f: int) -> tuple[int, int]:
     """Bits s of a public factor, and g = f + s of the exponent: as many as leave room for log2(k) integer bits."""
-    s = min(34 if k <= 64 else 66, k - (k - 1).bit_length() - f)
+    s = k - (k - 1).bit_length() - f
     return s, f + s
 
 
-def _exponential(x: Secret, factor: float, most: int | None = None) -> Secret:
+def _exponential(x: Secret, factor: Fraction | int, most: int | None = None) -> Secret:
     """2^(factor·x); ``most`` bounds factor·x, if that is known."""
     x = products.real(x)
     f, k = x.kind.fraction, x.session.ring.bits
     s, g = (0, f) if factor == 1 else fraction_of_exponent(k, f)
     m = round(factor * 2**s)
-    lowest = max(math.ceil(-(f + 1.5) / factor * 2**f), -1 << k - 2)   # below it, results round to 0; half a bit early, for factor is rounded
+    lowest = max(math.ceil(-(f + Fraction(3, 2)) / factor * 2**f), -1 << k - 2)   # below it, results round to 0; half a bit early, for factor is rounded
 
     async def protocol(suite: Suite, x: Share) -> Share:
         ring = x.ring
@@ -178,7 +183,7 @@ def expm1(x: Secret) -> Secret:
 # -- logarithms ----------------------------------------------------------------------------------------
 
 
-async def _log(suite: Suite, x: Share, f: int, base: float) -> Share:
+async def _log(suite: Suite, x: Share, f: int, base: Fraction | int) -> Share:
     """log |x| / log 2 · base with p fractional bits; log of 2^−f for 0."""
     ring = x.ring
     k, p, half = ring.bits, precision(ring.bits), ring.bits // 2
@@ -186,14 +191,14 @@ async def _log(suite: Suite, x: Share, f: int, base: float) -> Share:
     v = await scaled(suite, positive, low * ring(1 << half) + high, k - 1 - SPARE - p)
     zero = -nonzero + ring(1)
     centred = v * ring(4) + zero * ring(4 << p) - ring(3 << p)
-    series = await polynomial(suite, centred, (_LOG2 if k <= 64 else _LOG2_LONG) * base, p)
+    series = await polynomial(suite, centred, (_LOG2 if k <= 64 else _LOG2_LONG) * float(base), p)
     c = zero * ring(SPARE) - ring(SPARE + f)
     for i, digit in enumerate(digits):
         c = c + digit * ring(1 << i)
     return series + c * ring(round(base * 2**p))
 
 
-def _logarithm(x: Secret, base: float) -> Secret:
+def _logarithm(x: Secret, base: Fraction | int) -> Secret:
     x = products.real(x)
     f = x.kind.fraction
     extra = precision(x.session.ring.bits) - f
@@ -201,7 +206,7 @@ def _logarithm(x: Secret, base: float) -> Secret:
     async def protocol(suite: Suite, x: Share) -> Share:
         result = await _log(suite, x, f, base)
         return await suite.truncate(result, extra) if extra else result
-    return _elementwise("log", protocol, x, base)
+    return _elementwise("log", protocol, x, float(base))
 
 
 def log(x: Secret) -> Secret:
@@ -213,7 +218,7 @@ def log2(x: Secret) -> Secret:
 
 
 def log10(x: Secret) -> Secret:
-    return _logarithm(x, 0.30102999566398120)
+    return _logarithm(x, Fraction("0.30102999566398119521373889472449302677"))
 
 
 def log1p(x: Secret) -> Secret:
@@ -285,8 +290,14 @@ def _of_public(x: Any, exponent: Secret) -> Secret:
     if base == 1:
         return linear.filled(products.real(exponent), 1)
     if base > 1:
-        return _exponential(exponent, math.log2(base))
-    return _exponential(linear.negative(exponent), -math.log2(base))
+        return _exponential(exponent, _log2(float(base)))
+    return _exponential(linear.negative(exponent), -_log2(float(base)))
+
+
+def _log2(base: float) -> Fraction:
+    """log₂ of a public number to forty digits, the same on every machine."""
+    to = Context(prec=40)
+    return Fraction(to.divide(to.ln(Decimal(base)), to.ln(Decimal(2))))
 
 
 def _of_integer(base: int, exponent: Secret) -> Secret:

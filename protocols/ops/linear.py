@@ -103,7 +103,7 @@ def sum_(x: Secret, axis: Any = None, keepdims: bool = False) -> Secret:
 
 
 def cumsum(x: Secret, axis: Any = None) -> Secret:
-    shape = (x.size,) if axis is None else x.shape
+    shape = (x.size,) if axis is None or not x.shape else x.shape
     return _linear("cumsum", lambda a: a.cumsum(axis), x, shape, counted(x.kind), axis)
 
 

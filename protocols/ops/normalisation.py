@@ -5,7 +5,7 @@ Every x > 0 is v·2^c with v in [1/2, 1); a polynomial does for v, and 2^c is mo
     bits of x       the terms that add up to x (``summands``), by a parallel-prefix adder over their planes
     c               in a tree over pairs of blocks: whether a block has a bit set, and the place of its top one
                     is that of the higher half if that has one, else of the lower
-    2^c             only the 6 bits of c go to the arithmetic ring:  2^c = Π (1 + (2^(2^i) − 1)·c_i)
+    2^c             only the log₂ k bits of c go to the arithmetic ring:  2^c = Π (1 + (2^(2^i) − 1)·c_i)
 
 Candidates for 64 bits, ANDs a number (64 of them cost about a ring product), and products in the ring:
 
@@ -13,7 +13,7 @@ Candidates for 64 bits, ANDs a number (64 of them cost about a ring product), an
     Sklansky's adder, prefix OR, the XOR of every 2^i-th as bit i of c                           ~600 ANDs    11 products
     Sklansky's adder, tree of top bits (this)                                                    ~540 ANDs    11 products
 
-Rounds   2 for the planes (3 with more than two terms), 6 for the adder, 6 for the tree, 2 or 3 back to the ring, 3 for 2^c.
+Rounds   2 for the planes (3 with more than two terms), log₂ k for the adder, as many for the tree, 2 or 3 back to the ring, 3 for 2^c.
 Source   J. Sklansky, Conditional-sum addition logic, 1960; V. Oklobdzija, An algorithmic and novel design of a leading
          zero detector circuit, 1994; normalisation for division: Catrina, Saxena, Secure computation with fixed-point
          numbers, FC 2010; a secret exponent as a product over its bits: Aly, Smart, ePrint 2019/354.

@@ -75,6 +75,20 @@ def extreme_ufunc(name: str, f: Reduction, again: Callable[[Any, Any], Secret]) 
     return reduction
 
 
+def in_a_tree(f: Callable[[Any, Any], Secret], first: Callable[[Secret], Secret]) -> Reduction:
+    """The reduction of any other associative ufunc: ⌈log2 n⌉ times its rounds."""
+    def reduction(a: Any, axis: Any = None, keepdims: bool = False) -> Secret:
+        y = linear.gathered(first(a), axis)
+        if len(y) == 0:
+            raise ValueError("a reduction of no elements, which has no value here; leave the axis out, or add an element")
+        while (n := len(y)) > 1:
+            half = n // 2
+            folded = f(y[:half], y[half:2 * half])
+            y = call(np.concatenate, [folded, y[2 * half:]]) if n % 2 else folded
+        return y[0].reshape(linear.reduced(a.shape, axis, keepdims))
+    return reduction
+
+
 def accumulating(f: Callable[..., Secret]) -> Callable[..., Secret]:
     def accumulation(a: Secret, axis: Any = None, dtype: Any = None) -> Secret:
         return f(types.cast(a, dtype), axis)

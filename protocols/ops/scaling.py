@@ -31,12 +31,11 @@ truncation where |x·m| < 2^(k−2) follows from the range: s ≤ 1, or Σ|m| �
 Range    |x|, and |x| times the largest |p| that it meets or the largest Σ|p| of a matrix product, below 2^(k−3−f);
          where x is of integers, so is what it becomes: x itself may have 2^(k−3).
 Accuracy 3 units in the last place; a matrix product 5 for each 2^(k/4−1) of the inner axis, and a 2^(−3k/4)-th part
-         of |x|·Σ|p|.  p itself is a double, and a quotient's 1/d two of them: a 2^−104-th part of x/d, which shows
-         over 128 bits.
+         of |x|·Σ|p|.  p itself is a double, and so is a quotient's d: a longer integer is rounded to one.
 Cost     two truncations one after the other: one of each x, one of each result (four side by side in a matrix product).
 Threat   the suite's: ``Suite.truncate`` is all that is used.
-Source   long multiplication; a secret's digits by truncation; ours.  1/d as two doubles: Dekker, Numerische
-         Mathematik 18 (1971).
+Source   long multiplication; a secret's digits by truncation; ours.  1/d as three doubles, each the quotient of what the
+         ones before leave over, which is exact: Dekker, Numerische Mathematik 18 (1971).
 """
 from __future__ import annotations
 
@@ -60,30 +59,36 @@ from protocols.suite import Share, Suite, elementwise, lift
 
 
 class Reals(NamedTuple):
-    """Public real numbers as sums of two doubles each: what the first one leaves over is in the second."""
+    """Public real numbers as sums of doubles: what the first one leaves over is in the second, and so on."""
 
-    high: NDArray
-    low: NDArray
+    parts: tuple[NDArray, ...]
+
+    @property
+    def high(self) -> NDArray:
+        return self.parts[0]
 
     def shifted(self, bits: Any) -> Reals:
         """Times 2^bits."""
-        return Reals(np.asarray(np.ldexp(self.high, bits)), np.asarray(np.ldexp(self.low, bits)))
+        return Reals(tuple(np.asarray(np.ldexp(part, bits)) for part in self.parts))
 
 
 def doubles(p: Any) -> Reals:
-    return Reals(np.asarray(p, np.float64), np.zeros(()))
+    return Reals((np.asarray(p, np.float64),))
 
 
 def quotient(n: Any, d: Any) -> Reals:
-    """n / d to a hundred bits, in operations that are the same on every machine; 0 for infinite d."""
+    """n / d to 150 bits, in operations that are the same on every machine; 0 for infinite d."""
     with np.errstate(all="ignore"):                 # NaN and infinities are looked at when the result is used
-        (a, i), (b, j) = np.frexp(np.asarray(n, np.float64)), np.frexp(np.asarray(d, np.float64))
-        high = np.asarray(a / b)
-        product = high * b
-        (u, v), (s, t) = _halves(high), _halves(b)
-        error = ((u * s - product) + u * t + v * s) + v * t                 # high·b = product + error
-        low = np.where(np.isfinite(b), ((a - product) - error) / b, 0.0)
-        return Reals(high, low).shifted(i - j)
+        (rest, i), (b, j) = np.frexp(np.asarray(n, np.float64)), np.frexp(np.asarray(d, np.float64))
+        parts = []
+        for _ in range(3):
+            part = np.asarray(rest / b)
+            product = part * b
+            (u, v), (s, t) = _halves(part), _halves(b)
+            error = ((u * s - product) + u * t + v * s) + v * t             # part·b = product + error
+            rest = np.where(np.isfinite(b), (rest - product) - error, 0.0)
+            parts.append(part)
+        return Reals(tuple(parts)).shifted(i - j)
 
 
 def _halves(x: NDArray) -> tuple[NDArray, NDArray]:
@@ -92,18 +97,23 @@ def _halves(x: NDArray) -> tuple[NDArray, NDArray]:
     return high, x - high
 
 
+def _sum_of_two(x: NDArray, y: NDArray) -> tuple[NDArray, NDArray]:
+    """The double next to x + y, and what it leaves over."""
+    total = np.asarray(x + y)
+    return total, (x - (total - (total - x))) + (y - (total - x))
+
+
 def _digits(p: Reals, widths: Sequence[int]) -> list[NDArray]:
     """The integer next to p·2^w for the first width, then that next to the rest times 2^w' for the next, and so on."""
-    high, low = p
-    digits = []
+    parts, digits = list(p.parts), []
     for width in widths:
-        high, low = np.ldexp(high, width), np.ldexp(low, width)
-        first = np.rint(high)
-        left = high - first
-        high = left + low
-        low = (left - (high - (high - left))) + (low - (high - left))       # nothing of the sum is lost
-        second = np.rint(high)
-        high = high - second
+        parts = [np.ldexp(part, width) for part in parts]
+        first = np.rint(parts[0])
+        parts[0] = parts[0] - first
+        for i in range(len(parts) - 1):
+            parts[i:i + 2] = _sum_of_two(*parts[i:i + 2])
+        second = np.rint(parts[0])
+        parts[0] = parts[0] - second
         digits.append(first.astype(np.int64) + second.astype(np.int64))
     return digits
 
@@ -134,7 +144,7 @@ def times(f: Bilinear, x: Secret, p: Reals, kind: Kind | None = None, *, left: b
     kind = kind or (x.kind if x.kind.fraction else x.session.fixed)
     shape = f.shape(p.high.shape, x.shape) if left else f.shape(x.shape, p.high.shape)
     _fit(p, kind, ring)
-    said = (p.high, p.low, left)
+    said = (*p.parts, left)
     p = p.shifted(kind.fraction - x.kind.fraction)
     if x.kind == BOOL and f == MULTIPLY:
         p = doubles(np.rint(p.high))                # of 0 and 1 the product has as many digits as p
@@ -143,7 +153,7 @@ def times(f: Bilinear, x: Secret, p: Reals, kind: Kind | None = None, *, left: b
         return f(m, part) if left else f(part, m)
 
     axis = None if f == MULTIPLY else -1 if left or p.high.ndim == 1 else -2
-    s = k if p.low.any() else _places(p.high)
+    s = k if any(part.any() for part in p.parts[1:]) else _places(p.high)
     if s < k - 2 and (s <= 1 or _size(p.shifted(s).high, axis) <= 1):
         m = ring.whole(p.shifted(s).high)
 

@@ -87,10 +87,10 @@ def var(x: Secret, axis: Axis = None, ddof: float = 0, keepdims: bool = False) -
 
 
 def weighted(x: Secret, w: NDArray) -> Secret:
-    """The mean along the last axis with public weights, each row's own."""
+    """The mean along the last axis with public weights, doubles like their sum; each row's own."""
     total = np.array([math.fsum(row) for row in w.reshape((-1, w.shape[-1]))]).reshape((*w.shape[:-1], 1))
     if not total.all():
         raise ZeroDivisionError("np.average: the weights add up to zero")
     weights = quotient(w, total)
-    columns = Reals(weights.high[..., :, None], weights.low[..., :, None])
+    columns = Reals(tuple(part[..., :, None] for part in weights.parts))
     return times(MATMUL, x[..., None, :], columns)[..., 0, 0]
