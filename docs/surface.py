@@ -24,6 +24,7 @@ import numpy as np
 
 import mpc
 from mpc.errors import MpcError, RangeError
+from protocols import absent, tables
 from protocols.array import Secret
 
 PAGE = Path(__file__).with_name("numpy.md")
@@ -91,6 +92,17 @@ def _plain(x: Any) -> bool:
             or (isinstance(x, type) and issubclass(x, bool | int | float | np.number | np.bool)))
 
 
+def _widened(x: Any) -> Any:
+    """A copy of arguments in the types that secrets have."""
+    if isinstance(x, np.ndarray):
+        return x.astype({"b": bool, "f": np.float64}.get(x.dtype.kind, np.int64))
+    if isinstance(x, dict):
+        return {key: _widened(value) for key, value in x.items()}
+    if type(x) in (list, tuple):
+        return type(x)(map(_widened, x))
+    return x.item() if isinstance(x, np.generic) else copy.deepcopy(x)
+
+
 class Recorder:
     """Stands in NumPy's namespace for a function or ufunc, and notes how it is called from tests."""
 
@@ -122,9 +134,11 @@ class Recorder:
         return hash(self._function)
 
     def _note(self, args: Any, kwargs: Any) -> None:
-        if not all(map(_plain, (*args, *kwargs.values()))) or not places(args, kwargs):
+        if not all(map(_plain, (*args, *kwargs.values()))) or kwargs.get("out") is not None:
             return
-        call = Call(self._name, copy.deepcopy(args), copy.deepcopy(kwargs))
+        call = Call(self._name, _widened(args), _widened(kwargs))
+        if not places(call.args, call.kwargs):
+            return
         self._count[self._name] += 1
         self._calls.setdefault(call.form(), call)
 
@@ -170,9 +184,14 @@ def places(args: Any, kwargs: Any) -> list[Any]:
     at: list[Any] = [(key, None) for key, value in named if isinstance(value, np.ndarray)]
     at += [(key, i) for key, value in named if isinstance(value, list | tuple)
            for i, item in enumerate(value) if isinstance(item, np.ndarray)]
-    if not at and args and _numbers(args[0]) and not isinstance(args[0], str):
+    if not at and args and _numbers(args[0]) and not _nested(args[0]):
         at = [(0, None)]
     return at
+
+
+def _nested(x: Any) -> bool:
+    """Whether there are arrays in nested lists."""
+    return isinstance(x, list | tuple) and any(isinstance(item, np.ndarray) or _nested(item) for item in x)
 
 
 def with_secrets(session: Any, call: Call, at: list[Any]) -> tuple[Any, Any]:
@@ -199,7 +218,7 @@ def resolved(name: str) -> Callable[..., Any]:
 
 INTERNAL = re.compile(r"unexpected keyword|positional argument|void|dtype\('V|NoneType|has no attribute|_moves|"
                       r"make\(\)|list index|unpack|object is not|not supported between|<lambda>|tuple index")
-CLASSES = {"equal": "NumPy's result", "both refuse": "NumPy refuses, and so does the engine",
+CLASSES = {"equal": "NumPy's result", "counted": "NumPy's of 0 and 1, which truth values are in arithmetic", "both refuse": "NumPy refuses, and so does the engine",
            "refused": "refused in a sentence, by design", "missing": "`NotImplementedError`, with a reason",
            "no number": "NumPy has NaN or infinities", "large": "a result of more than 10,000 elements, not tried", "range": "beyond the documented range",
            "crash": "an error that is no sentence", "lenient": "NumPy refuses, the engine does not",
@@ -256,6 +275,18 @@ def difference(mine: Any, true: Any) -> Verdict:
     return Verdict("equal") if off <= most else Verdict("value", f"{x.tolist()} for {y.tolist()}")
 
 
+def counted(call: Call) -> Any:
+    """What NumPy has where truth values are the integers 0 and 1, as they are in the engine's arithmetic."""
+    def numbers(x: Any) -> Any:
+        if isinstance(x, list | tuple):
+            return type(x)(map(numbers, x))
+        return np.asarray(x).astype(int) if isinstance(x, bool) or (isinstance(x, np.ndarray) and x.dtype.kind == "b") else x
+    try:
+        return resolved(call.name)(*map(numbers, call.args), **{key: numbers(value) for key, value in call.kwargs.items()})
+    except Exception as error:
+        return error
+
+
 def judged(call: Call, at: list[Any], suite: str, parties: int) -> Verdict:
     """The call with secrets there, beside NumPy."""
     function = resolved(call.name)
@@ -281,16 +312,30 @@ def judged(call: Call, at: list[Any], suite: str, parties: int) -> Verdict:
         if isinstance(true, Exception):
             return Verdict("both refuse", said)
         return Verdict("crash" if not str(error) or INTERNAL.search(said) else "refused", said)
-    if isinstance(true, Exception):
-        return Verdict("lenient", f"NumPy: {type(true).__name__}: {true}")
-    verdict = difference(mine, true)
+    refused = Verdict("lenient", f"NumPy: {type(true).__name__}: {true}")
+    verdict = refused if isinstance(true, Exception) else difference(mine, true)
+    if verdict.what in ("lenient", "type", "value") and difference(mine, counted(call)).what == "equal":
+        return Verdict("counted")
     if verdict.what == "value":
         try:
             args, kwargs = with_secrets(mpc.local(parties, suite, check=True), call, at)
             revealed(function(*args, **kwargs))
         except RangeError as error:
-            return Verdict("range", str(error))
+            said = str(error)
+            far = "too small" not in said or not _moderate(true) or not all(map(_moderate, (*call.args, *call.kwargs.values())))
+            if far and "otherwise" not in said and "another shape" not in said:
+                return Verdict("range", said)
     return verdict
+
+
+def _moderate(x: Any) -> bool:
+    """Whether fixed point has several digits of these numbers, and of their products."""
+    if isinstance(x, list | tuple):
+        return all(map(_moderate, x))
+    if not isinstance(x, int | float | np.ndarray | np.number):
+        return True
+    size = np.abs(np.asarray(x, np.float64))
+    return bool(((size == 0) | ((size > 2.0**-6) & (size < 2.0**12))).all())
 
 
 @dataclass
@@ -327,21 +372,144 @@ def look(only: set[str], folders: list[str], most: int) -> Run:
     return run
 
 
+# -- the page ----------------------------------------------------------------------------------------
+
+ARRAY_API = {
+    "elementwise": """abs acos acosh add asin asinh atan atan2 atanh bitwise_and bitwise_invert bitwise_left_shift bitwise_or
+        bitwise_right_shift bitwise_xor ceil clip conj copysign cos cosh divide equal exp expm1 floor floor_divide greater
+        greater_equal hypot imag isfinite isinf isnan less less_equal log log10 log1p log2 logaddexp logical_and logical_not
+        logical_or logical_xor maximum minimum multiply negative nextafter not_equal positive pow real reciprocal remainder
+        round sign signbit sin sinh sqrt square subtract tan tanh trunc""",
+    "statistical": "cumulative_prod cumulative_sum max mean min prod std sum var",
+    "searching, sorting": "argmax argmin argsort count_nonzero nonzero searchsorted sort where",
+    "manipulation": """broadcast_arrays broadcast_to concat expand_dims flip moveaxis permute_dims repeat reshape roll squeeze
+        stack tile unstack""",
+    "indexing, utility": "all any diff take take_along_axis",
+    "of an array": "empty_like full_like linspace meshgrid ones_like tril triu zeros_like",
+    "types": "astype can_cast result_type",
+    "sets": "unique_all unique_counts unique_inverse unique_values",
+    "linear algebra": "matmul matrix_transpose tensordot vecdot",
+    "linalg": """linalg.cholesky linalg.cross linalg.det linalg.diagonal linalg.eigh linalg.eigvalsh linalg.inv linalg.matmul
+        linalg.matrix_norm linalg.matrix_power linalg.matrix_rank linalg.matrix_transpose linalg.outer linalg.pinv linalg.qr
+        linalg.slogdet linalg.solve linalg.svd linalg.svdvals linalg.tensordot linalg.trace linalg.vecdot linalg.vector_norm""",
+    "fft": """fft.fft fft.ifft fft.fftn fft.ifftn fft.rfft fft.irfft fft.rfftn fft.irfftn fft.hfft fft.ihfft fft.fftshift
+        fft.ifftshift""",
+}
+
+
+def there(name: str) -> bool:
+    """Whether a function of NumPy has a meaning on secrets: one that is not a refusal."""
+    f: Any = resolved(name)
+    make = tables.UFUNCS.get(f) if isinstance(f, np.ufunc) else tables.FUNCTIONS.get(f)
+    return make is not None and make.__name__ != "refuse"
+
+
+def _names(names: Any) -> str:
+    return ", ".join(f"`{name}`" for name in sorted(names))
+
+
+def _cell(names: Any) -> str:
+    return " ".join(f"`{name}`" for name in names)
+
+
+def listed() -> str:
+    """What there is: of the code as it is, and of no NumPy's list of its own names."""
+    ufuncs = [f.__name__ for f in tables.UFUNCS]
+    others = {f"{f.__module__.replace('numpy', '', 1)}.{f.__name__}".lstrip(".") for f in tables.FUNCTIONS if there(_home(f))}
+    lines = [f"**Elementwise**, as functions and operators: {_names(ufuncs)}.", "",
+             f"**`.reduce`** of {_names(f.__name__ for f in tables.REDUCTIONS)};",
+             f"**`.accumulate`** of {_names(f.__name__ for f in tables.ACCUMULATIONS)}; `.outer` of all with two operands.", "",
+             f"**Functions**: {_names(others)}.", "",
+             f"**Methods and attributes** of a secret: {_names(m for m in vars(Secret) if hasattr(np.ndarray, m) and m[0] != '_')}.", "",
+             "## The Array API, 2024.12", "",
+             "By the standard's names, which NumPy has too; functions that make arrays of nothing have no secret in them.", "",
+             "| | there | not there |", "|---|---|---|"]
+    for category, names in ARRAY_API.items():
+        have = [name for name in names.split() if there(name)]
+        lines.append(f"| {category} | {_cell(have)} | {_cell(name for name in names.split() if name not in have)} |")
+    return "\n".join(lines)
+
+
+def _home(f: Any) -> str:
+    return ("linalg." if f.__module__ == "numpy.linalg" else "fft." if f.__module__ == "numpy.fft" else "") + f.__name__
+
+
+def reasons() -> str:
+    lines = []
+    for title, table in (("Not on secrets", absent.NEVER), ("Not built", absent.NOT_YET)):
+        lines += [f"**{title}**", ""]
+        for why, names in table.items():
+            some = [name for name in names if name in functions() and not there(name)]
+            if some:
+                lines.append(f"- {_names(some)} {why}")
+        lines.append("")
+    known = {name for table in (absent.NEVER, absent.NOT_YET) for names in table.values() for name in names}
+    shows = [name for name in functions() if not there(name) and resolved(name) in tables.FUNCTIONS]
+    rest = [name for name in functions() if not there(name) and name not in known and name not in shows]
+    lines += [f"**Refused**, since the shape of the result would show what is secret; the message says what there is instead: {_names(shows)}.", "",
+              f"**Not there yet**, without more to say: {_names(rest)}."]
+    return "\n".join(lines)
+
+
+HEAD = """# NumPy on secrets
+
+Written by [`docs/surface.py`](surface.py), which makes the calls of NumPy's own tests on secrets; a test checks that the
+lists below are those of the code.
+
+A function on secrets is called as NumPy's is: by NumPy's name, arguments and defaults. Its result has NumPy's shape, and
+type: truth values, `int64`, `float64`. What is not there says so in a sentence.
+
+## Counts
+
+All tests of the named folders of the NumPy that is installed ({version}), harvested: every distinct call with small
+arrays of finite numbers, in the types that secrets have, up to {most} of a function in a folder. Each is made with
+secrets in place of all its arrays, and once more of one of them, in turn with `replicated` and `additive`.
+
+"""
+
+
+def page(run: Run, most: int) -> str:
+    folders = list(run.verdicts)
+    lines = ["| | " + " | ".join(f"numpy/{folder}" for folder in folders) + " | together |", "|---" * (len(folders) + 2) + "|"]
+    for i, what in enumerate(("calls in tests", "distinct", "tried")):
+        numbers = [run.harvest[folder][i] for folder in folders]
+        lines.append(f"| {what} | " + " | ".join(f"{n:,}" for n in [*numbers, sum(numbers)]) + " |")
+    for what, words in CLASSES.items():
+        numbers = [run.verdicts[folder][what] for folder in folders]
+        lines.append(f"| {words} | " + " | ".join(f"{n:,}" for n in [*numbers, sum(numbers)]) + " |")
+    return (HEAD.format(version=np.__version__, most=most) + "\n".join(lines) + "\n\n" + DIFFERENCES + "\n## What there is\n\n"
+            + listed() + "\n\n## What is not there\n\n" + reasons() + "\n")
+
+
+DIFFERENCES = """What is otherwise than in NumPy, and meant to be:
+
+- Truth values are the integers 0 and 1 in `+`, `-` and `@`, where NumPy has an algebra of its own, or refuses.
+- `x / 0` is 0, and there is no NaN: what NumPy answers with one is refused, or is some number
+  ([`accuracy.md`](accuracy.md)). So the functions for NaN (`nansum`, …) are the same as without.
+- A secret index beyond the ends reads 0 in `take`, `take_along_axis` and `choose`: a secret cannot raise.
+- Every sort is stable; `empty_like` has zeros; integers beyond 64 bits wrap as NumPy's `int64` does, in a larger ring later.
+- There is no `out=`, no memory order to ask for, and no type narrower than the three.
+"""
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--show", default="")
     parser.add_argument("--only", default="")
-    parser.add_argument("--folders", default="lib,_core,linalg")
+    parser.add_argument("--folders", default=",".join(TESTS))
     parser.add_argument("--most", type=int, default=MOST)
     given = parser.parse_args()
     resource.setrlimit(resource.RLIMIT_AS, (6 << 30, 6 << 30))      # of what tests ask for
     run = look(set(filter(None, given.only.split(","))), given.folders.split(","), given.most)
+    if not given.show and not given.only:
+        PAGE.write_text(page(run, given.most))
     for folder, counter in run.verdicts.items():
         print(folder, run.harvest[folder], dict(counter))
     for what in filter(None, given.show.split(",")):
         print(f"== {what}")
         print(*run.seen[what], sep="\n")
-    print(*(f"{n:5} {said[:150]}" for said, n in run.missing.most_common(80)), sep="\n")
+    if given.show:
+        print(*(f"{n:5} {said[:150]}" for said, n in run.missing.most_common(80)), sep="\n")
 
 
 if __name__ == "__main__":

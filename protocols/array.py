@@ -18,6 +18,7 @@ from mpc.encoding import BOOL, INT, Fixed, Kind, numeric
 from mpc.errors import MpcError
 from mpc.ring import NDArray, RingArray, Shape
 from mpc.rounds import Task
+from protocols.absent import refusal
 from protocols.arguments import normal, taken
 from protocols.suite import Share, Suite, lift
 
@@ -112,7 +113,7 @@ class Secret(np.lib.mixins.NDArrayOperatorsMixin):
     cumsum, cumprod, trace, round = map(_method, (np.cumsum, np.cumprod, np.trace, np.round))
     argsort, searchsorted, take, choose = map(_method, (np.argsort, np.searchsorted, np.take, np.choose))
     ravel, flatten, squeeze, swapaxes = map(_method, (np.ravel, np.ravel, np.squeeze, np.swapaxes))
-    repeat, diagonal, dot, astype = map(_method, (np.repeat, np.diagonal, np.dot, np.astype))
+    repeat, diagonal, dot = map(_method, (np.repeat, np.diagonal, np.dot))
     nonzero, conj, conjugate, argpartition = map(_method, (np.nonzero, np.conj, np.conj, np.argpartition))
 
     def reshape(self, *shape: Any, **options: Any) -> Secret:
@@ -123,6 +124,11 @@ class Secret(np.lib.mixins.NDArrayOperatorsMixin):
 
     def clip(self, min: Any = None, max: Any = None, **options: Any) -> Secret:
         return call(np.clip, self, options.pop("a_min", min), options.pop("a_max", max), **options)
+
+    def astype(self, dtype: Any, order: str = "K", casting: Any = "unsafe", subok: bool = True, copy: bool = True) -> Secret:
+        if not np.can_cast(self.dtype, dtype, casting):
+            raise TypeError(f"a secret of type {self.dtype} is not cast to {np.dtype(dtype)} by the rule {casting!r}")
+        return call(np.astype, self, dtype)
 
     def copy(self, order: str = "C") -> Secret:
         return self                                 # immutable: there is nothing to protect it from
@@ -148,7 +154,7 @@ class Secret(np.lib.mixins.NDArrayOperatorsMixin):
         if name in _NO_METHOD:
             raise TypeError(f"ndarray.{name} of a secret {_NO_METHOD[name].format(name=name)}")
         if hasattr(np.ndarray, name) and not name.startswith("_"):
-            raise NotImplementedError(f"ndarray.{name} on secrets is not available yet")
+            raise NotImplementedError(f"ndarray.{name} on secrets is not available yet; docs/numpy.md lists what is")
         raise AttributeError(f"a secret has no '{name}'")
 
     def __format__(self, spec: str) -> str:
@@ -167,8 +173,8 @@ class Secret(np.lib.mixins.NDArrayOperatorsMixin):
     __float__ = __complex__ = __index__ = __int__
 
     def __array__(self, *args: Any, **kwargs: Any) -> NDArray:
-        raise TypeError("a secret does not become an ndarray by itself; call .reveal(), np.stack for several secrets, "
-                        "or mpc.take to read a public array at secret positions")
+        raise TypeError("a secret does not become an ndarray by itself; call .reveal(), np.stack for several secrets "
+                        "(np.lexsort takes a tuple of them), or mpc.take to read a public array at secret positions")
 
     def __iadd__(self, other: Any) -> Secret:       # x += y gives the name x to a new secret
         return call(np.add, self, other)
@@ -225,7 +231,7 @@ class Secret(np.lib.mixins.NDArrayOperatorsMixin):
         name = f"np.{ufunc.__name__}{'' if method == '__call__' else '.' + method}"
         make = {"__call__": UFUNCS, "reduce": REDUCTIONS, "accumulate": ACCUMULATIONS, "outer": UFUNCS}.get(method, {}).get(ufunc)
         if make is None:
-            raise NotImplementedError(f"{name} on secrets is not available yet")
+            raise refusal(name, ufunc)
         if method in ("reduce", "accumulate"):
             kwargs.setdefault("axis", 0)
             plain = getattr(ufunc, method)
@@ -252,7 +258,7 @@ class Secret(np.lib.mixins.NDArrayOperatorsMixin):
         from protocols.tables import FUNCTIONS
         make, name = FUNCTIONS.get(func), f"{func.__module__.replace('numpy', 'np', 1)}.{func.__name__}"
         if make is None:
-            raise NotImplementedError(f"{name} on secrets is not available yet")
+            raise refusal(name, func)
         args, kwargs = normal(name, func, make, args, kwargs)
         return followed(self.session, name, func, make, args, kwargs)
 

@@ -365,7 +365,7 @@ NO_MATTER: dict[Any, set[str]] = {
     np.pad: {"reflect_type"}, np.broadcast_arrays: {"subok"}, np.meshgrid: {"copy"}, np.average: {"returned"}, np.linspace: {"retstep"},
     np.einsum: {"optimize"}, np.nan_to_num: {"copy", "nan", "posinf", "neginf"},
     np.copy: {"order", "subok"}, np.broadcast_to: {"subok"}, np.reshape: {"copy"},
-    np.isin: {"assume_unique", "kind"}, np.histogram: {"density"},
+    np.searchsorted: {"sorter"}, np.isin: {"assume_unique", "kind"}, np.histogram: {"density"},
 }
 
 OURS: dict[str, Cases] = {

@@ -233,10 +233,13 @@ def _count_below(a: Any, v: Any) -> Secret:
     return linear.sum_(less(a, v), axis=-1)
 
 
-def searchsorted(a: Any, v: Any, side: str = "left") -> Secret:
-    """How many of a sorted a are below v (left), or not above it (right): every one of a is compared."""
-    if np.ndim(a) != 1:
-        raise ValueError("np.searchsorted takes a sorted array with one axis")
+def searchsorted(a: Any, v: Any, side: str = "left", sorter: Any = None) -> Secret:
+    """How many of a sorted a are below v (left), or not above it (right): every one of a is compared, in any order.
+
+    So a ``sorter`` that would put a in order changes nothing.
+    """
+    if np.ndim(a) != 1 or (sorter is not None and np.shape(sorter) != np.shape(a)):
+        raise ValueError("np.searchsorted takes a sorted array with one axis, and a sorter of its length")
     if side not in ("left", "right"):
         raise ValueError(f"np.searchsorted has the sides left and right, not {side!r}")
     if side == "left":

@@ -188,6 +188,8 @@ def shuffle(x: Secret, *more: Secret) -> Any:
     With ``replicated`` 3 rounds and 16 bytes an element and party, with ``additive`` n rounds and n−1 elements.
     """
     xs = [x, *more]
+    if not all(a.ndim for a in xs):
+        raise ValueError("mpc.shuffle takes arrays of at least one axis, whose rows it puts in another order")
     rows = {len(a) for a in xs}
     if len(rows) != 1:
         raise ValueError(f"arrays to be shuffled together must have as many rows as each other, not {sorted(rows)}")
