@@ -548,12 +548,11 @@ def test_sessions_do_not_mix() -> None:
 
 UNSUPPORTED: dict[str, Callable[[Any], Any]] = {
     "partition": lambda x: np.partition(x, 1), "linalg.det": np.linalg.det, "eigh": np.linalg.eigh,
-    "fft": np.fft.fft, "convolve": lambda x: np.convolve(x[0], x[0]),
-    "cross": lambda x: np.cross(x, x), "allclose": lambda x: np.allclose(x, x), "nanstd": np.nanstd, "array_equal": lambda x: np.array_equal(x, x),
+    "convolve": lambda x: np.convolve(x[0], x[0]),
+    "cross": lambda x: np.cross(x, x),
     "sin": np.sin, "cbrt": np.cbrt,
     "floor_divide": lambda x: x // 3, "remainder": lambda x: x % x, "fmod": lambda x: np.fmod(x, 2),
-    "isnan": np.isnan,
-    "subtract.accumulate": np.subtract.accumulate, "add.outer": lambda x: np.add.outer(x, x), "subtract.reduce": np.subtract.reduce,
+    "subtract.accumulate": np.subtract.accumulate, "subtract.reduce": np.subtract.reduce,
 }
 
 
@@ -566,8 +565,8 @@ def test_unsupported_functions_say_their_names(name: str) -> None:
 
 @pytest.mark.parametrize("call", [
     lambda x: x ** x, lambda x: (-2) ** x, lambda x: np.array([1, 2, 3]) ** x, lambda x: x ** np.nan, lambda x: x ** 100.5,
-    lambda x: np.einsum("ij,jk,kl", x, x, x), lambda x: np.add(x, x, where=np.eye(3) > 0), lambda x: np.sum(x, dtype=float),
-    lambda x: np.sum(x, initial=3), lambda x: np.einsum("...i,i", x, x[0])])
+    lambda x: np.add(x, x, where=np.eye(3) > 0), lambda x: np.mean(x, dtype=int), lambda x: np.pad(x, 1, "mean"),
+    lambda x: np.pad(x, 1, constant_values=x[0, 0])])
 def test_unsupported_arguments_are_refused(call: Any) -> None:
     s = mpc.local(2)
     with pytest.raises(NotImplementedError):
@@ -591,7 +590,7 @@ LEAKS: dict[str, Callable[[Any], Any]] = {
     "np.asarray": np.asarray, "np.array of scalars": lambda x: np.array([x[0, 0], 1]), "np.array object": lambda x: np.asarray([x]),
     "np.float64": np.float64, "assign into ndarray": lambda x: np.zeros((3, 3)).__setitem__(0, x[0]), "setitem": lambda x: x.__setitem__(0, 1), "iadd ndarray": in_place,
     "out": in_place_power, "np.sum out": lambda x: np.sum(x, out=np.zeros(())), "pickle": pickle.dumps, "copy.copy": copy.copy, "deepcopy": copy.deepcopy,
-    "round": round, "format": lambda x: f"{x:.2f}", "in": lambda x: 1 in x, "min": lambda x: min(x[0]), "np.save": lambda x: np.save("/dev/null", x), "memoryview": memoryview,
+    "format": lambda x: f"{x:.2f}", "in": lambda x: 1 in x, "min": lambda x: min(x[0]), "np.save": lambda x: np.save("/dev/null", x), "memoryview": memoryview,
 }
 
 
