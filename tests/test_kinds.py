@@ -274,7 +274,7 @@ CALLED |= {
     np.block: two(lambda x, y: np.block([[x, y], [y, x]])),
     np.unstack: one(np.unstack, lambda x: np.unstack(x[None], axis=1)),
     np.broadcast_arrays: two(lambda x, y: np.broadcast_arrays(x, y[:1])),
-    np.ediff1d: one(np.ediff1d, lambda x: np.ediff1d(x, 9, [8, 7]), counts=True),
+    np.ediff1d: one(np.ediff1d, lambda x: np.ediff1d(x, 9, [8, 7]), lambda x: np.ediff1d(x, 2.5), counts=True),
     np.select: one(lambda c, x, y: np.select([c, ~c], [x, y]), takes="cxy")
     + one(lambda c, x: np.select([c], [x], 2.5), takes="cx"),
     np.choose: one(lambda c, x, y: np.choose(c, [x, y]), takes="cxy"),

@@ -97,7 +97,10 @@ def unstack(x: Secret, *, axis: int = 0) -> tuple[Secret, ...]:
 
 def ediff1d(ary: Secret, to_end: Any = None, to_begin: Any = None) -> Secret:
     """The differences of neighbours, with something before and after."""
-    between = comparison.diff(linear.add(ary.ravel(), 0) if ary.kind.fraction == 0 else ary.ravel())
+    between = comparison.diff(linear.positive(ary.ravel()))     # truth values as integers
+    for end in (to_begin, to_end):
+        if end is not None and not np.can_cast(types.dtype_of(end), between.dtype, "same_kind"):
+            raise TypeError(f"np.ediff1d: what stands around differences of type {between.dtype} must be of no wider kind")
     parts = [np.ravel(x) for x in (to_begin, between, to_end) if x is not None]
     return call(np.concatenate, parts) if len(parts) > 1 else between
 

@@ -83,11 +83,13 @@ def linspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, retste
     """So many numbers from start to stop, either of them secret, at equal distances."""
     if num < 0:
         raise ValueError(f"np.linspace takes a number of 0 or more, not {num}")
+    if dtype is not None and types.wanted(dtype).kind != "f":
+        raise NotImplementedError("np.linspace of secrets is real, and may be a little below a whole number; round the result")
     parts = num - 1 if endpoint else num
     first, width = start, linear.subtract(stop, start)
     at = np.arange(num).reshape(-1, *(1,) * width.ndim) / max(parts, 1)
     made = linear.add(first, products.multiply(width[None], at))
-    made = types.cast(call(np.moveaxis, made, 0, axis), dtype)
+    made = call(np.moveaxis, made, 0, axis)
     return (made, products.divide(width, parts)) if retstep else made
 
 
