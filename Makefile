@@ -1,5 +1,6 @@
 # make demo    the main job: three parties with mutual TLS on this machine
 # make test    everything CI runs
+# make coverage   the tests once more, and which lines they have run
 # make flower  the tests inside Flower, which is large and not among the others' packages
 # make fuzz    10,000 drawn attacks on each listener
 # make kills   300 signals at random moments to each kind of process
@@ -11,16 +12,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test flower fuzz kills drawn soak lint clean
+.PHONY: demo test flower fuzz kills drawn soak coverage lint clean
 
 demo: $(VENV)/installed
 	@$(BIN)/mpc run examples/joint_statistics.py -n 3
 
 test: $(VENV)/installed-for-tests lint
-	$(BIN)/python -m coverage erase
-	$(BIN)/python -m coverage run -m pytest --numprocesses auto --dist worksteal --durations 20
-	$(BIN)/python -m coverage combine --quiet
-	$(BIN)/python -m coverage report --skip-covered
+	$(BIN)/python -m pytest --numprocesses auto --dist worksteal --durations 20
 
 flower: $(VENV)/installed-for-tests
 	$(PIP) --editable '.[flower]'
@@ -38,6 +36,12 @@ drawn: $(VENV)/installed-for-tests
 
 soak: $(VENV)/installed-for-tests
 	MPC_SOAK=1 $(BIN)/python -m pytest -s --timeout 0 tests/test_soak.py
+
+coverage: $(VENV)/installed-for-tests
+	$(BIN)/python -m coverage erase
+	$(BIN)/python -m coverage run -m pytest --numprocesses auto --dist worksteal
+	$(BIN)/python -m coverage combine --quiet
+	$(BIN)/python -m coverage report --skip-covered
 
 lint: $(VENV)/installed-for-tests
 	$(BIN)/ruff check .

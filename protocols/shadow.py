@@ -16,10 +16,11 @@ Wrong    is an integer, a truth value, an order, a number rounded to whole ones,
          could make of the program: the largest deviation among three copies of the shadow, whose real results are moved
          at random by up to
 
-             max(8·2^−f·m, min(2·2^−f, m/128)),
+             max(8·2^−f·m, min(2·2^−f, m/1024)),
 
-         m being their size before cancellation, |x| + |y| for x − y.  So cancellation is forgiven as it is in floating
-         point, and so is a rounding whose unit is small beside what is rounded.  What was out of range on the way is not.
+         m being their size before cancellation, |x| + |y| for x − y, and m/128 where nothing is left of it.  So
+         cancellation is forgiven as it is in floating point, and so is a rounding whose unit is small beside what is
+         rounded.  What was out of range on the way is not.
          Comparisons, orders and roundings are in the copies as in the shadow.
 Cost     an opening and up to six plain runs for each operation, a round for each input of reals, and four or five arrays
          for each secret.
@@ -94,7 +95,7 @@ class Shadows:
         """Inputs as they were before they were encoded, or ``None`` where that changed nothing."""
         for secret, actual, value in zip(secrets, self._open(secrets), values, strict=True):
             true = actual if value is None else value
-            copies = self._moved([true] * _COPIES, size(true), secret.kind) if secret.kind.fraction else ()
+            copies = self._moved([true] * _COPIES, true, size(true), secret.kind) if secret.kind.fraction else ()
             self._judge(name, None, secret, actual, Shadow(true, copies), [])
 
     def follow(self, name: str, function: Function | None, make: Function, args: Any, kwargs: Any) -> Any:
@@ -150,19 +151,20 @@ class Shadows:
                 copies = list(zip(*(run(_copy(i)) for i in range(_COPIES)), strict=True))
             if not chosen:
                 found = [_before_cancellation(function, args, kwargs, true) for true in trues]
-                copies = [self._moved(c, s, kind) for c, s in zip(copies, found, strict=True)]
+                copies = [self._moved(c, t, s, kind) for c, t, s in zip(copies, trues, found, strict=True)]
                 sizes = list(found)
             elif moving and any(shadow.size is not None for shadow in before):
                 sizes = list(run(lambda shadow: shadow.before))
         for x, a, true, c, s in zip(made, actual, trues, copies, sizes, strict=True):
             self._judge(name, function, x, a, Shadow(true, c, s), operands, args)
 
-    def _moved(self, copies: Sequence[NDArray], sizes: NDArray, kind: Kind) -> tuple[NDArray, ...]:
+    def _moved(self, copies: Sequence[NDArray], true: NDArray, sizes: NDArray, kind: Kind) -> tuple[NDArray, ...]:
         """Each copy with noise of its own."""
         words = self._noise.draw(Spec(Z64, (len(copies), *sizes.shape))).data.view(np.int64)
         unit = 2.0**-kind.fraction
         with np.errstate(all="ignore"):
-            noise = np.maximum(max(8 * unit, _DOUBLE) * sizes, np.minimum(2 * unit, sizes / 128))
+            part = sizes / np.where(true == 0, 128, 1024)
+            noise = np.maximum(max(8 * unit, _DOUBLE) * sizes, np.minimum(2 * unit, part))
             noise = np.where(np.isfinite(noise), noise, 0)
             return tuple(copy + word * (2.0**-63 * noise) for copy, word in zip(copies, words, strict=True))
 

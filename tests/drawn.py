@@ -247,7 +247,7 @@ def run_moved(program: Program, true: list[Any], fraction: int, seed: int) -> li
         if x.dtype.kind != "f":
             return x
         unit = 2.0**-fraction
-        by = np.maximum(16 * unit * size, np.minimum(4 * unit, size / 64))
+        by = np.maximum(16 * unit * size, np.minimum(4 * unit, size / 512))
         return x + rng.uniform(-1, 1, x.shape) * by
 
     values = [moved(x.values, x.values) for x in program.inputs]

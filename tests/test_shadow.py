@@ -48,6 +48,7 @@ WRONG: dict[str, tuple[Callable[[Any], Any], str, str]] = {
     "integers far apart": (lambda s: s.secret([-2**63, 0]) < s.secret([2**62, 1]), "np.less", r"difference outside the range of int"),
     "small input": (lambda s: s.secret(1e-12) * s.secret(1e12), "secret", r"too small beside the resolution, 2\^-16"),
     "small column": (lambda s: scores(s.secret([1e-5, 3e-5, 2e-5, 4e-5])), "secret", "too small beside"),
+    "small column, standardised": (lambda s: scores(s.secret([0.0015, 0.00152, 0.00151, 0.00153])), "secret", "too small beside"),
     "small column among others": (lambda s: scores(s.secret(np.outer([1.0, 3.0, 2.5, 4.0], [1.0, 1e-5]))), "secret", "too small beside"),
     "beside an exact zero": (lambda s: (x := s.secret([0.0, 0.0, 0.0, 2.0**-20])) + np.median(x), "secret", "too small beside"),
     "small quotients": (lambda s: (s.secret([1.2e-4, 3.1e-4, 2e-4]) / 100).sum(), "np.divide", "too small beside"),
