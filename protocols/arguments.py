@@ -51,6 +51,8 @@ def normal(name: str, function: Callable[..., Any], make: Callable[..., Any], ar
 
 def taken(name: str, make: Callable[..., Any], names: Mapping[str, Any]) -> dict[str, Any]:
     """Named arguments, all of which ``make`` has; those that it has not must be such as change nothing."""
+    if not names:
+        return {}
     signature = _signature(make)
     assert signature is not None
     parameters = signature.parameters

@@ -13,6 +13,7 @@ import numpy as np
 
 from mpc.encoding import BOOL, Kind
 from mpc.ring import NDArray, Shape
+from protocols.array import listed
 
 Function = Callable[..., Any]
 
@@ -92,10 +93,6 @@ def narrow(x: NDArray) -> NDArray:
     """Python's integers as words, where these hold them."""
     fits = all(-(1 << 63) <= v < 1 << 63 for v in x.ravel().tolist())
     return x.astype(np.int64) if fits else x
-
-
-def listed(x: Any) -> list[Any]:
-    return list(x) if isinstance(x, list | tuple) else [x]
 
 
 # -- the forms in which a function takes its arguments ---------------------------------------------------

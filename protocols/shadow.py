@@ -45,7 +45,7 @@ from mpc.errors import RangeError
 from mpc.prg import SEED_BYTES, Stream
 from mpc.ring import Z64, NDArray, Spec
 from protocols import plain
-from protocols.array import Secret, secrets_in
+from protocols.array import Secret, listed, secrets_in
 from protocols.doubt import DIVISIONS, Doubt, Result, place
 from protocols.plain import ROUNDING, Function, largest, size
 from protocols.tables import JOINS, MOVES
@@ -103,7 +103,7 @@ class Shadows:
         self._session.check = None                  # what an operation is made of is not looked at
         try:
             made = make(*args, **kwargs)
-            results = {i: x for i, x in enumerate(plain.listed(made)) if isinstance(x, Secret) and x.shadow is None}
+            results = {i: x for i, x in enumerate(listed(made)) if isinstance(x, Secret) and x.shadow is None}
             if results:
                 self._cast(name, function, results, args, kwargs)
         finally:
