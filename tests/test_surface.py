@@ -22,7 +22,7 @@ spec.loader.exec_module(surface)
 
 def test_the_page_lists_what_there_is() -> None:
     page = surface.PAGE.read_text()
-    assert surface.listed() in page and surface.DIFFERENCES in page, "python docs/surface.py"
+    assert surface.listed() in page and surface.DIFFERENCES in page, "python docs/surface.py --lists"
     for why in {**absent.NEVER, **absent.NOT_YET}:
         assert why in page or not any(name in surface.functions() and not surface.there(name) for name in {**absent.NEVER, **absent.NOT_YET}[why])
     for what in ("crash", "shape", "type"):
@@ -105,6 +105,7 @@ def test_what_cannot_be_is_no_name_of_the_tables(name: str) -> None:
         (lambda x, s: np.median(x, axis=3), np.exceptions.AxisError, "axis 3"),
         (lambda x, s: np.max(s, axis=0), np.exceptions.AxisError, "axis 0"),
         (lambda x, s: np.pad(x, 1, "median"), NotImplementedError, "modes constant"),
+        (lambda x, s: np.pad(x, 1, "edge", constant_values=2), ValueError, "no constant_values="),
         (lambda x, s: np.insert(x, s, 1), TypeError, "secret place"),
         (lambda x, s: np.einsum("ij->j", x), ValueError, "'ij' does not fit"),
         (lambda x, s: np.einsum("i,i", x), ValueError, "name 2 operands, and there are 1"),

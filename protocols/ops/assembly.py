@@ -28,7 +28,7 @@ def rearranged(f: Callable[..., Any], *xs: Any) -> Any:
 _PAD = ("constant", "edge", "reflect", "symmetric", "wrap")
 
 
-def pad(array: Secret, pad_width: Any, mode: Any = "constant", *, constant_values: Any = 0, reflect_type: str = "even") -> Secret:
+def pad(array: Secret, pad_width: Any, mode: Any = "constant", *, constant_values: Any = None, reflect_type: str = "even") -> Secret:
     """Around a secret array, public numbers (in its type, as NumPy has them) or elements of its own."""
     if mode not in _PAD or reflect_type != "even":
         raise NotImplementedError(f"np.pad on secrets has the modes {', '.join(_PAD)}, and the reflect_type even; "
@@ -36,7 +36,10 @@ def pad(array: Secret, pad_width: Any, mode: Any = "constant", *, constant_value
     if secrets_in([pad_width]) or not isinstance(array, Secret):
         raise TypeError("np.pad of secrets takes a secret array and public widths")
     if mode != "constant":
+        if constant_values is not None:
+            raise ValueError(f"np.pad takes no constant_values= with mode={mode!r}")
         return rearranged(lambda at: np.pad(at, pad_width, mode), array)  # type: ignore[no-any-return]
+    constant_values = 0 if constant_values is None else constant_values
     if secrets_in([constant_values]):
         raise NotImplementedError("np.pad on secrets takes public constant_values; join secret ones with np.concatenate")
     around = np.pad(np.zeros(array.shape, array.dtype), pad_width, constant_values=numeric(constant_values))
