@@ -4,6 +4,7 @@
 # make flower  the tests inside Flower, which is large and not among the others' packages
 # make fuzz    10,000 drawn attacks on each listener
 # make kills   300 signals at random moments to each kind of process
+# make numpy   the calls of NumPy's own tests on secrets: writes docs/numpy.md
 # make drawn   6,000 drawn programs, over 32, 64 and 128 bits, on 2 and 3 parties: none is wrong in silence
 # make soak    50,000 operations over TCP and 200 sessions in a row: nothing grows
 
@@ -12,7 +13,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test flower fuzz kills drawn soak coverage lint clean
+.PHONY: demo test flower fuzz kills numpy drawn soak coverage lint clean
 
 demo: $(VENV)/installed
 	@$(BIN)/mpc run examples/joint_statistics.py -n 3
@@ -30,6 +31,9 @@ fuzz: $(VENV)/installed-for-tests
 kills: $(VENV)/installed-for-tests
 	MPC_KILLS=300 $(BIN)/python -m pytest --numprocesses auto tests/test_kills.py
 	MPC_KILLS=300 $(BIN)/python -m pytest -s --timeout 0 tests/test_kills_aggregation.py
+
+numpy: $(VENV)/installed-for-tests
+	$(BIN)/python docs/surface.py
 
 drawn: $(VENV)/installed-for-tests
 	MPC_DRAWN_PROGRAMS=1000 $(BIN)/python -m pytest -s --timeout 0 tests/test_drawn.py

@@ -19,6 +19,8 @@ from mpc.encoding import BOOL, INT, Fixed, Kind, numeric
 from mpc.errors import MpcError
 from mpc.ring import NDArray, RingArray, Shape
 from mpc.rounds import Task
+from protocols.absent import refusal
+from protocols.arguments import normal, taken
 from protocols.suite import Share, Suite, lift
 
 if TYPE_CHECKING:
@@ -28,6 +30,26 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+
+def _method(function: Any) -> Callable[..., Secret]:
+    """A method of ndarray that takes what the function of its name takes after the array."""
+    def method(self: Secret, *args: Any, **kwargs: Any) -> Secret:
+        return call(function, self, *args, **kwargs)
+    method.__name__, method.__doc__ = function.__name__, f"``np.{function.__name__}`` of this array."
+    return method
+
+
+#: They would change the array, or show it, by NumPy's definition; and what to write instead.
+_NO_METHOD = {
+    **dict.fromkeys(("sort", "partition"), "would change it, and secrets are immutable: write x = np.{name}(x)"),
+    **dict.fromkeys(("fill", "put", "resize", "setfield", "byteswap", "setflags"),
+                    "would change it, and secrets are immutable: build a new one with np.where, np.concatenate or np.stack"),
+    **dict.fromkeys(("item", "tolist", "tobytes", "tofile", "dump", "dumps", "data", "view", "getfield", "ctypes", "flat", "to_device"),
+                    "would show it: call .reveal() first"),
+    **dict.fromkeys(("base", "flags", "strides", "nbytes", "itemsize"), "is not there: it has no place in memory"),
+    "compress": "would show where a condition holds by the shape of its result: write np.where(condition, x, 0)",
+}
 
 
 class Secret(np.lib.mixins.NDArrayOperatorsMixin):
@@ -64,8 +86,25 @@ class Secret(np.lib.mixins.NDArrayOperatorsMixin):
         return n
 
     @property
+    def dtype(self) -> np.dtype[Any]:
+        """NumPy's type of such numbers: of truth values, of integers, of reals."""
+        return np.dtype(bool if self.kind == BOOL else float if self.kind.fraction else np.int64)
+
+    @property
     def T(self) -> Secret:
         return call(np.transpose, self)
+
+    @property
+    def mT(self) -> Secret:
+        return call(np.matrix_transpose, self)
+
+    @property
+    def real(self) -> Secret:
+        return self
+
+    @property
+    def imag(self) -> Secret:
+        return call(np.imag, self)
 
     def reveal(self, to: int | Sequence[int] | None = None) -> Any:
         """The value, to every party, or to party ``to`` or several, ``to=[0, 2]``, alone (elsewhere ``None``).  One round."""
@@ -73,88 +112,33 @@ class Secret(np.lib.mixins.NDArrayOperatorsMixin):
 
     # -- NumPy's methods ---------------------------------------------------------------------------
 
-    def sum(self, axis: Any = None, keepdims: bool = False) -> Secret:
-        return call(np.sum, self, axis=axis, keepdims=keepdims)
+    sum, prod, mean, var, std = map(_method, (np.sum, np.prod, np.mean, np.var, np.std))
+    min, max, argmin, argmax, any, all = map(_method, (np.min, np.max, np.argmin, np.argmax, np.any, np.all))
+    cumsum, cumprod, trace, round = map(_method, (np.cumsum, np.cumprod, np.trace, np.round))
+    argsort, searchsorted, take, choose = map(_method, (np.argsort, np.searchsorted, np.take, np.choose))
+    ravel, flatten, squeeze, swapaxes = map(_method, (np.ravel, np.ravel, np.squeeze, np.swapaxes))
+    repeat, diagonal, dot = map(_method, (np.repeat, np.diagonal, np.dot))
+    nonzero, conj, conjugate, argpartition = map(_method, (np.nonzero, np.conj, np.conj, np.argpartition))
 
-    def mean(self, axis: Any = None, keepdims: bool = False) -> Secret:
-        return call(np.mean, self, axis=axis, keepdims=keepdims)
-
-    def var(self, axis: Any = None, ddof: float = 0, keepdims: bool = False) -> Secret:
-        return call(np.var, self, axis=axis, ddof=ddof, keepdims=keepdims)
-
-    def std(self, axis: Any = None, ddof: float = 0, keepdims: bool = False) -> Secret:
-        return call(np.std, self, axis=axis, ddof=ddof, keepdims=keepdims)
-
-    def cumsum(self, axis: Any = None) -> Secret:
-        return call(np.cumsum, self, axis=axis)
-
-    def cumprod(self, axis: Any = None) -> Secret:
-        return call(np.cumprod, self, axis=axis)
-
-    def prod(self, axis: Any = None, keepdims: bool = False) -> Secret:
-        return call(np.prod, self, axis=axis, keepdims=keepdims)
-
-    def dot(self, other: Any) -> Secret:
-        return call(np.dot, self, other)
-
-    def trace(self, offset: int = 0) -> Secret:
-        return call(np.trace, self, offset)
-
-    def diagonal(self, offset: int = 0) -> Secret:
-        return call(np.diagonal, self, offset)
-
-    def reshape(self, *shape: Any) -> Secret:
-        return call(np.reshape, self, shape[0] if len(shape) == 1 else shape)
-
-    def ravel(self) -> Secret:
-        return call(np.ravel, self)
-
-    flatten = ravel
+    def reshape(self, *shape: Any, **options: Any) -> Secret:
+        return call(np.reshape, self, shape[0] if len(shape) == 1 else shape, **options)
 
     def transpose(self, *axes: Any) -> Secret:
         return call(np.transpose, self, (axes[0] if len(axes) == 1 else axes) or None)
 
-    def swapaxes(self, a: int, b: int) -> Secret:
-        return call(np.swapaxes, self, a, b)
+    def clip(self, min: Any = None, max: Any = None, **options: Any) -> Secret:
+        return call(np.clip, self, options.pop("a_min", min), options.pop("a_max", max), **options)
 
-    def squeeze(self, axis: Any = None) -> Secret:
-        return call(np.squeeze, self, axis)
+    def astype(self, dtype: Any, order: str = "K", casting: Any = "unsafe", subok: bool = True, copy: bool = True) -> Secret:
+        if not np.can_cast(self.dtype, dtype, casting):
+            raise TypeError(f"a secret of type {self.dtype} is not cast to {np.dtype(dtype)} by the rule {casting!r}")
+        return call(np.astype, self, dtype)
 
-    def repeat(self, repeats: Any, axis: int | None = None) -> Secret:
-        return call(np.repeat, self, repeats, axis)
-
-    def take(self, indices: Any, axis: int | None = None) -> Secret:
-        return call(np.take, self, indices, axis)
-
-    def min(self, axis: Any = None, keepdims: bool = False) -> Secret:
-        return call(np.min, self, axis=axis, keepdims=keepdims)
-
-    def max(self, axis: Any = None, keepdims: bool = False) -> Secret:
-        return call(np.max, self, axis=axis, keepdims=keepdims)
-
-    def argmin(self, axis: Any = None, keepdims: bool = False) -> Secret:
-        return call(np.argmin, self, axis=axis, keepdims=keepdims)
-
-    def argmax(self, axis: Any = None, keepdims: bool = False) -> Secret:
-        return call(np.argmax, self, axis=axis, keepdims=keepdims)
-
-    def any(self, axis: Any = None, keepdims: bool = False) -> Secret:
-        return call(np.any, self, axis=axis, keepdims=keepdims)
-
-    def all(self, axis: Any = None, keepdims: bool = False) -> Secret:
-        return call(np.all, self, axis=axis, keepdims=keepdims)
-
-    def clip(self, a_min: Any = None, a_max: Any = None) -> Secret:
-        return call(np.clip, self, a_min, a_max)
-
-    def searchsorted(self, v: Any, side: str = "left") -> Secret:
-        return call(np.searchsorted, self, v, side)
-
-    def round(self, decimals: int = 0) -> Secret:
-        return call(np.round, self, decimals)
-
-    def copy(self) -> Secret:
+    def copy(self, order: str = "C") -> Secret:
         return self                                 # immutable: there is nothing to protect it from
+
+    def __round__(self, digits: int | None = None) -> Secret:
+        return call(np.round, self, digits or 0)
 
     def __getitem__(self, index: Any) -> Secret:
         if any(s.kind == BOOL for s in secrets_in(index)):
@@ -180,8 +164,10 @@ class Secret(np.lib.mixins.NDArrayOperatorsMixin):
         return (self[i] for i in range(len(self)))
 
     def __getattr__(self, name: str) -> Any:
+        if name in _NO_METHOD:
+            raise TypeError(f"ndarray.{name} of a secret {_NO_METHOD[name].format(name=name)}")
         if hasattr(np.ndarray, name) and not name.startswith("_"):
-            raise NotImplementedError(f"ndarray.{name} on secrets is not available yet")
+            raise NotImplementedError(f"ndarray.{name} on secrets is not available yet; docs/numpy.md lists what is")
         raise AttributeError(f"a secret has no '{name}'")
 
     def __format__(self, spec: str) -> str:
@@ -200,8 +186,8 @@ class Secret(np.lib.mixins.NDArrayOperatorsMixin):
     __float__ = __complex__ = __index__ = __int__
 
     def __array__(self, *args: Any, **kwargs: Any) -> NDArray:
-        raise TypeError("a secret does not become an ndarray by itself; call .reveal(), np.stack for several secrets, "
-                        "or mpc.take to read a public array at secret positions")
+        raise TypeError("a secret does not become an ndarray by itself; call .reveal(), np.stack for several secrets "
+                        "(np.lexsort takes a tuple of them), or mpc.take to read a public array at secret positions")
 
     def __iadd__(self, other: Any) -> Secret:       # x += y gives the name x to a new secret
         return call(np.add, self, other)
@@ -261,35 +247,43 @@ class Secret(np.lib.mixins.NDArrayOperatorsMixin):
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
         from protocols.tables import ACCUMULATIONS, REDUCTIONS, UFUNCS
-        name = f"np.{ufunc.__name__}"
-        if kwargs.get("out") is not None:
-            raise TypeError(f"{name}: secrets are immutable; there is no out= (and no in-place operator on an ndarray)")
-        if method == "reduce" and ufunc in REDUCTIONS:
-            kwargs.setdefault("axis", 0)
-            return followed(self.session, f"{name}.reduce", ufunc.reduce, REDUCTIONS[ufunc], inputs, kwargs)
-        if method == "accumulate" and ufunc in ACCUMULATIONS:
-            return followed(self.session, f"{name}.accumulate", ufunc.accumulate, ACCUMULATIONS[ufunc], inputs, kwargs)
-        if method == "outer" and ufunc is np.multiply:
-            return np.outer(*inputs).reshape(np.shape(inputs[0]) + np.shape(inputs[1]))
-        make = UFUNCS.get(ufunc) if method == "__call__" else None
+        name = f"np.{ufunc.__name__}{'' if method == '__call__' else '.' + method}"
+        make = {"__call__": UFUNCS, "reduce": REDUCTIONS, "accumulate": ACCUMULATIONS, "outer": UFUNCS}.get(method, {}).get(ufunc)
         if make is None:
-            raise NotImplementedError(f"{name}{'' if method == '__call__' else '.' + method} on secrets is not available yet")
-        if kwargs:
-            raise NotImplementedError(f"{name} on secrets takes no {', '.join(kwargs)}=")
-        return followed(self.session, name, ufunc, make, inputs, {})
+            raise refusal(name, ufunc)
+        if method in ("reduce", "accumulate"):
+            kwargs.setdefault("axis", 0)
+            plain = getattr(ufunc, method)
+            return followed(self.session, name, plain, make, inputs, taken(name, make, kwargs))
+        if method == "outer":
+            x, y = inputs
+            return ufunc(np.reshape(x, (*np.shape(x), *(1,) * np.ndim(y))), y, **kwargs)
+        inputs = self._computed_in(name, ufunc, inputs, kwargs)
+        return followed(self.session, name, ufunc, make, inputs, taken(name, make, kwargs))
+
+    @staticmethod
+    def _computed_in(name: str, ufunc: np.ufunc, inputs: Any, kwargs: dict[str, Any]) -> Any:
+        """The operands in the type that ``dtype`` asks for, by NumPy's rules: what it refuses, it refuses here."""
+        dtype, casting = kwargs.pop("dtype", None), kwargs.pop("casting", "same_kind")
+        if dtype is None:
+            return inputs
+        few = [np.empty(0, x.dtype if isinstance(x, Secret) else np.asarray(x).dtype) for x in inputs]
+        made, asked = ufunc(*few), ufunc(*few, dtype=dtype, casting=casting)
+        if [a.dtype for a in listed(made)] == [a.dtype for a in listed(asked)]:
+            return inputs
+        return [call(np.astype, x, dtype) if isinstance(x, Secret) else np.asarray(x).astype(dtype) for x in inputs]
 
     def __array_function__(self, func: Callable[..., Any], types: Any, args: Any, kwargs: Any) -> Any:
         from protocols.tables import FUNCTIONS
         make, name = FUNCTIONS.get(func), f"{func.__module__.replace('numpy', 'np', 1)}.{func.__name__}"
         if make is None:
-            raise NotImplementedError(f"{name} on secrets is not available yet")
-        try:
-            return followed(self.session, name, func, make, args, kwargs)
-        except TypeError as error:
-            if "unexpected keyword argument" in str(error):
-                option = str(error).split("'")[1]
-                raise NotImplementedError(f"np.{func.__name__} on secrets takes no {option}=") from None
-            raise
+            raise refusal(name, func)
+        args, kwargs = normal(name, func, make, args, kwargs)
+        return followed(self.session, name, func, make, args, kwargs)
+
+
+def listed(x: Any) -> list[Any]:
+    return list(x) if isinstance(x, list | tuple) else [x]
 
 
 def followed(session: Session, name: str, plain: Callable[..., Any] | None, make: Callable[..., Any], args: Any, kwargs: Any) -> Any:

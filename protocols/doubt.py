@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 _OF_PRODUCTS: set[Function] = {*OF_TWO - {np.add, np.subtract}, np.true_divide}
 _OF_POWERS: set[Function] = {
     np.var, np.std, np.linalg.norm, np.square, np.power, np.prod, np.cumprod, np.multiply.reduce, np.multiply.accumulate,
-    np.linalg.vector_norm, np.linalg.matrix_norm, np.cov, np.cumulative_prod, np.linalg.matrix_power}
+    np.linalg.vector_norm, np.linalg.matrix_norm, np.cov, np.cumulative_prod, np.linalg.matrix_power,
+    np.hypot, np.nanvar, np.nanstd, np.nanprod, np.nancumprod}
 #: Roots of what is added up.
 _ROOTS: set[Function] = {np.std, np.linalg.norm, np.linalg.vector_norm, np.linalg.matrix_norm}
 

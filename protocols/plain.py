@@ -13,30 +13,36 @@ import numpy as np
 
 from mpc.encoding import BOOL, Kind
 from mpc.ring import NDArray, Shape
+from protocols.array import listed
 
 Function = Callable[..., Any]
 
 #: They add and multiply, the numbers of one operand or of two: |f(x, y)| ≤ f(|x|, |y|).
 OF_ONE: set[Function] = {
     np.sum, np.cumsum, np.prod, np.cumprod, np.mean, np.average, np.trace, np.square, np.power,
-    np.cumulative_sum, np.cumulative_prod, np.linalg.trace, np.linalg.matrix_power,
-    np.add.reduce, np.multiply.reduce, np.add.accumulate, np.multiply.accumulate}
+    np.linalg.trace, np.linalg.matrix_power,
+    np.add.reduce, np.multiply.reduce, np.add.accumulate, np.multiply.accumulate, np.cumulative_sum, np.cumulative_prod,
+    np.nansum, np.nancumsum, np.nanprod, np.nancumprod, np.nanmean}
 OF_TWO: set[Function] = {
     np.add, np.subtract, np.multiply, np.matmul, np.dot, np.vdot, np.inner, np.outer, np.einsum,
     np.vecdot, np.matvec, np.vecmat, np.tensordot, np.kron, np.convolve, np.correlate, np.polyval,
     np.linalg.matmul, np.linalg.outer, np.linalg.vecdot, np.linalg.tensordot}
 #: They give whole numbers.
-ROUNDING: set[Function] = {np.floor, np.ceil, np.trunc, np.rint, np.round, np.around, np.sign, np.floor_divide}
+ROUNDING: set[Function] = {np.floor, np.ceil, np.trunc, np.rint, np.round, np.around, np.fix, np.sign, np.floor_divide}
 #: Integers may grow here, too.
 _GROWING: set[Function] = {
-    np.diff, np.left_shift, np.negative, np.absolute, np.ptp, np.cross, np.linalg.cross, np.linalg.multi_dot}
+    np.diff, np.ediff1d, np.left_shift, np.negative, np.absolute, np.ptp, np.cross, np.linalg.cross,
+    np.linalg.multi_dot}
 #: Of integers NumPy's are something else than of reals.
 _OF_REALS: set[Function] = {np.power, np.reciprocal}
 _COMPARING: set[Function] = {
     np.less, np.less_equal, np.greater, np.greater_equal, np.equal, np.not_equal}
 _LOGICAL: set[Function] = {np.logical_and, np.logical_or, np.logical_xor, np.logical_not}
-#: What secrets have in place of NumPy's default: every sort of theirs is stable.
-_INSTEAD: dict[Function, Function] = {np.argsort: lambda x, axis=-1, **_: np.argsort(x, axis, kind="stable")}
+#: What secrets have in place of NumPy's default: every sort of theirs is stable, and nothing is left as it was in memory.
+_INSTEAD: dict[Function, Function] = {
+    np.argsort: lambda x, axis=-1, **_: np.argsort(x, axis, kind="stable"),
+    np.empty_like: np.zeros_like,
+}
 #: What NumPy has for numbers alone, of objects.
 _OF_OBJECTS: dict[Function, Function] = {
     np.ptp: lambda x, *args, **kwargs: np.max(x, *args, **kwargs) - np.min(x, *args, **kwargs),
@@ -122,10 +128,6 @@ def narrow(x: NDArray) -> NDArray:
     return x.astype(np.int64) if fits else x
 
 
-def listed(x: Any) -> list[Any]:
-    return list(x) if isinstance(x, list | tuple) else [x]
-
-
 # -- the forms in which a function takes its arguments ---------------------------------------------------
 
 
@@ -133,6 +135,8 @@ def _evaluated(function: Function, kind: Kind, arguments: Any) -> list[Any]:
     """All that a function returns; nothing where it refuses."""
     for form in _forms(function, kind, arguments):
         args, kwargs = _each(form, arguments)
+        if "where" in kwargs:
+            kwargs["where"] = arguments[1]["where"]     # a mask is one of truth values in every form
         try:
             with np.errstate(all="ignore"):
                 objects = any(x.dtype == object for x in arrays((args, kwargs)))

@@ -45,7 +45,7 @@ from mpc.errors import RangeError
 from mpc.prg import SEED_BYTES, Stream
 from mpc.ring import Z64, NDArray, Spec
 from protocols import plain
-from protocols.array import Secret, secrets_in
+from protocols.array import Secret, listed, secrets_in
 from protocols.doubt import DIVISIONS, Doubt, Result, place
 from protocols.plain import ROUNDING, Function, largest, size
 from protocols.tables import JOINS, MOVES
@@ -61,7 +61,10 @@ _MOVING: set[Function] = {*MOVES, *JOINS, operator.getitem}
 _CHOOSING: set[Function] = {
     *_MOVING, np.where, np.take, np.take_along_axis, np.append, np.diag, np.diagflat, np.tril, np.triu, np.sort,
     np.min, np.max, np.minimum, np.maximum, np.clip, np.absolute, np.fabs, np.negative,
-    np.minimum.reduce, np.maximum.reduce, np.minimum.accumulate, np.maximum.accumulate}
+    np.minimum.reduce, np.maximum.reduce, np.minimum.accumulate, np.maximum.accumulate,
+    np.fmin, np.fmax, np.fmin.reduce, np.fmax.reduce, np.fmin.accumulate, np.fmax.accumulate, np.copysign,
+    np.amin, np.amax, np.nanmin, np.nanmax, np.nan_to_num, np.real, np.imag, np.astype, np.full_like, np.zeros_like,
+    np.ones_like, np.empty_like, np.select, np.choose, np.pad, np.insert, np.block, np.unstack, np.broadcast_arrays, np.meshgrid}
 _REMAINDER: set[Function] = {np.remainder, np.divmod, np.fmod}
 
 
@@ -100,7 +103,7 @@ class Shadows:
         self._session.check = None                  # what an operation is made of is not looked at
         try:
             made = make(*args, **kwargs)
-            results = {i: x for i, x in enumerate(plain.listed(made)) if isinstance(x, Secret) and x.shadow is None}
+            results = {i: x for i, x in enumerate(listed(made)) if isinstance(x, Secret) and x.shadow is None}
             if function is None and results:        # an order is found from all of them
                 self._cast(name, function, results, args, kwargs)
             elif function is not None:

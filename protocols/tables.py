@@ -7,10 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from protocols.array import Secret, call, structural, unified
+from protocols.array import Secret, call, secrets_in, structural, unified
 from protocols.ops import (
+    assembly,
     bitwise,
     comparison,
+    compositions,
     covariance,
     decompositions,
     division,
@@ -19,22 +21,28 @@ from protocols.ops import (
     linear,
     norms,
     products,
+    quantiles,
     quotients,
+    reductions,
     roots,
     scans,
     selection,
     series,
     sets,
     sorting,
-    statistics,
     tensors,
     trigonometry,
+    types,
 )
 
 
 def _moves(func: Callable[..., Any]) -> Callable[..., Any]:
     """A NumPy function that moves the elements of its first argument around."""
-    def make(x: Secret, *args: Any, **kwargs: Any) -> Any:
+    def make(x: Any, *args: Any, **kwargs: Any) -> Any:
+        if not isinstance(x, Secret) or secrets_in([*args, *kwargs.values()]):
+            raise TypeError(f"np.{func.__name__}: the array may be secret, what shapes the result must be public")
+        if kwargs.get("order", "C") not in ("C", "F", None):
+            raise ValueError(f"np.{func.__name__} of secrets has the orders C and F: where they lie in memory is not known")
         args, kwargs = deepcopy((args, kwargs))     # they are looked at when x is computed
         return structural(func.__name__, lambda a: func(a, *args, **kwargs), x, public=(args, sorted(kwargs.items())))
     return make
@@ -42,10 +50,10 @@ def _moves(func: Callable[..., Any]) -> Callable[..., Any]:
 
 def _joins(func: Callable[..., Any]) -> Callable[..., Any]:
     """A NumPy function that joins a sequence of arrays; public ones among them become constants."""
-    def make(xs: Any, *args: Any, **kwargs: Any) -> Secret:
-        made: Secret = structural(func.__name__, lambda *arrays: func(arrays, *args, **kwargs), *unified(*xs),
-                                  public=(args, sorted(kwargs.items())))
-        return made
+    def make(xs: Any, *, dtype: Any = None, casting: str = "same_kind", **kwargs: Any) -> Secret:
+        made: Secret = structural(func.__name__, lambda *arrays: func(arrays, **kwargs), *unified(*xs),
+                                  public=sorted(kwargs.items()))
+        return types.checked(f"np.{func.__name__}", made, dtype, casting)  # type: ignore[no-any-return]
     return make
 
 
@@ -133,48 +141,89 @@ UFUNCS: dict[np.ufunc, Callable[..., Any]] = {
     np.absolute: comparison.absolute,
     np.fabs: lambda x: products.real(comparison.absolute(x)),
     np.sign: comparison.sign,
+    np.fmin: comparison.minimum,
+    np.fmax: comparison.maximum,
+    np.hypot: compositions.hypot,
+    np.logaddexp: compositions.logaddexp,
+    np.logaddexp2: compositions.logaddexp2,
+    np.heaviside: compositions.heaviside,
+    np.signbit: compositions.signbit,
+    np.copysign: compositions.copysign,
+    np.conjugate: linear.positive,
+    np.isnan: types.nowhere,
+    np.isinf: types.nowhere,
+    np.isfinite: types.everywhere,
 }
+
+_SUM = reductions.summing(linear.sum_, linear.add, 0)
+_PROD = reductions.summing(products.prod, products.multiply, 1)
 
 REDUCTIONS: dict[np.ufunc, Callable[..., Secret]] = {
-    np.add: linear.sum_,
-    np.multiply: products.prod,
-    np.minimum: comparison.min_,
-    np.maximum: comparison.max_,
-    np.logical_and: comparison.all_,
-    np.logical_or: comparison.any_,
+    np.add: _SUM,
+    np.multiply: _PROD,
+    np.minimum: reductions.extreme_ufunc("min", comparison.min_, comparison.minimum),
+    np.maximum: reductions.extreme_ufunc("max", comparison.max_, comparison.maximum),
+    np.logical_and: reductions.deciding_ufunc(comparison.all_, comparison.logical_and, True),
+    np.logical_or: reductions.deciding_ufunc(comparison.any_, comparison.logical_or, False),
 }
 
-ACCUMULATIONS: dict[np.ufunc, Callable[..., Secret]] = {
-    np.add: lambda x, axis=0: linear.cumsum(x, axis),
-    np.multiply: lambda x, axis=0: scans.cumprod(x, axis),
-    np.minimum: scans.minimum,
-    np.maximum: scans.maximum,
+#: Other associative ufuncs, and what their operands become first.
+_ASSOCIATIVE: dict[np.ufunc, Callable[[Secret], Secret]] = {
+    **dict.fromkeys((np.fmin, np.fmax, np.bitwise_and, np.bitwise_or, np.bitwise_xor), lambda x: x),
+    **dict.fromkeys((np.logaddexp, np.logaddexp2, np.hypot), products.real),
+    **dict.fromkeys((np.logical_and, np.logical_or, np.logical_xor), comparison.truth),
 }
+REDUCTIONS = {f: reductions.in_a_tree(UFUNCS[f], first) for f, first in _ASSOCIATIVE.items()} | REDUCTIONS
+
+ACCUMULATIONS: dict[np.ufunc, Callable[..., Secret]] = {
+    np.add: reductions.accumulating(linear.cumsum),
+    np.multiply: reductions.accumulating(scans.cumprod),
+    np.minimum: reductions.accumulating(scans.minimum),
+    np.maximum: reductions.accumulating(scans.maximum),
+}
+ACCUMULATIONS |= {f: scans.of(UFUNCS[f], first) for f, first in _ASSOCIATIVE.items()}
 
 FUNCTIONS: dict[Callable[..., Any], Callable[..., Any]] = {
     **{func: _moves(func) for func in MOVES},
     **{func: _joins(func) for func in JOINS},
     np.append: linear.append,
+    np.pad: assembly.pad,
+    np.insert: assembly.insert,
+    np.block: assembly.block,
+    np.unstack: assembly.unstack,
+    np.broadcast_arrays: assembly.broadcast_arrays,
+    np.ediff1d: assembly.ediff1d,
+    np.select: assembly.select,
+    np.choose: assembly.choose,
+    np.isclose: compositions.isclose,
+    np.allclose: compositions.allclose,
+    np.array_equal: compositions.array_equal,
+    np.array_equiv: compositions.array_equiv,
     np.where: comparison.where,
     np.diag: linear.diag,
     np.diagflat: lambda v, k=0: linear.diag(call(np.ravel, v), k),
-    np.trace: linear.trace,
+    np.trace: reductions.trace,
     np.tril: linear.tril,
     np.triu: linear.triu,
-    np.sum: linear.sum_,
-    np.cumsum: linear.cumsum,
-    np.cumprod: scans.cumprod,
+    np.sum: _SUM,
+    np.cumsum: reductions.accumulating(linear.cumsum),
+    np.cumprod: reductions.accumulating(scans.cumprod),
     np.diff: comparison.diff,
-    np.zeros_like: lambda x: linear.filled(x, 0),
-    np.ones_like: lambda x: linear.filled(x, 1),
-    np.min: comparison.min_,
-    np.max: comparison.max_,
+    np.astype: types.astype,
+    np.zeros_like: types.like(0),
+    np.ones_like: types.like(1),
+    np.empty_like: types.like(0),
+    np.full_like: types.full_like,
+    np.real: lambda val: val,
+    np.imag: types.zeros,
+    np.min: reductions.extreme("min", comparison.min_, comparison.minimum),
+    np.max: reductions.extreme("max", comparison.max_, comparison.maximum),
     np.argmin: comparison.argmin,
     np.argmax: comparison.argmax,
     np.ptp: comparison.ptp,
     np.clip: comparison.clip,
-    np.any: comparison.any_,
-    np.all: comparison.all_,
+    np.any: reductions.deciding(comparison.any_, False),
+    np.all: reductions.deciding(comparison.all_, True),
     np.count_nonzero: comparison.count_nonzero,
     np.round: bitwise.round_,
     np.around: bitwise.round_,
@@ -183,9 +232,9 @@ FUNCTIONS: dict[Callable[..., Any], Callable[..., Any]] = {
     np.lexsort: sorting.lexsort,
     np.partition: sorting.partition,
     np.argpartition: sorting.argpartition,
-    np.median: sorting.median,
-    np.quantile: sorting.quantile,
-    np.percentile: sorting.percentile,
+    np.median: quantiles.median,
+    np.quantile: quantiles.quantile,
+    np.percentile: quantiles.percentile,
     np.take: selection.take,
     np.take_along_axis: selection.take_along_axis,
     np.searchsorted: selection.searchsorted,
@@ -231,16 +280,14 @@ FUNCTIONS: dict[Callable[..., Any], Callable[..., Any]] = {
     np.interp: series.interp,
     np.gradient: series.gradient,
     np.trapezoid: series.trapezoid,
-    np.cumulative_sum: series.cumulative_sum,
-    np.cumulative_prod: series.cumulative_prod,
-    np.mean: statistics.mean,
-    np.var: statistics.var,
-    np.std: roots.std,
-    np.average: statistics.average,
-    np.prod: products.prod,
+    np.mean: reductions.mean,
+    np.var: reductions.var,
+    np.std: reductions.std,
+    np.average: reductions.average,
+    np.prod: _PROD,
     np.dot: products.dot,
-    np.vdot: lambda x, y: products.matmul(np.ravel(x), np.ravel(y)),
-    np.inner: lambda x, y: products.dot(x, np.transpose(y)),
+    np.vdot: products.vdot,
+    np.inner: products.inner,
     np.outer: products.outer,
     np.einsum: products.einsum,
     **{func: _shows(func.__name__, "which values occur", "mpc.unique(x), padded, or mpc.unique_counts(x, domain)")
@@ -249,8 +296,28 @@ FUNCTIONS: dict[Callable[..., Any], Callable[..., Any]] = {
        for func in (np.union1d, np.intersect1d, np.setdiff1d, np.setxor1d)},
     **{func: _shows(func.__name__, "where a condition holds", "np.where(condition, a, b), or np.count_nonzero")
        for func in (np.nonzero, np.flatnonzero, np.argwhere, np.extract, np.compress)},
+    np.nan_to_num: lambda x, copy=True, nan=0.0, posinf=None, neginf=None: x,
+    np.fix: bitwise.trunc,
+    np.linspace: compositions.linspace,
+    np.common_type: lambda *xs: np.common_type(*(np.empty(0, x.dtype) if isinstance(x, Secret) else x for x in xs)),
+    np.einsum_path: lambda *xs, optimize="greedy": np.einsum_path(*(np.broadcast_to(0.0, x.shape) if isinstance(x, Secret) else x for x in xs), optimize=optimize),
+    np.may_share_memory: lambda a, b, max_work=0: False,
+    np.shares_memory: lambda a, b, max_work=-1: False,
+    np.meshgrid: assembly.meshgrid,
+    np.isreal: types.everywhere,
+    np.iscomplex: types.nowhere,
     np.sinc: trigonometry.sinc,
     np.shape: lambda x: x.shape,
     np.ndim: lambda x: x.ndim,
     np.size: lambda x, axis=None: x.size if axis is None else x.shape[axis],
+    np.result_type: lambda *xs: np.result_type(*(x.dtype if isinstance(x, Secret) else x for x in xs)),
+    np.can_cast: lambda x, to, casting="safe": np.can_cast(x.dtype, to, casting),
+    np.iscomplexobj: lambda x: False,
+    np.isrealobj: lambda x: True,
 }
+
+#: The same by other names; no secret is NaN, so that there is nothing for these to leave out.
+FUNCTIONS |= {getattr(np, f"nan{f.__name__}"): FUNCTIONS[f] for f in (
+    np.sum, np.prod, np.mean, np.var, np.std, np.cumsum, np.cumprod, np.argmin, np.argmax, np.median, np.quantile, np.percentile)}
+FUNCTIONS |= {np.nanmin: FUNCTIONS[np.min], np.nanmax: FUNCTIONS[np.max], np.amin: FUNCTIONS[np.min], np.amax: FUNCTIONS[np.max],
+              np.cumulative_sum: reductions.cumulative(linear.cumsum, 0), np.cumulative_prod: reductions.cumulative(scans.cumprod, 1)}

@@ -7,7 +7,7 @@ a table needs its own.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
 
@@ -144,12 +144,25 @@ RECIPES: dict[Any, list[Recipe]] = {
     np.arccosh: one(lambda p: np.arccosh(np.abs(p) + 1.0), takes="p"),
     np.arctan2: two(np.arctan2, counts=True),
 }
+RECIPES |= {
+    **{f: two(f) for f in (np.fmin, np.fmax)},
+    **{f: two(f, counts=True) for f in (np.hypot, np.logaddexp, np.logaddexp2, np.heaviside, np.copysign)},
+    **{f: one(f, counts=True) for f in (np.signbit, np.conjugate, np.isnan, np.isinf, np.isfinite)},
+}
+IN_A_TREE = {
+    **{
+        f: one(f)
+        for f in (np.fmin, np.fmax, np.bitwise_and, np.bitwise_or, np.bitwise_xor, np.logical_xor)
+    },
+    **{f: one(f, counts=True) for f in (np.logaddexp, np.logaddexp2, np.hypot)},
+}
 REDUCED: dict[Any, list[Recipe]] = {
     f: one(f.reduce) for f in (np.add, np.multiply, np.minimum, np.maximum, np.logical_and, np.logical_or)
-}
+} | {f: [replace(recipe, f=f.reduce) for recipe in recipes] for f, recipes in IN_A_TREE.items()}
 ACCUMULATED: dict[Any, list[Recipe]] = {
     f: one(f.accumulate) for f in (np.add, np.multiply, np.minimum, np.maximum)
-}
+} | {f: [replace(recipe, f=f.accumulate) for recipe in recipes] for f, recipes in IN_A_TREE.items()}
+ACCUMULATED |= {f: one(f.accumulate) for f in (np.logical_and, np.logical_or)}
 CALLED: dict[Any, list[Recipe]] = {
     np.reshape: one(lambda x: np.reshape(x, (2, 2))),
     np.broadcast_to: one(lambda x: np.broadcast_to(x, (2, 4))),
@@ -225,7 +238,7 @@ CALLED: dict[Any, list[Recipe]] = {
     },
     np.ptp: one(np.ptp, counts=True),
     np.sinc: one(np.sinc, counts=True),
-    np.diff: one(np.diff, lambda x: np.diff(x, 2)),
+    np.diff: one(np.diff, lambda x: np.diff(x, 2), lambda x: np.diff(x, prepend=x[:1], append=True)),
     np.std: one(np.std),
     np.argsort: one(lambda x: np.argsort(x, kind="stable")),
     np.round: one(np.round) + one(lambda r: np.round(r, 1), takes="r"),
@@ -300,14 +313,48 @@ CALLED: dict[Any, list[Recipe]] = {
     np.polyfit: one(lambda x, y: np.polyfit(x, y, 1), takes="xy"),
     np.interp: one(lambda x, y: np.interp(x, [-1, 0, 2.5, 4], y), takes="xy"),
     np.gradient: one(np.gradient, lambda x: np.gradient(x, [0, 1, 3, 4]), counts=True),
-    np.cumulative_sum: one(np.cumulative_sum),
-    np.cumulative_prod: one(lambda x: np.cumulative_prod(x, include_initial=True)),
     **{f: two(f, counts=True) for f in (np.dot, np.vdot, np.inner)},
     np.outer: two(np.outer),
     np.einsum: two(lambda x, y: np.einsum("i,i", x, y), counts=True)
     + two(lambda x, y: np.einsum("i,j->ij", x, y))
     + one(lambda m: np.einsum("ij->ji", m), takes="m")
     + one(lambda m: np.einsum("ij->j", m), takes="m", counts=True),
+}
+CALLED |= {
+    np.astype: one(*(lambda x, to=to: np.astype(x, to) for to in (bool, int, float))),
+    np.full_like: one(*(lambda x, v=v: np.full_like(x, v) for v in (0, 2.5, True)))
+    + one(lambda x: np.full_like(x, 3, dtype=float, shape=(2, 1)), lambda x: np.full_like(x, 2.5, dtype=int))
+    + one(np.full_like, takes="xc", refused=("P*",)),
+    np.empty_like: one(lambda x: [str(np.empty_like(x).dtype), np.empty_like(x, shape=3).shape]),
+    **{f: one(f) for f in (np.real, np.imag, np.iscomplexobj, np.isrealobj)},
+    np.result_type: one(lambda x: str(np.result_type(x, 1.5)), lambda x: str(np.result_type(x, np.int64(1)))),
+    np.can_cast: one(lambda x: np.can_cast(x, float), lambda x: np.can_cast(x, int)),
+    np.pad: one(
+        *(lambda x, v=v: np.pad(x, (1, 2), constant_values=v) for v in (0, True, 2.5)),
+        lambda x: np.pad(x, 2, mode="reflect"),
+    )
+    + one(lambda m: np.pad(m, ((1, 0), (2, 2)), "edge"), takes="m"),
+    np.insert: two(lambda x, y: np.insert(x, 1, y)) + one(lambda x: np.insert(x, [0, 2], 2.5)),
+    np.block: two(lambda x, y: np.block([[x, y], [y, x]])),
+    np.unstack: one(np.unstack, lambda x: np.unstack(x[None], axis=1)),
+    np.broadcast_arrays: two(lambda x, y: np.broadcast_arrays(x, y[:1])),
+    np.ediff1d: one(np.ediff1d, lambda x: np.ediff1d(x, 9, [8, 7]), lambda x: np.ediff1d(x, 2.5), counts=True),
+    np.select: one(lambda c, x, y: np.select([c, ~c], [x, y]), takes="cxy")
+    + one(lambda c, x: np.select([c], [x], 2.5), takes="cx"),
+    np.choose: one(lambda c, x, y: np.choose(c, [x, y]), takes="cxy"),
+    **{f: two(f) for f in (np.isclose, np.allclose, np.array_equal, np.array_equiv)},
+    np.meshgrid: two(np.meshgrid, lambda x, y: np.meshgrid(x, y, sparse=True, indexing="ij")),
+    np.nan_to_num: one(np.nan_to_num),
+    np.linspace: two(lambda x, y: np.linspace(x, y, 3), lambda x, y: np.linspace(x, y, 4, endpoint=False, axis=1), counts=True),
+    np.common_type: one(lambda x: np.common_type(x) is np.float64),
+    np.einsum_path: one(lambda x: str(np.einsum_path("i,i", x, x, optimize="greedy")[0])),
+    **{f: two(f) for f in (np.may_share_memory, np.shares_memory)},
+    np.fix: one(np.fix),
+    **{f: one(f) for f in (np.isreal, np.iscomplex, np.nansum, np.nanprod, np.nanmean, np.nanvar, np.nanstd, np.nancumsum, np.nancumprod,
+                           np.nanmin, np.nanmax, np.nanargmin, np.nanargmax, np.nanmedian, np.amin, np.amax)},
+    np.nanquantile: one(lambda x: np.nanquantile(x, 0.3), counts=True),
+    np.nanpercentile: one(lambda x: np.nanpercentile(x, 30), counts=True),
+    **{f: one(f, lambda x, f=f: f(x, include_initial=True)) for f in (np.cumulative_sum, np.cumulative_prod)},
 }
 SHOWS = {
     np.unique,
@@ -450,7 +497,6 @@ def test_truth_values_among_integers_are_integers(suite: str, parties: int, bits
         (lambda x, z, b: np.reciprocal(x), TypeError, "1 / x"),
         (lambda x, z, b: np.bincount(z, minlength=2), TypeError, "integers"),
         (lambda x, z, b: np.median(x.reshape(1, 1, 2)[..., :0]), ValueError, "no elements"),
-        (lambda x, z, b: np.average(x, weights=z), NotImplementedError, "weights"),
         (lambda x, z, b: x[:0].mean(), ZeroDivisionError, "no elements"),
         (lambda x, z, b: x.std(ddof=2), ZeroDivisionError, "ddof"),
     ],

@@ -190,8 +190,14 @@ MORE = [
     op("multiply.reduce", np.multiply.reduce, (3,)), op("maximum.reduce", np.maximum.reduce, (3, 2)), op("and.reduce", lambda x: np.logical_and.reduce(x > 0), (3,)),
     op("or.reduce", lambda x: np.logical_or.reduce(x > 0), (3,)), op("dsplit", lambda x: np.dsplit(x, 2), (1, 2, 4)), op("at least", np.atleast_1d, ()),
     op("at least", np.atleast_3d, (2,)), op("around", np.around, (3,)), op("rsqrt", lambda x: mpc.rsqrt(abs(x) + 1), (3,)), op("sigmoid", mpc.sigmoid, (3,)),
-    op("softmax", lambda x: mpc.softmax(x, axis=0), (3, 2)),
-    op("deg2rad", np.deg2rad, (3,)), op("rad2deg", np.rad2deg, (3,)), op("shuffle", mpc.shuffle, (4, 2)),
+    *(op(f.__name__, f, (3,)) for f in (np.ones_like, np.empty_like, np.real, np.amin, np.amax, np.nanmin, np.nanmax, np.nansum, np.nanprod, np.nanvar, np.nanstd, np.nancumsum, np.nancumprod, np.nanargmin,
+                                        np.nanargmax, np.nanmedian, np.cumulative_sum, np.fix, np.conjugate, np.flipud)),
+    *(op(f.__name__, lambda x, f=f: f(x, 0.3 if f is np.nanquantile else 30), (5,)) for f in (np.nanquantile, np.nanpercentile)),
+    *(op(f"{f.__name__}.reduce", lambda x, f=f: f.reduce(x), (3,)) for f in (np.fmin, np.fmax, np.hypot, np.logaddexp2)), op("fmin.accumulate", np.fmin.accumulate, (3,)),
+    *(op(f"{f.__name__}.accumulate", lambda x, f=f: f.accumulate(x), (3,)) for f in (np.hypot, np.logaddexp, np.logaddexp2)), op("logical_xor.reduce", lambda x: np.logical_xor.reduce(x > 0), (3,)),
+    *(op(f"{f.__name__} of truth values", lambda x, f=f: f(x > 0), (4,)) for u in (np.bitwise_and, np.bitwise_or, np.bitwise_xor, np.logical_xor, np.logical_and, np.logical_or) for f in (u.reduce, u.accumulate)),
+    op("softmax", lambda x: mpc.softmax(x, axis=0), (3, 2)), op("shuffle", mpc.shuffle, (4, 2)),
+    op("deg2rad", np.deg2rad, (3,)), op("rad2deg", np.rad2deg, (3,)),
 ]
 
 
@@ -218,7 +224,8 @@ def test_no_operation_within_its_range_is_suspected_and_all_have_a_shadow(partie
     if not fixed:                                   # integers are rounded already
         return
     names = [*tables.UFUNCS, *(u.reduce for u in tables.REDUCTIONS), *(u.accumulate for u in tables.ACCUMULATIONS), *tables.FUNCTIONS]
-    known = {np.shape, np.ndim, np.size, np.positive}              # they are public, or nothing
+    known = {np.shape, np.ndim, np.size, np.positive, np.isnan, np.isinf, np.isfinite, np.isreal, np.iscomplex, np.isrealobj, np.iscomplexobj,
+             np.result_type, np.can_cast, np.common_type, np.einsum_path, np.conjugate, np.real, np.nan_to_num, np.may_share_memory, np.shares_memory}       # they are public, or nothing
     known |= {f for f in tables.FUNCTIONS if tables.FUNCTIONS[f].__name__ == "refuse"}
     assert not [name for name in names if name not in seen | known]
 

@@ -216,10 +216,20 @@ def where(condition: Any, x: Any = None, y: Any = None) -> Secret:
     return retyped(chosen, BOOL) if x.kind == BOOL else chosen
 
 
-def diff(x: Secret, n: int = 1, axis: int = -1) -> Secret:
+def diff(a: Any, n: int = 1, axis: int = -1, prepend: Any = None, append: Any = None) -> Secret:
     """Differences of neighbours, n times: x_(i+1) − x_i, of truth values whether the two are different."""
     if n < 0:
         raise ValueError(f"np.diff takes an order of 0 or more, not {n}")
+    if np.ndim(a) == 0:
+        raise ValueError("np.diff takes an array of at least one axis")
+    if n == 0:
+        return cast(Secret, a)
+    x: Secret = a
+    if prepend is not None or append is not None:
+        one = [*np.shape(a)]
+        one[axis] = 1
+        first, last = (end if end is None or np.ndim(end) else np.broadcast_to(end, one) for end in (prepend, append))
+        x = call(np.concatenate, [part for part in (first, a, last) if part is not None], axis=axis)
     between = logical_xor if x.kind == BOOL else linear.subtract
     for _ in range(n):
         x = call(np.moveaxis, x, axis, 0)
@@ -245,14 +255,23 @@ def maximum(x: Any, y: Any) -> Secret:
     return _of_difference("maximum", protocol, x, y)
 
 
-def clip(x: Any, a_min: Any = None, a_max: Any = None) -> Any:
+_NOT_GIVEN: Any = object()
+
+
+def clip(a: Any, a_min: Any = _NOT_GIVEN, a_max: Any = _NOT_GIVEN, *, min: Any = None, max: Any = None) -> Any:
     """Any of the three may be secret.  Integers are compared with real bounds before they become real."""
-    low = x if a_min is None else _either(maximum, np.maximum, x, a_min)
+    if (a_min is _NOT_GIVEN) != (a_max is _NOT_GIVEN) or (a_min is not _NOT_GIVEN and (min is not None or max is not None)):
+        raise TypeError("np.clip takes two bounds, a_min and a_max, of which one may be None; or min= and max=")
+    if a_min is _NOT_GIVEN:
+        a_min, a_max = min, max
+    if a_min is None and a_max is None:
+        return a
+    low = a if a_min is None else _either(maximum, np.maximum, a, a_min)
     if a_max is None:
         return low
-    if not _apart(x, a_max):
+    if not _apart(a, a_max):
         return _either(minimum, np.minimum, low, a_max)
-    above = less(a_max, x)
+    above = less(a_max, a)
     if a_min is not None:
         above = logical_or(above, _either(less, np.less, a_max, a_min))
     return where(above, a_max, low)
@@ -281,9 +300,8 @@ def sign(x: Secret) -> Secret:
 
 def _extreme(x: Secret, axis: Any, keepdims: bool, smaller: bool) -> tuple[Secret, Secret]:
     """The first smallest (or largest) element along an axis and its index: a tree of comparisons."""
-    if isinstance(axis, tuple):
-        raise NotImplementedError("the extremes of secrets along several axes")
-    y = x.ravel() if axis is None else call(np.moveaxis, x, axis, 0)
+    shape = linear.reduced(x.shape, axis, keepdims)
+    y = linear.gathered(x, axis)
     n = len(y)
     if n == 0:
         raise ValueError("the extreme of no elements")
@@ -295,10 +313,7 @@ def _extreme(x: Secret, axis: Any, keepdims: bool, smaller: bool) -> tuple[Secre
         better = less(second[0], first[0]) if smaller else less(first[0], second[0])
         y, index = (call(np.concatenate, [where(better, b, a), whole[2 * h:]])
                     for a, b, whole in zip(first, second, (y, index), strict=True))
-    shape = y.shape[1:]
-    if keepdims:
-        shape = (1,) * x.ndim if axis is None else (*x.shape[:axis % x.ndim], 1, *x.shape[axis % x.ndim + 1:])
-    return y.reshape(shape), index.reshape(shape)
+    return y[0].reshape(shape), index[0].reshape(shape)
 
 
 def min_(x: Secret, axis: Any = None, keepdims: bool = False) -> Secret:
@@ -309,11 +324,11 @@ def max_(x: Secret, axis: Any = None, keepdims: bool = False) -> Secret:
     return _extreme(x, axis, keepdims, False)[0]
 
 
-def argmin(x: Secret, axis: Any = None, keepdims: bool = False) -> Secret:
+def argmin(x: Secret, axis: int | None = None, keepdims: bool = False) -> Secret:
     return _extreme(x, axis, keepdims, True)[1]
 
 
-def argmax(x: Secret, axis: Any = None, keepdims: bool = False) -> Secret:
+def argmax(x: Secret, axis: int | None = None, keepdims: bool = False) -> Secret:
     return _extreme(x, axis, keepdims, False)[1]
 
 

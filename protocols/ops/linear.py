@@ -1,6 +1,7 @@
 """Linear operations: local, nothing is sent."""
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -77,15 +78,22 @@ def _linear(label: str, f: Callable[[RingArray], RingArray], x: Secret, shape: S
     return x.session.spawn(label, protocol, (x,), shape, kind, public)
 
 
+def axes_of(n: int, axis: Any) -> tuple[int, ...]:
+    """The axes, of n, that an axis or several or ``None`` name, in their order."""
+    return tuple(range(n)) if axis is None else tuple(sorted(np.lib.array_utils.normalize_axis_tuple(axis, n)))
+
+
+def gathered(x: Secret, axis: Any) -> Secret:
+    """x with the axes that are named as one, in front."""
+    axes = axes_of(x.ndim, axis)
+    y = call(np.moveaxis, x, axes, range(len(axes)))
+    rest = y.shape[len(axes):]
+    return y.reshape((math.prod(y.shape[:len(axes)]), *rest))
+
+
 def reduced(shape: Shape, axis: Any, keepdims: bool) -> Shape:
     """The shape of a reduction along axes."""
-    n = len(shape)
-    axes = range(n) if axis is None else axis if isinstance(axis, tuple) else (axis,)
-    gone = set()
-    for a in axes:
-        if not -n <= a < n:
-            raise np.exceptions.AxisError(a, n)
-        gone.add(a % n)
+    gone = axes_of(len(shape), axis)
     return tuple(1 if i in gone else d for i, d in enumerate(shape) if keepdims or i not in gone)
 
 
@@ -99,8 +107,8 @@ def cumsum(x: Secret, axis: Any = None) -> Secret:
     return _linear("cumsum", lambda a: a.cumsum(axis), x, shape, counted(x.kind), axis)
 
 
-def trace(x: Secret, offset: int = 0) -> Secret:
-    return sum_(call(np.diagonal, x, offset), axis=-1)
+def trace(x: Secret, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Secret:
+    return sum_(call(np.diagonal, x, offset, axis1, axis2), axis=-1)
 
 
 def _masked(x: Secret, keep: NDArray) -> Secret:
@@ -119,19 +127,20 @@ def diag(x: Secret, k: int = 0) -> Secret:
     return _linear("diag", lambda a: a.map(lambda data: np.diag(data, k)), x, (n, n), x.kind, k)
 
 
-def _matrix(x: Secret) -> None:
-    if x.ndim < 2:
-        raise NotImplementedError("the triangle of a secret without two axes")
-
-
 def tril(x: Secret, k: int = 0) -> Secret:
-    _matrix(x)
-    return _masked(x, np.tri(x.shape[-2], x.shape[-1], k, bool))
+    return _masked(x, _lower(x, k))
 
 
 def triu(x: Secret, k: int = 0) -> Secret:
-    _matrix(x)
-    return _masked(x, ~np.tri(x.shape[-2], x.shape[-1], k - 1, bool))
+    return _masked(x, ~_lower(x, k - 1))
+
+
+def _lower(x: Secret, k: int) -> NDArray:
+    """The lower triangle; of a vector, which NumPy takes for each of the rows, that of a square."""
+    if x.ndim == 0:
+        raise ValueError("np.tril and np.triu take an array of at least one axis")
+    rows, columns = x.shape[-2:] if x.ndim > 1 else 2 * x.shape
+    return np.tri(rows, columns, k, bool)
 
 
 def filled(x: Secret, value: int) -> Secret:

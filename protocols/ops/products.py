@@ -11,6 +11,7 @@ Accuracy x·y is rounded to a neighbouring multiple of 2^−f.  x·p for a publi
 """
 from __future__ import annotations
 
+import math
 from typing import Any, cast
 
 import numpy as np
@@ -18,7 +19,7 @@ import numpy as np
 from mpc.encoding import BOOL, INT, Fixed, Kind, numeric
 from mpc.ring import RingArray
 from protocols import einsum as sums
-from protocols.array import Secret, call, find_session, rescaled, retyped
+from protocols.array import Secret, call, constant, rescaled, retyped
 from protocols.bilinear import MATMUL, MULTIPLY, Bilinear
 from protocols.ops import linear
 from protocols.ops.scaling import doubles, quotient, times
@@ -129,23 +130,17 @@ def power(x: Secret, n: int) -> Secret:
         base = base * base
 
 
-def prod(x: Secret, axis: int | None = None, keepdims: bool = False) -> Secret:
-    """Product along an axis as a balanced tree: ⌈log2 n⌉ products in sequence."""
-    if isinstance(axis, tuple):
-        raise NotImplementedError("np.prod of secrets along several axes")
-    x = retyped(x, linear.counted(x.kind))
-    y, at = (x.reshape(-1), 0) if axis is None else (x, axis)
-    y = call(np.moveaxis, y, at, 0)
+def prod(x: Secret, axis: Any = None, keepdims: bool = False) -> Secret:
+    """Product along axes as a balanced tree: ⌈log2 n⌉ products in sequence."""
+    y = linear.gathered(retyped(x, linear.counted(x.kind)), axis)
+    shape = linear.reduced(x.shape, axis, keepdims)
     if len(y) == 0:
-        raise NotImplementedError("the product of no secrets")
+        return constant(x.session, np.ones(shape, int), y.kind)
     while (n := len(y)) > 1:
         half = n // 2
         folded = y[:half] * y[half:2 * half]
         y = call(np.concatenate, [folded, y[2 * half:]]) if n % 2 else folded
-    y = y[0]
-    if keepdims:
-        y = y.reshape((1,) * x.ndim) if axis is None else call(np.expand_dims, y, axis)
-    return y
+    return y[0].reshape(shape)
 
 
 def outer(x: Any, y: Any) -> Secret:
@@ -153,39 +148,70 @@ def outer(x: Any, y: Any) -> Secret:
 
 
 def dot(x: Any, y: Any) -> Secret:
-    if np.ndim(x) == 0 or np.ndim(y) == 0:
+    """Along the last axis of x and the last but one of y, or its only one."""
+    n, m = np.ndim(x), np.ndim(y)
+    if n == 0 or m == 0:
         return multiply(x, y)
-    if np.ndim(x) > 2 or np.ndim(y) > 2:
-        raise NotImplementedError("dot of secrets with more than two axes; use matmul or einsum")
-    return matmul(x, y)
+    return matmul(x, y) if m < 3 else _along(x, np.moveaxis(y, -2, -1), "dot")
 
 
-def einsum(subscripts: str, *operands: Any) -> Secret:
-    """Two operands, as a matrix product; one operand, locally."""
-    if not isinstance(subscripts, str):
-        raise NotImplementedError("einsum in its list form on secrets; name the indices in a string")
-    session = find_session(operands)
-    if len(operands) == 1:
-        (only,) = operands
-        shape = np.einsum(subscripts, np.broadcast_to(np.True_, only.shape)).shape
+def inner(x: Any, y: Any) -> Secret:
+    """Along the last axis of both."""
+    return multiply(x, y) if np.ndim(x) == 0 or np.ndim(y) == 0 else _along(x, y, "inner")
 
-        async def local(suite: Suite, x: Share) -> Share:
-            return x.apply(lambda part: part.adding(lambda words: np.einsum(subscripts, words)))
-        inputs, _, out = subscripts.replace(" ", "").partition("->")
-        kept = out if "->" in subscripts else [c for c in inputs if inputs.count(c) == 1]
-        kind = only.kind if set(inputs) == set(kept) else linear.counted(only.kind)
-        return session.spawn("einsum", local, (only,), shape, kind, subscripts)
-    if len(operands) != 2:
-        raise NotImplementedError("einsum of more than two operands on secrets")
-    x, y = operands
+
+def vdot(x: Any, y: Any) -> Secret:
+    if np.size(x) != np.size(y):
+        raise ValueError(f"np.vdot takes as many elements of one as of the other, not {np.size(x)} and {np.size(y)}")
+    return matmul(np.ravel(x), np.ravel(y))
+
+
+def _along(x: Any, y: Any, name: str) -> Secret:
+    """The sums of products along the last axes, for every row of x with every row of y."""
+    (*rows, k), (*columns, other) = np.shape(x), np.shape(y)
+    if k != other:
+        raise ValueError(f"np.{name}: the axes that are added up have lengths {k} and {other}")
+    m, n = math.prod(rows), math.prod(columns)
+    return matmul(np.reshape(x, (m, k)), np.transpose(np.reshape(y, (n, k)))).reshape((*rows, *columns))
+
+
+def einsum(*operands: Any, dtype: Any = None, optimize: Any = False) -> Secret:
+    """Any number of operands: two at a time, as matrix products, in NumPy's greedy order; one, locally."""
+    left, out, arrays = sums.parsed(operands)
+    several = len(arrays) > 1
+    arrays = [x if isinstance(x, Secret) else np.asarray(x) for x in arrays]
+    if dtype is not None:
+        arrays = [call(np.astype, x, dtype) if isinstance(x, Secret) else x.astype(dtype) for x in arrays]
+    for i, j in sums.order(left, out, [np.shape(x) for x in arrays]):
+        (y, x), (b, a) = (arrays.pop(j), arrays.pop(i)), (left.pop(j), left.pop(i))
+        kept = "".join(c for c in dict.fromkeys(a + b) if c in out or any(c in other for other in left)) if left else out
+        arrays.append(_pair(f"{a},{b}->{kept}", x, y))
+        left.append(kept)
+    (result,), (labels,) = arrays, left
+    return cast(Secret, result) if several else _single(f"{labels}->{out}", result)
+
+
+def _single(subscripts: str, x: Secret) -> Secret:
+    shape = np.einsum(subscripts, np.broadcast_to(np.True_, x.shape)).shape
+
+    async def local(suite: Suite, x: Share) -> Share:
+        return x.apply(lambda part: part.adding(lambda words: np.einsum(subscripts, words)))
+    inputs, _, out = subscripts.partition("->")
+    kind = x.kind if set(inputs) == set(out) else linear.counted(x.kind)
+    return x.session.spawn("einsum", local, (x,), shape, kind, subscripts)
+
+
+def _pair(subscripts: str, x: Any, y: Any) -> Any:
+    if not isinstance(x, Secret) and not isinstance(y, Secret):
+        return np.einsum(subscripts, x, y)
     plan = sums.plan(subscripts, np.shape(x), np.shape(y))
     z = product(plan.f, _arranged(x, plan.arrange_x, subscripts), _arranged(y, plan.arrange_y, subscripts))
-    return cast(Secret, _arranged(z, plan.finish, subscripts))
+    return _arranged(z, plan.finish, subscripts)
 
 
 def _arranged(x: Any, f: Any, public: object) -> Any:
     if not isinstance(x, Secret):
-        return f(np.asarray(x))
+        return f(x)
     shape = f(np.broadcast_to(np.uint8(0), x.shape)).shape
 
     async def local(suite: Suite, share: Share) -> Share:

@@ -121,7 +121,7 @@ def inverse_norm(total: Secret, kind: Kind) -> Secret:
     return root_of("rsqrt", total, total.kind.fraction, kind, inverse=True)
 
 
-def root_of_squares(x: Secret, axis: Any) -> Secret:
+def root_of_squares(x: Secret, axis: Any, keepdims: bool = False) -> Secret:
     """√Σx² along axes, the sum with all its digits: below 2^(k−2−2f)."""
-    total = linear.sum_(products.unrounded(MULTIPLY, x, x), axis)
+    total = linear.sum_(products.unrounded(MULTIPLY, x, x), axis, keepdims)
     return root_of("sqrt", total, total.kind.fraction, _real(x))

@@ -13,6 +13,7 @@ Source   Sklansky, IRE Transactions on Electronic Computers, 1960.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -34,6 +35,13 @@ def _scan(f: Callable[[Secret, Secret], Secret], x: Secret, axis: int) -> Secret
 def cumprod(x: Secret, axis: int | None = None) -> Secret:
     x = retyped(x, linear.counted(x.kind))
     return _scan(products.multiply, x.ravel(), 0) if axis is None else _scan(products.multiply, x, axis)
+
+
+def of(f: Callable[[Any, Any], Secret], first: Callable[[Secret], Secret]) -> Callable[..., Secret]:
+    """The running results of any associative f."""
+    def running(x: Secret, axis: int = 0) -> Secret:
+        return _scan(f, first(x), axis)
+    return running
 
 
 def maximum(x: Secret, axis: int = 0) -> Secret:

@@ -312,13 +312,14 @@ def _by_sorting(x: Secret, index: Secret) -> Secret:
 # -- borders -----------------------------------------------------------------------------------------
 
 
-def searchsorted(a: Any, v: Any, side: str = "left") -> Secret:
-    """How many of a sorted a are below v (left), or not above it (right).
+def searchsorted(a: Any, v: Any, side: str = "left", sorter: Any = None) -> Secret:
+    """How many of a sorted a are below v (left), or not above it (right), with a in any order.
 
     Every one of a is compared with every one of v; where these are 2^22 pairs or more, all are sorted together.
+    So a ``sorter`` that would put a in order changes nothing.
     """
-    if np.ndim(a) != 1:
-        raise ValueError("np.searchsorted takes a sorted array with one axis")
+    if np.ndim(a) != 1 or (sorter is not None and np.shape(sorter) != np.shape(a)):
+        raise ValueError("np.searchsorted takes a sorted array with one axis, and a sorter of its length")
     if side not in ("left", "right"):
         raise ValueError(f"np.searchsorted has the sides left and right, not {side!r}")
     if np.size(a) * np.size(v) >= _MANY and comparable(a, v):

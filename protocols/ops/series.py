@@ -235,25 +235,3 @@ def trapezoid(y: Any, x: Any = None, dx: Any = 1.0, axis: int = -1) -> Secret:
     d = d if d.ndim <= 1 else np.moveaxis(d, axis, -1)
     d = np.broadcast_to(d, np.broadcast_shapes(d.shape, twice.shape))
     return divide(vecdot(d, np.broadcast_to(twice, d.shape)), 2)
-
-
-# -- running sums and products -----------------------------------------------------------------------
-
-
-def cumulative_sum(x: Secret, /, *, axis: int | None = None, include_initial: bool = False) -> Secret:
-    return _cumulative(linear.cumsum, x, axis, include_initial, 0)
-
-
-def cumulative_prod(x: Secret, /, *, axis: int | None = None, include_initial: bool = False) -> Secret:
-    return _cumulative(scans.cumprod, x, axis, include_initial, 1)
-
-
-def _cumulative(f: Any, x: Secret, axis: int | None, include_initial: bool, initial: int) -> Secret:
-    if x.ndim == 0 or (axis is None and x.ndim != 1):
-        raise ValueError(f"a cumulative sum or product of an array of {x.ndim} axes needs axis=")
-    axis = range(x.ndim)[0 if axis is None else index(axis)]
-    made: Secret = f(x, axis)
-    if include_initial:
-        first = np.full([1 if i == axis else d for i, d in enumerate(x.shape)], initial)
-        return call(np.concatenate, [first, made], axis=axis)
-    return made

@@ -48,11 +48,11 @@ from numpy.lib.array_utils import normalize_axis_index
 
 from mpc.bits import unpacked
 from mpc.encoding import BOOL, INT, numeric
-from mpc.ring import BITS, Z32, NDArray, Shape
+from mpc.ring import BITS, Z32, NDArray
 from mpc.rounds import gather, pipeline
 from protocols.array import Secret, beside, call, permutation, retyped, unified
 from protocols.carries import carry, joined
-from protocols.ops import linear, moving, products
+from protocols.ops import linear, moving
 from protocols.ops.bitwise import shifted
 from protocols.suite import CHUNK, Share, Suite, chunks, elementwise, lift
 
@@ -180,24 +180,27 @@ def arranged_with(x: Secret, along: Secret) -> tuple[Secret, Secret, Secret]:
     return retyped(ordered, x.kind), order, retyped(moved, along.kind)
 
 
-def _stable(kind: str | None) -> None:
-    """Every sort is stable, so that any of NumPy's kinds will do."""
+def _stable(kind: str | None, order: None) -> None:
+    """Every sort is stable, so that any of NumPy's kinds will do; there are no fields to order by."""
+    if order is not None:
+        raise ValueError("np.sort takes an order= of fields, which secrets do not have; use np.lexsort")
     if kind not in (None, "quicksort", "heapsort", "mergesort", "stable"):
         raise ValueError(f"np.sort has the kinds quicksort, heapsort, mergesort and stable, not {kind!r}")
 
 
-def sort(x: Secret, axis: int | None = -1, kind: str | None = None, stable: bool | None = None) -> Secret:
+def sort(x: Secret, axis: int | None = -1, kind: str | None = None, order: None = None, stable: bool | None = None) -> Secret:
     """Ascending along an axis."""
-    _stable(kind)
+    _stable(kind, order)
     return retyped(_arranged([x], axis)[0], x.kind)
 
 
-def argsort(x: Secret, axis: int | None = -1, kind: str | None = None, stable: bool | None = None) -> Secret:
+def argsort(x: Secret, axis: int | None = -1, kind: str | None = None, order: None = None,
+            stable: bool | None = None) -> Secret:
     """The positions that would sort x, ties in their order.  The result is as secret as x.
 
     ``np.take`` and ``np.take_along_axis`` move rows by it in linear time (``moving``).
     """
-    _stable(kind)
+    _stable(kind, order)
     y = x.ravel() if axis is None else call(np.moveaxis, x, axis, 0)
     if x.kind == BOOL:
         found = moving.partition(linear.subtract(1, y.reshape((len(y), math.prod(y.shape[1:])))))
@@ -273,6 +276,8 @@ def shuffle(x: Secret, *more: Secret) -> Any:
     With ``replicated`` 3 rounds and 16 bytes an element and party, with ``additive`` n rounds and n−1 elements.
     """
     xs = [x, *more]
+    if not all(a.ndim for a in xs):
+        raise ValueError("mpc.shuffle takes arrays of at least one axis, whose rows it puts in another order")
     rows = {len(a) for a in xs}
     if len(rows) != 1:
         raise ValueError(f"arrays to be shuffled together must have as many rows as each other, not {sorted(rows)}")
@@ -290,44 +295,6 @@ def shuffle(x: Secret, *more: Secret) -> Any:
     return out if more else out[0]
 
 
-def quantile(x: Secret, q: Any, axis: int | None = None, keepdims: bool = False) -> Secret:
-    """Between the two neighbours in order, linearly, as NumPy's default; q is public.
-
-    As in NumPy a q of integers, 0 and 1, gives elements of x as they are, any other q real numbers.
-    """
-    levels = numeric(q, "a level")
-    if levels.ndim > 1 or not ((levels >= 0) & (levels <= 1)).all():
-        raise ValueError("quantiles must be one number or a list of numbers in [0, 1]")
-    y = x.ravel() if axis is None else call(np.moveaxis, x, axis, 0)
-    if len(y) == 0:
-        raise ValueError("a quantile of no elements")
-    if levels.dtype.kind != "f":
-        ends = levels.reshape(-1).astype(int) * (len(y) - 1)
-        return _placed(selected(y, ends), x, levels.shape, axis, keepdims)
-    at = levels.reshape(-1).astype(np.float64) * (len(y) - 1)
-    below = np.floor(at).astype(int)
-    weight = (at - below).reshape(-1, *(1,) * (y.ndim - 1))
-    lower, upper = call(np.split, selected(y, np.concatenate([below, np.minimum(below + 1, len(y) - 1)])), 2)
-    result = linear.add(products.real(lower), products.multiply(linear.subtract(upper, lower), weight))
-    return _placed(result, x, levels.shape, axis, keepdims)
-
-
 def selected(x: Secret, ranks: NDArray) -> Secret:
     """The elements of these ranks along the first axis, by quickselect."""
     return retyped(_arranged([x], 0, np.unique(ranks).tolist())[0][ranks], x.kind)
-
-
-def _placed(found: Secret, x: Secret, levels: Shape, axis: int | None, keepdims: bool) -> Secret:
-    """For each level, one value along the axis of x, in the shape that NumPy gives them."""
-    shape = found.shape[1:]
-    if keepdims:
-        shape = (1,) * x.ndim if axis is None else (*x.shape[:axis % x.ndim], 1, *x.shape[axis % x.ndim + 1:])
-    return found.reshape((*levels, *shape))
-
-
-def percentile(x: Secret, q: Any, axis: int | None = None, keepdims: bool = False) -> Secret:
-    return quantile(x, numeric(q, "a level").astype(np.float64) / 100, axis, keepdims)
-
-
-def median(x: Secret, axis: int | None = None, keepdims: bool = False) -> Secret:
-    return quantile(x, 0.5, axis, keepdims)

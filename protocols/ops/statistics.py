@@ -16,17 +16,17 @@ Rounds   mean: two truncations.  Variance: those, a product and its truncation, 
 from __future__ import annotations
 
 import math
-from operator import index
 from typing import Any
 
 import numpy as np
 
-from mpc.encoding import INT, Fixed, numeric
+from mpc.encoding import INT, Fixed
+from mpc.ring import NDArray
 from protocols.array import Secret, call, rescaled, retyped
 from protocols.bilinear import MATMUL, MULTIPLY
 from protocols.ops import linear
 from protocols.ops.products import divide, truncated
-from protocols.ops.scaling import quotient, times
+from protocols.ops.scaling import Reals, quotient, times
 from protocols.suite import Share, Suite
 
 Axis = int | tuple[int, ...] | None
@@ -58,9 +58,7 @@ def variance(x: Secret, axis: Axis, ddof: float, keepdims: bool,
     e = x.kind.fraction or min(f, (2 * f + r + 3) // 4)
     centre = times(MULTIPLY, linear.sum_(x, axis, keepdims=True), quotient(1.0, n), Fixed(e))
     d = linear.subtract(rescaled(x, Fixed(e)), centre)
-    axes = tuple(range(x.ndim)) if axis is None else axis if isinstance(axis, tuple) else (axis,)
-    d = call(np.moveaxis, d, axes, range(len(axes)))
-    total = _sum_of_squares(d.reshape((n, *d.shape[len(axes):])), r)
+    total = _sum_of_squares(linear.gathered(d, axis), r)
     bits = 2 * e if fraction is None else fraction
     divided = times(MULTIPLY, total, quotient(1.0, n - ddof).shifted(r + bits - 2 * e), INT)
     return divided.reshape(linear.reduced(x.shape, axis, keepdims)), bits
@@ -88,19 +86,11 @@ def var(x: Secret, axis: Axis = None, ddof: float = 0, keepdims: bool = False) -
     return retyped(variance(x, axis, ddof, keepdims, kind.fraction)[0], kind)
 
 
-def average(x: Secret, axis: Axis = None, weights: Any = None) -> Secret:
-    """The mean, or the mean with public weights, doubles like their sum: those of one axis, or of all elements."""
-    if weights is None:
-        return mean(x, axis)
-    if isinstance(weights, Secret):
-        raise NotImplementedError("np.average with secret weights; write (x * w).sum() / w.sum()")
-    w = numeric(weights, "a weight").astype(np.float64)
-    if axis is None and w.shape == x.shape:
-        x, w, axis = x.ravel(), w.reshape(-1), 0
-    if axis is None or isinstance(axis, tuple) or w.shape != (x.shape[index(axis)],):
-        raise NotImplementedError("np.average of secrets takes weights of the array's shape, or one axis "
-                                  "and a vector of weights")
-    total = math.fsum(w)
-    if total == 0:
+def weighted(x: Secret, w: NDArray) -> Secret:
+    """The mean along the last axis with public weights, doubles like their sum; each row's own."""
+    total = np.array([math.fsum(row) for row in w.reshape((-1, w.shape[-1]))]).reshape((*w.shape[:-1], 1))
+    if not total.all():
         raise ZeroDivisionError("np.average: the weights add up to zero")
-    return times(MATMUL, call(np.moveaxis, x, axis, -1), quotient(w, total))
+    weights = quotient(w, total)
+    columns = Reals(tuple(part[..., :, None] for part in weights.parts))
+    return times(MATMUL, x[..., None, :], columns)[..., 0, 0]
