@@ -426,8 +426,6 @@ CASES: dict[Any, Cases] = {
         "x": Case(lambda d, p: np.trapezoid(d.x, p), REALS, RISING**2),
         **options(np.trapezoid, "x", dx=(0.5, 0.25), axis=AXIS),
     },
-    **{f: options(f, "x", axis=AXIS) | {"include_initial": Case(lambda d, p, f=f: f(d.v, include_initial=p), *KEEP)}
-       for f in (np.cumulative_sum, np.cumulative_prod)},
     np.linalg.solve: {"b": Case(lambda d, p: np.linalg.solve(d.spd, p), TIES, TIES[::-1])},
     np.average: {
         "axis": Case(lambda d, p: np.average(d.x, p), *AXIS),
