@@ -18,7 +18,7 @@ NEVER: dict[str, tuple[str, ...]] = {
     _COMPLEX: ("angle", "real_if_close", "sort_complex", "linalg.eig", "linalg.eigvals", "roots", "fft.fft", "fft.ifft", "fft.fftn",
                "fft.ifftn", "fft.rfft", "fft.irfft", "fft.rfftn", "fft.irfftn", "fft.hfft", "fft.ihfft", "fft.fft2", "fft.ifft2",
                "fft.rfft2", "fft.irfft2"),
-    _LENGTH: ("union1d", "setdiff1d", "setxor1d", "trim_zeros", "histogram_bin_edges"),
+    _LENGTH: ("trim_zeros", "histogram_bin_edges"),
     _BITS: ("nextafter", "spacing", "frexp"),
     "writes text, in which a secret would be read: call .reveal() first": ("array2string", "array_repr", "array_str", "savetxt", "save"),
     "works on bits of bytes in memory, which secrets are not: write x >> np.arange(n) & 1": ("packbits", "unpackbits"),
@@ -29,7 +29,7 @@ NEVER: dict[str, tuple[str, ...]] = {
 }
 #: Could be there.
 NOT_YET: dict[str, tuple[str, ...]] = {
-    _POLYNOMIAL: ("poly", "polyint", "polyder", "polyfit", "polymul", "polydiv", "polyadd", "polysub"),
+    _POLYNOMIAL: ("poly", "polyint", "polyder", "polymul", "polydiv", "polyadd", "polysub"),
     "is not built: compare x - borders with np.searchsorted along each axis, and add up products of the indicators": (
         "histogram2d", "histogramdd"),
     "is not built: divide with //, and take the remainders": ("unravel_index",),
