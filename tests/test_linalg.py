@@ -57,6 +57,32 @@ def test_decompositions_of_the_conformance_suite(suite: str, parties: int, bits:
     check(evaluate(s, fraction, DECOMPOSED), fraction, 2.0**-RINGS[bits], DECOMPOSED)
 
 
+@pytest.mark.parametrize(("suite", "parties", "bits"), [("replicated", 3, 64), ("additive", 2, 64), ("additive", 3, 32), ("additive", 2, 128)])
+def test_determinants_and_solutions_may_be_as_large_as_reals(suite: str, parties: int, bits: int) -> None:
+    """Far beyond what a product of two reals may be, and below the last place, where they are 0 or it."""
+    s = mpc.local(parties, suite, ring=bits)
+    f, most = s.fixed.fraction, 2.0**(bits // 2 - 2 - s.fixed.fraction)         # of a norm, and a bit to spare
+    unit, limit, part = 2.0**-f, 2.0**(bits - 2 - f), 8 * 2.0**-(bits / 2 - 7)
+    rows = np.array([[a * most, -b * most] for a, b in ((0.5, 0.6), (1e-3, 0.3), (0.2, 1e-2), (0.4, 0.0))] + [[0.03, 0.7], [1.0, -1.0]])
+    rows = np.rint(np.hstack([rows, np.minimum(limit / 2 / np.abs(rows).prod(axis=1, keepdims=True).clip(unit), most / 2)]) / unit) * unit
+    determinants = np.linalg.det(s.secret(np.stack([np.diag(row) for row in rows]))).reveal()
+    true, sizes = rows.prod(axis=1), np.abs(rows)
+    condition = sizes.max(axis=1) / sizes.min(axis=1).clip(unit)
+    assert np.abs(true).max() > 2.0**10 * 2.0**(bits - 3 - 2 * f) * (bits > 32) and np.abs(true).max() < limit
+    assert (np.abs(determinants - true) <= 1.5 * unit + part * condition * np.abs(true)).all()
+    tiny = np.rint(np.stack([np.eye(3), np.diag([0.5, 0.25, -0.5])]) * 2.0**-(f // 2) / unit) * unit
+    assert np.abs(np.linalg.det(s.secret(tiny)).reveal() - np.linalg.det(tiny)).max() <= 1.5 * unit
+    small, tall = 2.0**-(f // 2), np.array([[1.0, 0.0], [0.0, 0.25], [0.0, 0.0]])
+    for matrix, right in ((small * np.eye(2), [most / 2, -most / 4]), (most * np.eye(2) / 4, [unit, 1.0]), (small * tall, [most / 2, 1.0, 3.0])):
+        a, b = np.rint(matrix / unit) * unit, np.rint(np.array(right) / unit) * unit
+        x = np.linalg.lstsq(s.secret(a), s.secret(b))[0].reveal()
+        true = np.linalg.lstsq(a, b)[0]
+        coarse = 2.0**-(5 * bits // 16) * np.linalg.norm(b) / np.linalg.norm(a)
+        assert np.abs(x - true).max() <= 1.5 * unit + 4 * part * np.abs(true).max() + coarse, (a, b)
+    inverse = np.linalg.pinv(s.secret(unit * 8 * np.eye(2))).reveal()
+    assert np.abs(inverse - np.eye(2) / (8 * unit)).max() <= (1 / (8 * unit)) * 2.0**-(5 * bits // 16) * 1.5
+
+
 SHAPES = [(3, 3, 5.0, 1.0), (5, 5, 300.0, 4.0), (7, 3, 30.0, 0.1), (4, 4, 1000.0, 1.0), (3, 5, 10.0, 30.0)]
 
 
