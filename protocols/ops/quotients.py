@@ -31,8 +31,8 @@ Range    by a public number: all of the ring, and (2n − 1)·|d| < 2^127 units;
          By a secret one: |x| < 2^(k−2) and |y| < 2^(k−5), in units of the last place.
 Result   of NumPy's: rounded down, a remainder has the divisor's sign (``np.fmod``: the dividend's).  x // 0 and x % 0 are 0 for a secret 0.
 Accuracy exact; but the remainder by a public real that is no multiple of 2^−f is rounded to a neighbouring one.
-Source   division of known terms, and what their sum lacks: CrypTFlow2, ePrint 2020/1002, for two; here for the terms of
-         any suite, with all carries.  Digits of a high radix: Wong, Flynn, IEEE Transactions on Computers 41 (1992).
+Source   division of known terms, and what their sum lacks: CrypTFlow2, ePrint 2020/1002, and arXiv 2509.01178, for two; here
+         for the terms of any suite, with all carries.  Digits of a high radix: Wong, Flynn, IEEE Transactions on Computers 41 (1992).
 """
 from __future__ import annotations
 
