@@ -83,6 +83,15 @@ def test_determinants_and_solutions_may_be_as_large_as_reals(suite: str, parties
     assert np.abs(inverse - np.eye(2) / (8 * unit)).max() <= (1 / (8 * unit)) * 2.0**-(5 * bits // 16) * 1.5
 
 
+@pytest.mark.parametrize("bits", [32, 64, 128])
+def test_a_singular_matrix_has_a_large_condition(bits: int) -> None:
+    s = mpc.local(3, ring=bits)
+    x = s.secret(np.array([[[1.0, 1.0], [1.0, 1.0]], [[2.0, 0.0], [0.0, 0.0]], [[3.0, 0.0], [0.0, 1.5]]]))
+    large, larger, two = np.linalg.cond(x).reveal()
+    assert min(large, larger) > 2.0**(bits // 2 - 8) and abs(two - 2) < 2.0**-s.fixed.fraction * 4 + 2.0**-(bits // 2 - 8)
+    assert np.linalg.cond(x, -2).reveal()[1] == 0
+
+
 SHAPES = [(3, 3, 5.0, 1.0), (5, 5, 300.0, 4.0), (7, 3, 30.0, 0.1), (4, 4, 1000.0, 1.0), (3, 5, 10.0, 30.0)]
 
 
