@@ -389,3 +389,23 @@ def test_parties_of_a_deployment_do_not_check(tmp_path: Path) -> None:
     theirs.post(0, [memoryview(len(said).to_bytes(4, "little") + said)])
     with pytest.raises(HandshakeError, match=r"another check \(there true, here false\)"):
         agree(ours, {1: "bob"}, terms_of(config, Program(program)), frozenset())
+
+
+def test_a_partition_is_right_in_any_order_of_its_parts_and_wrong_with_another_element() -> None:
+    s = mpc.local(3, check=True)
+    x = np.random.default_rng(2).integers(0, 30, (6, 40))
+    for secret in (s.secret(x), s.secret(x / 7)):
+        for kth, axis in ((5, -1), ([3, -2], 0), (100, None)):
+            for f in (np.partition, np.argpartition):
+                assert f(secret, kth, axis).reveal().size == x.size
+    near = s.secret([1.0 + 2.0**-30, 2.0, 1.0])
+    assert near.reveal().tolist() == [1, 2, 1]
+    with pytest.raises(RangeError, match=r"argpartition .* otherwise than in the clear"):
+        np.argpartition(near, 0).reveal()
+
+
+def test_what_is_beside_long_integers_is_checked() -> None:
+    """NumPy has no fmod of Python's integers."""
+    assert np.fmod(mpc.local(2, check=True).secret([-5, 5]), 2**70).reveal().tolist() == [-5, 5]
+    x = mpc.local(2, ring=128, check=True).secret(np.array([-10**30 - 1, 10**30 + 1], object))
+    assert np.fmod(x, 10).reveal().tolist() == [-1, 1] and np.fmod(x, np.array([10**29, 7], object)).reveal().tolist() == [-1, (10**30 + 1) % 7]
