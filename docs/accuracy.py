@@ -266,7 +266,8 @@ costs are in the docstrings of `protocols/ops/`.
 """
 
 TAIL = """
-`log10`, `log1p`, `expm1`, `x ** n`, `radians`, `degrees` follow from these; `//`, `%`, `divmod` and `np.fmod` are exact but for a remainder by
+`log10`, `log1p`, `expm1`, `x ** n`, `radians`, `degrees` follow from these; `std` of at most 16 integers that
+vary by less than 1 may be 6 units off; `//`, `%`, `divmod` and `np.fmod` are exact but for a remainder by
 a public number that is no multiple of 2^-f, which is rounded to a neighbour. Sines of larger x are off by pi x 2^(2f-k) units more,
 and `tan` by a 2^(4-k/2)-th part of 1 + tan^2 (2^-51 over 128 bits). What is not in range: `x / 0` is 0, `sqrt` and `rsqrt` of what is
 not above 0 are 0, `log 0` is `log 2^-f` and the logarithm of x < 0 is that of its magnitude; all else wraps, as a product does.
