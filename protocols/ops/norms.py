@@ -82,11 +82,12 @@ def matrix_norm(x: Secret, /, *, keepdims: bool = False, ord: Any = "fro") -> Se
 
 
 def cond(x: Secret, p: Any = None) -> Secret:
-    """How many times larger a relative error can become: ‖x‖·‖1/x‖."""
+    """How many times larger a relative error can become: ‖x‖·‖1/x‖; of a singular matrix some 2^(k/2 − 4), if p is 2."""
     if x.ndim < 2:
         raise np.linalg.LinAlgError(f"np.linalg.cond takes matrices, not an array of {x.ndim} axes")
     if p in (None, 2, -2):
         values = singular_values(x, "cond")
         first, last = (0, -1) if p != -2 else (-1, 0)
-        return products.read(values[..., first] / values[..., last], real(x).kind.fraction)
+        divisor = linear.add(values[..., last], 2.0**-values.kind.fraction)     # not 0, by which a quotient would be 0
+        return products.read(values[..., first] / divisor, real(x).kind.fraction)
     return products.multiply(norm(x, p, (-2, -1)), norm(inv(x), p, (-2, -1)))

@@ -406,7 +406,7 @@ def _in_range(x: Any, y: Any) -> None:
     divisor = numeric(y, "a divisor")
     kind = x.session.fixed if divisor.dtype.kind == "f" and not x.kind.fraction else x.kind
     most = 1 << x.session.ring.bits - 1 - kind.fraction
-    if not ((divisor >= -most) & (divisor <= most)).all() and np.isfinite(divisor.astype(float)).all():
+    if any(most < abs(d) < math.inf for d in divisor.ravel().tolist()):
         raise EncodingError(f"a remainder by numbers beyond ±2^{x.session.ring.bits - 1 - kind.fraction} has no place in {kind}; "
                             "np.fmod keeps the sign and the magnitude of x")
 
