@@ -110,6 +110,13 @@ def test_least_squares_and_triangles(suite: str, parties: int) -> None:
         assert np.abs(low - np.linalg.cholesky(a)).max() < 2 * unit + 2.0**-24 * condition
 
 
+@pytest.mark.parametrize(("suite", "parties"), SUITES)
+def test_an_indefinite_matrix_is_a_matrix(suite: str, parties: int) -> None:
+    for matrix in ([[1.0, 2.0], [2.0, 1.0]], [[1, 2], [2, 1]]):
+        x = np.linalg.solve(mpc.local(parties, suite).secret(matrix), [1.0, 3.0]).reveal()
+        assert np.abs(x - [5 / 3, -1 / 3]).max() < 3 * 2.0**-16
+
+
 def test_stacks_and_what_is_singular() -> None:
     s = mpc.local(2)
     a = np.stack([general(3, 3, 5, 1, 16, i) for i in range(4)]).reshape((2, 2, 3, 3))

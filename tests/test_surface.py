@@ -120,3 +120,34 @@ def test_refusals_are_sentences(f: Any, error: type[Exception], said: str) -> No
     s = mpc.local(2)
     with pytest.raises(error, match=said):
         f(s.secret([1, 2, 4]), s.secret(2))
+
+
+M = np.array([[3.0, 1.0, 2.5], [0.5, -2.0, 4.0]])
+METHODS = ("inverted_cdf", "averaged_inverted_cdf", "closest_observation", "interpolated_inverted_cdf", "hazen", "weibull", "linear", "median_unbiased",
+           "normal_unbiased", "lower", "higher", "midpoint", "nearest")
+SAID_OTHERWISE: list[Any] = [
+    lambda x: np.sum(a=x), lambda x: np.sort(a=x), lambda x: np.mean(a=x, axis=0), lambda x: np.std(a=x, correction=1), lambda x: np.argsort(a=x),
+    lambda x: np.stack(arrays=[x, x]), lambda x: np.vstack(tup=[x, x]), lambda x: np.split(ary=x, indices_or_sections=2)[1], lambda x: np.transpose(a=x),
+    lambda x: np.flip(m=x), lambda x: np.tril(m=x), lambda x: np.diag(v=x), lambda x: np.delete(arr=x, obj=0, axis=1), lambda x: np.append(arr=x, values=x),
+    lambda x: np.roll(a=x, shift=1), lambda x: np.cumsum(a=x), lambda x: np.diff(a=x), lambda x: np.round(a=x, decimals=1), lambda x: np.amax(a=x),
+    lambda x: np.linalg.norm(x=x), lambda x: np.isin(element=np.rint(x), test_elements=[3.0], kind="sort"), lambda x: np.einsum("ij,ij", x, x, optimize=True),
+    lambda x: np.clip(x, min=0, max=2), lambda x: np.clip(a=x, a_min=0, a_max=2), lambda x: np.hstack([x, x], dtype=float),
+    lambda x: np.vstack([np.rint(x).astype(int), [[1, 2, 3]]], dtype=float), lambda x: np.stack([x > 0, x > 1], dtype=int),
+    lambda x: np.maximum.reduce(x, -1, None, None, True), lambda x: np.add.reduce(x, dtype=None), lambda x: np.logical_and.reduce(x > -3, initial=True),
+    lambda x: np.logical_or.reduce(x > 9, axis=None, initial=False), lambda x: np.percentile(x, 5, None, None, False), lambda x: np.quantile(x, 0.3, axis=(0, 1)),
+    lambda x: np.percentile(x, [10, 60], axis=(1, 0)), lambda x: np.max(x, axis=(-1, -2)), lambda x: np.ptp(x, axis=(0, 1)), lambda x: x.sum(dtype=float),
+    lambda x: x.max(initial=3.5), lambda x: x.argsort(axis=0), lambda x: x[0].searchsorted([2.0, 9.0], sorter=[1, 2, 0]),
+    lambda x: np.searchsorted(x[0], 2.75, sorter=[1, 2, 0]), lambda x: np.linalg.norm(x, 1.5, axis=1), lambda x: np.float_power(np.abs(x), np.abs(x) * 0.5),
+    lambda x: np.average(x, axis=1, weights=np.abs(x), returned=True)[1],
+    *(lambda x, method=method: np.quantile(x, [0, 0.1, 0.3, 0.5, 0.77, 1], axis=1, method=method) for method in METHODS),
+]
+
+
+@pytest.mark.parametrize(("suite", "parties"), surface.SUITES)
+def test_calls_by_name_by_place_and_with_defaults_are_numpys(suite: str, parties: int) -> None:
+    x = mpc.local(parties, suite).secret(M)
+    for number, call in enumerate(SAID_OTHERWISE):
+        mine, true = np.asarray(call(x).reveal()), np.asarray(call(M))
+        assert mine.shape == true.shape and mine.dtype.kind == true.dtype.kind, number
+        assert np.abs(mine * 1.0 - true).max() < 2.0**-11, number
+    assert np.array_equal(round(x).reveal(), np.round(M))
