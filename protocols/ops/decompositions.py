@@ -162,8 +162,6 @@ def qr(a: Secret, mode: str = "reduced") -> Any:
         raise NotImplementedError(f"np.linalg.qr on secrets has the modes reduced, complete and r, not {mode!r}")
     a = matrices(a, "qr")
     m, n, f = *a.shape[-2:], a.kind.fraction
-    if not a.size:
-        raise NotImplementedError(f"np.linalg.qr of no elements, a secret of shape {a.shape}")
     s = scaled(a)
     h = s.matrix.kind.fraction
     if mode == "r":
@@ -213,6 +211,8 @@ def slogdet(a: Secret) -> Any:
 def least_squares(a: Secret, b: Secret) -> tuple[Secret, Secret]:
     """The x for which |A x − b| is least, where A has at least as many rows as columns; and Qᵀ b below the triangle."""
     n, f = a.shape[-1], b.kind.fraction
+    if not n:
+        return b[:0], b
     half, h = a.session.ring.bits // 2 - 1, digits(a.session.ring.bits)
     g = 2 * half - h - 3 * (half + 1) // 8          # x is below 2^(3k/16) in these units
     s, t = scaled(a), scaled(b)
@@ -244,13 +244,13 @@ def lstsq(a: Any, b: Any, rcond: Any = None) -> tuple[Secret, Secret, None, None
     a = matrices(a, "lstsq", like)
     b = matrices(np.expand_dims(b, -1) if vector else b, "lstsq", like)
     m, n = a.shape[-2:]
-    if a.ndim != 2 or b.ndim != 2 or b.shape[0] != m or not a.size:
+    if a.ndim != 2 or b.ndim != 2 or b.shape[0] != m:
         raise np.linalg.LinAlgError(f"np.linalg.lstsq takes a matrix and right sides of as many rows, not {a.shape} and {b.shape}")
     if m < n:
-        x, squares = matmul(pinv(a), b), linear.filled(b[:0, 0], 0)
+        x, squares = matmul(call(np.linalg.pinv, a), b), b[:0].ravel()
     else:
         x, rest = least_squares(a, b)
-        squares = linear.sum_(multiply(rest, rest), axis=0) if m > n else rest[:, 0]
+        squares = linear.sum_(multiply(rest, rest), axis=0) if m > n else rest.ravel()
     assert x.session is session
     return (x[:, 0] if vector else x), squares, None, None
 

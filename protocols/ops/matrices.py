@@ -11,13 +11,15 @@ Source   the power of two: ``normalisation``; ours.
 """
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import wraps
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from mpc.encoding import INT, Fixed
 from mpc.rounds import gather
-from protocols.array import Secret, call, constant, retyped
+from protocols.array import Secret, call, constant, retyped, secrets_in
 from protocols.bilinear import MULTIPLY
 from protocols.ops import linear
 from protocols.ops.normalisation import power_of_two
@@ -52,6 +54,29 @@ def matrices(a: Any, name: str, like: Secret | None = None, square: bool = False
         assert like is not None
         x = constant(like.session, x, like.session.fixed)
     return real(linear.positive(x))
+
+
+def or_numpys(function: Callable[..., Any], make: Callable[..., Any]) -> Callable[..., Any]:
+    """``make``; of secrets without elements, in which nothing is secret, what NumPy's function gives, or refuses."""
+    @wraps(make)
+    def made(*args: Any, **kwargs: Any) -> Any:
+        secrets = secrets_in([*args, *kwargs.values()])
+        if not secrets or any(x.size for x in secrets):
+            return make(*args, **kwargs)
+        session = secrets[0].session
+
+        def public(x: Any) -> Any:
+            return np.empty(x.shape, x.dtype) if isinstance(x, Secret) else x
+
+        def secret(x: Any) -> Any:
+            return constant(session, x, session.kind_of(x))
+
+        try:
+            found = function(*map(public, args), **{name: public(x) for name, x in kwargs.items()})
+        except ValueError as error:
+            raise type(error)(f"np.linalg.{function.__name__} of no elements: {error}") from None
+        return type(found)(*map(secret, found)) if isinstance(found, tuple) else secret(found)
+    return made
 
 
 def scaled(a: Secret) -> Scaled:

@@ -72,6 +72,8 @@ def polyval(p: Any, x: Any) -> Any:
     if p.ndim != 1:
         raise ValueError(f"np.polyval takes a vector of coefficients, not an array of shape {p.shape}")
     result: Any = linear.filled(x, 0) if isinstance(x, Secret) else np.zeros_like(x)
+    if not isinstance(x, Secret) and not len(p):
+        result = constant(p.session, result, p.session.kind_of(result))
     for i in range(len(p)):
         result = np.add(np.multiply(result, x) if i else result, p[i])
     return linear.positive(result)
