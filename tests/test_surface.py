@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sklearn.externals.array_api_compat import array_namespace, device, is_array_api_obj
 
 import mpc
 from protocols import absent, tables
@@ -28,6 +29,30 @@ def test_the_page_lists_what_there_is() -> None:
     for what in ("crash", "shape", "type"):
         (line,) = (line for line in page.splitlines() if line.startswith(f"| {surface.CLASSES[what]} |"))
         assert {cell.strip() for cell in line.split("|")[2:-1]} == {"0"}
+
+
+@pytest.mark.parametrize("name", ["item", "tolist", "flat", "strides", "itemsize", "nbytes", "flags", "base", "data", "ctypes", "sort", "partition", "put", "fill", "compress"])
+def test_probing_finds_nothing_and_using_says_why(name: str) -> None:
+    x = mpc.local(2).secret([1.5, 2.0])
+    assert not hasattr(x, name) and getattr(x, name, None) is None
+    with pytest.raises(AttributeError, match=rf"ndarray\.{name} of a secret (would|is not there)"):
+        getattr(x, name)()
+
+
+def test_secrets_know_their_array_namespace() -> None:
+    """As code for the Array API asks for it: with functions by the standard's names."""
+    x = mpc.local(3).secret([[1.5, 2.0], [3.0, 4.0]])
+    for xp in (x.__array_namespace__(), x.__array_namespace__(api_version="2023.12"), array_namespace(x), array_namespace(x, np.eye(2), use_compat=False)):
+        assert xp.isdtype(x.dtype, "real floating") and is_array_api_obj(x) and device(x) == x.device and x.to_device(x.device) is x
+        assert xp.mean(x).reveal() == 2.625 and xp.astype(x, xp.int64).reveal().tolist() == [[1, 2], [3, 4]]
+        assert xp.concat([xp.permute_dims(x, (1, 0)), xp.zeros_like(x, device=x.device)], axis=0).reveal().tolist() == [[1.5, 3], [2, 4], [0, 0], [0, 0]]
+        for refused in (xp.unique_values, xp.nonzero, xp.asarray):
+            with pytest.raises(TypeError, match=r"of secrets would show|call \.reveal\(\)"):
+                refused(x)
+    with pytest.raises(ValueError, match="1999"):
+        x.__array_namespace__(api_version="1999")
+    with pytest.raises(ValueError, match="device cpu"):
+        x.to_device("cuda")
 
 
 A = np.array([1, 2, 4])
