@@ -296,9 +296,14 @@ def test_what_all_say_alike_is_said_once(tmp_path):
     assert done.stderr.count("ZeroDivisionError") == 1
 
 
-def test_a_secret_that_is_returned_gets_a_hint(tmp_path):
-    done = mpc("run", write(tmp_path, "def main(party):\n    return party.secret(1, owner=0) + 1\n"), "-n", 2, "--quiet")
-    assert done.returncode == 0 and done.stdout == "<Secret int array (), additive>\n"
+@pytest.mark.parametrize(("returned", "printed"), [
+    ("x", "<Secret int array (), additive>"),
+    ("{'mean': x, 'n': 2}", "{'mean': <Secret int array (), additive>, 'n': 2}"),
+    ("[1, (2, {'deep': [x]})]", "[1, (2, {'deep': [<Secret int array (), additive>]})]"),
+])
+def test_a_secret_that_is_returned_gets_a_hint(tmp_path, returned, printed):
+    done = mpc("run", write(tmp_path, f"def main(party):\n    x = party.secret(1, owner=0) + 1\n    return {returned}\n"), "-n", 2, "--quiet")
+    assert done.returncode == 0 and done.stdout == f"{printed}\n"
     assert done.stderr == "main returned a secret: call its .reveal() to see what it is\n"
 
 
