@@ -19,7 +19,6 @@ from protocols.ops import (
     exponential,
     linalg,
     linear,
-    matrices,
     norms,
     products,
     quantiles,
@@ -322,7 +321,3 @@ FUNCTIONS |= {getattr(np, f"nan{f.__name__}"): FUNCTIONS[f] for f in (
     np.sum, np.prod, np.mean, np.var, np.std, np.cumsum, np.cumprod, np.argmin, np.argmax, np.median, np.quantile, np.percentile)}
 FUNCTIONS |= {np.nanmin: FUNCTIONS[np.min], np.nanmax: FUNCTIONS[np.max], np.amin: FUNCTIONS[np.min], np.amax: FUNCTIONS[np.max],
               np.cumulative_sum: reductions.cumulative(linear.cumsum, 0), np.cumulative_prod: reductions.cumulative(scans.cumprod, 1)}
-FUNCTIONS |= {f: matrices.or_numpys(f, FUNCTIONS[f]) for f in (
-    np.linalg.norm, np.linalg.vector_norm, np.linalg.matrix_norm, np.linalg.cond, np.linalg.inv, np.linalg.solve, np.linalg.qr, np.linalg.det,
-    np.linalg.slogdet, np.linalg.pinv, np.linalg.cholesky, np.linalg.eigh, np.linalg.eigvalsh, np.linalg.svd, np.linalg.svdvals,
-    np.linalg.matrix_rank)}

@@ -13,13 +13,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import wraps
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 import numpy as np
 
 from mpc.encoding import INT, Fixed
 from mpc.rounds import gather
-from protocols.array import Secret, call, constant, retyped, secrets_in
+from protocols.array import Secret, call, constant, find_session, retyped
 from protocols.bilinear import MULTIPLY
 from protocols.ops import linear
 from protocols.ops.normalisation import power_of_two
@@ -27,6 +27,9 @@ from protocols.ops.products import multiply, real, shifted, unrounded
 from protocols.ops.roots import exponent
 from protocols.ops.tensors import array
 from protocols.suite import Share, Suite, lift
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 def digits(bits: int) -> int:
@@ -56,26 +59,23 @@ def matrices(a: Any, name: str, like: Secret | None = None, square: bool = False
     return real(linear.positive(x))
 
 
-def or_numpys(function: Callable[..., Any], make: Callable[..., Any]) -> Callable[..., Any]:
-    """``make``; of secrets without elements, in which nothing is secret, what NumPy's function gives, or refuses."""
-    @wraps(make)
-    def made(*args: Any, **kwargs: Any) -> Any:
-        secrets = secrets_in([*args, *kwargs.values()])
-        if not secrets or any(x.size for x in secrets):
-            return make(*args, **kwargs)
-        session = secrets[0].session
+def of_elements(func: Callable[P, T]) -> Callable[P, T]:
+    """A function of ``np.linalg`` whose matrices may have none: then NumPy's result is that of any numbers, and is shared."""
+    @wraps(func)
+    def made(*args: P.args, **kwargs: P.kwargs) -> T:
+        first: Any = args[0] if args else next(iter(kwargs.values()))
+        if np.size(first):
+            return func(*args, **kwargs)
+        session = find_session((*args, *kwargs.values()))
 
-        def public(x: Any) -> Any:
-            return np.empty(x.shape, x.dtype) if isinstance(x, Secret) else x
-
-        def secret(x: Any) -> Any:
-            return constant(session, x, session.kind_of(x))
-
+        def shown(x: Any) -> Any:
+            return np.zeros(x.shape, x.dtype) if isinstance(x, Secret) else x
         try:
-            found = function(*map(public, args), **{name: public(x) for name, x in kwargs.items()})
+            result: Any = getattr(np.linalg, func.__name__)(*map(shown, args), **{name: shown(x) for name, x in kwargs.items()})
         except ValueError as error:
-            raise type(error)(f"np.linalg.{function.__name__} of no elements: {error}") from None
-        return type(found)(*map(secret, found)) if isinstance(found, tuple) else secret(found)
+            raise type(error)(f"np.linalg.{func.__name__} of no elements: {error}") from None
+        parts = [constant(session, x, session.kind_of(x)) for x in (result if isinstance(result, tuple) else (result,))]
+        return type(result)(*parts) if isinstance(result, tuple) else parts[0]  # type: ignore[return-value]
     return made
 
 
