@@ -274,6 +274,9 @@ class Secret(np.lib.mixins.NDArrayOperatorsMixin):
         if method == "outer":
             x, y = inputs
             return ufunc(np.reshape(x, (*np.shape(x), *(1,) * np.ndim(y))), y, **kwargs)
+        if ufunc.signature is None:
+            _fitting(name, *(numeric(x, "a public operand").shape if isinstance(x, list | tuple) else x.shape
+                             for x in inputs if isinstance(x, Secret | np.ndarray | list | tuple)))
         inputs = self._computed_in(name, ufunc, inputs, kwargs)
         return followed(self.session, name, ufunc, make, inputs, taken(name, make, kwargs))
 
@@ -298,6 +301,15 @@ class Secret(np.lib.mixins.NDArrayOperatorsMixin):
         return followed(self.session, name, func, make, args, kwargs)
 
 
+def _fitting(name: str, *shapes: Shape) -> None:
+    if len(set(shapes)) > 1:
+        try:
+            np.broadcast_shapes(*shapes)
+        except ValueError:
+            raise ValueError(f"{name}: the shapes {' and '.join(map(str, shapes))} do not fit: axes, counted from the last, are equally long or "
+                             "have one element; x[:, None] or np.reshape make such axes") from None
+
+
 def listed(x: Any) -> list[Any]:
     return list(x) if isinstance(x, list | tuple) else [x]
 
@@ -305,7 +317,17 @@ def listed(x: Any) -> list[Any]:
 def followed(session: Session, name: str, plain: Callable[..., Any] | None, make: Callable[..., Any], args: Any, kwargs: Any) -> Any:
     """``make(*args, **kwargs)``; in a session that checks, ``plain`` does the same in the clear (``protocols/shadow.py``)."""
     check = session.check
-    return make(*args, **kwargs) if check is None else check.follow(name, plain, make, args, kwargs)
+    try:
+        return make(*args, **kwargs) if check is None else check.follow(name, plain, make, args, kwargs)
+    except np.exceptions.AxisError as error:
+        if error.axis is None or error.ndim is None:
+            raise
+        raise np.exceptions.AxisError(error.axis, error.ndim, name) from None
+    except ValueError as error:
+        said = error.__cause__ or error             # what a function that this one calls was told
+        if type(said) is not ValueError or any(word in str(said) for word in (name, "np.", "mpc.")):
+            raise
+        raise ValueError(f"{name}: {said}") from said
 
 
 def beside(name: str, plain: Callable[..., Any] | None) -> Callable[[Callable[P, T]], Callable[P, T]]:
