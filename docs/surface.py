@@ -428,7 +428,8 @@ def listed() -> str:
              f"**Functions**: {_names(others)}.", "",
              f"**Methods and attributes** of a secret: {_names(filter(_method, vars(Secret)))}.", "",
              "## The Array API, 2024.12", "",
-             "By the standard's names, which NumPy has too; functions that make arrays of nothing have no secret in them.", "",
+             "By the standard's names, which NumPy has too; functions that make arrays of nothing have no secret in them.",
+            "`x.__array_namespace__()` is NumPy, for code that asks its arrays; its `asarray` refuses secrets, which would become public.", "",
              "| | there | not there |", "|---|---|---|"]
     for category, names in ARRAY_API.items():
         have = [name for name in names.split() if there(name)]

@@ -77,6 +77,11 @@ WRONG: dict[str, tuple[Callable[[Any], Any], str, str]] = {
     "counts": (lambda s: np.bincount(s.secret([0, 1, 5]), minlength=3), "np.bincount", "outside 0 to minlength"),
     "singular matrix": (lambda s: np.linalg.solve(s.secret([[1.0, 2.0], [2.0, 4.0]]), [1.0, 3.0]), r"np\.linalg\.solve", "singular, or nearly so"),
     "indefinite matrix": (lambda s: np.linalg.cholesky(s.secret([[1.0, 2.0], [2.0, 1.0]])), r"np\.linalg\.cholesky", "not positive definite"),
+    "equal products, compared": (lambda s: (y := s.secret(np.full(64, 1.2345)) * s.secret(np.full(64, 1.2345))) == y[0], "np.equal", "comes out otherwise"),
+    "equal quotients, ordered": (lambda s: np.argsort(s.secret(np.full(64, 1.2345)) / s.secret(np.full(64, 3.3))), "np.argsort", "comes out otherwise"),
+    "mean of nanoseconds": (lambda s: s.secret(np.array([17, 18, 18]) * 10**17).mean(), "np.mean", r"the result is outside ±2\^46"),
+    "zero over zero": (lambda s: s.secret([0.0, 1.0]) / s.secret([0.0, 1.0]), "np.divide", "a division by zero, where the engine gives 0"),
+    "negative counts": (lambda s: np.bincount(s.secret([0, -1, 1]), minlength=2), "np.bincount", "outside 0 to minlength"),
 }
 
 
@@ -181,6 +186,14 @@ RIGHT: dict[str, Callable[[Any], Any]] = {
 def test_what_is_right_is_revealed(name: str) -> None:
     for parties in (2, 3):
         RIGHT[name](mpc.local(parties, check=True)).reveal()
+
+
+def test_ties_are_kept_by_rounding_before_comparing() -> None:
+    """As README says."""
+    s = mpc.local(3, check=True)
+    y = s.secret(np.full(64, 1.2345)) * s.secret(np.full(64, 1.2345))
+    rounded = np.rint(1000 * y)
+    assert (rounded == rounded[0]).reveal().all() and np.argmax(rounded).reveal() == 0 and (abs(y - y[0]) < 1e-3).reveal().all()
 
 
 #: Of values that are there to see, fixed point with 16 bits has nothing of this one.
