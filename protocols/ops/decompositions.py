@@ -54,7 +54,7 @@ from protocols.array import Secret, call, find_session, retyped
 from protocols.bilinear import MATMUL, MULTIPLY
 from protocols.ops import comparison, exponential, linear, selection, sorting
 from protocols.ops.division import precision
-from protocols.ops.matrices import digits, matrices, powers, scaled, transpose
+from protocols.ops.matrices import digits, matrices, of_elements, powers, scaled, transpose
 from protocols.ops.products import matmul, multiply, read, rounded, shifted, unrounded
 from protocols.ops.roots import inverse_norm, inverse_root
 from protocols.ops.scaling import doubles, times
@@ -156,14 +156,13 @@ def _decomposed(a: Secret, complete: bool = False) -> tuple[Secret, Secret]:
     return transpose(q), r
 
 
+@of_elements
 def qr(a: Secret, mode: str = "reduced") -> Any:
     """Q of orthonormal columns and a triangular R with Q R = A, as LAPACK has their signs."""
     if mode not in ("reduced", "complete", "r"):
         raise NotImplementedError(f"np.linalg.qr on secrets has the modes reduced, complete and r, not {mode!r}")
     a = matrices(a, "qr")
     m, n, f = *a.shape[-2:], a.kind.fraction
-    if not a.size:
-        raise NotImplementedError(f"np.linalg.qr of no elements, a secret of shape {a.shape}")
     s = scaled(a)
     h = s.matrix.kind.fraction
     if mode == "r":
@@ -191,12 +190,14 @@ def _determinant(a: Secret) -> tuple[Secret, Secret]:
         factors = call(np.concatenate, [made, factors[..., 2 * half:]], axis=-1)
 
 
+@of_elements
 def det(a: Secret) -> Secret:
     a = matrices(a, "det", square=True)
     mantissa, exponent = _determinant(a)
     return rounded(MULTIPLY, mantissa, exponential.exp2(exponent), a.kind.fraction)
 
 
+@of_elements
 def slogdet(a: Secret) -> Any:
     """The sign of the determinant and the logarithm of its magnitude; of a singular matrix the sign is 0."""
     a = matrices(a, "slogdet", square=True)
@@ -244,17 +245,18 @@ def lstsq(a: Any, b: Any, rcond: Any = None) -> tuple[Secret, Secret, None, None
     a = matrices(a, "lstsq", like)
     b = matrices(np.expand_dims(b, -1) if vector else b, "lstsq", like)
     m, n = a.shape[-2:]
-    if a.ndim != 2 or b.ndim != 2 or b.shape[0] != m or not a.size:
+    if a.ndim != 2 or b.ndim != 2 or b.shape[0] != m:
         raise np.linalg.LinAlgError(f"np.linalg.lstsq takes a matrix and right sides of as many rows, not {a.shape} and {b.shape}")
     if m < n:
-        x, squares = matmul(pinv(a), b), linear.filled(b[:0, 0], 0)
+        x, rest = matmul(pinv(a), b), b[:0]
     else:
-        x, rest = least_squares(a, b)
-        squares = linear.sum_(multiply(rest, rest), axis=0) if m > n else rest[:, 0]
+        x, rest = least_squares(a, b) if n else (b[:0], b)
+    squares = linear.sum_(multiply(rest, rest), axis=0) if m > n else b.ravel()[:0]
     assert x.session is session
     return (x[:, 0] if vector else x), squares, None, None
 
 
+@of_elements
 def pinv(a: Secret, rcond: Any = None, hermitian: bool = False, *, rtol: Any = None) -> Secret:
     """The pseudo-inverse of matrices of full rank."""
     if rcond is not None or rtol is not None or hermitian:
@@ -270,6 +272,7 @@ def pinv(a: Secret, rcond: Any = None, hermitian: bool = False, *, rtol: Any = N
 # -- Cholesky ----------------------------------------------------------------------------------------
 
 
+@of_elements
 def cholesky(a: Secret, /, *, upper: bool = False) -> Secret:
     """The triangular L with L Lᵀ = a, or its transpose; a is symmetric and positive definite, and one triangle of it is read."""
     a = matrices(a, "cholesky", square=True)
@@ -368,6 +371,7 @@ def _vectors(a: Secret, falling: bool = False) -> tuple[Secret, Secret]:
     return selection.take_along_axis(values, order, axis=-1), transpose(rows)
 
 
+@of_elements
 def eigh(a: Secret, UPLO: str = "L") -> Any:
     """Eigenvalues in rising order, and eigenvectors as columns; their signs are those that come out."""
     a = _symmetric(a, UPLO, "eigh")
@@ -377,6 +381,7 @@ def eigh(a: Secret, UPLO: str = "L") -> Any:
     return Eigen(resized(values, s.up[..., 0], s.matrix.kind.fraction, f), read(transpose(v), f))
 
 
+@of_elements
 def eigvalsh(a: Secret, UPLO: str = "L") -> Secret:
     """Eigenvalues in rising order."""
     a = _symmetric(a, UPLO, "eigvalsh")
@@ -395,6 +400,7 @@ def _images(a: Secret) -> tuple[Secret, Secret]:
     return rounded(MATMUL, a, v, h), v
 
 
+@of_elements
 def svd(a: Secret, full_matrices: bool = True, compute_uv: bool = True, hermitian: bool = False) -> Any:
     """U, singular values in falling order, and Vᵀ; signs are those that come out."""
     if hermitian:
@@ -431,12 +437,14 @@ def _values(a: Secret) -> tuple[Secret, Secret, int]:
     return values, s.up[..., 0], a.kind.fraction
 
 
+@of_elements
 def svdvals(x: Secret, /) -> Secret:
     """Singular values in falling order."""
     values, up, f = _values(matrices(x, "svdvals"))
     return resized(values, up, values.kind.fraction, f)
 
 
+@of_elements
 def matrix_rank(A: Secret, tol: Any = None, hermitian: bool = False, *, rtol: Any = None) -> Secret:
     """How many singular values are above a public tolerance: ``tol``, or ``rtol`` times the largest, 2^(−k/4)·max(m, n) if neither."""
     if hermitian:

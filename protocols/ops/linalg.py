@@ -37,7 +37,7 @@ from mpc.encoding import INT, Fixed
 from protocols.array import Secret, find_session, rescaled, retyped
 from protocols.bilinear import MATMUL
 from protocols.ops import linear
-from protocols.ops.matrices import matrices, scaled, transpose
+from protocols.ops.matrices import matrices, of_elements, scaled, transpose
 from protocols.ops.products import matmul, multiply, read, rounded, shifted, unrounded
 
 
@@ -54,6 +54,7 @@ def _inverse(a: Secret) -> Secret:
     return linear.add(x, rounded(MATMUL, x, rest, g))
 
 
+@of_elements
 def inv(a: Secret) -> Secret:
     """The inverse of a square matrix, or of each in a stack of them."""
     a = matrices(a, "inv", square=True)
@@ -64,6 +65,7 @@ def inv(a: Secret) -> Secret:
     return retyped(shifted(multiply(retyped(x, INT), s.down), k // 2 - 1 + g - 2 * f), a.kind)
 
 
+@of_elements
 def solve(a: Any, b: Any) -> Secret:
     """y with a @ y = b; b is a vector or matrices.  Either may be public."""
     session = find_session((a, b))

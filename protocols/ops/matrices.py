@@ -11,13 +11,15 @@ Source   the power of two: ``normalisation``; ours.
 """
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 import numpy as np
 
 from mpc.encoding import INT, Fixed
 from mpc.rounds import gather
-from protocols.array import Secret, call, constant, retyped
+from protocols.array import Secret, call, constant, find_session, retyped
 from protocols.bilinear import MULTIPLY
 from protocols.ops import linear
 from protocols.ops.normalisation import power_of_two
@@ -25,6 +27,9 @@ from protocols.ops.products import multiply, real, shifted, unrounded
 from protocols.ops.roots import exponent
 from protocols.ops.tensors import array
 from protocols.suite import Share, Suite, lift
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 def digits(bits: int) -> int:
@@ -52,6 +57,23 @@ def matrices(a: Any, name: str, like: Secret | None = None, square: bool = False
         assert like is not None
         x = constant(like.session, x, like.session.fixed)
     return real(linear.positive(x))
+
+
+def of_elements(func: Callable[P, T]) -> Callable[P, T]:
+    """A function of ``np.linalg`` whose matrices may have none: then NumPy's result is that of any numbers, and is shared."""
+    @wraps(func)
+    def made(*args: P.args, **kwargs: P.kwargs) -> T:
+        first: Any = args[0] if args else next(iter(kwargs.values()))
+        if np.ndim(first) < 2 or np.size(first):
+            return func(*args, **kwargs)
+        session = find_session((*args, *kwargs.values()))
+
+        def shown(x: Any) -> Any:
+            return np.zeros(x.shape) if isinstance(x, Secret) else x
+        result: Any = getattr(np.linalg, func.__name__)(*map(shown, args), **{name: shown(x) for name, x in kwargs.items()})
+        parts = [constant(session, x, session.kind_of(x)) for x in (result if isinstance(result, tuple) else (result,))]
+        return type(result)(*parts) if isinstance(result, tuple) else parts[0]  # type: ignore[return-value]
+    return made
 
 
 def scaled(a: Secret) -> Scaled:

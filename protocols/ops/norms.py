@@ -16,6 +16,7 @@ from protocols.array import Secret, call
 from protocols.ops import comparison, exponential, linear, products
 from protocols.ops.decompositions import singular_values, svdvals
 from protocols.ops.linalg import inv
+from protocols.ops.matrices import of_elements
 from protocols.ops.products import real
 from protocols.ops.roots import root_of_squares
 
@@ -81,6 +82,7 @@ def matrix_norm(x: Secret, /, *, keepdims: bool = False, ord: Any = "fro") -> Se
     return norm(x, ord, (-2, -1), keepdims)
 
 
+@of_elements
 def cond(x: Secret, p: Any = None) -> Secret:
     """How many times larger a relative error can become: ‖x‖·‖1/x‖."""
     if x.ndim < 2:
