@@ -64,7 +64,7 @@ def of_elements(func: Callable[P, T]) -> Callable[P, T]:
     @wraps(func)
     def made(*args: P.args, **kwargs: P.kwargs) -> T:
         first: Any = args[0] if args else next(iter(kwargs.values()))
-        if np.ndim(first) < 2 or np.size(first):
+        if np.size(first):
             return func(*args, **kwargs)
         session = find_session((*args, *kwargs.values()))
 

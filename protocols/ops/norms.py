@@ -21,6 +21,7 @@ from protocols.ops.products import real
 from protocols.ops.roots import root_of_squares
 
 
+@of_elements
 def norm(x: Secret, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Secret:
     """Of vectors: any order; of matrices: Frobenius (the default), nuclear, ±1, ±2 and ±∞."""
     x = linear.positive(x)
@@ -68,6 +69,7 @@ def _of_matrices(x: Secret, ord: Any) -> Secret:
     raise ValueError(f"np.linalg.norm of matrices has no order {ord!r}")
 
 
+@of_elements
 def vector_norm(x: Secret, /, *, axis: Any = None, keepdims: bool = False, ord: Any = 2) -> Secret:
     """Of all elements, or along one axis or several."""
     axes = list(range(x.ndim)) if axis is None else [range(x.ndim)[a] for a in (axis if isinstance(axis, tuple) else (axis,))]
@@ -76,6 +78,7 @@ def vector_norm(x: Secret, /, *, axis: Any = None, keepdims: bool = False, ord: 
     return result.reshape([1 if i in axes else d for i, d in enumerate(x.shape)]) if keepdims else result
 
 
+@of_elements
 def matrix_norm(x: Secret, /, *, keepdims: bool = False, ord: Any = "fro") -> Secret:
     if x.ndim < 2:
         raise ValueError(f"np.linalg.matrix_norm takes matrices, not an array of {x.ndim} axes")
