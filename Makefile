@@ -4,13 +4,15 @@
 # make flower  the tests inside Flower, which is large and not among the others' packages
 # make fuzz    10,000 drawn attacks on each listener
 # make kills   300 signals at random moments to each kind of process
-# make numpy   the calls of NumPy's own tests on secrets: writes docs/numpy.md
+# make numpy   the calls of NumPy's own tests and the Array API's on secrets: writes docs/numpy.md.  Clones the latter, unless
+#              ARRAY_API_TESTS=path says where they are
 # make drawn   6,000 drawn programs, over 32, 64 and 128 bits, on 2 and 3 parties: none is wrong in silence
 # make soak    50,000 operations over TCP and 200 sessions in a row: nothing grows
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+ARRAY_API_TESTS ?= build/array-api-tests
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .PHONY: demo test flower fuzz kills numpy drawn soak coverage lint clean
@@ -32,8 +34,12 @@ kills: $(VENV)/installed-for-tests
 	MPC_KILLS=300 $(BIN)/python -m pytest --numprocesses auto tests/test_kills.py
 	MPC_KILLS=300 $(BIN)/python -m pytest -s --timeout 0 tests/test_kills_aggregation.py
 
-numpy: $(VENV)/installed-for-tests
-	$(BIN)/python docs/surface.py
+numpy: $(VENV)/installed-for-tests $(ARRAY_API_TESTS)
+	$(PIP) --requirement $(ARRAY_API_TESTS)/requirements.txt
+	$(BIN)/python docs/surface.py --array-api $(ARRAY_API_TESTS)
+
+$(ARRAY_API_TESTS):
+	git clone --quiet --recurse-submodules https://github.com/data-apis/array-api-tests $@
 
 drawn: $(VENV)/installed-for-tests
 	MPC_DRAWN_PROGRAMS=1000 $(BIN)/python -m pytest -s --timeout 0 tests/test_drawn.py

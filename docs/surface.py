@@ -1,17 +1,22 @@
-"""What of NumPy there is on secrets: NumPy's own tests are harvested, and each call is made on secrets.
+"""What of NumPy there is on secrets: its own tests and the Array API's are harvested, and each call is made on secrets.
 
-``python docs/surface.py`` runs the tests that NumPy installs, notes every distinct call with small numeric arrays, makes
-each of them with secrets in place of its arrays in both suites, and writes ``docs/numpy.md``; ``--lists`` leaves its counts
-as they are.  ``--show VERDICT`` prints the calls with that verdict instead, ``--only NAME,…`` looks at some functions alone.
+``python docs/surface.py --array-api PATH`` runs the tests that NumPy installs, and with NumPy as the namespace those of the
+standard, of which PATH is a checkout (``git clone --recurse-submodules https://github.com/data-apis/array-api-tests PATH``,
+and what its ``requirements.txt`` names).  It notes every distinct call with small numeric arrays, makes each of them with
+secrets in place of its arrays in both suites, and writes ``docs/numpy.md``; ``--lists`` leaves its counts as they are.
+``--show VERDICT,…`` prints the calls with that verdict instead, ``--only NAME,…`` looks at some functions alone, and
+``--folders NAME,…`` at some tests.  Operators between arrays are not noted, but the functions are that have their names.
 """
 from __future__ import annotations
 
 import argparse
 import contextlib
 import copy
+import os
 import re
 import resource
 import signal
+import subprocess
 import sys
 import warnings
 from collections import Counter, defaultdict
@@ -24,7 +29,7 @@ import numpy as np
 
 import mpc
 from mpc.errors import MpcError, RangeError
-from protocols import absent, tables
+from protocols import absent, plain, tables
 from protocols.array import Secret
 
 PAGE = Path(__file__).with_name("numpy.md")
@@ -36,7 +41,9 @@ TESTS = {
             "shape_base", "stride_tricks", "twodim_base", "type_check", "ufunclike", "regression", "utils"),
     "linalg": ("linalg", "regression"),
 }
+STANDARD = "array-api-tests"
 LARGEST, MOST = 100, 20                 # elements of an array, and distinct calls of a function in each folder
+DRAWN = 30                              # examples of each of the standard's tests
 
 # -- the harvest -------------------------------------------------------------------------------------
 
@@ -120,7 +127,7 @@ class Recorder:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         file = sys._getframe(1).f_code.co_filename
-        if any(place in file for place in ("/tests/", "/testing/", "unittest", "_pytest")):
+        if any(place in file for place in ("/tests/", "/array_api_tests/", "/testing/", "unittest", "_pytest")):
             self._note(args, kwargs)
         return self._function(*args, **kwargs)
 
@@ -147,11 +154,24 @@ def functions() -> dict[str, Callable[..., Any]]:
     """All functions that ask their arguments what they mean, and ufuncs, by their names in ``np``."""
     def asks(f: Any) -> bool:
         return isinstance(f, np.ufunc) or hasattr(f, "_implementation")
-    found = {name: getattr(np, name) for name in dir(np) if asks(getattr(np, name, None))}
-    return found | {f"linalg.{name}": getattr(np.linalg, name) for name in dir(np.linalg) if asks(getattr(np.linalg, name))}
+    homes = {"": np, "linalg.": np.linalg, "fft.": np.fft}
+    return {home + name: getattr(module, name) for home, module in homes.items() for name in dir(module)
+            if asks(getattr(module, name, None))}
 
 
-def harvested(folder: str) -> tuple[list[Call], int]:
+def tests(folder: str, standard: Path | None) -> list[str]:
+    """What pytest is told to run: a folder of NumPy's tests, or those of the standard, whose draws are the same each time."""
+    if folder == STANDARD:
+        assert standard is not None
+        os.environ["ARRAY_API_TESTS_MODULE"] = "numpy"
+        home = standard.resolve() / "array_api_tests"
+        return [f"--rootdir={home.parent}", f"--confcutdir={home.parent}", "-c", str(home.parent / "pytest.ini"),
+                f"--max-examples={DRAWN}", "--derandomize", "--disable-deadline", str(home)]
+    home = Path(np.__file__).parent / folder / "tests"
+    return [f"--rootdir={home}", "-k", "not slow", *(str(home / f"test_{name}.py") for name in TESTS[folder])]
+
+
+def harvested(folder: str, standard: Path | None) -> tuple[list[Call], int]:
     """The distinct calls that the tests of a folder make, and how many they make in all."""
     import pytest
     calls: dict[str, Call] = {}
@@ -161,15 +181,13 @@ def harvested(folder: str) -> tuple[list[Call], int]:
     def put(made: dict[str, Any]) -> None:
         for name, f in made.items():
             *home, last = name.split(".")
-            setattr(np.linalg if home else np, last, f)
+            setattr(getattr(np, home[0]) if home else np, last, f)
 
     put({name: Recorder(name, f, calls, count) for name, f in saved.items()})
-    home = Path(np.__file__).parent / folder / "tests"
     try:
         with contextlib.redirect_stdout(sys.stderr):
             pytest.main(["-q", "--continue-on-collection-errors", "--no-header", "--tb=no", "-p", "no:cacheprovider", "-W", "ignore",
-                         "-o", "addopts=", "--timeout=60", "-k", "not slow", "--rootdir", str(home),
-                         *(str(home / f"test_{name}.py") for name in TESTS[folder])])
+                         "-o", "addopts=", "--timeout=60", *tests(folder, standard)])
     finally:
         put(saved)
     return list(calls.values()), count.total()
@@ -194,19 +212,24 @@ def _nested(x: Any) -> bool:
     return isinstance(x, list | tuple) and any(isinstance(item, np.ndarray) or _nested(item) for item in x)
 
 
-def with_secrets(session: Any, call: Call, at: list[Any]) -> tuple[Any, Any]:
+def placed(call: Call, at: list[Any], made: Callable[[Any], Any]) -> tuple[Any, Any]:
+    """The arguments with what is made of those arrays in their places."""
     args, kwargs = copy.deepcopy((list(call.args), call.kwargs))
     for key, i in at:
         home: Any = args if isinstance(key, int) else kwargs
-        value = home[key] if i is None else home[key][i]
-        array = np.asarray(value)
-        array = array.astype(np.float64) if array.dtype.kind == "f" else array
-        secret = session.secret(array, shape=array.shape, kind=session.kind_of(array))
+        new = made(np.asarray(home[key] if i is None else home[key][i]))
         if i is None:
-            home[key] = secret
+            home[key] = new
         else:
-            home[key] = type(home[key])(secret if j == i else item for j, item in enumerate(home[key]))
+            home[key] = type(home[key])(new if j == i else item for j, item in enumerate(home[key]))
     return tuple(args), kwargs
+
+
+def with_secrets(session: Any, call: Call, at: list[Any]) -> tuple[Any, Any]:
+    def secret(array: Any) -> Any:
+        array = array.astype(np.float64) if array.dtype.kind == "f" else array
+        return session.secret(array, shape=array.shape, kind=session.kind_of(array))
+    return placed(call, at, secret)
 
 
 def resolved(name: str) -> Callable[..., Any]:
@@ -217,9 +240,15 @@ def resolved(name: str) -> Callable[..., Any]:
 
 
 INTERNAL = re.compile(r"unexpected keyword|positional argument|void|dtype\('V|NoneType|has no attribute|_moves|"
-                      r"make\(\)|list index|unpack|object is not|not supported between|<lambda>|tuple index")
+                      r"make\(\)|list index|unpack|object is not|not supported between|<lambda>|tuple index|to stack|"
+                      r"index -?\d+ is out of bounds|shape mismatch|source: axis")
 #: Where results may be otherwise, as ``DIFFERENCES`` says.
 MEANT = {"empty_like", "bincount", "signbit", "take", "take_along_axis", "choose"}
+#: What NumPy says where it refuses, and the engine does not, as ``DIFFERENCES`` says.
+NOT_SAID = re.compile(r"Singular matrix|Integers to negative integer powers|unsupported keyword arguments for mode .*stat_length")
+#: The documented range of conditions, over 64 bits.
+CONDITIONS = {"linalg.inv": 2.0**11, "linalg.solve": 2.0**11, "linalg.lstsq": 2.0**12, "linalg.pinv": 2.0**12}
+DECOMPOSITIONS = {"linalg.eigh", "linalg.svd", "linalg.qr"}
 CLASSES = {"equal": "NumPy's result", "counted": "NumPy's of 0 and 1, which truth values are in arithmetic", "both refuse": "NumPy refuses, and so does the engine",
            "refused": "refused in a sentence, by design", "missing": "`NotImplementedError`, with a reason",
            "meant": "otherwise, as said below", "no number": "NumPy has NaN or infinities", "large": "a result of more than 10,000 elements, not tried", "range": "beyond the documented range",
@@ -277,23 +306,41 @@ def difference(mine: Any, true: Any) -> Verdict:
     return Verdict("equal") if off <= most else Verdict("value", f"{x.tolist()} for {y.tolist()}")
 
 
-def counted(call: Call) -> Any:
-    """What NumPy has where truth values are the integers 0 and 1, as they are in the engine's arithmetic."""
-    def numbers(x: Any) -> Any:
-        if isinstance(x, list | tuple):
-            return type(x)(map(numbers, x))
-        return np.asarray(x).astype(int) if isinstance(x, bool) or (isinstance(x, np.ndarray) and x.dtype.kind == "b") else x
+def counted(x: Any) -> Any:
+    """Truth values as the integers 0 and 1, which they are in the engine's arithmetic."""
+    return np.asarray(x).astype(int) if isinstance(x, bool) or (isinstance(x, np.ndarray) and x.dtype.kind == "b") else x
+
+
+def unsigned(x: Any) -> Any:
+    """0 in place of -0, which fixed point does not have."""
+    return x + 0.0 if isinstance(x, float) or (isinstance(x, np.ndarray) and x.dtype.kind == "f") else x
+
+
+def instead(call: Call, numbers: Callable[[Any], Any]) -> Any:
+    """What NumPy has of these numbers."""
+    def all_of(x: Any) -> Any:
+        return type(x)(map(all_of, x)) if isinstance(x, list | tuple) else numbers(x)
     try:
-        return resolved(call.name)(*map(numbers, call.args), **{key: numbers(value) for key, value in call.kwargs.items()})
+        return resolved(call.name)(*map(all_of, call.args), **{key: all_of(value) for key, value in call.kwargs.items()})
     except Exception as error:
         return error
+
+
+def other_form(call: Call, mine: Any, true: Any) -> Any:
+    """NumPy's result without what the engine leaves out; vectors that are determined up to signs, or turns, as they came out."""
+    if call.name in DECOMPOSITIONS and isinstance(true, tuple) and isinstance(mine, list) and [np.shape(x) for x in mine] == [x.shape for x in true]:
+        return plain.nearest(resolved(call.name), list(true), mine)
+    if isinstance(true, tuple) and isinstance(mine, list) and len(mine) == len(true):
+        return [None if m is None else t for m, t in zip(mine, true, strict=True)]
+    return true
 
 
 def judged(call: Call, at: list[Any], suite: str, parties: int) -> Verdict:
     """The call with secrets there, beside NumPy."""
     function = resolved(call.name)
     try:
-        true: Any = function(*copy.deepcopy(call.args), **copy.deepcopy(call.kwargs))
+        args, kwargs = placed(call, at, lambda array: array)
+        true: Any = function(*args, **kwargs)
     except Exception as error:
         true = error
     if sum(part.size for part in (true if isinstance(true, list | tuple) else [true]) if isinstance(part, np.ndarray)) > 100 * LARGEST:
@@ -318,10 +365,16 @@ def judged(call: Call, at: list[Any], suite: str, parties: int) -> Verdict:
         return Verdict("crash" if not str(error) or INTERNAL.search(said) else "refused", said)
     refused = Verdict("lenient", f"NumPy: {type(true).__name__}: {true}")
     verdict = refused if isinstance(true, Exception) else difference(mine, true)
-    if verdict.what in ("lenient", "type", "value") and difference(mine, counted(call)).what == "equal":
+    if verdict.what == "equal":
+        return verdict
+    if verdict.what in ("lenient", "type", "value") and difference(mine, instead(call, counted)).what == "equal":
         return Verdict("counted")
-    if verdict.what != "equal" and call.name in MEANT:
+    if call.name in MEANT or (verdict.what == "lenient" and NOT_SAID.search(verdict.said)):
         return Verdict("meant")
+    if verdict.what != "lenient" and any(difference(mine, form).what == "equal" for form in (instead(call, unsigned), other_form(call, mine, true))):
+        return Verdict("meant")
+    if call.name in CONDITIONS and np.max(np.linalg.cond(call.args[0])) >= CONDITIONS[call.name]:
+        return Verdict("range", "the condition of the matrix")
     if verdict.what == "value":
         try:
             args, kwargs = with_secrets(mpc.local(parties, suite, check=True), call, at)
@@ -352,10 +405,10 @@ class Run:
     harvest: dict[str, tuple[int, int, int]] = field(default_factory=dict)
 
 
-def look(only: set[str], folders: list[str], most: int) -> Run:
+def look(only: set[str], folders: list[str], most: int, standard: Path | None) -> Run:
     run = Run()
     for folder in folders:
-        calls, made = harvested(folder)
+        calls, made = harvested(folder, standard)
         calls = [call for call in calls if not only or call.name in only]
         by_name: dict[str, list[Call]] = defaultdict(list)
         for call in calls:
@@ -464,31 +517,34 @@ def reasons() -> str:
 
 HEAD = """# NumPy on secrets
 
-Written by [`docs/surface.py`](surface.py), which makes the calls of NumPy's own tests on secrets; a test checks that the
-lists below are those of the code.
+Written by [`docs/surface.py`](surface.py), which makes the calls of NumPy's own tests, and the Array API's, on secrets; a
+test checks that the lists below are those of the code.
 
 A function on secrets is called as NumPy's is: by NumPy's name, arguments and defaults. Its result has NumPy's shape, and
 type: truth values, `int64`, `float64`. What is not there says so in a sentence.
 
 ## Counts
 
-All tests of the named folders of the NumPy that is installed ({version}), harvested: every distinct call with small
-arrays of finite numbers, in the types that secrets have, up to {most} of a function in a folder. Each is made with
-secrets in place of all its arrays, and once more of one of them, in turn with `replicated` and `additive`.
+All tests of the named folders of the NumPy that is installed ({version}), and all of the Array API's own with NumPy as the
+namespace ([`array-api-tests`](https://github.com/data-apis/array-api-tests) at {commit}, {drawn} examples drawn for each),
+harvested: every distinct call with small arrays of finite numbers, in the types that secrets have, up to {most} of a function
+in a folder. Each is made with secrets in place of all its arrays, and once more of one of them, in turn with `replicated`
+and `additive`.
 
 """
 
 
-def page(run: Run, most: int) -> str:
+def page(run: Run, most: int, standard: Path) -> str:
     folders = list(run.verdicts)
-    lines = ["| | " + " | ".join(f"numpy/{folder}" for folder in folders) + " | together |", "|---" * (len(folders) + 2) + "|"]
+    commit = subprocess.run(["git", "-C", standard, "rev-parse", "--short", "HEAD"], check=True, capture_output=True, text=True).stdout.strip()
+    lines = ["| | " + " | ".join(f"numpy/{folder}" if folder in TESTS else folder for folder in folders) + " | together |", "|---" * (len(folders) + 2) + "|"]
     for i, what in enumerate(("calls in tests", "distinct", "tried")):
         numbers = [run.harvest[folder][i] for folder in folders]
         lines.append(f"| {what} | " + " | ".join(f"{n:,}" for n in [*numbers, sum(numbers)]) + " |")
     for what, words in CLASSES.items():
         numbers = [run.verdicts[folder][what] for folder in folders]
         lines.append(f"| {words} | " + " | ".join(f"{n:,}" for n in [*numbers, sum(numbers)]) + " |")
-    return HEAD.format(version=np.__version__, most=most) + "\n".join(lines) + "\n\n" + lists()
+    return HEAD.format(version=np.__version__, most=most, commit=commit, drawn=DRAWN) + "\n".join(lines) + "\n\n" + lists()
 
 
 def lists() -> str:
@@ -501,8 +557,12 @@ DIFFERENCES = """What is otherwise than in NumPy, and meant to be:
 - Truth values are the integers 0 and 1 in `+`, `-` and `@`, where NumPy has an algebra of its own, or refuses.
 - `x / 0` is 0, and there is no NaN: what NumPy answers with one is refused, or is some number
   ([`accuracy.md`](accuracy.md)). So the functions for NaN (`nansum`, …) are the same as without.
-- A secret index beyond the ends reads 0 in `take`, `take_along_axis` and `choose`: a secret cannot raise.
-- `bincount` counts what is below its `minlength`, and nothing else; fixed point has no -0 for `signbit` to see.
+- A secret cannot raise. An index beyond the ends reads 0 in `take`, `take_along_axis` and `choose`; the inverse of a singular
+  matrix, and an integer to a secret power below 0, are some number, of which a session with `check=True` tells.
+- `bincount` counts what is below its `minlength`, and nothing else; fixed point has no -0 for `signbit` and `arctan2` to see.
+- Eigenvectors and singular vectors come out with other signs, and where values are equal otherwise turned; `lstsq` has `None` for
+  the rank and the singular values, which cost many times what it does.
+- An option that is `None` is one that is not given.
 - Every sort is stable; `empty_like` has zeros; integers beyond 64 bits wrap as NumPy's `int64` does, in a larger ring later.
 - There is no `out=`, no memory order to ask for, and no type narrower than the three.
 """
@@ -513,17 +573,21 @@ def main() -> None:
     parser.add_argument("--lists", action="store_true")
     parser.add_argument("--show", default="")
     parser.add_argument("--only", default="")
-    parser.add_argument("--folders", default=",".join(TESTS))
+    parser.add_argument("--folders", default=",".join([*TESTS, STANDARD]))
     parser.add_argument("--most", type=int, default=MOST)
+    parser.add_argument("--array-api", type=Path, metavar="PATH")
     given = parser.parse_args()
     if given.lists:
         counts, _, _ = PAGE.read_text().partition(DIFFERENCES[:40])
         PAGE.write_text(counts + lists())
         return
     resource.setrlimit(resource.RLIMIT_AS, (6 << 30, 6 << 30))      # of what tests ask for
-    run = look(set(filter(None, given.only.split(","))), given.folders.split(","), given.most)
-    if not given.show and not given.only:
-        PAGE.write_text(page(run, given.most))
+    folders = given.folders.split(",")
+    if STANDARD in folders and not (given.array_api and (given.array_api / "array-api" / "spec").exists()):
+        parser.error(f"--array-api takes the path of a checkout of {STANDARD} with its submodule; docs/surface.py says where it is")
+    run = look(set(filter(None, given.only.split(","))), folders, given.most, given.array_api)
+    if not given.show and not given.only and folders == [*TESTS, STANDARD]:
+        PAGE.write_text(page(run, given.most, given.array_api))
     for folder, counter in run.verdicts.items():
         print(folder, run.harvest[folder], dict(counter))
     for what in filter(None, given.show.split(",")):

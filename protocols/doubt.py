@@ -14,7 +14,7 @@ from mpc.encoding import Kind
 from mpc.ring import NDArray
 from protocols.array import Secret
 from protocols.ops.division import SPARE
-from protocols.plain import OF_TWO, ROUNDING, Function, largest
+from protocols.plain import OF_TWO, ROUNDING, Function, largest, real
 
 if TYPE_CHECKING:
     from protocols.session import Session
@@ -124,7 +124,7 @@ class Result:
             return next((words for part, words in table.items() if part in self.operation), None)
 
         ring, kind, fraction = self.session.ring, self.kind, self.fraction
-        values = self.true[off].astype(np.float64)
+        values = real(self.true[off])
         limit = ring.bits - 2 - kind.fraction if kind.fraction else ring.bits - 1
         digits = f"with {fraction} fractional bits over {ring}"
         if not np.isfinite(values).all() and (undefined := known(_UNDEFINED)):

@@ -46,11 +46,14 @@ _INSTEAD: dict[Function, Function] = {
     np.argpartition: lambda x, kth, axis=-1, **_: np.argsort(x, axis, kind="stable"),
     np.empty_like: np.zeros_like,
 }
+#: Higher powers of integers other than 0, 1 and −1 are beyond every ring, and so is this one, of which there is room.
+_POWER = 1 << 10
 #: What NumPy has for numbers alone, of objects.
 _OF_OBJECTS: dict[Function, Function] = {
     np.ptp: lambda x, *args, **kwargs: np.max(x, *args, **kwargs) - np.min(x, *args, **kwargs),
     np.divmod: lambda x, y: (x // y, x % y),
     np.fmod: lambda x, y: np.where(np.asarray(x) < 0, -1, 1) * (np.abs(x) % np.abs(y)),
+    np.power: lambda x, y, **kwargs: np.power(x, np.where(y > _POWER, _POWER + y % 2, y), **kwargs),
     np.digitize: lambda x, bins, right=False: _digitized(x, np.asarray(bins), "left" if right else "right"),
     **_INSTEAD,
 }
@@ -143,7 +146,16 @@ def _turned(vectors: NDArray, values: NDArray, like: NDArray) -> NDArray:
 
 
 def size(x: Any) -> NDArray:
-    return np.abs(np.asarray(x, np.float64))
+    return np.abs(real(np.asarray(x)))
+
+
+def real(x: NDArray) -> NDArray:
+    """Floating-point numbers, the largest of which stand for integers beyond them."""
+    try:
+        return x.astype(np.float64)
+    except OverflowError:
+        most = int(np.finfo(np.float64).max)
+        return np.asarray(np.clip(x, -most, most), np.float64)
 
 
 def largest(x: Any) -> float:
@@ -183,8 +195,8 @@ def _forms(function: Function, kind: Kind, arguments: Any) -> Iterator[Callable[
     """How arrays may be passed, for a result of this kind; the best first."""
     if kind.fraction:
         if function in _OF_REALS:
-            yield _real
-        yield lambda x: _real(x) if x.dtype == object else x
+            yield real
+        yield lambda x: real(x) if x.dtype == object else x
         yield _counted
     elif kind != BOOL and function in OF_ONE | OF_TWO:
         most = magnitude(function, arguments)
@@ -201,7 +213,7 @@ def _forms(function: Function, kind: Kind, arguments: Any) -> Iterator[Callable[
         yield lambda x: x
         yield _counted
         yield _wide
-    yield _real
+    yield real
 
 
 def _digitized(x: NDArray, bins: NDArray, side: Literal["left", "right"]) -> Any:
@@ -215,10 +227,6 @@ def _counted(x: NDArray) -> NDArray:
 
 def _wide(x: NDArray) -> NDArray:
     return x.astype(object) if x.dtype.kind in "bi" else x
-
-
-def _real(x: NDArray) -> NDArray:
-    return x.astype(np.float64)
 
 
 def _each(f: Callable[[NDArray], NDArray], x: Any) -> Any:
@@ -244,7 +252,7 @@ def _settled(kind: Kind, made: Any, shape: Shape) -> NDArray:
     if made is None or array.shape != shape:
         return np.full(shape, np.nan)
     if kind.fraction:
-        return array.astype(np.float64)
+        return real(array)
     if array.dtype == object:
         array = narrow(array)
     if array.dtype.kind == "f" and (np.abs(array) < 2.0**53).all() and (array == np.rint(array)).all():

@@ -173,7 +173,7 @@ _ASSOCIATIVE: dict[np.ufunc, Callable[[Secret], Secret]] = {
     **dict.fromkeys((np.logaddexp, np.logaddexp2, np.hypot), products.real),
     **dict.fromkeys((np.logical_and, np.logical_or, np.logical_xor), comparison.truth),
 }
-REDUCTIONS = {f: reductions.in_a_tree(UFUNCS[f], first) for f, first in _ASSOCIATIVE.items()} | REDUCTIONS
+REDUCTIONS = {f: reductions.in_a_tree(UFUNCS[f], first, f.identity) for f, first in _ASSOCIATIVE.items()} | REDUCTIONS
 
 ACCUMULATIONS: dict[np.ufunc, Callable[..., Secret]] = {
     np.add: reductions.accumulating(linear.cumsum),

@@ -77,6 +77,12 @@ CALLS: list[tuple[str, str, tuple[Any, ...], dict[str, Any]]] = [
     ("equal", "sum", (A,), {"dtype": float}), ("equal", "unstack", (A,), {}), ("both refuse", "reshape", (A, (2, 2)), {}),
     ("refused", "nonzero", (A,), {}), ("refused", "put", (A, 1, 2), {}), ("missing", "logspace", (A, 3), {}),
     ("counted", "negative", (A > 1,), {}), ("no number", "log", (A * 0.0 - 1,), {}), ("range", "add", (A * 2.0**60, 1.5), {}),
+    ("equal", "bitwise_and.reduce", (A[:0],), {}), ("equal", "logical_xor.reduce", (np.zeros((0, 3)),), {}), ("both refuse", "bitwise_or.reduce", (A[:0] * 1.5,), {}),
+    ("refused", "logaddexp.reduce", (A[:0] * 1.5,), {}), ("equal", "lexsort", (A,), {}), ("equal", "quantile", (A, [0, 1]), {"method": "midpoint"}),
+    ("equal", "quantile", (A, 0), {"method": "weibull"}), ("equal", "linalg.matrix_norm", (np.zeros((0, 2)),), {"ord": "nuc"}), ("equal", "linalg.norm", (np.zeros((2, 0)), 2), {}),
+    ("meant", "arctan2", (np.array(-0.0), np.array(-0.0)), {}), ("meant", "power", (A, np.array(-1)), {}), ("meant", "linalg.inv", (np.ones((2, 2)),), {}),
+    ("range", "linalg.lstsq", (np.ones((3, 2)), np.ones(3)), {}), ("meant", "linalg.lstsq", (np.eye(3)[:, :2], np.ones(3)), {}),
+    ("meant", "linalg.eigh", (np.ones((3, 3)),), {}),
 ]
 
 
@@ -85,16 +91,20 @@ CALLS: list[tuple[str, str, tuple[Any, ...], dict[str, Any]]] = [
 def test_verdicts(suite: str, parties: int, monkeypatch: pytest.MonkeyPatch) -> None:
     for what, name, args, kwargs in CALLS:
         call = surface.Call(name, args, kwargs)
-        assert surface.judged(call, surface.places(args, kwargs), suite, parties).what == what, str(call)
+        verdict = surface.judged(call, surface.places(args, kwargs), suite, parties)
+        assert verdict.what == what, f"{call}: {verdict}"
 
-    def judged(make: Any) -> str:
-        monkeypatch.setitem(tables.FUNCTIONS, np.sort, make)
-        return str(surface.judged(surface.Call("sort", (A,), {}), [(0, None)], suite, parties).what)
+    def judged(make: Any, name: str = "sort", *args: Any) -> str:
+        monkeypatch.setitem(tables.FUNCTIONS, surface.resolved(name), make)
+        return str(surface.judged(surface.Call(name, args or (A,), {}), [(0, None)], suite, parties).what)
 
     assert judged(lambda a: a[:2]) == "shape" and judged(lambda a: a * 1.5) == "type" and judged(lambda a: a + 1) == "value"
 
     def lost(a: Any) -> Any:
         assert a is None
+    square = np.array([[2.0, 1.0], [1.0, 3.0]])
+    assert judged(lambda a: (a[0] * 1, a * 1), "linalg.eigh", square) == "value" and judged(lambda a: (a * 1, a * 1), "linalg.eigh", square) == "shape"
+    assert judged(lambda a, b: (b * 1, b[:0] * 1, None, None), "linalg.lstsq", square, A[:2] * 1.5) == "value"
     assert judged(lost) == "crash" and judged(lambda a: a.none) == "crash" and judged(lambda a, b: a) == "crash"
 
 
@@ -146,6 +156,8 @@ def test_what_is_listed_as_absent_is_no_name_of_the_tables(name: str) -> None:
         (lambda x, s: np.quantile(x, 0.5, method="nosuch"), ValueError, "nosuch"),
         (lambda x, s: np.median(x, axis=3), np.exceptions.AxisError, "axis 3"),
         (lambda x, s: np.max(s, axis=0), np.exceptions.AxisError, "axis 0"),
+        (lambda x, s: np.cov([[1, 2, 4]], fweights=x), NotImplementedError, "public fweights"),
+        (lambda x, s: np.searchsorted([1, 2, 4], [2], sorter=x), TypeError, "the sorter is not looked at"),
         (lambda x, s: np.pad(x, 1, "median"), NotImplementedError, "modes constant"),
         (lambda x, s: np.pad(x, 1, "edge", constant_values=2), ValueError, "no constant_values="),
         (lambda x, s: np.insert(x, s, 1), TypeError, "secret place"),

@@ -44,6 +44,8 @@ def _variables(m: Any, y: Any, rowvar: bool) -> Secret:
 def cov(m: Any, y: Any = None, rowvar: bool = True, bias: bool = False, ddof: int | None = None,
         fweights: Any = None, aweights: Any = None) -> Secret:
     """Covariances of variables, the rows of m and y (the columns without ``rowvar``); weights are public."""
+    if isinstance(fweights, Secret) or isinstance(aweights, Secret):
+        raise NotImplementedError("np.cov on secrets takes public fweights and aweights; multiply the deviations with secret ones")
     x = _variables(m, y, rowvar)
     n = x.shape[1]
     if not n:
@@ -70,8 +72,6 @@ def cov(m: Any, y: Any = None, rowvar: bool = True, bias: bool = False, ddof: in
 def _weights(w: Any, n: int, name: str) -> NDArray | None:
     if w is None:
         return None
-    if isinstance(w, Secret):
-        raise NotImplementedError(f"np.cov on secrets takes public {name}")
     weights: NDArray = numeric(w, "a weight").astype(np.float64)
     if weights.shape != (n,) or (weights < 0).any():
         raise ValueError(f"np.cov takes {name} that are a vector of {n} numbers, none below 0")

@@ -32,11 +32,11 @@ def quantile(a: Secret, q: Any, axis: Any = None, overwrite_input: bool = False,
     if len(y) == 0:
         raise ValueError("a quantile of no elements")
     positions = np.arange(len(y), dtype=float if a.kind.fraction else int)
-    places: Any = call(np.quantile, positions, levels, method=method)       # or NumPy's own error
+    places: Any = call(np.quantile, positions, q, method=method)       # or NumPy's own error
     shape = (*levels.shape, *linear.reduced(a.shape, axis, keepdims))
     at = np.reshape(places, -1)
     below = np.floor(at).astype(int)
-    if at.dtype.kind != "f" or levels.dtype.kind != "f":
+    if at.dtype.kind != "f" or (a.kind.fraction and levels.dtype.kind != "f"):
         return sorting.selected(y, below).reshape(shape)
     lower, upper = call(np.split, sorting.selected(y, np.concatenate([below, np.ceil(at).astype(int)])), 2)
     weight = (at - below).reshape(-1, *(1,) * (y.ndim - 1))

@@ -75,17 +75,19 @@ def extreme_ufunc(name: str, f: Reduction, again: Callable[[Any, Any], Secret]) 
     return reduction
 
 
-def in_a_tree(f: Callable[[Any, Any], Secret], first: Callable[[Secret], Secret]) -> Reduction:
-    """The reduction of any other associative ufunc: ⌈log2 n⌉ times its rounds."""
+def in_a_tree(f: Callable[[Any, Any], Secret], first: Callable[[Secret], Secret], nothing: Any) -> Reduction:
+    """The reduction of any other associative ufunc: ⌈log2 n⌉ times its rounds.  ``nothing`` is that of no elements, if there is one."""
     def reduction(a: Any, axis: Any = None, keepdims: bool = False) -> Secret:
-        y = linear.gathered(first(a), axis)
+        y, shape = linear.gathered(first(a), axis), linear.reduced(a.shape, axis, keepdims)
         if len(y) == 0:
+            if nothing is not None and np.isfinite(nothing):
+                return types.full_like(f(y, y), nothing, shape=shape)        # or a refusal of y's type
             raise ValueError("a reduction of no elements, which has no value here; leave the axis out, or add an element")
         while (n := len(y)) > 1:
             half = n // 2
             folded = f(y[:half], y[half:2 * half])
             y = call(np.concatenate, [folded, y[2 * half:]]) if n % 2 else folded
-        return y[0].reshape(linear.reduced(a.shape, axis, keepdims))
+        return y[0].reshape(shape)
     return reduction
 
 

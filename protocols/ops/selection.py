@@ -320,6 +320,8 @@ def searchsorted(a: Any, v: Any, side: str = "left", sorter: Any = None) -> Secr
     """
     if np.ndim(a) != 1 or (sorter is not None and np.shape(sorter) != np.shape(a)):
         raise ValueError("np.searchsorted takes a sorted array with one axis, and a sorter of its length")
+    if not isinstance(a, Secret) and not isinstance(v, Secret):
+        raise TypeError("np.searchsorted takes a secret a or v; the sorter is not looked at, and need not be secret")
     if side not in ("left", "right"):
         raise ValueError(f"np.searchsorted has the sides left and right, not {side!r}")
     if np.size(a) * np.size(v) >= _MANY and comparable(a, v):

@@ -233,7 +233,8 @@ def argsort(x: Secret, axis: int | None = -1, kind: str | None = None, order: No
 
 def lexsort(keys: Any, axis: int = -1) -> Secret:
     """The positions that would sort by several keys, the last one first, as NumPy's; a tuple of secrets and arrays."""
-    return _arranged(unified(*keys)[::-1], axis)[-1]
+    columns = unified(*keys)[::-1]
+    return _arranged(columns, axis)[-1] if columns[0].ndim else retyped(linear.filled(columns[0], 0), INT)
 
 
 def _ranks(kth: Any, n: int, name: str) -> list[int]:
