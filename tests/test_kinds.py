@@ -311,7 +311,7 @@ CALLED: dict[Any, list[Recipe]] = {
     + one(lambda x, y, p: np.histogram2d(x, y, [[-1, 0.5, 2], [-5, 0, 3]], weights=p)[0], takes="xyp"),
     np.polyval: one(np.polyval, lambda r, x: np.polyval(r[:1], x), takes="rx", counts=True),
     np.polyfit: one(lambda x, y: np.polyfit(x, y, 1), takes="xy"),
-    np.interp: one(lambda x, y: np.interp(x, [-1, 0, 2.5, 4], y), takes="xy"),
+    np.interp: one(lambda x, y: np.interp(x, [-1, 0, 1, 2], y), takes="xy"),
     np.gradient: one(np.gradient, lambda x: np.gradient(x, [0, 1, 3, 4]), counts=True),
     **{f: two(f, counts=True) for f in (np.dot, np.vdot, np.inner)},
     np.outer: two(np.outer),
