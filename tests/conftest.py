@@ -29,9 +29,12 @@ def remembered_elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[N
         yield
 
 
-# Who runs tests in the background, or for good, has these ignored; so would all processes that tests start.
-signal.signal(signal.SIGINT, signal.default_int_handler)
-signal.signal(signal.SIGHUP, signal.SIG_DFL)
+@pytest.fixture(autouse=True)
+def as_at_a_terminal() -> None:
+    """Who runs tests in the background has these signals ignored; who has imported the command line, one of them unheard."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
 
 settings.register_profile("shared machine", deadline=None)
 settings.load_profile("shared machine")
