@@ -225,7 +225,7 @@ def test_secure_training_equals_plain_training_and_learns(example, model_name, m
     # A coordinate of a mean is off by 1e-4 at most, by rounding, which is right on average; training carries that on.
     np.testing.assert_allclose(secure.theta, plain.theta, rtol=0, atol=1e-3)
     assert np.abs(plain.theta - model.start()).max() > 0.05
-    assert max(np.abs(np.subtract(plain.accuracy, secure.accuracy))) <= 1 / len(held_out[1])
+    assert len(held_out[1]) * max(np.abs(np.subtract(plain.accuracy, secure.accuracy))) < 1.5      # one digit
     assert max(plain.accuracy) > model.accuracy(model.start(), *held_out) + 0.1
     assert len(noisy.accuracy) == 4 and noisy.end == "budget spent"
     assert np.abs(noisy.theta - plain.theta).max() > 0.01

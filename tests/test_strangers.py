@@ -272,7 +272,7 @@ def test_the_cause_is_named_at_all_sides_where_one_has_another_authority(
     tls = {name: zoo_tls(foreign, name) for name in ("ann", "bob", "cy")}
 
     def errors(stranger: int) -> list[str]:
-        with closing(Table(3, folder, timeout=2)) as table:
+        with closing(Table(3, folder, timeout=5)) as table:
             return [
                 str(error)
                 for error in together(

@@ -385,7 +385,7 @@ VARIANTS = [
     op("linalg.matrix_transpose", np.linalg.matrix_transpose, B),
     op("matvec", np.matvec, B, V, ulps=1),
     op("vecmat", np.vecmat, (3,), B, ulps=1),
-    op("multi_dot, vectors", lambda x, y: np.linalg.multi_dot([LIST, x.T, y]), A, (3,), ulps=5),
+    op("multi_dot, vectors", lambda x, y: np.linalg.multi_dot([LIST, x.T, y]), A, (3,), ulps=12),
     op("matrix_power 0", lambda x: np.linalg.matrix_power(x, 0), Q),
     op("matrix_power 3", lambda x: np.linalg.matrix_power(x * 0.5, 3), Q, ulps=12),
     *(op(f"convolve {mode} {n}", lambda x, y, mode=mode: np.convolve(x, y, mode), (5,), (n,), ulps=1) for mode in ("same", "valid") for n in (2, 3, 6)),
