@@ -481,7 +481,8 @@ def listed() -> str:
              f"**Functions**: {_names(others)}.", "",
              f"**Methods and attributes** of a secret: {_names(filter(_method, vars(Secret)))}.", "",
              "## The Array API, 2024.12", "",
-             "By the standard's names, which NumPy has too; functions that make arrays of nothing have no secret in them.", "",
+             "By the standard's names, which NumPy has too; functions that make arrays of nothing have no secret in them.",
+            "`x.__array_namespace__()` is NumPy, for code that asks its arrays; its `asarray` refuses secrets, which would become public.", "",
              "| | there | not there |", "|---|---|---|"]
     for category, names in ARRAY_API.items():
         have = [name for name in names.split() if there(name)]
@@ -509,8 +510,9 @@ def reasons() -> str:
     known = {name for table in (absent.NEVER, absent.NOT_YET) for names in table.values() for name in names}
     shows = [name for name in functions() if not there(name) and resolved(name) in tables.FUNCTIONS]
     rest = [name for name in functions() if not there(name) and name not in known and name not in shows]
-    lines += [f"**Refused**, since the shape of the result would show what is secret; the message says what there is instead: {_names(shows)}.", "",
-              f"**Not there yet**, without more to say: {_names(rest)}."]
+    lines += [f"**Refused**, since the shape of the result would show what is secret; the message says what there is instead: {_names(shows)}."]
+    if rest:
+        lines += ["", f"**Not there yet**, without more to say: {_names(rest)}."]
     return "\n".join(lines)
 
 

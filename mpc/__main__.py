@@ -239,7 +239,7 @@ def party(program: Path, arguments: tuple[str, ...], config_file: Path, trace: P
             # Shown before we leave: it stands, even if a peer then turns out to be lost.
             if result is not None:
                 click.echo(report.plain(result))
-            if isinstance(result, Secret):
+            if any(isinstance(part, Secret) for part in report.parts(result)):
                 click.echo("main returned a secret: call its .reveal() to see what it is", err=True)
 
         _carried_out(session, compute, _progress_to(progress_fd, quiet or report_to is not None))

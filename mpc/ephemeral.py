@@ -18,8 +18,8 @@ from typing import IO
 
 from mpc.errors import ConfigError
 
-_KEEPER = """
-trap "" INT TERM HUP QUIT
+KEEPER = """
+trap "" INT TERM HUP QUIT PIPE
 folder=$(mktemp -d "${TMPDIR:-/tmp}/mpc-run-XXXXXX") && echo "$folder"
 exec >&-
 read _
@@ -68,7 +68,7 @@ def kept() -> Iterator[Kept]:
     try:
         # In a session of its own: what ends a terminal's processes does not end it.
         keeper = subprocess.Popen(
-            ["/bin/sh", "-c", _KEEPER], stdin=out, stdout=subprocess.PIPE, start_new_session=True
+            ["/bin/sh", "-c", KEEPER], stdin=out, stdout=subprocess.PIPE, start_new_session=True
         )
         os.close(out)
         assert keeper.stdout is not None

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from time import perf_counter
 from typing import Any, TextIO
 
@@ -100,6 +100,17 @@ def plain(result: object) -> str:
     if isinstance(result, list | tuple) and _has_arrays(result):
         return "\n".join(map(plain, result))
     return repr(_without_types(result))
+
+
+def parts(result: object) -> Iterator[object]:
+    """What is in a result, however deep in dictionaries, lists, tuples and sets."""
+    if isinstance(result, dict):
+        result = [*result, *result.values()]
+    if isinstance(result, list | tuple | set | frozenset):
+        for item in result:
+            yield from parts(item)
+    else:
+        yield result
 
 
 def _has_arrays(result: object) -> bool:

@@ -287,12 +287,12 @@ def _integers(x: Any) -> NDArray:
 
 def _matmul(ring: Ring, x: NDArray, y: NDArray, plain: Callable[[NDArray, NDArray], NDArray], small: int) -> NDArray:
     """A kernel's product of matrices where they are large, one or a stack; else a ``plain`` one, of anything."""
-    rows = x.size // max(1, x.shape[-1])
+    rows = math.prod(x.shape[:-1])
     if x.ndim == 2 and y.ndim == 2 and rows * y.size >= small:
         return cast(NDArray, ring.kernels.matmul(x, y))
     if x.ndim > 2 and y.ndim == 2:                  # a stack of matrices times one: a single tall product
-        return ring.matmul(x.reshape(-1, x.shape[-1]), y).reshape(*x.shape[:-1], y.shape[-1])
-    if x.ndim > 2 and y.ndim == x.ndim and x.shape[:-2] == y.shape[:-2] and x.shape[-2] * y[0].size > small:
+        return ring.matmul(x.reshape(rows, x.shape[-1]), y).reshape(*x.shape[:-1], y.shape[-1])
+    if x.ndim > 2 and y.ndim == x.ndim and x.shape[:-2] == y.shape[:-2] and len(x) and x.shape[-2] * y[0].size > small:
         return np.stack([ring.matmul(a, b) for a, b in zip(x, y, strict=True)])
     return np.asarray(plain(x, y))
 

@@ -34,17 +34,17 @@ NEVER: dict[str, tuple[str, ...]] = {
 #: Could be there.
 NOT_YET: dict[str, tuple[str, ...]] = {
     _POLYNOMIAL: ("poly", "polyint", "polyder", "polymul", "polydiv", "polyadd", "polysub"),
-    "is not built: compare x - borders with np.searchsorted along each axis, and add up products of the indicators": (
-        "histogram2d", "histogramdd"),
+    "is not built: compare x - borders with np.searchsorted along each axis, and add up products of the indicators": ("histogramdd",),
+    "is not built: repeat Euclid's a, b = np.where(b == 0, a, b), a % b, 1.5 times for each bit of the larger; a * b // gcd is the lcm": (
+        "gcd", "lcm"),
+    "is not built: write np.trunc(x), and x - np.trunc(x)": ("modf",),
+    "is not built: multiply with np.exp2 of the exponents": ("ldexp",),
+    "is not built: write x[:, None] ** np.arange(n)[::-1]": ("vander",),
     "is not built: divide with //, and take the remainders": ("unravel_index",),
     "is not built: multiply the indices with the strides and add them up": ("ravel_multi_index",),
     "is not built: write np.exp of np.linspace of the logarithms": ("geomspace", "logspace"),
     "is not built: write it with np.where, comparisons and np.exp": ("i0", "unwrap"),
-    "is not built: repeat Euclid's x, y = np.where(y != 0, y, x), x % y, 92 times for any integers of 64 bits; x // gcd * y is the multiple": ("gcd", "lcm"),
-    "is not built: np.trunc(x) is the whole part, x - np.trunc(x) the rest": ("modf",),
-    "is not built: multiply with 2.0**e of public e, or np.exp2 of secret ones": ("ldexp",),
     "is not built: reshape to matrices, and use np.linalg.solve or np.linalg.inv": ("linalg.tensorsolve", "linalg.tensorinv"),
-    "is not built: write x[:, None] ** np.arange(n), turned around by [:, ::-1]": ("vander",),
 }
 
 

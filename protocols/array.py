@@ -45,11 +45,15 @@ _NO_METHOD = {
     **dict.fromkeys(("sort", "partition"), "would change it, and secrets are immutable: write x = np.{name}(x)"),
     **dict.fromkeys(("fill", "put", "resize", "setfield", "byteswap", "setflags"),
                     "would change it, and secrets are immutable: build a new one with np.where, np.concatenate or np.stack"),
-    **dict.fromkeys(("item", "tolist", "tobytes", "tofile", "dump", "dumps", "data", "view", "getfield", "ctypes", "flat", "to_device"),
+    **dict.fromkeys(("item", "tolist", "tobytes", "tofile", "dump", "dumps", "data", "view", "getfield", "ctypes", "flat"),
                     "would show it: call .reveal() first"),
     **dict.fromkeys(("base", "flags", "strides", "nbytes", "itemsize"), "is not there: it has no place in memory"),
     "compress": "would show where a condition holds by the shape of its result: write np.where(condition, x, 0)",
 }
+
+
+class NoAttribute(AttributeError, TypeError):
+    """What an ndarray has would leak, or cannot work: ``hasattr`` finds nothing, and who uses it is told what to do instead."""
 
 
 class Secret(np.lib.mixins.NDArrayOperatorsMixin):
@@ -89,6 +93,20 @@ class Secret(np.lib.mixins.NDArrayOperatorsMixin):
     def dtype(self) -> np.dtype[Any]:
         """NumPy's type of such numbers: of truth values, of integers, of reals."""
         return np.dtype(bool if self.kind == BOOL else float if self.kind.fraction else np.int64)
+
+    @property
+    def device(self) -> str:
+        """NumPy's: every party computes on its processor."""
+        return "cpu"
+
+    def to_device(self, device: str, /, *, stream: Any = None) -> Secret:
+        if device != "cpu" or stream is not None:
+            raise ValueError(f"secrets are on the device cpu, not on {device!r}, and there are no streams")
+        return self
+
+    def __array_namespace__(self, /, *, api_version: Any = None) -> Any:
+        """NumPy, whose functions are the Array API's, by the standard's names: they take secrets as they take arrays."""
+        return np.empty(0).__array_namespace__(api_version=api_version)
 
     @property
     def T(self) -> Secret:
@@ -165,10 +183,8 @@ class Secret(np.lib.mixins.NDArrayOperatorsMixin):
 
     def __getattr__(self, name: str) -> Any:
         if name in _NO_METHOD:
-            raise TypeError(f"ndarray.{name} of a secret {_NO_METHOD[name].format(name=name)}")
-        if hasattr(np.ndarray, name) and not name.startswith("_"):
-            raise NotImplementedError(f"ndarray.{name} on secrets is not available yet; docs/numpy.md lists what is")
-        raise AttributeError(f"a secret has no '{name}'")
+            raise NoAttribute(f"ndarray.{name} of a secret {_NO_METHOD[name].format(name=name)}")
+        raise AttributeError(f"a secret has no '{name}'; docs/numpy.md lists what it has")
 
     def __format__(self, spec: str) -> str:
         if spec:
@@ -258,6 +274,9 @@ class Secret(np.lib.mixins.NDArrayOperatorsMixin):
         if method == "outer":
             x, y = inputs
             return ufunc(np.reshape(x, (*np.shape(x), *(1,) * np.ndim(y))), y, **kwargs)
+        if ufunc.signature is None:
+            _fitting(name, *(numeric(x, "a public operand").shape if isinstance(x, list | tuple) else x.shape
+                             for x in inputs if isinstance(x, Secret | np.ndarray | list | tuple)))
         inputs = self._computed_in(name, ufunc, inputs, kwargs)
         return followed(self.session, name, ufunc, make, inputs, taken(name, make, kwargs))
 
@@ -282,6 +301,15 @@ class Secret(np.lib.mixins.NDArrayOperatorsMixin):
         return followed(self.session, name, func, make, args, kwargs)
 
 
+def _fitting(name: str, *shapes: Shape) -> None:
+    if len(set(shapes)) > 1:
+        try:
+            np.broadcast_shapes(*shapes)
+        except ValueError:
+            raise ValueError(f"{name}: the shapes {' and '.join(map(str, shapes))} do not fit: axes, counted from the last, are equally long or "
+                             "have one element; x[:, None] or np.reshape make such axes") from None
+
+
 def listed(x: Any) -> list[Any]:
     return list(x) if isinstance(x, list | tuple) else [x]
 
@@ -289,7 +317,17 @@ def listed(x: Any) -> list[Any]:
 def followed(session: Session, name: str, plain: Callable[..., Any] | None, make: Callable[..., Any], args: Any, kwargs: Any) -> Any:
     """``make(*args, **kwargs)``; in a session that checks, ``plain`` does the same in the clear (``protocols/shadow.py``)."""
     check = session.check
-    return make(*args, **kwargs) if check is None else check.follow(name, plain, make, args, kwargs)
+    try:
+        return make(*args, **kwargs) if check is None else check.follow(name, plain, make, args, kwargs)
+    except np.exceptions.AxisError as error:
+        if error.axis is None or error.ndim is None:
+            raise
+        raise np.exceptions.AxisError(error.axis, error.ndim, name) from None
+    except ValueError as error:
+        said = error.__cause__ or error             # what a function that this one calls was told
+        if type(said) is not ValueError or any(word in str(said) for word in (name, "np.", "mpc.")):
+            raise
+        raise ValueError(f"{name}: {said}") from said
 
 
 def beside(name: str, plain: Callable[..., Any] | None) -> Callable[[Callable[P, T]], Callable[P, T]]:

@@ -34,11 +34,11 @@ class Bilinear:
 
 def _matmul_shape(x: Shape, y: Shape) -> Shape:
     if not x or not y:
-        raise ValueError("matmul: a scalar operand; use * instead")
+        raise ValueError("np.matmul: a scalar operand; use * instead")
     rows, columns = x[:-1][-1:], y[-1:] if len(y) > 1 else ()
     inner = y[-2] if len(y) > 1 else y[0]
     if x[-1] != inner:
-        raise ValueError(f"matmul: shapes {x} and {y} do not fit: {x[-1]} columns and {inner} rows")
+        raise ValueError(f"np.matmul: shapes {x} and {y} do not fit: {x[-1]} columns and {inner} rows")
     return (*np.broadcast_shapes(x[:-2], y[:-2]), *rows, *columns)
 
 

@@ -7,6 +7,7 @@ gives another shape, is nan.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
 from typing import Any, Literal
 
 import numpy as np
@@ -41,6 +42,8 @@ _LOGICAL: set[Function] = {np.logical_and, np.logical_or, np.logical_xor, np.log
 #: What secrets have in place of NumPy's default: every sort of theirs is stable, and nothing is left as it was in memory.
 _INSTEAD: dict[Function, Function] = {
     np.argsort: lambda x, axis=-1, **_: np.argsort(x, axis, kind="stable"),
+    np.partition: lambda x, kth, axis=-1, **_: np.sort(x, axis),
+    np.argpartition: lambda x, kth, axis=-1, **_: np.argsort(x, axis, kind="stable"),
     np.empty_like: np.zeros_like,
 }
 #: Higher powers of integers other than 0, 1 and −1 are beyond every ring, and so is this one, of which there is room.
@@ -49,6 +52,7 @@ _POWER = 1 << 10
 _OF_OBJECTS: dict[Function, Function] = {
     np.ptp: lambda x, *args, **kwargs: np.max(x, *args, **kwargs) - np.min(x, *args, **kwargs),
     np.divmod: lambda x, y: (x // y, x % y),
+    np.fmod: lambda x, y: np.where(np.asarray(x) < 0, -1, 1) * (np.abs(x) % np.abs(y)),
     np.power: lambda x, y, **kwargs: np.power(x, np.where(y > _POWER, _POWER + y % 2, y), **kwargs),
     np.digitize: lambda x, bins, right=False: _digitized(x, np.asarray(bins), "left" if right else "right"),
     **_INSTEAD,
@@ -89,8 +93,14 @@ def reordering(before: Sequence[NDArray], after: Sequence[NDArray]) -> Function:
     return lambda *arrays: [a[place] for a in arrays]
 
 
-def nearest(function: Function, found: list[NDArray], after: Sequence[NDArray]) -> list[NDArray]:
-    """Decompositions whose vectors are given up to signs, and turns among equal values: those nearest to what came out."""
+def nearest(function: Function, found: list[NDArray], after: Sequence[NDArray], arguments: Any) -> list[NDArray]:
+    """Of results that may be several the nearest to what came out.
+
+    Of decompositions, vectors are given up to signs, and turns among equal values; of partitions, parts in any order.
+    """
+    if function in (np.partition, np.argpartition):
+        args, kwargs = arguments
+        return [_mixed(found[0], after[0], *args[1:3], **kwargs)]
     if function not in (np.linalg.eigh, np.linalg.svd, np.linalg.qr) or not all(np.isfinite(x).all() for x in (*found, *after)):
         return found
     if function is np.linalg.eigh:
@@ -108,6 +118,25 @@ def nearest(function: Function, found: list[NDArray], after: Sequence[NDArray]) 
         sign = np.where((q * after[0]).sum(axis=axis) < 0, -1, 1)
         return [*([q * sign[..., None, :]] if len(found) == 2 else []), sign[..., :r.shape[-2], None] * r]
     return found
+
+
+def _mixed(found: NDArray, after: NDArray, kth: Any, axis: int | None = -1, **_: Any) -> NDArray:
+    """Each part of a partition in the order in which it came out: what is in both where it stood, the others by size."""
+    rows, like = (np.moveaxis(np.atleast_1d(x), -1 if axis is None else axis, -1) for x in (found, after))
+    rows, n = rows.copy(), rows.shape[-1]
+    ranks = sorted({int(k) % n for k in np.ravel(kth)}) if n else []
+    for row, came in zip(rows.reshape(-1, n), like.reshape(-1, n), strict=True):
+        for lo, hi in pairwise([-1, *ranks, n]):
+            part, out = row[lo + 1:hi], came[lo + 1:hi]
+            left, places = sorted(part.tolist()), []
+            for i in np.argsort(out, kind="stable").tolist():
+                if out[i] in left:
+                    left.remove(out[i])
+                    part[i] = out[i]
+                else:
+                    places.append(i)
+            part[places] = left
+    return np.moveaxis(rows, -1, -1 if axis is None else axis).reshape(found.shape)
 
 
 def _turned(vectors: NDArray, values: NDArray, like: NDArray) -> NDArray:
@@ -151,7 +180,7 @@ def _evaluated(function: Function, kind: Kind, arguments: Any) -> list[Any]:
             kwargs["where"] = arguments[1]["where"]     # a mask is one of truth values in every form
         try:
             with np.errstate(all="ignore"):
-                objects = any(x.dtype == object for x in arrays((args, kwargs)))
+                objects = any(x.dtype == object for x in arrays((args, kwargs))) or any(type(x) is int and abs(x) >> 63 for x in args)
                 made = (_OF_OBJECTS if objects else _INSTEAD).get(function, function)(*args, **kwargs)
                 # of objects, NumPy's ``and`` is one of the two
                 return listed(made != 0 if function in _LOGICAL else made)

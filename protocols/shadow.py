@@ -142,8 +142,8 @@ class Shadows:
             function = plain.reordering(self._open(operands), actual)
 
         def run(of: Callable[[Shadow], NDArray]) -> list[NDArray]:
-            found = plain.results(function, kind, _replaced((args, kwargs), of), list(results), shapes)
-            return plain.nearest(function, found, actual)
+            arguments = _replaced((args, kwargs), of)
+            return plain.nearest(function, plain.results(function, kind, arguments, list(results), shapes), actual, arguments)
 
         trues = run(lambda shadow: shadow.true)
         copies: list[tuple[NDArray, ...]] = [()] * len(made)

@@ -1,6 +1,7 @@
 """Helpers that several test files use: playing a protocol without a transport, and running sessions."""
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
@@ -27,6 +28,10 @@ def remembered_elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[N
         patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
         yield
 
+
+# Who runs tests in the background, or for good, has these ignored; so would all processes that tests start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 settings.register_profile("shared machine", deadline=None)
 settings.load_profile("shared machine")

@@ -99,6 +99,7 @@ def test_examples_run_as_processes_over_tls(program, parties, expected):
     assert expected in done.stdout
     assert "printed:" not in done.stdout                        # all parties printed the same
     assert "TLS 1.3 with certificates on both sides" in done.stderr
+    assert max(map(len, (done.stdout + done.stderr).splitlines())) <= 80
     said = " ".join(done.stderr.split())
     assert "semi-honest adversary that corrupts up to" in said
     assert "given a trusted dealer" not in said                 # nobody asked for one
@@ -287,6 +288,23 @@ def test_an_interrupt_while_a_party_still_loads_shows_no_traceback(tmp_path, pro
     party.send_signal(signal.SIGINT)
     _, _, said = ended(party)
     assert "Traceback" not in said or "/mpc/__main__.py" not in said, said
+
+
+def test_what_all_say_alike_is_said_once(tmp_path):
+    done = mpc("run", write(tmp_path, "def main(party):\n    1 / 0\n"), "-n", 3)
+    refused(done, "party-0, party-1, party-2: error: ZeroDivisionError")
+    assert done.stderr.count("ZeroDivisionError") == 1
+
+
+@pytest.mark.parametrize(("returned", "printed"), [
+    ("x", "<Secret int array (), additive>"),
+    ("{'mean': x, 'n': 2}", "{'mean': <Secret int array (), additive>, 'n': 2}"),
+    ("[1, (2, {'deep': [x]})]", "[1, (2, {'deep': [<Secret int array (), additive>]})]"),
+])
+def test_a_secret_that_is_returned_gets_a_hint(tmp_path, returned, printed):
+    done = mpc("run", write(tmp_path, f"def main(party):\n    x = party.secret(1, owner=0) + 1\n    return {returned}\n"), "-n", 2, "--quiet")
+    assert done.returncode == 0 and done.stdout == f"{printed}\n"
+    assert done.stderr == "main returned a secret: call its .reveal() to see what it is\n"
 
 
 def test_debug_shows_the_traceback(tmp_path):

@@ -24,7 +24,7 @@ import pytest
 from aggregating import deployment
 
 from mpc import launch
-from mpc.ephemeral import kept
+from mpc.ephemeral import KEEPER, kept
 
 ROOT = Path(__file__).parent.parent
 CASES = int(os.environ.get("MPC_KILLS", "0"))
@@ -117,7 +117,7 @@ class Run:
         else:
             self.process.wait(60)
         left = gone(self.mark)
-        until = time.monotonic() + 5
+        until = time.monotonic() + 60
         while (files := [str(path) for path in self.temporary.rglob("*")]) and time.monotonic() < until:
             time.sleep(0.05)
         self.said.seek(0)
@@ -196,6 +196,17 @@ def test_a_folder_goes_with_the_last_who_uses_it(tmp_path: Path, monkeypatch: py
     until = time.monotonic() + 20
     while list(tmp_path.iterdir()) and time.monotonic() < until:
         time.sleep(0.01)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_goes_though_nobody_is_there_to_learn_its_name(tmp_path: Path) -> None:
+    """As where a run is killed while its folder is made."""
+    nobody, name = os.pipe()
+    os.close(nobody)
+    environment = os.environ | {"TMPDIR": str(tmp_path)}
+    with subprocess.Popen(["/bin/sh", "-c", KEEPER], stdin=subprocess.DEVNULL, stdout=name, env=environment) as keeper:
+        os.close(name)
+        assert keeper.wait(60) == 0
     assert not list(tmp_path.iterdir())
 
 

@@ -57,6 +57,41 @@ def test_decompositions_of_the_conformance_suite(suite: str, parties: int, bits:
     check(evaluate(s, fraction, DECOMPOSED), fraction, 2.0**-RINGS[bits], DECOMPOSED)
 
 
+@pytest.mark.parametrize(("suite", "parties", "bits"), [("replicated", 3, 64), ("additive", 2, 64), ("additive", 3, 32), ("additive", 2, 128)])
+def test_determinants_and_solutions_may_be_as_large_as_reals(suite: str, parties: int, bits: int) -> None:
+    """Far beyond what a product of two reals may be, and below the last place, where they are 0 or it."""
+    s = mpc.local(parties, suite, ring=bits)
+    f, most = s.fixed.fraction, 2.0**(bits // 2 - 2 - s.fixed.fraction)         # of a norm, and a bit to spare
+    unit, limit, part = 2.0**-f, 2.0**(bits - 2 - f), 8 * 2.0**-(bits / 2 - 7)
+    rows = np.array([[a * most, -b * most] for a, b in ((0.5, 0.6), (1e-3, 0.3), (0.2, 1e-2), (0.4, 0.0))] + [[0.03, 0.7], [1.0, -1.0]])
+    rows = np.rint(np.hstack([rows, np.minimum(limit / 2 / np.abs(rows).prod(axis=1, keepdims=True).clip(unit), most / 2)]) / unit) * unit
+    determinants = np.linalg.det(s.secret(np.stack([np.diag(row) for row in rows]))).reveal()
+    true, sizes = rows.prod(axis=1), np.abs(rows)
+    condition = sizes.max(axis=1) / sizes.min(axis=1).clip(unit)
+    assert np.abs(true).max() > 2.0**10 * 2.0**(bits - 3 - 2 * f) * (bits > 32) and np.abs(true).max() < limit
+    assert (np.abs(determinants - true) <= 1.5 * unit + part * condition * np.abs(true)).all()
+    tiny = np.rint(np.stack([np.eye(3), np.diag([0.5, 0.25, -0.5])]) * 2.0**-(f // 2) / unit) * unit
+    assert np.abs(np.linalg.det(s.secret(tiny)).reveal() - np.linalg.det(tiny)).max() <= 1.5 * unit
+    small, tall = 2.0**-(f // 2), np.array([[1.0, 0.0], [0.0, 0.25], [0.0, 0.0]])
+    for matrix, right in ((small * np.eye(2), [most / 2, -most / 4]), (most * np.eye(2) / 4, [unit, 1.0]), (small * tall, [most / 2, 1.0, 3.0])):
+        a, b = np.rint(matrix / unit) * unit, np.rint(np.array(right) / unit) * unit
+        x = np.linalg.lstsq(s.secret(a), s.secret(b))[0].reveal()
+        true = np.linalg.lstsq(a, b)[0]
+        coarse = 2.0**-(5 * bits // 16) * np.linalg.norm(b) / np.linalg.norm(a)
+        assert np.abs(x - true).max() <= 1.5 * unit + 4 * part * np.abs(true).max() + coarse, (a, b)
+    inverse = np.linalg.pinv(s.secret(unit * 8 * np.eye(2))).reveal()
+    assert np.abs(inverse - np.eye(2) / (8 * unit)).max() <= (1 / (8 * unit)) * 2.0**-(5 * bits // 16) * 1.5
+
+
+@pytest.mark.parametrize("bits", [32, 64, 128])
+def test_a_singular_matrix_has_a_large_condition(bits: int) -> None:
+    s = mpc.local(3, ring=bits)
+    x = s.secret(np.array([[[1.0, 1.0], [1.0, 1.0]], [[2.0, 0.0], [0.0, 0.0]], [[3.0, 0.0], [0.0, 1.5]]]))
+    large, larger, two = np.linalg.cond(x).reveal()
+    assert min(large, larger) > 2.0**(bits // 2 - 8) and abs(two - 2) < 2.0**-s.fixed.fraction * 4 + 2.0**-(bits // 2 - 8)
+    assert np.linalg.cond(x, -2).reveal()[1] == 0
+
+
 SHAPES = [(3, 3, 5.0, 1.0), (5, 5, 300.0, 4.0), (7, 3, 30.0, 0.1), (4, 4, 1000.0, 1.0), (3, 5, 10.0, 30.0)]
 
 
@@ -108,6 +143,50 @@ def test_least_squares_and_triangles(suite: str, parties: int) -> None:
         low = np.linalg.cholesky(s.secret(a)).reveal()
         assert np.abs(low @ low.T - a).max() < 4 * unit * (1 + scale) and (np.triu(low, 1) == 0).all()
         assert np.abs(low - np.linalg.cholesky(a)).max() < 2 * unit + 2.0**-24 * condition
+
+
+@pytest.mark.parametrize(("suite", "parties"), SUITES)
+def test_an_indefinite_matrix_is_a_matrix(suite: str, parties: int) -> None:
+    for matrix in ([[1.0, 2.0], [2.0, 1.0]], [[1, 2], [2, 1]]):
+        x = np.linalg.solve(mpc.local(parties, suite).secret(matrix), [1.0, 3.0]).reveal()
+        assert np.abs(x - [5 / 3, -1 / 3]).max() < 3 * 2.0**-16
+
+
+NONE = [(0, 0), (0, 3), (3, 0), (2, 0, 0), (0, 2, 2), (2, 0, 3)]
+
+
+def agree(f: Any, name: str, *arrays: np.ndarray, **options: Any) -> None:
+    """NumPy's results, or where NumPy refuses a sentence that names the function."""
+    s = mpc.local(2, **options)
+    try:
+        expected = f(*arrays)
+    except ValueError:
+        with pytest.raises(ValueError, match=rf"np\.linalg\.{name}"):
+            f(*map(s.secret, arrays))
+        return
+    found = f(*map(s.secret, arrays))
+    for mine, true in zip(*((y if isinstance(y, tuple) else (y,)) for y in (found, expected)), strict=True):
+        revealed = np.asarray(mine.reveal())
+        assert np.array_equal(revealed, true) and revealed.dtype.kind == np.asarray(true).dtype.kind, name
+
+
+@pytest.mark.parametrize("options", [{}, {"check": True}, {"ring": 128}], ids=str)
+def test_whatever_has_no_elements(options: Any) -> None:
+    for name in ("pinv", "inv", "det", "slogdet", "eigh", "eigvalsh", "svd", "svdvals", "qr", "cholesky", "matrix_rank", "cond", "norm", "matrix_norm"):
+        for shape in NONE:
+            agree(getattr(np.linalg, name), name, np.zeros(shape), **options)
+    for order in (1, 2, -2, "nuc", np.inf):
+        agree(lambda x, order=order: np.linalg.norm(x, order), "norm", np.zeros((0, 0)), **options)
+    for a, b in (((2, 0, 0), (2, 0, 1)), ((0, 0), (0,)), ((0, 2, 2), (2,)), ((0, 0), (1,))):
+        agree(np.linalg.solve, "solve", np.zeros(a), np.ones(b), **options)
+    agree(np.linalg.solve, "solve", np.eye(3), np.ones((3, 0)), **options)
+    for a, b in (((0, 0), (0,)), ((0, 3), (0, 2)), ((3, 0), (3,)), ((3, 0), (3, 2)), ((2, 3), (2, 0)), ((3, 2), (3, 0))):
+        agree(lambda a, b: np.linalg.lstsq(a, b)[:2], "lstsq", np.eye(*a), np.ones(b), **options)
+    for a, b in (((0, 3, 3), (0, 3, 3)), ((2, 3, 0), (0, 4)), ((2, 3, 0), (2, 0, 4)), ((2, 0, 3), (3, 4))):
+        agree(np.matmul, "matmul", np.zeros(a), np.zeros(b), **options)
+    s = mpc.local(2, **options)
+    for mine in (np.polyval(s.secret(np.zeros(0)), [1.0, 2.0]), np.polyval(s.secret(np.zeros(0)), s.secret([1.0, 2.0]))):
+        assert mine.reveal().tolist() == [0.0, 0.0]
 
 
 def test_stacks_and_what_is_singular() -> None:

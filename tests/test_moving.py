@@ -268,6 +268,18 @@ def test_partitions_are_partitions(suite: str, parties: int) -> None:
                 assert (values[:, k] == np.sort(x)[:, k]).all() and (values[:, :k] <= values[:, k:k + 1]).all() and (values[:, k:] >= values[:, k:k + 1]).all()
 
 
+@pytest.mark.parametrize(("suite", "parties"), PAIRS)
+def test_a_partition_shows_no_order_within_its_parts(suite: str, parties: int) -> None:
+    """A few elements are all compared with each other, in the open: who is shown a partition must not know their order from that."""
+    x = np.broadcast_to(np.arange(7), (300, 7))
+    parted, places = (y.reveal() for f in (np.partition, np.argpartition) for y in [f(mpc.local(parties, suite).secret(x), 3)])
+    for rows in (parted, places):
+        for part in (slice(0, 3), slice(4, 7)):
+            orders = [tuple(row) for row in (rows[:, part] - part.start).tolist()]
+            table = [orders.count(p) for p in permutations(range(3))]
+            assert sum(table) == 300 and stats.chisquare(table).pvalue > 1e-5
+
+
 @pytest.mark.parametrize("suite", sorted(SUITES))
 def test_ranks_take_fewer_comparisons_than_a_sort(suite: str) -> None:
     x = np.random.default_rng(8).permutation(3000)

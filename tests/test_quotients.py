@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import mpc
-from mpc.errors import RangeError
+from mpc.errors import EncodingError, RangeError
 from mpc.ring import RINGS
 from protocols.ops.quotients import Divisor, _digits, _long_division
 
@@ -140,6 +140,27 @@ def test_what_is_too_long_to_divide_by_is_refused() -> None:
         x // np.array((1 << 126) + 1, object)
     with pytest.raises(NotImplementedError, match="far below"):
         x % 1e-40
+
+
+@pytest.mark.parametrize("bits", BITS)
+def test_a_remainder_that_may_not_fit_is_refused_and_one_towards_zero_always_fits(bits: int) -> None:
+    """−5 % 2^70 is 2^70 − 5, which 64 bits do not hold; np.fmod gives −5, for −2^(k−1), too, and for numbers of Python's."""
+    top, s = 1 << bits - 1, mpc.local(3, ring=bits)
+    values = [-5, 5, 0, top - 1, -top]
+    x, r = s.secret(np.array(values, object)), s.secret([-5.0, 5.0])
+    for d in (2 * top, -2 * top, top + 1):
+        for f in (np.remainder, divmod):
+            with pytest.raises((EncodingError, NotImplementedError), match="remainder"):
+                f(x, d)
+    for y in (2.0 * top, -1.5 * top * 2.0**-s.fixed.fraction):
+        with pytest.raises(EncodingError, match=r"no place in .* np\.fmod"):
+            r % y
+    for d in (10, *[top, -top, 2 * top, -2 * top, 3 * top - 1] * (bits < 128)):
+        towards = [abs(v) % abs(d) * (1 if v >= 0 else -1) for v in values]
+        assert signed(np.fmod(x, d)).tolist() == signed(np.fmod(x, np.array(d, object))).tolist() == towards, d
+    assert np.fmod(r, 2.0**40).reveal().tolist() == [-5.0, 5.0]
+    if bits < 128:
+        assert signed(x % -top).tolist() == [v % -top for v in values] and (x[:3] // (2 * top)).reveal().tolist() == [-1, 0, 0]
 
 
 def test_rows_in_pieces() -> None:

@@ -89,7 +89,8 @@ def test_the_widest_ranges(suite: str, parties: int) -> None:
     (lambda r: r.integers(5, 4, endpoint=True), ValueError, "no integer"), (lambda r: r.integers(0, 3, dtype=bool), ValueError, "bool"),
     (lambda r: r.integers(9, dtype=np.float64), NotImplementedError, "int or bool"), (lambda r: r.integers(2.5), TypeError, "integer"),
     (lambda r: r.normal(0, -1), ValueError, "scale"), (lambda r: r.random(-1), ValueError, "negative"),
-    (lambda r: r.normal(np.nan), mpc.EncodingError, "NaN"), (lambda r: r.uniform(0, 1e300), mpc.EncodingError, "range")])
+    (lambda r: r.uniform(np.zeros(5), 1, size=1), ValueError, "size"), (lambda r: r.normal(0, [1, 2, 3], size=(4, 1)), ValueError, "size"),
+    (lambda r: r.normal(np.zeros(3), size=2), ValueError, "broadcast"), (lambda r: r.normal(np.nan), mpc.EncodingError, "NaN"), (lambda r: r.uniform(0, 1e300), mpc.EncodingError, "range")])
 def test_what_is_refused(f: Callable[[Any], Any], error: type[Exception], said: str) -> None:
     with pytest.raises(error, match=said):
         f(mpc.local(2).random)
@@ -98,7 +99,8 @@ def test_what_is_refused(f: Callable[[Any], Any], error: type[Exception], said: 
 def test_shapes_and_arguments_are_numpys() -> None:
     mine, numpys = mpc.local(3).random, np.random.default_rng(0)
     for call in (lambda r: r.integers(7), lambda r: r.integers(7, size=0), lambda r: r.integers(1, 2, (2, 3)), lambda r: r.random(), lambda r: r.random(4),
-                 lambda r: r.normal(size=(3, 1)), lambda r: r.normal([1, 2], 3), lambda r: r.uniform([0, 1], [[2], [3]]), lambda r: r.uniform(), lambda r: r.normal(2.5, 0)):
+                 lambda r: r.normal(size=(3, 1)), lambda r: r.normal([1, 2], 3), lambda r: r.uniform([0, 1], [[2], [3]]), lambda r: r.uniform(), lambda r: r.normal(2.5, 0),
+                 lambda r: r.normal([1, 2], size=(3, 2)), lambda r: r.uniform(0, [1, 2], size=(3, 2)), lambda r: r.normal(0, [[1], [2]], size=(2, 4))):
         assert np.shape(call(mine).reveal()) == np.shape(call(numpys))
     assert mine.normal([1.5, 2], 0).reveal().tolist() == [1.5, 2] and mine.integers(4, 5, 3).reveal().tolist() == [4, 4, 4]
 

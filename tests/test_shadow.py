@@ -80,6 +80,11 @@ WRONG: dict[str, tuple[Callable[[Any], Any], str, str]] = {
     "counts": (lambda s: np.bincount(s.secret([0, 1, 5]), minlength=3), "np.bincount", "outside 0 to minlength"),
     "singular matrix": (lambda s: np.linalg.solve(s.secret([[1.0, 2.0], [2.0, 4.0]]), [1.0, 3.0]), r"np\.linalg\.solve", "singular, or nearly so"),
     "indefinite matrix": (lambda s: np.linalg.cholesky(s.secret([[1.0, 2.0], [2.0, 1.0]])), r"np\.linalg\.cholesky", "not positive definite"),
+    "equal products, compared": (lambda s: (y := s.secret(np.full(64, 1.2345)) * s.secret(np.full(64, 1.2345))) == y[0], "np.equal", "comes out otherwise"),
+    "equal quotients, ordered": (lambda s: np.argsort(s.secret(np.full(64, 1.2345)) / s.secret(np.full(64, 3.3))), "np.argsort", "comes out otherwise"),
+    "mean of nanoseconds": (lambda s: s.secret(np.array([17, 18, 18]) * 10**17).mean(), "np.mean", r"the result is outside ±2\^46"),
+    "zero over zero": (lambda s: s.secret([0.0, 1.0]) / s.secret([0.0, 1.0]), "np.divide", "a division by zero, where the engine gives 0"),
+    "negative counts": (lambda s: np.bincount(s.secret([0, -1, 1]), minlength=2), "np.bincount", "outside 0 to minlength"),
 }
 
 
@@ -184,6 +189,14 @@ RIGHT: dict[str, Callable[[Any], Any]] = {
 def test_what_is_right_is_revealed(name: str) -> None:
     for parties in (2, 3):
         RIGHT[name](mpc.local(parties, check=True)).reveal()
+
+
+def test_ties_are_kept_by_rounding_before_comparing() -> None:
+    """As README says."""
+    s = mpc.local(3, check=True)
+    y = s.secret(np.full(64, 1.2345)) * s.secret(np.full(64, 1.2345))
+    rounded = np.rint(1000 * y)
+    assert (rounded == rounded[0]).reveal().all() and np.argmax(rounded).reveal() == 0 and (abs(y - y[0]) < 1e-3).reveal().all()
 
 
 #: Of values that are there to see, fixed point with 16 bits has nothing of this one.
@@ -392,3 +405,23 @@ def test_parties_of_a_deployment_do_not_check(tmp_path: Path) -> None:
     theirs.post(0, [memoryview(len(said).to_bytes(4, "little") + said)])
     with pytest.raises(HandshakeError, match=r"another check \(there true, here false\)"):
         agree(ours, {1: "bob"}, terms_of(config, Program(program)), frozenset())
+
+
+def test_a_partition_is_right_in_any_order_of_its_parts_and_wrong_with_another_element() -> None:
+    s = mpc.local(3, check=True)
+    x = np.random.default_rng(2).integers(0, 30, (6, 40))
+    for secret in (s.secret(x), s.secret(x / 7)):
+        for kth, axis in ((5, -1), ([3, -2], 0), (100, None)):
+            for f in (np.partition, np.argpartition):
+                assert f(secret, kth, axis).reveal().size == x.size
+    near = s.secret([1.0 + 2.0**-30, 2.0, 1.0])
+    assert near.reveal().tolist() == [1, 2, 1]
+    with pytest.raises(RangeError, match=r"argpartition .* otherwise than in the clear"):
+        np.argpartition(near, 0).reveal()
+
+
+def test_what_is_beside_long_integers_is_checked() -> None:
+    """NumPy has no fmod of Python's integers."""
+    assert np.fmod(mpc.local(2, check=True).secret([-5, 5]), 2**70).reveal().tolist() == [-5, 5]
+    x = mpc.local(2, ring=128, check=True).secret(np.array([-10**30 - 1, 10**30 + 1], object))
+    assert np.fmod(x, 10).reveal().tolist() == [-1, 1] and np.fmod(x, np.array([10**29, 7], object)).reveal().tolist() == [-1, (10**30 + 1) % 7]

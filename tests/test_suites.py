@@ -716,6 +716,17 @@ def test_bad_public_operands_are_refused(f: Any, value: Any) -> None:
     assert s.reveal(x).tolist() == [1.0, 2.0]
 
 
+@pytest.mark.parametrize("f", [lambda x: x == None, lambda x: x != None, lambda x: x < None, lambda x: None + x])  # noqa: E711
+def test_nothing_is_no_operand(f: Any) -> None:
+    with pytest.raises(EncodingError, match="of type NoneType cannot be shared"):
+        f(mpc.local(2).secret([1, 2]))
+
+
+def test_asking_for_what_is_not_there() -> None:
+    x = mpc.local(2).secret([1.5, 2.0])
+    assert hasattr(x, "dtype") and not hasattr(x, "nothing") and not hasattr(x, "__array_interface__") and getattr(x, "iloc", 7) == 7
+
+
 def test_bad_calls_are_refused() -> None:
     s = mpc.local(2)
     x = s.secret([1, 2])

@@ -48,6 +48,8 @@ def cov(m: Any, y: Any = None, rowvar: bool = True, bias: bool = False, ddof: in
         raise NotImplementedError("np.cov on secrets takes public fweights and aweights; multiply the deviations with secret ones")
     x = _variables(m, y, rowvar)
     n = x.shape[1]
+    if not n:
+        raise ValueError("np.cov takes samples, and there are none")
     ddof = (0 if bias else 1) if ddof is None else ddof
     counts, importance = _weights(fweights, n, "fweights"), _weights(aweights, n, "aweights")
     w: Any = importance if counts is None else counts if importance is None else counts * importance

@@ -22,8 +22,8 @@ Rounds, with d of an inverse root (36 with ``additive``, 39 with ``replicated``)
 and what a party sends for one matrix (``additive``, ``replicated``):
 
     qr                   (d + 25) n + 27; d + 25 less if square           5 × 5    59 and 50 kB
-    lstsq, pinv          those and 4 n                                             71 and 60 kB
-    det, slogdet         those of qr, 27 ⌈log2 n⌉, and an exp2 or log              91 and 79 kB
+    lstsq, pinv          (d + 29) n + 40                                           74 and 63 kB
+    det, slogdet         those of qr, 27 ⌈log2 n⌉, and 16 or a log                 91 and 79 kB
     cholesky             (d + 4) n + 27                                            43 and 40 kB
     eigh, eigvalsh       (d + 26) N (5 + ⌈log2 n⌉) + 27, and an order             565 and 450 kB
     svd, svdvals         both eigh and qr                                         625 and 499 kB
@@ -31,11 +31,13 @@ and what a party sends for one matrix (``additive``, ``replicated``):
 N = n − 1, n where that is odd, and of two columns two rotations in all.  Over 128 bits there are two more sweeps.
 
 Threat   the suite's: nothing is opened.  The order of eigenvalues is taken by a sort, and secret.
-Range    |A|_F < 2^(k/2 − 1 − f).  Of ``lstsq`` and ``pinv``, σ_max/σ_min < 2^(3k/16).
+Range    |A|_F < 2^(k/2 − 1 − f), and |b| so.  Of ``lstsq`` and ``pinv``, σ_max/σ_min < 2^(3k/16); their results, and of ``det``, are
+         right up to where reals are, 2^(k−2−f).
 Accuracy with u = 2^−(k/2 − 7) of the matrix's size and κ = σ_max/σ_min: R, L, eigenvalues and singular values to one unit in
          the last place and u, each by itself, Q, U and V to 1 unit where they are determined; the logarithm of the determinant
-         to 1 unit and n·κ·u; solutions and pseudo-inverses to 1 unit and a part κ·u of the largest.  Singular
-         values below 2^−(k/4 − 4) of the largest, which squares do not tell apart, are right to some units only: 4 for κ = 10^5.
+         to 1 unit and n·κ·u; solutions and pseudo-inverses to 1 unit, a part κ·u of the largest, and a part
+         2^−(5k/16) of |b|/|A|.  Singular values below 2^−(k/4 − 4) of the largest, which squares do not tell apart, are right
+         to some units only: 4 for κ = 10^5.
 Singular of a matrix that is not of full rank, or nearly so, ``lstsq`` and ``pinv`` give some numbers (``matrix_rank`` tells),
          so does ``slogdet`` for the logarithm of 0, and ``cholesky`` where a matrix is not positive definite (``check`` tells).
 Source   Householder, J. ACM 5, 1958; Jacobi, Crelle 30, 1846; rounds of a tournament: Brent, Luk, SIAM J. Sci. Stat.
@@ -54,7 +56,7 @@ from protocols.array import Secret, call, find_session, retyped
 from protocols.bilinear import MATMUL, MULTIPLY
 from protocols.ops import comparison, exponential, linear, selection, sorting
 from protocols.ops.division import precision
-from protocols.ops.matrices import digits, matrices, of_elements, powers, scaled, transpose
+from protocols.ops.matrices import digits, matrices, of_elements, powers, raised, scaled, transpose
 from protocols.ops.products import matmul, multiply, read, rounded, shifted, unrounded
 from protocols.ops.roots import inverse_norm, inverse_root
 from protocols.ops.scaling import doubles, times
@@ -194,7 +196,9 @@ def _determinant(a: Secret) -> tuple[Secret, Secret]:
 def det(a: Secret) -> Secret:
     a = matrices(a, "det", square=True)
     mantissa, exponent = _determinant(a)
-    return rounded(MULTIPLY, mantissa, exponential.exp2(exponent), a.kind.fraction)
+    f, more = a.kind.fraction, 3                    # so that the exponent of what has a place is below k/2
+    longer = multiply(retyped(mantissa, INT), 1 << more)
+    return raised(longer, linear.add(exponent, f - mantissa.kind.fraction - more), a.kind)
 
 
 @of_elements
@@ -214,8 +218,8 @@ def slogdet(a: Secret) -> Any:
 def least_squares(a: Secret, b: Secret) -> tuple[Secret, Secret]:
     """The x for which |A x − b| is least, where A has at least as many rows as columns; and Qᵀ b below the triangle."""
     n, f = a.shape[-1], b.kind.fraction
-    half, h = a.session.ring.bits // 2 - 1, digits(a.session.ring.bits)
-    g = 2 * half - h - 3 * (half + 1) // 8          # x is below 2^(3k/16) in these units
+    bits, h = a.session.ring.bits, digits(a.session.ring.bits)
+    g = bits - 2 - h - 3 * bits // 16               # x is below 2^(3k/16) in these units
     s, t = scaled(a), scaled(b)
     rows, rest, _, inverses = _reflected(_beside(s.matrix, t.matrix), n)
     x: Secret | None = None
@@ -226,8 +230,7 @@ def least_squares(a: Secret, b: Secret) -> tuple[Secret, Secret]:
         y = rounded(MULTIPLY, y, call(np.expand_dims, inverses[k], -1), g)
         x = y if x is None else call(np.concatenate, [y, x], axis=-2)
     assert x is not None
-    first = max(0, g - f)
-    x = resized(resized(x, s.down, first, g), t.up, half + g - a.kind.fraction - first, f)
+    x = raised(x, linear.add(linear.subtract(t.exponent, s.exponent), a.kind.fraction - g), Fixed(f))
     return x, resized(rest, t.up, h, f)
 
 

@@ -6,27 +6,32 @@ with f fractional bits of A and h = k/2 − 4 of A'.  So what is computed with A
 measured in, squares and sums of squares of unit vectors have room, and nothing is lost by the scaling where A is below
 2^(h−f).  A matrix of zeros stays one.
 
-Rounds   2 for the squares, 20 for the digits of e, 4 for the powers and the product.
+What is computed there comes back by a secret power of two.  Where that may be long, a product with it would not fit before it is
+rounded: ``raised`` multiplies by what the lower digits of the exponent say, all but two, and chooses among four public shifts.
+
+Rounds   2 for the squares, 20 for the digits of e, 4 for the powers and the product; 16 and 17 for ``raised``.
 Source   the power of two: ``normalisation``; ours.
 """
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import wraps
-from typing import Any, NamedTuple, ParamSpec, TypeVar
+from typing import Any, NamedTuple, ParamSpec, TypeVar, cast
 
 import numpy as np
 
-from mpc.encoding import INT, Fixed
+from mpc.encoding import INT, Fixed, Kind
 from mpc.rounds import gather
 from protocols.array import Secret, call, constant, find_session, retyped
 from protocols.bilinear import MULTIPLY
 from protocols.ops import linear
-from protocols.ops.normalisation import power_of_two
+from protocols.ops.bitwise import low_digits
+from protocols.ops.comparison import negative
+from protocols.ops.normalisation import power_of_two, product
 from protocols.ops.products import multiply, real, shifted, unrounded
 from protocols.ops.roots import exponent
 from protocols.ops.tensors import array
-from protocols.suite import Share, Suite, lift
+from protocols.suite import Share, Suite, elementwise, lift
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -69,8 +74,11 @@ def of_elements(func: Callable[P, T]) -> Callable[P, T]:
         session = find_session((*args, *kwargs.values()))
 
         def shown(x: Any) -> Any:
-            return np.zeros(x.shape) if isinstance(x, Secret) else x
-        result: Any = getattr(np.linalg, func.__name__)(*map(shown, args), **{name: shown(x) for name, x in kwargs.items()})
+            return np.zeros(x.shape, x.dtype) if isinstance(x, Secret) else x
+        try:
+            result: Any = getattr(np.linalg, func.__name__)(*map(shown, args), **{name: shown(x) for name, x in kwargs.items()})
+        except ValueError as error:
+            raise type(error)(f"np.linalg.{func.__name__} of no elements: {error}") from None
         parts = [constant(session, x, session.kind_of(x)) for x in (result if isinstance(result, tuple) else (result,))]
         return type(result)(*parts) if isinstance(result, tuple) else parts[0]  # type: ignore[return-value]
     return made
@@ -97,6 +105,31 @@ def powers(total: Secret, odd: int = 0) -> tuple[Secret, Secret, Secret]:
 
     made = total.session.spawn("powers", protocol, (total,), (3, *total.shape), INT, odd)
     return made[0], made[1], made[2]
+
+
+async def _raised(suite: Suite, x: Share, e: Share) -> Share:
+    ring, k = x.ring, x.ring.bits
+    half, quarter = k // 2, k // 4
+    moved = e + ring(half)
+    digits, under = await gather(low_digits(suite, moved), negative(suite, moved))
+    *low, middle, high = digits
+    fine = await product(suite, x, await power_of_two(suite, low))           # x·2^(moved mod k/4)
+    some, most = await gather(suite.truncate(fine, quarter), suite.truncate(fine, half))
+    up, down = await gather(product(suite, middle, fine * ring((1 << quarter) - 1)), product(suite, middle, some - most))
+    large, small = fine + up, most + down
+    made = small + await product(suite, high, large - small)
+    return cast(Share, made - await product(suite, under, made))
+
+
+def raised(x: Secret, e: Secret, kind: Kind) -> Secret:
+    """x·2^e as this kind, rounded once, for |x| < 2^(3k/4 − 2) and e < k/2, both as integers; 0 where e < −k/2."""
+    def streamed(suite: Suite, x: Share, e: Share) -> Any:
+        async def piece(x: Share, e: Share) -> Share:
+            return (await _raised(suite, x.reshape((x.size,)), e.reshape((x.size,)))).reshape(x.shape)
+        return elementwise(piece, x, e)
+    shape = np.broadcast_shapes(x.shape, e.shape)
+    operands = [call(np.broadcast_to, retyped(v, INT), shape) for v in (x, e)]
+    return retyped(x.session.spawn("raise", streamed, operands, shape, INT), kind)
 
 
 def transpose(x: Secret) -> Secret:

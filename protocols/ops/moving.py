@@ -23,8 +23,8 @@ Cost     with ``replicated`` over Z_2^64, for rows of c columns, bytes a party s
          with ``additive`` among n parties 8 (n−1)(c + 1) and 4 (n−1) for a scatter, n + 1 rounds.
          With ``np.take`` at secret positions that are no order, n rows at n places are 8 n² bytes, or a sort (``selection``).
 Range    n < 2^32.
-Source   the permutation step of Chida, Hamada, Ikarashi, Kikuchi, Pinkas, ePrint 2019/695, and Asharov et al., ePrint
-         2022/1595 (apply a shared permutation by a shuffle); the order of truth values is one pass of their radix sort.
+Source   the permutation step of Chida, Hamada, Ikarashi, Kikuchi, Kiribuchi, Pinkas, ePrint 2019/695, and Asharov et al.,
+         ePrint 2022/1595 (apply a shared permutation by a shuffle); the order of truth values is one pass of their radix sort.
          The shuffles are the suites'.
 """
 from __future__ import annotations

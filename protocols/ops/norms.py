@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.lib.array_utils import normalize_axis_tuple
 
 from protocols.array import Secret, call
 from protocols.ops import comparison, exponential, linear, products
@@ -31,7 +32,7 @@ def norm(x: Secret, ord: Any = None, axis: Any = None, keepdims: bool = False) -
         axes = list(range(x.ndim))
         y, flat = (x, False) if ord is not None and x.ndim == 2 else (x.ravel(), True)
     else:
-        axes = [range(x.ndim)[a] for a in (axis if isinstance(axis, tuple) else (axis,))]
+        axes = list(normalize_axis_tuple(axis, x.ndim, allow_duplicate=True))
         if len(axes) not in (1, 2) or len(set(axes)) != len(axes):
             raise ValueError(f"np.linalg.norm takes one axis or two different ones, not {axis}")
         y, flat = call(np.moveaxis, x, axes, tuple(range(-len(axes), 0))), len(axes) == 1
@@ -72,7 +73,7 @@ def _of_matrices(x: Secret, ord: Any) -> Secret:
 @of_elements
 def vector_norm(x: Secret, /, *, axis: Any = None, keepdims: bool = False, ord: Any = 2) -> Secret:
     """Of all elements, or along one axis or several."""
-    axes = list(range(x.ndim)) if axis is None else [range(x.ndim)[a] for a in (axis if isinstance(axis, tuple) else (axis,))]
+    axes = list(range(x.ndim)) if axis is None else list(normalize_axis_tuple(axis, x.ndim, allow_duplicate=True))
     rest = [i for i in range(x.ndim) if i not in axes]
     result = norm(call(np.transpose, x, rest + axes).reshape([*(x.shape[i] for i in rest), -1]), ord, -1)
     return result.reshape([1 if i in axes else d for i, d in enumerate(x.shape)]) if keepdims else result
@@ -87,11 +88,12 @@ def matrix_norm(x: Secret, /, *, keepdims: bool = False, ord: Any = "fro") -> Se
 
 @of_elements
 def cond(x: Secret, p: Any = None) -> Secret:
-    """How many times larger a relative error can become: ‖x‖·‖1/x‖."""
+    """How many times larger a relative error can become: ‖x‖·‖1/x‖; of a singular matrix some 2^(k/2 − 4), if p is 2."""
     if x.ndim < 2:
         raise np.linalg.LinAlgError(f"np.linalg.cond takes matrices, not an array of {x.ndim} axes")
     if p in (None, 2, -2):
         values = singular_values(x, "cond")
         first, last = (0, -1) if p != -2 else (-1, 0)
-        return products.read(values[..., first] / values[..., last], real(x).kind.fraction)
+        divisor = linear.add(values[..., last], 2.0**-values.kind.fraction)     # not 0, by which a quotient would be 0
+        return products.read(values[..., first] / divisor, real(x).kind.fraction)
     return products.multiply(norm(x, p, (-2, -1)), norm(inv(x), p, (-2, -1)))

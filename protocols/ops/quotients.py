@@ -26,12 +26,13 @@ Cost     over Z_2^64, rounds and bytes a party sends for an element:
              np.fmod of integers                           23, 165                 26, 118
              by a secret: x // y; x % y                    57, 710; 59, 742        68, 510; 70, 526
 
-Range    by a public number: all of the ring, and (2n − 1)·|d| < 2^127 units; quotients of reals must be in range themselves.
+Range    by a public number: all of the ring, and (2n − 1)·|d| < 2^127 units; quotients of reals must be in range themselves, and
+         remainders, so that x % d beyond |d| = 2^(k−1) is refused.
          By a secret one: |x| < 2^(k−2) and |y| < 2^(k−5), in units of the last place.
 Result   of NumPy's: rounded down, a remainder has the divisor's sign (``np.fmod``: the dividend's).  x // 0 and x % 0 are 0 for a secret 0.
 Accuracy exact; but the remainder by a public real that is no multiple of 2^−f is rounded to a neighbouring one.
-Source   division of known terms, and what their sum lacks: CrypTFlow2, ePrint 2020/1002, for two; here for the terms of
-         any suite, with all carries.  Digits of a high radix: Wong, Flynn, IEEE Transactions on Computers 41 (1992).
+Source   division of known terms, and what their sum lacks: CrypTFlow2, ePrint 2020/1002, and arXiv 2509.01178, for two; here
+         for the terms of any suite, with all carries.  Digits of a high radix: Wong, Flynn, IEEE Transactions on Computers 41 (1992).
 """
 from __future__ import annotations
 
@@ -398,8 +399,25 @@ def floor_divide(x: Any, y: Any) -> Secret:
     return rescaled(quotient, kind)
 
 
+def _in_range(x: Any, y: Any) -> None:
+    """A remainder of x by a public y may be anything between 0 and y."""
+    if isinstance(y, Secret):
+        return
+    divisor = numeric(y, "a divisor")
+    kind = x.session.fixed if divisor.dtype.kind == "f" and not x.kind.fraction else x.kind
+    most = 1 << x.session.ring.bits - 1 - kind.fraction
+    if any(most < abs(d) < math.inf for d in divisor.ravel().tolist()):
+        raise EncodingError(f"a remainder by numbers beyond ±2^{x.session.ring.bits - 1 - kind.fraction} has no place in {kind}; "
+                            "np.fmod keeps the sign and the magnitude of x")
+
+
 def remainder(x: Any, y: Any) -> Secret:
     """x − ⌊x / y⌋·y."""
+    _in_range(x, y)
+    return _remainder(x, y)
+
+
+def _remainder(x: Any, y: Any) -> Secret:
     if (two := _places(x, y)) is not None:
         return by_amount(low_bits, *two)
     _, rest, _ = _quotient(x, y, "remainder", True)
@@ -408,6 +426,7 @@ def remainder(x: Any, y: Any) -> Secret:
 
 
 def divmod_(x: Any, y: Any) -> tuple[Secret, Secret]:
+    _in_range(x, y)
     if _places(x, y) is not None:
         quotient = floor_divide(x, y)
         return quotient, linear.subtract(x, products.multiply(quotient, y))
@@ -422,14 +441,15 @@ def fmod(x: Any, y: Any) -> Secret:
         x, y = unified(x, y)
         size: Any = comparison.absolute(y)
     else:
-        size = np.abs(numeric(y, "a divisor"))
+        size = np.asarray(np.abs(numeric(y, "a divisor")))          # of Python's integers, one is an integer again
         if (size < 0).any():                        # NumPy's -2^63 has no magnitude
-            size = np.abs(size.astype(object))
+            size = np.asarray(np.abs(size.astype(object)))
     below = comparison.less(x, 0)
     if x.kind.fraction or (not isinstance(size, Secret) and size.dtype.kind == "f"):
         # rounded, the remainder of a negative x could be |y| or 0
-        rest = remainder(comparison.absolute(products.real(x)), size)
+        rest = _remainder(comparison.absolute(products.real(x)), size)
         return products.multiply(rest, linear.subtract(1, products.multiply(2, below)))
-    rest = remainder(x, size)
+    rest = _remainder(x, size)
     lower = comparison.logical_and(below, comparison.not_equal(rest, 0))
-    return linear.subtract(rest, products.multiply(size, lower))
+    whole = size if isinstance(size, Secret) else rest.session.ring(size)       # 2^(k−1), too
+    return linear.subtract(rest, products.multiply(whole, lower))

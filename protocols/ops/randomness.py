@@ -22,8 +22,8 @@ Cost     over Z_2^64, rounds and bytes a party sends for an element:
              other integers                       8,  39           8,  48
              normal                              75, 475          85, 340
 
-Range    integers: below a power of two up to 2^k, or of others 2^(k−1)/n many for n parties.  Normal numbers are below √(2·p·log 2) = 6.4
-         (4.4 over Z_2^32, 9.2 over Z_2^128) in magnitude.
+Range    integers: below a power of two up to 2^k, or of others 2^(k−1)/n many for n parties.  Normal numbers are below √(2·p·log 2) = 6.45
+         (4.41 over Z_2^32, 9.28 over Z_2^128) in magnitude.
 Law      integers, truth values: uniform, exactly.  random, uniform: over the multiples of 2^−f, exactly; in ``uniform`` rounded afterwards.  normal:
          within two units in the last place of a number whose law is that of Box and Muller, with u as said: 2^−p from the normal
          law, in distribution functions.  For noise that hides somebody (differential privacy) see ``protocols/privacy``.
@@ -40,7 +40,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from mpc.encoding import BOOL, INT, Kind
-from mpc.ring import BITS, Ring, Shape, Spec
+from mpc.ring import BITS, NDArray, Ring, Shape, Spec
 from mpc.rounds import gather
 from protocols.array import Secret
 from protocols.ops import comparison, linear, products
@@ -141,7 +141,7 @@ class Generator:
     def uniform(self, low: Any = 0.0, high: Any = 1.0, size: Any = None) -> Secret:
         """low + (high − low)·``random()``."""
         low, high = np.asarray(low, np.float64), np.asarray(high, np.float64)
-        made = self.random(np.broadcast_shapes(low.shape, high.shape) if size is None else size)
+        made = self.random(_wanted("uniform", size, low, high))
         return linear.add(products.multiply(made, high - low), low)
 
     def normal(self, loc: Any = 0.0, scale: Any = 1.0, size: Any = None) -> Secret:
@@ -150,7 +150,7 @@ class Generator:
         if (scale < 0).any():
             raise ValueError("random.normal takes a scale of 0 or more")
         fixed = self._session.fixed
-        shape = np.broadcast_shapes(loc.shape, scale.shape) if size is None else _shape(size)
+        shape = _wanted("normal", size, loc, scale)
         made = self._spawn("random normal", partial(_normal, fixed.fraction), shape, fixed, fixed.fraction)
         made = made if (scale == 1).all() else products.multiply(made, scale)
         return linear.add(made, loc) if loc.any() else made
@@ -173,6 +173,15 @@ async def _below(m: int, suite: Suite, ring: Ring, n: int) -> Share:
 
 async def _normal(f: int, suite: Suite, ring: Ring, n: int) -> Share:
     return (await normals(suite, ring, n + n % 2, f))[:n]
+
+
+def _wanted(name: str, size: Any, *given: NDArray) -> Shape:
+    """The shape of numbers of which each is drawn for itself: parameters may not make several of one."""
+    together = np.broadcast_shapes(*(x.shape for x in given))
+    shape = together if size is None else _shape(size)
+    if np.broadcast_shapes(together, shape) != shape:
+        raise ValueError(f"random.{name}: parameters of shape {together} do not fit size={shape}")
+    return shape
 
 
 def _shape(size: Any) -> Shape:

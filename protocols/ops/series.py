@@ -13,6 +13,7 @@ from operator import index
 from typing import Any
 
 import numpy as np
+from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
 from mpc.encoding import numeric
 from mpc.errors import EncodingError
@@ -72,6 +73,8 @@ def polyval(p: Any, x: Any) -> Any:
     if p.ndim != 1:
         raise ValueError(f"np.polyval takes a vector of coefficients, not an array of shape {p.shape}")
     result: Any = linear.filled(x, 0) if isinstance(x, Secret) else np.zeros_like(x)
+    if not isinstance(x, Secret) and not len(p):
+        result = constant(p.session, result, p.session.kind_of(result))
     for i in range(len(p)):
         result = np.add(np.multiply(result, x) if i else result, p[i])
     return linear.positive(result)
@@ -177,7 +180,7 @@ def gradient(f: Secret, *varargs: Any, axis: Any = None, edge_order: int = 1) ->
         raise NotImplementedError(f"np.gradient on secrets takes public distances; {len(secrets)} are secret")
     if edge_order not in (1, 2):
         raise ValueError(f"np.gradient has the edge orders 1 and 2, not {edge_order}")
-    axes = list(range(f.ndim)) if axis is None else [range(f.ndim)[a] for a in (axis if isinstance(axis, tuple) else (axis,))]
+    axes = list(range(f.ndim)) if axis is None else list(normalize_axis_tuple(axis, f.ndim))
     if len(varargs) not in (0, 1, len(axes)) or (len(varargs) == 1 and len(axes) > 1 and np.ndim(varargs[0])):
         raise TypeError(f"np.gradient takes no distance, one, or one for each of {len(axes)} axes, not {len(varargs)}")
     steps = list(varargs) * (len(axes) if len(varargs) == 1 else 1) or [1.0] * len(axes)
@@ -225,7 +228,7 @@ def trapezoid(y: Any, x: Any = None, dx: Any = 1.0, axis: int = -1) -> Secret:
     """The area under samples: Σ d_i·(y_i + y_(i+1))/2, of distances d that are public or secret."""
     y = array(y)
     y = linear.positive(y) if isinstance(y, Secret) else y * 1
-    axis = range(y.ndim)[axis]
+    axis = normalize_axis_index(axis, y.ndim)
     y = np.moveaxis(y, axis, -1)
     twice = y[..., 1:] + y[..., :-1]
     if x is None and not isinstance(dx, Secret) and np.ndim(dx) == 0:

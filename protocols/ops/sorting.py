@@ -15,7 +15,8 @@ from one would show.  So before they are compared, the lowest bit of the first c
 second, whose two lowest bits become that of the third, and so on: all columns but the last keep k−1 significant bits.
 
 Where only some ranks are asked for, quicksort goes on in those segments alone that hold one of them (quickselect): which
-these are follows from their sizes, and so from the same comparisons.
+these are follows from their sizes, and so from the same comparisons.  What lies between the ranks is then in an order of which
+everybody has seen the comparisons, most of it or all: before it is handed out, as a partition, it is shuffled once more.
 
     n            comparisons    batches of them, one after the other
     100                  900      4
@@ -29,7 +30,7 @@ Threat   that of the suite.  Orders of shuffled elements are opened: uniformly r
 Cost     ``Suite.shuffle``; a shift of each column (``bitwise``: 10 rounds and 42 bytes an element, 8 and 47); and the comparisons
          above, whose bits are opened: each takes, by value and position, with ``replicated`` 8 rounds and 25 bytes a party,
          with ``additive`` between two parties 9 rounds and 48 bytes, and for another column 16 and 31 more.  How many there
-         are varies from run to run, not with the data.
+         are varies from run to run, not with the data.  A partition takes another shuffle of what lies between its ranks.
          Of truth values the order takes no comparison, and the order of an order none (``moving``).
 Range    all of the ring, and at most 2^(32−c) elements along an axis by c columns, their position one.  Every sort is stable.
          Descending: ``np.sort(x)[::-1]``, ``np.argsort(~x)``.
@@ -40,6 +41,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import partial
+from itertools import pairwise
 from operator import index
 from typing import Any, cast
 
@@ -63,11 +65,11 @@ _SMALL, _PIVOTS = 16, 3
 # -- the protocol ------------------------------------------------------------------------------------
 
 
-async def arranged(suite: Suite, x: Share, keys: int, ranks: Sequence[int] | None = None) -> Share:
+async def arranged(suite: Suite, x: Share, keys: int, ranks: Sequence[int] | None = None, mixed: bool = False) -> Share:
     """x of shape (c, n, m), the n of each of the m by the first ``keys`` of the c, ascending; no two may be equal in all of them.
 
     The last key is one below 2^(32 − keys), a position.  With ``ranks``, those alone need be in their places, all smaller
-    ones before them.
+    ones before them; the others, if ``mixed``, in an order that nobody knows.
     """
     if x.size == 0 or x.shape[1] < 2:
         return x
@@ -75,7 +77,24 @@ async def arranged(suite: Suite, x: Share, keys: int, ranks: Sequence[int] | Non
     c, n, m = x.shape
     by_column = cast(Share, lift(lambda a: np.ascontiguousarray(a.swapaxes(1, 2)).reshape(c, m * n), x))
     order = await _order(suite, await _spread(suite, by_column[:keys]), n, m, ranks)
-    return cast(Share, lift(lambda a: a[:, order].reshape(c, m, n).swapaxes(1, 2), by_column))
+    done = cast(Share, lift(lambda a: a[:, order].reshape(c, m, n).swapaxes(1, 2), by_column))
+    return await _mixed(suite, done, ranks or ()) if mixed else done
+
+
+async def _mixed(suite: Suite, x: Share, ranks: Sequence[int]) -> Share:
+    """What lies between these ranks, shuffled."""
+    ends = [-1, *ranks, x.shape[1]]
+    between = [slice(lo + 1, hi) for lo, hi in pairwise(ends) if hi - lo > 2]
+    if not between:
+        return x
+    shuffled = await gather(*(suite.shuffle(x[:, part]) for part in between))
+
+    def put(a: NDArray, *parts: NDArray) -> NDArray:
+        out = a.copy()
+        for at, part in zip(between, parts, strict=True):
+            out[:, at] = part
+        return out
+    return cast(Share, lift(put, x, *shuffled))
 
 
 async def _spread(suite: Suite, keys: Share) -> Share:
@@ -151,10 +170,10 @@ def negated(planes: Share) -> Share:
 
 
 def _arranged(columns: Sequence[Secret], axis: int | None, ranks: Sequence[int] | None = None,
-              along: Sequence[Secret] = ()) -> list[Secret]:
+              along: Sequence[Secret] = (), mixed: bool = False) -> list[Secret]:
     """Arrays of one shape, their positions along an axis, and others that go along, by the first and the positions.
 
-    All of them, or so that elements of these ranks are in their places.
+    All of them, or so that elements of these ranks are in their places; the others, if ``mixed``, in an order that nobody knows.
     """
     moved, rest = ([retyped(c.ravel() if axis is None else call(np.moveaxis, c, axis, 0), INT) for c in xs] for xs in (columns, along))
     shape, keys = moved[0].shape, len(moved) + 1
@@ -167,8 +186,8 @@ def _arranged(columns: Sequence[Secret], axis: int | None, ranks: Sequence[int] 
     stack = call(np.stack, [*(x.reshape((n, m)) for x in moved), position, *(x.reshape((n, m)) for x in rest)])
 
     async def protocol(suite: Suite, x: Share) -> Share:
-        return await arranged(suite, x, keys, ranks)
-    done = stack.session.spawn("sort" if ranks is None else "select", protocol, (stack,), stack.shape, INT, ranks)
+        return await arranged(suite, x, keys, ranks, mixed)
+    done = stack.session.spawn("sort" if ranks is None else "select", protocol, (stack,), stack.shape, INT, (ranks, mixed))
     out = [permutation(done[i]) if i == len(moved) else done[i] for i in range(len(stack))]
     back = (x.reshape(shape) for x in out)
     return [x if axis is None else call(np.moveaxis, x, 0, axis) for x in back]
@@ -234,7 +253,7 @@ def _parted(a: Secret, kth: Any, axis: int | None, kind: str, order: None, name:
     if order is not None:
         raise ValueError(f"{name}: secrets have no fields to order by")
     n = a.size if axis is None else a.shape[normalize_axis_index(axis, a.ndim)]
-    return _arranged([a], axis, _ranks(kth, n, name))
+    return _arranged([a], axis, _ranks(kth, n, name), mixed=True)
 
 
 def partition(a: Secret, kth: Any, axis: int | None = -1, kind: str = "introselect", order: None = None) -> Secret:

@@ -17,9 +17,9 @@ Cost     rounds and bytes a party sends for an element, over Z_2^64: in ``docs/a
 Range    sin, cos: all x; |x| < 2^(k−4−2f) for the accuracy below.  tan: |tan x| < 2^(k/2−3).  arctan2: |x|, |y| < 2^(k−5−f).  sinh, cosh: as
          exp.  arcsinh, arccosh: x² < 2^(k−3−2f).  arctanh: |x| < 1.
 Result   arcsin and arccos beyond ±1 are those of ±1.  arctan2(0, 0) is 0.  arccosh of x < 1 and arctanh of |x| ≥ 1 are some number.
-Accuracy sin, cos: 1.3 units, and π·|x|·2^(2f−k) more for an x that is larger.  tan: 1.3 units, and a 2^(4−k/2)-th part of 1 + tan² x (2^−51, too).  arcsin,
-         arccos, arctan, arctan2: 1.2.  sinh, cosh: 2, or as exp.  arcsinh, arccosh: 2.5.  arctanh: 2.  sinc: 1.8.  Over Z_2^128 doubles are right
-         to 2^−51, and so are these.
+Accuracy sin, cos: 1.3 units, and π·|x|·2^(2f−k) more for an x that is larger.  tan: 1.3 units, and a 2^(4−k/2)-th part of 1 + tan² x (2^−51, too),
+         for |x| < 2^(k/2+2−f); a π·|x|·2^(f−k)-th part more beyond.  arcsin, arccos, arctan, arctan2: 1.2.
+         sinh, cosh: 2, or as exp.  arcsinh, arccosh: 2.5.  arctanh: 2.  sinc: 1.8.  Over Z_2^128 doubles are right to 2^−51, and so are these.
 Source   sines of sums of known terms: Boura, Chillotti, Gama, Jetchev, Peceny, Petric, ePrint 2017/1234 (Fourier series, from masked
          arguments), and arXiv 2509.01178 for the terms of two; here for any suite, and modulo whole turns.  For comparison: Aly, Smart,
          ePrint 2019/354.  arccos with a root: Abramowitz, Stegun, Handbook of Mathematical Functions, 4.4.46.
