@@ -510,8 +510,9 @@ def reasons() -> str:
     known = {name for table in (absent.NEVER, absent.NOT_YET) for names in table.values() for name in names}
     shows = [name for name in functions() if not there(name) and resolved(name) in tables.FUNCTIONS]
     rest = [name for name in functions() if not there(name) and name not in known and name not in shows]
-    lines += [f"**Refused**, since the shape of the result would show what is secret; the message says what there is instead: {_names(shows)}.", "",
-              f"**Not there yet**, without more to say: {_names(rest)}."]
+    lines += [f"**Refused**, since the shape of the result would show what is secret; the message says what there is instead: {_names(shows)}."]
+    if rest:
+        lines += ["", f"**Not there yet**, without more to say: {_names(rest)}."]
     return "\n".join(lines)
 
 

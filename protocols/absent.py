@@ -20,8 +20,12 @@ NEVER: dict[str, tuple[str, ...]] = {
                "fft.rfft2", "fft.irfft2"),
     _LENGTH: ("trim_zeros", "histogram_bin_edges"),
     _BITS: ("nextafter", "spacing", "frexp"),
-    "writes text, in which a secret would be read: call .reveal() first": ("array2string", "array_repr", "array_str", "savetxt", "save"),
+    "writes text, in which a secret would be read: call .reveal() first": (
+        "array2string", "array_repr", "array_str", "savetxt", "save", "savez", "savez_compressed"),
     "works on bits of bytes in memory, which secrets are not: write x >> np.arange(n) & 1": ("packbits", "unpackbits"),
+    "asks for infinities or dates, which no secret is: they are refused when they are to be shared": ("isneginf", "isposinf", "isnat"),
+    "would show by the type which values occur: a secret's own is .dtype": ("min_scalar_type",),
+    "is about a shape alone: call np.diag_indices, np.tril_indices or np.triu_indices of len(x)": ("diag_indices_from", "tril_indices_from", "triu_indices_from"),
     "is about days, which are no numbers: share days since a date": ("is_busday", "busday_offset", "busday_count", "datetime_as_string"),
     "takes any function, which would be called on shares: call it on the secret, or on its rows": (
         "apply_along_axis", "apply_over_axes", "piecewise"),
@@ -40,6 +44,7 @@ NOT_YET: dict[str, tuple[str, ...]] = {
     "is not built: multiply the indices with the strides and add them up": ("ravel_multi_index",),
     "is not built: write np.exp of np.linspace of the logarithms": ("geomspace", "logspace"),
     "is not built: write it with np.where, comparisons and np.exp": ("i0", "unwrap"),
+    "is not built: reshape to matrices, and use np.linalg.solve or np.linalg.inv": ("linalg.tensorsolve", "linalg.tensorinv"),
 }
 
 

@@ -60,7 +60,8 @@ def _joins(func: Callable[..., Any]) -> Callable[..., Any]:
 MOVES = (np.reshape, np.ravel, np.transpose, np.swapaxes, np.moveaxis, np.rollaxis, np.squeeze, np.expand_dims,
          np.broadcast_to, np.split, np.array_split, np.hsplit, np.vsplit, np.dsplit, np.repeat, np.tile, np.flip,
          np.fliplr, np.flipud, np.roll, np.rot90, np.delete, np.diagonal, np.atleast_1d, np.atleast_2d,
-         np.atleast_3d, np.copy, np.resize, np.matrix_transpose, np.linalg.matrix_transpose, np.linalg.diagonal)
+         np.atleast_3d, np.copy, np.resize, np.matrix_transpose, np.linalg.matrix_transpose, np.linalg.diagonal,
+         np.fft.fftshift, np.fft.ifftshift)
 JOINS = (np.concatenate, np.stack, np.hstack, np.vstack, np.dstack, np.column_stack)
 
 
@@ -263,7 +264,7 @@ FUNCTIONS: dict[Callable[..., Any], Callable[..., Any]] = {
     np.linalg.trace: lambda x, /, *, offset=0: linear.sum_(call(np.linalg.diagonal, x, offset=offset), -1),
     np.linalg.outer: tensors.outer,
     np.linalg.matmul: lambda x1, x2, /: products.matmul(x1, x2),
-    np.linalg.vecdot: tensors.vecdot_along,
+    np.linalg.vecdot: tensors.vecdot,
     np.linalg.cross: lambda x1, x2, /, *, axis=-1: tensors.cross(x1, x2, axis=axis),
     np.linalg.tensordot: lambda x1, x2, /, *, axes=2: tensors.tensordot(x1, x2, axes),
     np.linalg.multi_dot: tensors.multi_dot,

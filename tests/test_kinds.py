@@ -195,6 +195,7 @@ CALLED: dict[Any, list[Recipe]] = {
             np.size,
         )
     },
+    **{f: one(f, takes="m") + one(lambda m, f=f: f(m, 0), takes="m") for f in (np.fft.fftshift, np.fft.ifftshift)},
     **{
         f: one(f, takes="m")
         for f in (np.fliplr, np.rot90, np.diagonal, np.matrix_transpose, np.tril, np.triu, np.trace)

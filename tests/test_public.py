@@ -70,7 +70,7 @@ CASES: dict[Any, Cases] = {
     **{f: operand(f, "x", REALS, MORE) for f in (
         np.add, np.subtract, np.multiply, np.matmul, np.true_divide, np.minimum, np.maximum,
         np.less, np.less_equal, np.greater, np.greater_equal)},
-    np.vecdot: operand(np.vecdot, "x", REALS, MORE),
+    np.vecdot: operand(np.vecdot, "x", REALS, MORE) | {"axis": Case(lambda d, p: np.vecdot(d.x, d.x, axis=p), *AXIS)},
     np.matvec: {"second": Case(lambda d, p: np.matvec(d.x, p), REALS, MORE)},
     np.vecmat: {"second": Case(lambda d, p: np.vecmat(d.i[:3], p), INPUTS["x"], INPUTS["x"].T)},
     **{f: operand(f, "x", TIES[:1], np.array([0.25])) for f in (np.equal, np.not_equal)},
@@ -230,6 +230,7 @@ CASES: dict[Any, Cases] = {
         "shift": Case(lambda d, p: np.roll(d.n, p), 1, 2),
         "axis": Case(lambda d, p: np.roll(d.n, 1, axis=p), *AXIS),
     },
+    **{f: options(f, "n", axes=((0,), (1,))) for f in (np.fft.fftshift, np.fft.ifftshift)},
     np.rot90: {
         "k": Case(lambda d, p: np.rot90(d.n, p), 1, 3),
         "axes": Case(lambda d, p: np.rot90(d.n, axes=p), (0, 1), (1, 0)),
@@ -601,7 +602,7 @@ def named(cases: Cases) -> set[str]:
 
 def test_all_ufuncs_are_here() -> None:
     for ufunc, made in UFUNCS.items():
-        assert len(parameters(made)) == (0 if ufunc in NO_PARAMETER else 1), ufunc
+        assert len(parameters(made) - {"axis"}) == (0 if ufunc in NO_PARAMETER else 1), ufunc
         assert ufunc in NO_PARAMETER or "second" in CASES[ufunc], ufunc
     for table, way in ((REDUCTIONS, "reduce"), (ACCUMULATIONS, "accumulate")):
         for ufunc, made in table.items():

@@ -147,7 +147,7 @@ STRUCTURE = [
     op("where, broadcast", lambda x, y: np.where(MASK, x, y), V, S), op("where, public", lambda x: np.where(MASK, x, 0), A), op("where, public left", lambda x: np.where(MASK, PUBLIC, x), A),
     op("repeat", lambda x: np.repeat(x, 3), A), op("repeat axis", lambda x: x.repeat([1, 0, 2], axis=0), A), op("tile", lambda x: np.tile(x, (2, 1, 2)), A), op("flip", np.flip, A),
     op("flip axis", lambda x: np.flip(x, 1), A), op("fliplr", np.fliplr, A), op("flipud", np.flipud, A), op("roll", lambda x: np.roll(x, 2), A), op("roll axis", lambda x: np.roll(x, -1, axis=1), A),
-    op("rot90", np.rot90, A), op("take", lambda x: np.take(x, [0, -1, 5]), A), op("take axis", lambda x: np.take(x, [2, 0], axis=1), A), op("delete", lambda x: np.delete(x, 1, axis=0), A),
+    op("rot90", np.rot90, A), op("fftshift", np.fft.fftshift, A), op("ifftshift", lambda x: np.fft.ifftshift(x, axes=1), A), op("take", lambda x: np.take(x, [0, -1, 5]), A), op("take axis", lambda x: np.take(x, [2, 0], axis=1), A), op("delete", lambda x: np.delete(x, 1, axis=0), A),
     op("diag of matrix", np.diag, A), op("diag of vector", lambda x: np.diag(x, 1), V), op("diagflat", np.diagflat, (2, 2)), op("diagonal", lambda x: x.diagonal(1), A),
     op("tril", np.tril, A), op("tril -1", lambda x: np.tril(x, -1), B), op("triu", np.triu, A), op("triu 1", lambda x: np.triu(x, 1), A), op("copy", np.copy, A),
     op("resize", lambda x: np.resize(x, (2, 3)), A), op("zeros_like", np.zeros_like, A), op("ones_like", np.ones_like, A), op("iterate", lambda x: [row * 2 for row in x], A),
@@ -304,7 +304,7 @@ LINALG = [
 KNOTS, HEIGHTS = np.array([-1.5, 0.25, 1.0, 3.0]), np.array([0.5, -1.0, 2.0, 7.0])
 COMPOSED = [
     op("tensordot", lambda x, y: np.tensordot(x, y, axes=([0, 2], [1, 0])), B, (4, 2, 3), ulps=1), op("kron", np.kron, A, (2, 1, 3), ulps=1),
-    op("cross", np.cross, (2, 3), (3,), ulps=1), op("vecdot", np.vecdot, A, V, ulps=1), op("convolve", np.convolve, V, (6,), ulps=1),
+    op("cross", np.cross, (2, 3), (3,), ulps=1), op("vecdot", np.vecdot, A, V, ulps=1), op("vecdot along", lambda x, y: np.vecdot(x, y, axis=0), A, A, ulps=1), op("convolve", np.convolve, V, (6,), ulps=1),
     op("correlate", lambda x, y: np.correlate(x, y, "same"), (6,), V, ulps=1), op("cov", np.cov, A, ulps=6), op("corrcoef", lambda x: np.corrcoef(x, rowvar=False), (9, 3), ulps=4),
     op("interp", lambda x: np.interp(x, KNOTS, HEIGHTS), A, ulps=5.5), op("polyval", lambda x: np.polyval([1, -2, 3], x), A, ulps=3), op("gradient", np.gradient, V, ulps=3),
     op("trapezoid", np.trapezoid, A, ulps=1), op("histogram2d", lambda x, y: np.histogram2d(x, y, [[-2, 0, 2], [-1, 1, 2]])[0], (9,), (9,)),

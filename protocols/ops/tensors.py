@@ -67,13 +67,9 @@ def outer(x1: Any, x2: Any, /) -> Secret:
     return multiply(np.expand_dims(array(x1), 1), x2)
 
 
-def vecdot_along(x1: Any, x2: Any, /, *, axis: int = -1) -> Secret:
+def vecdot(x1: Any, x2: Any, /, *, axis: int = -1) -> Secret:
     """Dot products of vectors along an axis, the others broadcast."""
-    return vecdot(*(np.moveaxis(array(x), axis, -1) for x in (x1, x2)))
-
-
-def vecdot(x1: Any, x2: Any, /) -> Secret:
-    x1, x2 = array(x1), array(x2)
+    x1, x2 = (np.moveaxis(array(x), axis, -1) for x in (x1, x2))
     if x1.shape[-1] != x2.shape[-1]:
         raise ValueError(f"np.vecdot of vectors of {x1.shape[-1]} and of {x2.shape[-1]} elements")
     return matmul(np.expand_dims(x1, -2), np.expand_dims(x2, -1))[..., 0, 0]
