@@ -108,7 +108,7 @@ OPS = [
     op("reversed", lambda x: x[::-1]),
     op("prod", np.prod),
     op("logical_not", np.logical_not, discrete=True),
-    op("ptp", np.ptp),
+    op("ptp", np.ptp, gross=lambda x: 2 * np.max(x)),
     op("/ 3", lambda x: x / 3),
     op("/ 12", lambda x: x / 12),
     op("* 0.3", lambda x: x * 0.3),

@@ -233,11 +233,11 @@ def test_no_operation_within_its_range_is_suspected_and_all_have_a_shadow(partie
     s = mpc.local(parties, ring=bits, check=True)
     fraction = RINGS[bits] if fixed else 0
     kind = mpc.Fixed(fraction) if fixed else mpc.INT
-    for i, operation in enumerate([*OPERATIONS, *VARIANTS, *MORE, *(DECOMPOSED if fixed else [])]):
+    for i, operation in enumerate([*OPERATIONS, *VARIANTS, *MORE, *(DECOMPOSED if fixed else [])] if bits == 64 else OPERATIONS):
         if operation.name not in LOST:
             for result in flat(operation.f(*(s.secret(v, kind=kind) for v in operands(operation.shapes, fraction, i)))):
                 result.reveal()
-    if not fixed:                                   # integers are rounded already
+    if not fixed or bits == 128:                    # integers are rounded already
         return
     names = [*tables.UFUNCS, *(u.reduce for u in tables.REDUCTIONS), *(u.accumulate for u in tables.ACCUMULATIONS), *tables.FUNCTIONS]
     known = {np.shape, np.ndim, np.size, np.positive, np.isnan, np.isinf, np.isfinite, np.isreal, np.iscomplex, np.isrealobj, np.iscomplexobj,

@@ -551,9 +551,10 @@ def check(revealed: list[list[np.ndarray]], fraction: int, ulp: float, table: li
     assert not wrong, "\n".join(wrong)
 
 
-#: All kinds of numbers where they are quick, two of the four with three dealt parties, one with five.
+#: All kinds of numbers where they are quick; of what more dealt parties share, the same products are made.
 KINDS = [(suite, parties, bits, fixed) for suite, parties in GRID for bits in RINGS for fixed in (False, True)
-         if suite != "additive" or parties == 2 or (fixed == (bits == 64) and (parties < 5 or fixed))]
+         if suite != "additive" or parties == 2 or (bits, fixed) == (64, True)]
+THREADS = [("additive", 2, 64, True), ("additive", 3, 32, False), ("replicated", 3, 64, True), ("replicated", 3, 128, False)]
 
 
 @pytest.mark.parametrize(("suite", "parties", "bits", "fixed"), KINDS)
@@ -563,7 +564,7 @@ def test_parity_in_lockstep(suite: str, parties: int, bits: int, fixed: bool) ->
         check(evaluate(session, fraction), fraction, 2.0**-RINGS[bits])
 
 
-@pytest.mark.parametrize(("suite", "parties", "bits", "fixed"), [k for k in KINDS if k[1] < 5 and k[3] == (k[2] == 64)])
+@pytest.mark.parametrize(("suite", "parties", "bits", "fixed"), THREADS)
 def test_parity_in_threads(suite: str, parties: int, bits: int, fixed: bool) -> None:
     fraction = RINGS[bits] if fixed else 0
     session = mpc.local(parties, suite, ring=bits, fraction_bits=RINGS[bits])
