@@ -160,7 +160,7 @@ def functions() -> dict[str, Callable[..., Any]]:
 
 
 def tests(folder: str, standard: Path | None) -> list[str]:
-    """What pytest is told to run: a folder of NumPy's tests, or those of the standard, whose draws are the same each time."""
+    """What pytest is told to run: a folder of NumPy's tests, or those of the standard, whose draws are nearly the same each time."""
     if folder == STANDARD:
         assert standard is not None
         os.environ["ARRAY_API_TESTS_MODULE"] = "numpy"
@@ -527,10 +527,10 @@ type: truth values, `int64`, `float64`. What is not there says so in a sentence.
 ## Counts
 
 All tests of the named folders of the NumPy that is installed ({version}), and all of the Array API's own with NumPy as the
-namespace ([`array-api-tests`](https://github.com/data-apis/array-api-tests) at {commit}, {drawn} examples drawn for each),
-harvested: every distinct call with small arrays of finite numbers, in the types that secrets have, up to {most} of a function
-in a folder. Each is made with secrets in place of all its arrays, and once more of one of them, in turn with `replicated`
-and `additive`.
+namespace ([`array-api-tests`](https://github.com/data-apis/array-api-tests) at {commit}, {drawn} examples drawn for each, some of
+which differ from run to run), harvested: every distinct call with small arrays of finite numbers, in the types that secrets
+have, up to {most} of a function in a folder. Each is made with secrets in place of all its arrays, and once more of one of
+them, in turn with `replicated` and `additive`.
 
 """
 

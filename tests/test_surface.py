@@ -26,7 +26,7 @@ def test_the_page_lists_what_there_is() -> None:
     assert surface.listed() in page and surface.DIFFERENCES in page, "python docs/surface.py --lists"
     for why in {**absent.NEVER, **absent.NOT_YET}:
         assert why in page or not any(name in surface.functions() and not surface.there(name) for name in {**absent.NEVER, **absent.NOT_YET}[why])
-    for what in ("crash", "shape", "type"):
+    for what in ("crash", "lenient", "shape", "type", "value"):
         (line,) = (line for line in page.splitlines() if line.startswith(f"| {surface.CLASSES[what]} |"))
         assert {cell.strip() for cell in line.split("|")[2:-1]} == {"0"}
 
@@ -78,7 +78,7 @@ CALLS: list[tuple[str, str, tuple[Any, ...], dict[str, Any]]] = [
     ("refused", "nonzero", (A,), {}), ("refused", "put", (A, 1, 2), {}), ("missing", "logspace", (A, 3), {}),
     ("counted", "negative", (A > 1,), {}), ("no number", "log", (A * 0.0 - 1,), {}), ("range", "add", (A * 2.0**60, 1.5), {}),
     ("equal", "bitwise_and.reduce", (A[:0],), {}), ("equal", "logical_xor.reduce", (np.zeros((0, 3)),), {}), ("both refuse", "bitwise_or.reduce", (A[:0] * 1.5,), {}),
-    ("refused", "logaddexp.reduce", (A[:0] * 1.5,), {}), ("equal", "lexsort", (A,), {}), ("equal", "quantile", (A, [0, 1]), {"method": "midpoint"}),
+    ("refused", "logaddexp.reduce", (A[:0] * 1.5,), {}), ("equal", "lexsort", (A,), {}), ("both refuse", "lexsort", (A,), {"axis": 1}), ("equal", "quantile", (A, [0, 1]), {"method": "midpoint"}),
     ("equal", "quantile", (A, 0), {"method": "weibull"}), ("equal", "linalg.matrix_norm", (np.zeros((0, 2)),), {"ord": "nuc"}), ("equal", "linalg.norm", (np.zeros((2, 0)), 2), {}),
     ("meant", "arctan2", (np.array(-0.0), np.array(-0.0)), {}), ("meant", "power", (A, np.array(-1)), {}), ("meant", "linalg.inv", (np.ones((2, 2)),), {}),
     ("range", "linalg.lstsq", (np.ones((3, 2)), np.ones(3)), {}), ("meant", "linalg.lstsq", (np.eye(3)[:, :2], np.ones(3)), {}),

@@ -234,6 +234,7 @@ def argsort(x: Secret, axis: int | None = -1, kind: str | None = None, order: No
 def lexsort(keys: Any, axis: int = -1) -> Secret:
     """The positions that would sort by several keys, the last one first, as NumPy's; a tuple of secrets and arrays."""
     columns = unified(*keys)[::-1]
+    normalize_axis_index(axis, max(1, columns[0].ndim))
     return _arranged(columns, axis)[-1] if columns[0].ndim else retyped(linear.filled(columns[0], 0), INT)
 
 
