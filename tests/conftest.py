@@ -36,6 +36,18 @@ def as_at_a_terminal() -> None:
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
+@pytest.fixture
+def processes() -> Iterator[Any]:
+    """What starts ``mpc`` in processes, which end with the test."""
+    from test_cli import Processes
+    made = Processes()
+    yield made
+    for process in made.all:
+        if process.poll() is None:
+            process.kill()
+        process.communicate()
+
+
 settings.register_profile("shared machine", deadline=None)
 settings.load_profile("shared machine")
 

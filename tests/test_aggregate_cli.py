@@ -49,16 +49,6 @@ def events(text: str) -> list[dict]:
     return [json.loads(line) for line in text.splitlines()]
 
 
-@pytest.fixture
-def processes():
-    made = Processes()
-    yield made
-    for process in made.all:
-        if process.poll() is None:
-            process.kill()
-        process.communicate()
-
-
 def join(processes: Processes, folder: Path, name: str, *more: object):
     return processes.start("aggregate", "join", "--config", folder / f"{name}.toml", "--vector", folder / (name + "-{round}.npy"),
                            "--out", folder / (name + "-mean-{round}.npy"), *more)

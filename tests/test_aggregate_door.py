@@ -57,16 +57,6 @@ from protocols.aggregation.service import Service
 NAMES = [f"clinic-{i}" for i in range(4)]
 
 
-@pytest.fixture
-def processes():
-    made = Processes()
-    yield made
-    for process in made.all:
-        if process.poll() is None:
-            process.kill()
-        process.communicate()
-
-
 # -- strangers ------------------------------------------------------------------------------------------
 
 

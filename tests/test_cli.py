@@ -63,16 +63,6 @@ class Processes:
         return [*parties, self.start("dealer", "--config", configs[-1])]
 
 
-@pytest.fixture
-def processes():
-    made = Processes()
-    yield made
-    for process in made.all:
-        if process.poll() is None:
-            process.kill()
-        process.communicate()
-
-
 def ended(process: subprocess.Popen[str], within: float = 60) -> tuple[int, str, str]:
     out, err = process.communicate(timeout=within)
     return process.returncode, out, err

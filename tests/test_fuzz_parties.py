@@ -24,9 +24,10 @@ from typing import Any
 import numpy as np
 import pytest
 import zoo
+from attacks import Rng, any_bytes, anything, bent
 from conftest import failure, together
 from deployed import NAMES, Deployment, certificates
-from test_strangers import OTHERS, reset
+from test_strangers import reset
 
 import mpc
 from mpc.errors import MpcError
@@ -40,36 +41,6 @@ CASES = int(os.environ.get("MPC_FUZZ_CASES", "250"))
 SEED = int(os.environ.get("MPC_SEED", "1"))
 HELLO: dict[str, Any] = {"mpc": 1, "from": 1, "to": 0}
 PROGRAM = "def main(party):\n    x = party.secret_from_each(20 + party.id)\n    return int((x[0] + x[1] * x[2]).reveal())\n"
-Rng = np.random.Generator
-
-
-def any_bytes(rng: Rng, most: int = 3000) -> bytes:
-    return rng.bytes(int(most ** rng.random()))
-
-
-def anything(rng: Rng) -> Any:
-    """A JSON value of any type, extremes among them."""
-    return OTHERS[rng.integers(len(OTHERS))] if rng.random() < 0.8 else [anything(rng), {"": anything(rng)}]
-
-
-def bent(rng: Rng, data: bytes) -> bytes:
-    """These bytes, cut, flipped, extended, doubled or replaced."""
-    how = rng.integers(6)
-    if how == 0:
-        return data[: rng.integers(len(data) + 1)]
-    if how == 1:
-        changed = bytearray(data)
-        for at in rng.integers(0, len(data), rng.integers(1, 9)) if data else ():
-            changed[at] ^= 1 << rng.integers(8)
-        return bytes(changed)
-    if how == 2:
-        return data + any_bytes(rng)
-    if how == 3:
-        return data * 2
-    if how == 4:
-        return any_bytes(rng)
-    at = int(rng.integers(len(data) + 1))
-    return data[:at] + any_bytes(rng, 40) + data[at:]
 
 
 # -- a party that waits -------------------------------------------------------------------------------

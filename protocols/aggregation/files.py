@@ -12,6 +12,7 @@ import numpy as np
 
 from mpc.errors import ConfigError
 from mpc.ring import NDArray
+from protocols.prep.disk import sync_folder
 
 #: Of all that is written here: means, records and accounts lie beside keys.
 OWN = 0o600
@@ -32,15 +33,6 @@ def replace_file(path: Path, content: bytes | memoryview) -> None:
         with suppress(OSError):
             new.unlink()                            # half a file would take what little room there is
         raise ConfigError(f"{path} cannot be written ({error.strerror})") from None
-
-
-def sync_folder(folder: Path) -> None:
-    """The names in a folder are on the disk once this returns."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 @contextmanager

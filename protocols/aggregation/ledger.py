@@ -22,8 +22,8 @@ import struct
 from pathlib import Path
 
 from mpc.errors import AggregationRefused, ConfigError
-from protocols.aggregation.files import sync_folder
 from protocols.aggregation.messages import Phase
+from protocols.prep.disk import sync_folder
 
 _ENTRY = struct.Struct("<QQ")
 

@@ -24,7 +24,8 @@ import numpy.typing as npt
 
 from mpc.errors import AggregationRefused, ConfigError
 from mpc.prg import Stream
-from protocols.aggregation.files import OWN, locked, sync_folder
+from protocols.aggregation.files import OWN, locked
+from protocols.prep.disk import sync_folder
 
 _SALT = 16
 

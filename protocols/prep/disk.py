@@ -73,7 +73,8 @@ def write(file: int, data: bytes, at: int) -> None:
         view, at = view[done:], at + done
 
 
-def sync(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """The names in a folder are on the disk once this returns."""
     file = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(file)

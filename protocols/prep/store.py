@@ -52,7 +52,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from mpc.errors import ConfigError
 from mpc.prg import SEED_BYTES, Stream
 from protocols.prep import remembered
-from protocols.prep.disk import AGAIN, HEADER, Lock, check_folder, discard, forget, opened, sync, told, write
+from protocols.prep.disk import AGAIN, HEADER, Lock, check_folder, discard, forget, opened, sync_folder, told, write
 from protocols.prep.remembered import Count
 
 VERSION = 2
@@ -168,7 +168,7 @@ class Making:
                     os.replace(self._old, self.folder)
                 raise
         with told(self.folder, "written", AGAIN):
-            sync(self.folder.parent)
+            sync_folder(self.folder.parent)
         discard(self._old)
 
     def said(self) -> str:
@@ -381,7 +381,7 @@ def _save(folder: Path, secret: bytes, run: str, used: Mapping[str, tuple[int, i
     finally:
         os.close(file)
     os.replace(new, path)
-    sync(folder)
+    sync_folder(folder)
 
 
 def _seal(said: bytes, secret: bytes) -> HMAC:
