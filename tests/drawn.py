@@ -264,8 +264,10 @@ def run_moved(program: Program, true: list[Any], fraction: int, seed: int) -> li
 
 
 def tied(program: Program, true: list[Any], fraction: int) -> bool:
-    """Whether something hangs on a comparison of reals that rounding decides: equal ones may come out so."""
+    """Whether something hangs on a comparison of reals that rounding decides: equal ones may come out so; or on one of NaN."""
     at = len(program.inputs)
+    if any(step.op.discrete and any(np.isnan(np.asarray(true[i], np.float64)).any() for i in step.operands) for step in program.steps):
+        return True
     for seed in range(8):
         values = run_moved(program, true, fraction, seed)
         for place, step in enumerate(program.steps, at):
