@@ -87,7 +87,8 @@ class Result:
     true: NDArray
     size: NDArray                       # before anything cancelled
     operands: Sequence[Secret]
-    divisor: Secret | None = None
+    divisor: Secret | None
+    met: Kind                           # of numerator and divisor
 
     @property
     def fraction(self) -> int:
@@ -136,7 +137,7 @@ class Result:
         if largest(values) >= 2.0**limit:
             return f"the result is outside ±2^{limit}, the range of {kind} over {ring}", _DOWN, True
         if self.divisor is not None:
-            most = ring.bits - 1 - SPARE - self.divisor.kind.fraction
+            most = ring.bits - 1 - SPARE - self.met.fraction
             if _largest(self.divisor) >= 2.0**most:
                 return f"the divisor is outside ±2^{most}, the range of divisors {digits}", _DOWN, True
             if (self.beyond() & off).any():
