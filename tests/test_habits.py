@@ -363,6 +363,16 @@ def test_a_module_that_a_package_of_ours_hides_is_said(tmp_path: Path, line: str
     assert fine.main(None) and not fine.terms["modules"]
 
 
+@pytest.mark.usefixtures("imports")
+def test_a_name_that_a_package_of_the_program_would_have_is_said(tmp_path: Path) -> None:
+    (tmp_path / "protocols").mkdir()
+    (tmp_path / "protocols" / "__init__.py").write_text("def helper(x):\n    return 2 * x\n")
+    with pytest.raises(ConfigError, match=r"imports protocols\.helper, from protocols/__init__\.py beside it, but .* another name"):
+        Program(write(tmp_path, "from protocols import helper\n\ndef main(party):\n    pass\n"))
+    fine = Program(write(tmp_path, "from protocols import *\nfrom protocols import run\nfrom mpc import local\n\ndef main(party):\n    return run.local is local\n"))
+    assert fine.main(None) and not fine.terms["modules"]
+
+
 def test_a_package_that_was_imported_under_our_name_before_is_said(tmp_path: Path) -> None:
     (tmp_path / "protocols.py").write_text("")
     done = subprocess.run([sys.executable, "-c", "import protocols, mpc"], cwd=tmp_path, capture_output=True, text=True, check=False)
