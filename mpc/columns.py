@@ -26,7 +26,7 @@ _CODES = ("share codes, from a list of categories that all parties have alike, a
 _TEXTS = {"pandas": _CODES.format("pandas.Categorical(column, categories=LIST).codes", "pandas.get_dummies"),
           "polars": _CODES.format("column.cast(polars.Enum(LIST)).to_physical()", "frame.to_dummies")}
 _DATES = {"pandas": "share days, as in (column - pandas.Timestamp('2000-01-01')).dt.days",
-          "polars": "share days, as in (column - polars.date(2000, 1, 1)).dt.total_days()"}
+          "polars": "share days, as in (column - datetime.date(2000, 1, 1)).dt.total_days()"}
 _SPANS = dict.fromkeys(_DATES, "share days or seconds, as in column.dt.total_seconds()")
 _MISSING = {"pandas": "fill or drop them (fillna, dropna), or share column.isna() beside it",
             "polars": "fill or drop them (fill_null, drop_nulls), or share column.is_null() beside it"}
@@ -45,7 +45,11 @@ def array_of(values: Any) -> Any:
         return values
     if hasattr(values, "collect") and not hasattr(values, "to_numpy"):
         raise EncodingError("a lazy frame has no numbers yet: share its .collect()")
+    if type(values).__name__ == "Expr":
+        raise EncodingError("an expression has no numbers yet: share frame.select(expression)")
     if not hasattr(values, "columns"):
+        if not hasattr(values, "dtype"):
+            return values                           # one value of theirs, which is refused by its type
         name = getattr(values, "name", None)
         return _column(home, "a series" if name is None else f"the series {name!r}", values)
     arrays = [(name, _column(home, f"the column {name!r}", column)) for name, column in _columns(home, values)]
@@ -74,7 +78,7 @@ def _columns(home: str, frame: Any) -> Iterator[tuple[Any, Any]]:
 def _column(home: str, what: str, column: Any) -> NDArray:
     kind, width, known = _kind(home, column.dtype)
     if kind == "O" and len(column) and all(type(value) is int for value in column):
-        return np.asarray(column.to_numpy(), object)            # beyond 64 bits, for rings that hold them
+        return np.array([*column], object)          # beyond 64 bits, for rings that hold them
     if kind not in "biuf":
         raise EncodingError(f"{what} is of {known}, which cannot be shared: {_remedy(home, kind, column)}")
     missing = column.isna() if home == "pandas" else column.is_null()
@@ -103,7 +107,7 @@ def _kind(home: str, dtype: Any) -> tuple[str, int, str]:
         return (letter, bits // 8, name) if bits <= 64 else ("O", 0, f"type {name}")
     if name == "Duration" or name.startswith("Duration("):
         return "m", 0, f"type {name}"
-    if bool(dtype.is_temporal()):
+    if bool(dtype.is_temporal()) and name != "Time":
         return "M", 0, f"type {name}"
     text = name.startswith(("String", "Categorical", "Enum"))
     return "U" if text else "O", 0, "categories" if name.startswith(("Categorical", "Enum")) else f"type {name}"
@@ -117,6 +121,8 @@ def _remedy(home: str, kind: str, column: Any) -> str:
     held = sorted({type(value).__name__ for value in column})
     if kind == "U" or "str" in held:
         return _TEXTS[home]
+    if {"NoneType", "NAType"} & {*held}:            # before a type is asked for, which would make values of them
+        return f"it has missing values: {_MISSING[home]}"
     if {"date", "datetime", "Timestamp"} & {*held}:
         return f"make it one of dates, as with pandas.to_datetime, and {_DATES[home]}"
     return f"it holds {', '.join(held[:3])}; make it one of numbers or truth values first, as with {'astype' if home == 'pandas' else 'cast'}(...)"

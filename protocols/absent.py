@@ -28,7 +28,8 @@ NEVER: dict[str, tuple[str, ...]] = {
     "is about a shape alone: call np.diag_indices, np.tril_indices or np.triu_indices of len(x)": ("diag_indices_from", "tril_indices_from", "triu_indices_from"),
     "is about days, which are no numbers: share days since a date": ("is_busday", "busday_offset", "busday_count", "datetime_as_string"),
     "takes any function, which would be called on shares: call it on the secret, or on its rows": (
-        "apply_along_axis", "apply_over_axes", "piecewise"),
+        "apply_along_axis", "apply_over_axes"),
+    "takes functions, which would be called on shares: use np.select of what each of them gives": ("piecewise",),
     "makes positions of a mask, which would show where it holds: index with the mask, if it is public, or use np.where": ("ix_",),
 }
 #: Could be there.
@@ -43,8 +44,14 @@ NOT_YET: dict[str, tuple[str, ...]] = {
     "is not built: divide with //, and take the remainders": ("unravel_index",),
     "is not built: multiply the indices with the strides and add them up": ("ravel_multi_index",),
     "is not built: write np.exp of np.linspace of the logarithms": ("geomspace", "logspace"),
+    "is not built: write x[np.arange(len(x) - n + 1)[:, None] + np.arange(n)]": ("sliding_window_view",),
     "is not built: write it with np.where, comparisons and np.exp": ("i0", "unwrap"),
     "is not built: reshape to matrices, and use np.linalg.solve or np.linalg.inv": ("linalg.tensorsolve", "linalg.tensorinv"),
+}
+#: Methods of elementwise functions.
+_METHODS: dict[str, tuple[type[Exception], str]] = {
+    "at": (TypeError, "would change its argument, and secrets are immutable: write x = x.at[index].add(y), .multiply, .min or .max"),
+    "reduceat": (NotImplementedError, "is not built: reduce the parts that np.split gives"),
 }
 
 
@@ -52,6 +59,9 @@ def refusal(said: str, function: Any) -> Exception:
     """What is raised when a function that is in no table is called, by its name as users know it."""
     home = {"numpy.linalg": "linalg.", "numpy.fft": "fft."}.get(getattr(function, "__module__", ""), "")
     name = home + function.__name__
+    if said.startswith(f"np.{name}.") and (method := said.rpartition(".")[2]) in _METHODS:
+        error, why = _METHODS[method]
+        return error(f"{said} of secrets {why}")
     for table, error in ((NEVER, TypeError), (NOT_YET, NotImplementedError)):
         for why, names in table.items():
             if name in names:

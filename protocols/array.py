@@ -194,7 +194,8 @@ class Secret(np.lib.mixins.NDArrayOperatorsMixin):
     # -- what would leak ---------------------------------------------------------------------------
 
     def __bool__(self) -> bool:
-        raise TypeError("a secret cannot decide a branch; compute both sides and reveal what may be known")
+        raise TypeError("a secret cannot decide a branch; compute both sides and choose with np.where, or reveal what may be known "
+                        "(np.max, np.min and np.sort compare secrets, Python's max, min and sorted branch)")
 
     def __int__(self) -> int:
         raise TypeError("a secret does not become a number by itself; call .reveal()")

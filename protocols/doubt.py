@@ -1,6 +1,7 @@
 """Why the result of an operation is not what it should be, in words: what left which range, or lost its digits."""
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mpc.encoding import Kind
+from mpc.encoding import BOOL, Kind
 from mpc.ring import NDArray
 from protocols.array import Secret
 from protocols.ops.division import SPARE
@@ -25,6 +26,12 @@ _OF_POWERS: set[Function] = {
     np.var, np.std, np.linalg.norm, np.square, np.power, np.prod, np.cumprod, np.multiply.reduce, np.multiply.accumulate,
     np.linalg.vector_norm, np.linalg.matrix_norm, np.cov, np.cumulative_prod, np.linalg.matrix_power,
     np.hypot, np.nanvar, np.nanstd, np.nanprod, np.nancumprod}
+#: Squares of deviations, and what hides in these, are larger than their results.
+_OF_DEVIATIONS: set[Function] = {np.var, np.std, np.nanvar, np.nanstd, np.cov, np.corrcoef}
+#: They take matrices in units of their norms, which have a range (``protocols/ops/decompositions.py``).
+_OF_NORMS: set[Function] = {
+    np.linalg.solve, np.linalg.inv, np.linalg.lstsq, np.linalg.pinv, np.linalg.qr, np.linalg.eigh, np.linalg.eigvalsh,
+    np.linalg.svd, np.linalg.svdvals, np.linalg.det, np.linalg.slogdet, np.linalg.cholesky, np.linalg.cond, np.linalg.matrix_rank}
 #: Roots of what is added up.
 _ROOTS: set[Function] = {np.std, np.linalg.norm, np.linalg.vector_norm, np.linalg.matrix_norm}
 
@@ -87,7 +94,8 @@ class Result:
     true: NDArray
     size: NDArray                       # before anything cancelled
     operands: Sequence[Secret]
-    divisor: Secret | None = None
+    divisor: Secret | None
+    met: Kind                           # of numerator and divisor
 
     @property
     def fraction(self) -> int:
@@ -129,6 +137,8 @@ class Result:
         digits = f"with {fraction} fractional bits over {ring}"
         if not np.isfinite(values).all() and (undefined := known(_UNDEFINED)):
             return *undefined, True
+        if self.function in _OF_NORMS and self._norm() >= 2.0 ** (most := ring.bits // 2 - 1 - fraction):
+            return f"the norm of a matrix, or of right sides, is outside ±2^{most}, the range of norms {digits}", _DOWN, True
         if otherwise := known(_OTHERWISE):
             return *otherwise, True
         if np.isnan(values).any():
@@ -136,7 +146,7 @@ class Result:
         if largest(values) >= 2.0**limit:
             return f"the result is outside ±2^{limit}, the range of {kind} over {ring}", _DOWN, True
         if self.divisor is not None:
-            most = ring.bits - 1 - SPARE - self.divisor.kind.fraction
+            most = ring.bits - 1 - SPARE - self.met.fraction
             if _largest(self.divisor) >= 2.0**most:
                 return f"the divisor is outside ±2^{most}, the range of divisors {digits}", _DOWN, True
             if (self.beyond() & off).any():
@@ -151,7 +161,27 @@ class Result:
             return f"{near} than {fraction} fractional bits tell", "round before you compare, or take more fractional bits", False
         if (self.beyond() & off).any():
             return f"a product or a sum on the way to the result is outside ±2^{self.range}, their range {digits}", _DOWN, True
+        if self._inside() >= 2.0 ** (most := ring.bits - 3 - 2 * fraction):
+            return f"a product or a sum on the way to the result is outside ±2^{most}, their range {digits}", _DOWN, True
         return f"numbers are too small beside the resolution, 2^-{fraction}, and have lost their digits", _UP, False
+
+    def _norm(self) -> float:
+        """The largest Frobenius norm among the operands."""
+        arrays = [_real(x) for x in self.operands]
+        return max((float(np.max(np.linalg.norm(a, axis=tuple(range(-min(a.ndim, 2), 0))), initial=0)) for a in arrays), default=0.0)
+
+    def _inside(self) -> float:
+        """How large a product at the least is, of those whose operands do not show it."""
+        arrays = [_real(x) for x in self.operands if x.kind != BOOL]        # these are masks
+        if self.function in _OF_DEVIATIONS:         # of two that lie furthest apart, as the sum of squares
+            return max((float(np.ptp(a)) ** 2 / 2 for a in arrays if a.size), default=0.0)
+        if self.function is np.hypot:
+            return self.operand**2
+        return math.prod(map(largest, arrays)) if self.function is np.average and len(arrays) > 1 else 0.0
+
+
+def _real(x: Secret) -> NDArray:
+    return real(x.shadow.true) if x.shadow is not None else np.zeros(x.shape)
 
 
 def _largest(x: Secret) -> float:

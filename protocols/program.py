@@ -126,12 +126,14 @@ class Program(MetaPathFinder):
 
     def _hidden(self, name: str) -> None:
         """Refuse a module of the folder that a package of the engine's hides, since it has the same name."""
-        spec = _sought(name, self._folder)
-        file = None if spec is None else self._own(spec)
         top, _, rest = name.partition(".")
+        module = _sought(name, self._folder)
+        spec = module or _sought(top, self._folder)     # whose text may define the name
+        file = None if spec is None else self._own(spec)
         ours = _sought(name, str(_ENGINE[0].parent)) is not None or hasattr(import_module(top), rest)
-        if rest and file is not None and not ours:
-            raise ConfigError(f"the program imports {name}, which is {file} beside it, but '{top}' is a package of this engine: "
+        if rest not in ("", "*") and file is not None and not ours:
+            where = f"{'from' if module is None else 'which is'} {file} beside it"
+            raise ConfigError(f"the program imports {name}, {where}, but '{top}' is a package of this engine: "
                               f"give the program's own '{top}' another name")
 
     def _own(self, spec: ModuleSpec) -> str | None:

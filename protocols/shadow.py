@@ -45,7 +45,7 @@ from mpc.errors import RangeError
 from mpc.prg import SEED_BYTES, Stream
 from mpc.ring import Z64, NDArray, Spec
 from protocols import plain
-from protocols.array import Secret, listed, secrets_in
+from protocols.array import Secret, common_kind, listed, secrets_in
 from protocols.doubt import DIVISIONS, Doubt, Result, place
 from protocols.plain import ROUNDING, Function, largest, size
 from protocols.tables import JOINS, MOVES
@@ -176,7 +176,8 @@ class Shadows:
                operands: Sequence[Secret], args: Sequence[Any] = ()) -> None:
         """Give a secret its shadow, with a doubt where the actual value is off."""
         divisor = args[-1] if function in DIVISIONS and isinstance(args[-1], Secret) else None
-        result = Result(self._session, name, function, secret.kind, shadow.true, shadow.before, operands, divisor)
+        met = common_kind(self._session, *args) if divisor is not None else secret.kind
+        result = Result(self._session, name, function, secret.kind, shadow.true, shadow.before, operands, divisor, met)
         before = [x.shadow for x in operands if x.shadow is not None]
         if shadow.copies:                           # what may have wrapped around is not forgiven, nor what is made of it
             spoilt = function not in _CHOOSING and any(s.wrong and s.doubt is not None and s.doubt.certain for s in before)

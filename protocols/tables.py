@@ -296,7 +296,9 @@ FUNCTIONS: dict[Callable[..., Any], Callable[..., Any]] = {
     **{func: _shows(func.__name__, "how large a set is", f"mpc.{func.__name__}(a, b), padded")
        for func in (np.union1d, np.intersect1d, np.setdiff1d, np.setxor1d)},
     **{func: _shows(func.__name__, "where a condition holds", "np.where(condition, a, b), or np.count_nonzero")
-       for func in (np.nonzero, np.flatnonzero, np.argwhere, np.extract, np.compress)},
+       for func in (np.nonzero, np.flatnonzero, np.argwhere)},
+    **{func: _shows(func.__name__, "where a condition holds", "np.where(condition, a, b), or x[condition] if that is public")
+       for func in (np.extract, np.compress)},
     np.nan_to_num: lambda x, copy=True, nan=0.0, posinf=None, neginf=None: x,
     np.fix: bitwise.trunc,
     np.linspace: compositions.linspace,

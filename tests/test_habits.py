@@ -167,7 +167,10 @@ def test_a_column_that_is_no_number_is_named_with_a_remedy(name: str) -> None:
            "cost": (series([Decimal(1)] * 3), "holds Decimal"),
            "dose": (series([1.0, None, 2.0]), "has missing values, which cannot be shared: fill or drop"),
            "big": (series([(1 << 60) + 1, 2, 3]), r"integers beyond 2\^53, which beside columns of real numbers would be rounded"),
-           "none": (series([None] * 3), "NoneType")}
+           "paid": (series([True, None, False], dtype=object if name == "pandas" else None), "missing values.*: fill or drop"),
+           "none": (series([None] * 3), "missing values: fill or drop")}
+    if name == "polars":
+        odd["time"] = (series([datetime.time(1)] * 3), "holds time; make it one of numbers")
     s = engine.local(2)
     for column, (values, words) in odd.items():
         whole = frame.assign(**{column: values}) if name == "pandas" else frame.with_columns(values.alias(column))
@@ -176,6 +179,26 @@ def test_a_column_that_is_no_number_is_named_with_a_remedy(name: str) -> None:
         if column != "big":
             with pytest.raises(EncodingError, match=f"series.*{words}"):
                 s.secret_from_each([values, values])
+
+
+def test_what_is_said_about_days_of_polars_is_right_of_a_series_and_in_a_frame() -> None:
+    polars = pytest.importorskip("polars")
+    frame = polars.DataFrame({"born": [datetime.date(2000, 1, 3), datetime.date(2000, 2, 1)]})
+    s = engine.local(2)
+    with pytest.raises(EncodingError, match=r"as in \(column - datetime\.date\(2000, 1, 1\)\)\.dt\.total_days\(\)$"):
+        s.secret(frame)
+    for column, shared in ((frame["born"], s.secret), (polars.col("born"), lambda x: s.secret(frame.select(x))[:, 0])):
+        assert shared((column - datetime.date(2000, 1, 1)).dt.total_days()).reveal().tolist() == [2, 31]
+
+
+def test_values_of_these_libraries_that_are_no_arrays_are_refused_in_a_sentence() -> None:
+    polars, pandas = pytest.importorskip("polars"), pytest.importorskip("pandas")
+    s = engine.local(2)
+    for value, words in ((polars.col("age"), r"share frame\.select\(expression\)"), (pandas.Timestamp(0), "Timestamp"), (pandas.NA, "NAType")):
+        with pytest.raises(EncodingError, match=words):
+            s.secret(value)
+    if hasattr(polars, "Int128"):
+        assert engine.local(2, ring=128).secret(polars.Series([1 << 100, 1], dtype=polars.Int128)).reveal().tolist() == [1 << 100, 1]
 
 
 @pytest.mark.parametrize(("values", "words"), [
@@ -337,6 +360,16 @@ def test_a_module_that_a_package_of_ours_hides_is_said(tmp_path: Path, line: str
     with pytest.raises(ConfigError, match=r"mine, which is (mpc|protocols)/mine\.py beside it, but .* another name"):
         Program(write(tmp_path, f"{line}\n\ndef main(party):\n    pass\n"))
     fine = Program(write(tmp_path, "from protocols import run\nfrom mpc import local\n\ndef main(party):\n    return run.local is local\n"))
+    assert fine.main(None) and not fine.terms["modules"]
+
+
+@pytest.mark.usefixtures("imports")
+def test_a_name_that_a_package_of_the_program_would_have_is_said(tmp_path: Path) -> None:
+    (tmp_path / "protocols").mkdir()
+    (tmp_path / "protocols" / "__init__.py").write_text("def helper(x):\n    return 2 * x\n")
+    with pytest.raises(ConfigError, match=r"imports protocols\.helper, from protocols/__init__\.py beside it, but .* another name"):
+        Program(write(tmp_path, "from protocols import helper\n\ndef main(party):\n    pass\n"))
+    fine = Program(write(tmp_path, "from protocols import *\nfrom protocols import run\nfrom mpc import local\n\ndef main(party):\n    return run.local is local\n"))
     assert fine.main(None) and not fine.terms["modules"]
 
 

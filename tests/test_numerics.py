@@ -527,6 +527,24 @@ def test_quotients_of_integers_have_all_of_their_range(suite: str, parties: int)
     close(np.sqrt(s.secret([2**58, 2, 0])).reveal(), [2**29, 2**0.5, 0], 16, 1.3, 2.0**-26)
 
 
+@pytest.mark.parametrize(("suite", "parties"), TWO)
+@pytest.mark.parametrize("bits", sorted(RINGS))
+def test_means_of_groups_have_the_range_of_other_quotients(suite: str, parties: int, bits: int) -> None:
+    """A sum of reals, or a public number, over a secret count, and over a truth value; operands of different fractions."""
+    f = FRACTIONS[bits]
+    s = mpc.local(parties, suite, ring=bits, fraction_bits=f)
+    top = 2.0 ** (bits // 2 - 3) - 1
+    x, counts = np.array([top, -top / 3, top / 8, 8191.5, top]), np.array([1, 3, 7, 2, 1])
+    one = np.array([True, False, True, True, True])
+    few = np.minimum(x, top / 4)
+    sums, halves = s.secret(x), s.secret(counts / 2, kind=mpc.Fixed(f // 2))
+    close((sums / s.secret(counts)).reveal(), x / counts, f, 1.3, DOUBLES[bits])
+    close((x / s.secret(counts)).reveal(), x / counts, f, 1.3, DOUBLES[bits])
+    close((sums / s.secret(one)).reveal(), x * one, f, 1.3, DOUBLES[bits])
+    close((s.secret(few) / halves).reveal(), few / (counts / 2), f, 1.3, DOUBLES[bits])
+    close(np.mean(sums, where=s.secret(one)).reveal(), x[one].mean(), f, 1.3, DOUBLES[bits])
+
+
 @pytest.mark.parametrize(
     "f",
     [

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -117,6 +118,17 @@ def test_calls_are_noted_as_they_were_made() -> None:
     add(x, np.nan)
     x[0] = 7
     assert sorted(map(str, calls.values())) == ["np.add(array([1, 2]), 1)", "np.add.reduce(array([1, 2]))"] and count.total() == 3
+
+
+@pytest.mark.parametrize(("f", "words"), [
+    (lambda x: np.piecewise(x, [x > 0], [1, 2]), "use np.select"),
+    (lambda x: np.lib.stride_tricks.sliding_window_view(x, 2), r"write x\[np\.arange\(len\(x\) - n \+ 1\)\[:, None\] \+ np\.arange\(n\)\]"),
+    (lambda x: np.add.at(x, [0], 1), r"write x = x\.at\[index\]\.add\(y\)"), (lambda x: np.add.reduceat(x, [0, 1]), r"the parts that np\.split gives"),
+    (lambda x: np.compress([True, False, True], x), r"x\[condition\] if that is public"),
+    (max, "np.max, np.min and np.sort"), (sorted, "np.max, np.min and np.sort")])
+def test_who_writes_for_arrays_is_told_what_to_write(f: Callable[[Any], Any], words: str) -> None:
+    with pytest.raises((TypeError, NotImplementedError), match=words):
+        f(mpc.local(2).secret([1.0, 2.0, 3.0]))
 
 
 @pytest.mark.parametrize("name", [name for names in {**absent.NEVER, **absent.NOT_YET}.values() for name in names])

@@ -13,7 +13,7 @@ The cubic is (1 − T₄(m)/577)/v with Chebyshev's T₄ and m = 4v − 3: the p
 1/v = r₀·(1 + e)(1 + e²)(1 + e⁴)…, of which two factors are used, or one where 2^−16 will do; over Z_2^128 three.
 
 Range    |x| < 2^(k−2−f), |y| < 2^(k−5−f), |x/y| < 2^min(k/2−3, k−3−f); a quotient beyond wraps, as a product does.
-         Integers divided by integers, and divisors that are integers, have the ring's whole range: f = 0.
+         Integers divided by integers have the ring's whole range: there f = 0 for x and y.
 Result   x/0 is 0, for every x.
 Accuracy 1.2 units in the last place, also of quotients of 2^45 units (f ≤ k/4; near f = k/2 − 2, 12 units).
          ``reciprocal``: 1.3 units, or a 2^−26-th part of larger results (over Z_2^32: 2^−10-th; over Z_2^128: 2^−57-th, with the
@@ -35,7 +35,7 @@ from typing import Any
 import numpy as np
 
 from mpc.rounds import gather
-from protocols.array import Secret, call, common_kind, constant, find_session, rescaled
+from protocols.array import Secret, call, find_session, unified
 from protocols.carries import bits_of, joined, zero_planes
 from protocols.ops import products
 from protocols.ops.normalisation import numbers, power_of_two, product, scaled, top_bit
@@ -141,18 +141,15 @@ def divide(x: Any, y: Any) -> Secret:
 def _quotient(x: Any, y: Secret) -> Secret:
     """The result has as many fractional bits as the operands, integers as a session's reals."""
     session = find_session((x, y))
-    x = x if isinstance(x, Secret) else constant(session, x, common_kind(session, x, y))
-    if y.kind.fraction > x.kind.fraction:           # a numerator needs the divisor's bits, a divisor none
-        x = rescaled(x, y.kind)
+    x, y = unified(x, y)                            # the first quotient is one of ring elements: their units must be the same
     kind = x.kind if x.kind.fraction else session.fixed
-    digits = kind.fraction - x.kind.fraction + y.kind.fraction          # of the quotient of ring elements
     shape = np.broadcast_shapes(x.shape, y.shape)
     x, y = (call(np.broadcast_to, v, shape) if v.shape != shape else v for v in (x, y))
 
     def streamed(suite: Suite, x: Share, y: Share) -> Any:
         async def piece(x: Share, y: Share) -> Share:
             flat = (x.size,)
-            return (await divided(suite, x.reshape(flat), y.reshape(flat), digits)).reshape(x.shape)
+            return (await divided(suite, x.reshape(flat), y.reshape(flat), kind.fraction)).reshape(x.shape)
         return elementwise(piece, x, y)
     return session.spawn("divide", streamed, (x, y), shape, kind)
 
