@@ -21,11 +21,14 @@ def agree(transport: Transport, peers: Mapping[int, str], terms: Mapping[str, An
 
     Parties (ranks below ``transport.size``) must agree on all terms, a dealer on those in ``common``.
     """
+    lost: PartyLost | None = None
     for peer in peers:
         ours = {key: terms[key] for key in (common if peer == transport.size else terms)}
         said = json.dumps(ours, sort_keys=True).encode()
-        transport.post(peer, [memoryview(_LENGTH.pack(len(said)) + said)])
-    lost: PartyLost | None = None
+        try:
+            transport.post(peer, [memoryview(_LENGTH.pack(len(said)) + said)])
+        except PartyLost as loss:                   # the others still get ours, and then learn what it was
+            lost = lost or loss
     for peer, name in peers.items():
         try:
             theirs = _hear(transport, peer, name)

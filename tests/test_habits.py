@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_cli import MPC, ROOT, Processes, deployment, ended, mpc, processes, refused, write  # noqa: F401
+from test_cli import MPC, ROOT, Processes, deployment, ended, mpc, refused, write
 from test_program import imports  # noqa: F401
 
 import mpc as engine
@@ -70,7 +70,7 @@ def test_what_main_is_given(tmp_path: Path, head: str, given: tuple[str, ...], g
         Program(program, given)
 
 
-def test_arguments_are_each_partys_own(tmp_path: Path, processes: Processes) -> None:  # noqa: F811
+def test_arguments_are_each_partys_own(tmp_path: Path, processes: Processes) -> None:
     program = write(tmp_path, "import sys\nMINE = float(sys.argv[1])\n\ndef main(party):\n    return sum(party.secret_from_each(MINE)).reveal()\n")
     configs = deployment(tmp_path)
     started = [processes.start("party", program, "--config", c, "--", a) for c, a in zip(configs[:2], ("1.5", "2.25"), strict=True)]
@@ -84,7 +84,7 @@ def test_arguments_are_each_partys_own(tmp_path: Path, processes: Processes) -> 
 READING = "def main(party):\n    mine = np.loadtxt(party.data('rows'))\n    return sum(party.secret_from_each(mine)).reveal().tolist()\n"
 
 
-def test_each_party_says_where_its_data_lie(tmp_path: Path, processes: Processes) -> None:  # noqa: F811
+def test_each_party_says_where_its_data_lie(tmp_path: Path, processes: Processes) -> None:
     """The program that all compare does not: it knows a name."""
     program = write(tmp_path, READING)
     folder = tmp_path / "wards 'a' \"b\" ü"

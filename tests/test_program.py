@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from test_cli import MPC, ROOT, Processes, deployment, ended, processes  # noqa: F401
+from test_cli import MPC, ROOT, Processes, deployment, ended
 
 from mpc import handshake
 from mpc.errors import ConfigError, HandshakeError
@@ -209,7 +209,7 @@ def both(folder: Path, start: Processes, program: str, rates: tuple[str, str]) -
 
 @pytest.mark.parametrize("late", [False, True])
 def test_parties_with_other_helpers_are_told_before_data_move(
-        tmp_path: Path, processes: Processes, late: bool) -> None:  # noqa: F811
+        tmp_path: Path, processes: Processes, late: bool) -> None:
     line = "import rates"
     program = MAIN.format(early="" if late else line, first="", late=line if late else "")
     ends = both(tmp_path, processes, program, ("BASE = 2.0\n", "BASE = 3.0\n"))
@@ -219,7 +219,7 @@ def test_parties_with_other_helpers_are_told_before_data_move(
 
 
 def test_a_helper_that_nobody_foresaw_gives_no_number(
-        tmp_path: Path, processes: Processes) -> None:  # noqa: F811
+        tmp_path: Path, processes: Processes) -> None:
     late = "rates = import_module('ra' + 'tes')"
     program = MAIN.format(early="from importlib import import_module", first="x.reveal()", late=late)
     for code, out, err in both(tmp_path, processes, program, ("BASE = 2.0\n", "BASE = 2.0  # the same\n")):
