@@ -180,6 +180,27 @@ def test_a_greeting_that_is_too_long() -> None:
         agree(ours, {1: "bob"}, {"version": 1}, frozenset({"version"}))
 
 
+def test_a_peer_that_has_left_keeps_our_terms_from_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who had not come to hold its own against them would take what we say of our end for them."""
+    ours, _, third = mesh(3, timeout=0.1)
+    post = ours.post
+
+    def gone(peer: int, buffers: Any) -> Any:
+        if peer == 1:
+            raise PartyLost("bob closed the connection", "bob")
+        return post(peer, buffers)
+
+    monkeypatch.setattr(ours, "post", gone)
+    with pytest.raises(PartyLost, match="bob"):
+        agree(ours, {1: "bob", 2: "cy"}, {"version": 1}, frozenset())
+    monkeypatch.setattr(third, "post", lambda *_: 0)
+    with pytest.raises(PartyLost, match="party 1 said nothing"):     # and party 0 had
+        agree(third, {0: "ann", 1: "bob"}, {"version": 1}, frozenset())
+    with pytest.raises(HandshakeError, match="another version"):
+        ours.post(2, [memoryview((2).to_bytes(4, "little") + b"{}")])
+        agree(third, {0: "ann"}, {"version": 1}, frozenset())
+
+
 def test_the_dealer_is_told_no_more_than_it_needs() -> None:
     ends = mesh(1)
     party = ends[0]
