@@ -563,7 +563,7 @@ def test_one_public_parameter_changed_at_one_party(
         case: Case, suite: str, parties: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """The first party alone has another value.  Where all come to wait for each other, they compare when they give up."""
     session = mpc.local(parties, suite)
-    monkeypatch.setattr(session, "_mesh", lambda parties, timeout, mesh=session._mesh: mesh(parties, min(timeout, 10)))
+    monkeypatch.setattr(session, "_mesh", lambda parties, timeout, mesh=session._mesh: mesh(parties, min(timeout, 5)))
     with pytest.raises(MpcError, match="the programs have diverged"):
         session.run(lambda party: case.run(Shared(party), case.there if party.id == 0 else case.here).reveal())
 
