@@ -34,7 +34,7 @@ from mpc.process import collect_less_garbage, have_standard_files, keep_freed_me
 
 if TYPE_CHECKING:
     from protocols.program import Program
-    from protocols.run import RehearsalSession
+    from protocols.rehearsal import RehearsalSession
     from protocols.session import Session
 
 S = TypeVar("S", bound="Session")
@@ -172,7 +172,6 @@ def run(program: Path, arguments: tuple[str, ...], data: tuple[tuple[str, str], 
     others' where it differs.  What follows -- is the program's, in sys.argv as a script's
     would be; a main that takes more than the party is given it too.
     """
-    from mpc import report
     from protocols.session import fraction_bits_of
     from protocols.suites import find, ring_of
     kind = find(suite, parties)
@@ -196,6 +195,7 @@ def run(program: Path, arguments: tuple[str, ...], data: tuple[tuple[str, str], 
     if outcome.code:
         sys.exit(outcome.code)
     if outcome.reports and not quiet:               # there are none where the program has ended its processes
+        from mpc import report
         report.show(outcome.reports, networks, outcome.offline)
     if trace is not None:
         _write_trace(trace, [event for r in outcome.reports for event in r["trace"]])
@@ -219,17 +219,16 @@ def party(program: Path, arguments: tuple[str, ...], config_file: Path, trace: P
     What follows -- is the program's, in sys.argv as a script's would be; a main that takes more
     than the party is given it too.  It need not be the same at all parties.
     """
-    from mpc import report
+    from mpc.readable import parts, plain
     from protocols import run as runner
     from protocols.array import Secret
-    from protocols.prep.store import Store
-    from protocols.prep.stored import Stored
     if check and not _is_launched():
         raise ConfigError("--check shows all parties' inputs to every party: it is there for 'mpc run', which has all of them on this machine")
     config, loaded = _prepared(program, arguments, config_file, quiet or report_to is not None)
     with ExitStack() as stack:
         store = None
         if use_offline:
+            from protocols.prep.store import Store
             store = stack.enter_context(closing(Store(*runner.store_of(config, lasting=report_to is None))))
             _warn(store.doubt)
         session = runner.join(config, loaded, source=store, listener=_listener(listen_fd), trace=trace is not None, check=check)
@@ -238,13 +237,18 @@ def party(program: Path, arguments: tuple[str, ...], config_file: Path, trace: P
             result = loaded.main(session)
             # Shown before we leave: it stands, even if a peer then turns out to be lost.
             if result is not None:
-                click.echo(report.plain(result))
-            if any(isinstance(part, Secret) for part in report.parts(result)):
+                click.echo(plain(result))
+            if any(isinstance(part, Secret) for part in parts(result)):
                 click.echo("main returned a secret: call its .reveal() to see what it is", err=True)
 
         _carried_out(session, compute, _progress_to(progress_fd, quiet or report_to is not None))
-    prep = session.suites[0].prep
-    _conclude(config, session, {"correlations": prep.said()} if isinstance(prep, Stored) else {}, networks, quiet, report_to, trace)
+    facts = {}
+    if store is not None:
+        from protocols.prep.stored import Stored
+        prep = session.suites[0].prep
+        assert isinstance(prep, Stored)
+        facts["correlations"] = prep.said()
+    _conclude(config, session, facts, networks, quiet, report_to, trace)
 
 
 @main.command()
@@ -266,11 +270,11 @@ def offline(program: Path, arguments: tuple[str, ...], config_file: Path, networ
     """
     from protocols import run as runner
     from protocols.prep.store import Making
+    from protocols.rehearsal import RehearsalSession
     config, loaded = _prepared(program, arguments, config_file, quiet or report_to is not None)
     with closing(Making(*runner.store_of(config, lasting=report_to is None))) as making:
         session = runner.join(config, loaded, source=making, listener=_listener(listen_fd))
-
-        assert isinstance(session, runner.RehearsalSession)
+        assert isinstance(session, RehearsalSession)
 
         def rehearse(session: RehearsalSession) -> None:
             with redirect_stdout(io.StringIO()):
@@ -312,9 +316,9 @@ def _progress_to(fd: int | None, silent: bool) -> TextIO | None:
 
 def _carried_out(session: S, work: Callable[[S], None], progress_to: TextIO | None) -> None:
     """Do this, then leave the session; the others hear of it if it fails."""
-    from mpc import report
+    from mpc.progress import Progress
     party = session.parties[0]
-    progress = None if progress_to is None else report.Progress(report.progress_console(progress_to), party.meter)
+    progress = None if progress_to is None else Progress(progress_to, party.meter)
     party.on_progress = progress
     error: BaseException | None = None
     try:
@@ -331,7 +335,6 @@ def _carried_out(session: S, work: Callable[[S], None], progress_to: TextIO | No
 def _conclude(config: Config, session: Session, facts: dict[str, Any], networks: tuple[Network, ...], quiet: bool, report_to: Path | None,
               trace: Path | None) -> None:
     """Report what the session took, to the user or to ``mpc run``."""
-    from mpc import report
     meter = session.parties[0].meter
     channels = "TLS 1.3 with certificates on both sides" if config.tls else "INSECURE: plain TCP, anybody on the network can read and alter what is sent"
     threat = session.protection
@@ -341,6 +344,7 @@ def _conclude(config: Config, session: Session, facts: dict[str, Any], networks:
     if report_to is not None:
         report_to.write_text(json.dumps(said))
     elif not quiet:
+        from mpc import report
         report.show([said], networks)
     if trace is not None:
         _write_trace(trace, [{**event, "pid": config.me} for event in meter.trace or ()])

@@ -31,7 +31,7 @@ class Clock(threading.local):
     def __init__(self) -> None:
         self.on_compiling: Callable[[], None] | None = None     # called at the first loop that is compiled
         self._depth, self._since = 0, 0.0
-        self._spans: list[tuple[float, float]] = []
+        self.spans: list[tuple[float, float]] = []
 
     def begin(self, at: float) -> None:
         if self._depth == 0:
@@ -41,7 +41,7 @@ class Clock(threading.local):
     def end(self, at: float) -> None:
         self._depth -= 1
         if self._depth == 0:
-            self._spans.append((self._since, at))
+            self.spans.append((self._since, at))
 
     def compiling(self) -> None:
         told, self.on_compiling = self.on_compiling, None
@@ -50,9 +50,7 @@ class Clock(threading.local):
 
     def take(self, start: float, end: float) -> tuple[float, float]:
         """Seconds since this was last asked, and those of them between start and end."""
-        if not self._spans:
-            return 0.0, 0.0
-        spans, self._spans = self._spans, []
+        spans, self.spans = self.spans, []
         return sum(b - a for a, b in spans), sum(max(0.0, min(end, b) - max(start, a)) for a, b in spans)
 
 
@@ -123,30 +121,33 @@ class Meter:
         return usage
 
     def computed(self, label: str, start: float, end: float) -> None:
-        loading, inside = clock.take(start, end)
-        self.loading += loading
-        self.of(label).computing += end - start - inside
+        took = end - start
+        if clock.spans:
+            loading, inside = clock.take(start, end)
+            self.loading += loading
+            took -= inside
+        self.of(label).computing += took
         if self.trace is not None and end - start > 20e-6:
             self._event(label, "computing", start, end, {})
 
     def exchanged(self, labels: Sequence[str], depth: int, asked: bool) -> None:
         """A batch with messages of these operations was delivered, as round number ``depth``."""
-        if asked and depth > self._deepest.get("", 0):
-            self._deepest[""] = depth
+        deepest = self._deepest
+        if asked and depth > deepest.get("", 0):
+            deepest[""] = depth
             self.asked += 1
         self.rounds = max(self.rounds, depth)
-        if depth > self._deepest.get(OFFLINE, 0) and not all(label.startswith(OFFLINE) for label in labels):
-            self._deepest[OFFLINE] = depth
+        if depth > deepest.get(OFFLINE, 0) and not all(label.startswith(OFFLINE) for label in labels):
+            deepest[OFFLINE] = depth
             self.online += 1
         for label in labels:
-            if depth > self._deepest.get(label, 0):
-                self._deepest[label] = depth
+            if depth > deepest.get(label, 0):
+                deepest[label] = depth
                 self.of(label).rounds += 1
 
-    def waited(self, labels: list[str], start: float, end: float, received: int) -> None:
-        waiting = payers(labels)
-        for label in waiting:
-            self.of(label).waiting += (end - start) / len(waiting)
+    def waited(self, labels: list[str], paying: list[str], start: float, end: float, received: int) -> None:
+        for label in paying:
+            self.of(label).waiting += (end - start) / len(paying)
         if self.trace is not None:
             self._event(", ".join(labels), "exchanging", start, end, {"bytes received": received})
 

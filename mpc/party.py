@@ -40,10 +40,11 @@ LINGER = 1.0
 class _Posted:
     """A batch under way: what is due from whom, and the digest its frames must carry."""
 
-    __slots__ = ("batch", "digests", "due", "labels", "operation")
+    __slots__ = ("batch", "digests", "due", "labels", "operation", "payers")
 
-    def __init__(self, batch: Batch, operation: str, labels: list[str]) -> None:
-        self.batch, self.operation, self.labels = batch, operation, labels
+    def __init__(self, batch: Batch) -> None:
+        self.batch, self.labels = batch, list(dict.fromkeys([task.label for task in batch.tasks]))
+        self.operation, self.payers = "+".join(self.labels), payers(self.labels)
         self.due: dict[int, int] = {}               # payload bytes by peer
         self.digests: dict[int, bytes] = {}
 
@@ -108,7 +109,7 @@ class Party:
             self._ease(posted)
         end = perf_counter()
         meter = self.meter
-        meter.waited(posted.labels, start, end, sum(posted.due.values()))
+        meter.waited(posted.labels, posted.payers, start, end, sum(posted.due.values()))
         meter.exchanged(posted.labels, posted.batch.depth, self.size in posted.due)
         at = dict.fromkeys(payloads, 0)
         inboxes = []
@@ -129,8 +130,7 @@ class Party:
             self.on_progress(posted.operation, *self._scheduler.progress)
 
     def _post(self, batch: Batch) -> _Posted:
-        labels = list(dict.fromkeys([task.label for task in batch.tasks]))
-        posted = _Posted(batch, "+".join(labels), labels)
+        posted = _Posted(batch)
         try:
             self._transport.look()
         except PartyLost as loss:
@@ -171,7 +171,7 @@ class Party:
                     raise self._lost(loss, posted) from None
                 if waiting > BACKLOG:
                     self._crowded = True
-        self.meter.of(payers(labels)[0]).sent += HEADER.size * len(buffers)
+        self.meter.of(posted.payers[0]).sent += HEADER.size * len(buffers)
         self.meter.frames += len(buffers)
         return posted
 
@@ -181,7 +181,7 @@ class Party:
         for peer, data in headers.items():
             self._links[peer].check(Header.parse(data), posted.digests[peer], posted.due[peer],
                                     self.name(peer), posted.operation)
-        self.meter.of(payers(posted.labels)[0]).received += HEADER.size * len(headers)
+        self.meter.of(posted.payers[0]).received += HEADER.size * len(headers)
         payloads = {peer: np.empty(n, np.uint8).data for peer, n in posted.due.items()}
         self._collect({peer: view for peer, view in payloads.items() if view.nbytes}, posted)
         return payloads

@@ -263,9 +263,9 @@ class Secret(np.lib.mixins.NDArrayOperatorsMixin):
     # -- dispatch ----------------------------------------------------------------------------------
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
-        from protocols.tables import ACCUMULATIONS, REDUCTIONS, UFUNCS
-        name = f"np.{ufunc.__name__}{'' if method == '__call__' else '.' + method}"
-        make = {"__call__": UFUNCS, "reduce": REDUCTIONS, "accumulate": ACCUMULATIONS, "outer": UFUNCS}.get(method, {}).get(ufunc)
+        from protocols.tables import METHODS
+        name = f"np.{ufunc.__name__}" if method == "__call__" else f"np.{ufunc.__name__}.{method}"
+        make = METHODS.get(method, {}).get(ufunc)
         if make is None:
             raise refusal(name, ufunc)
         if method in ("reduce", "accumulate"):
@@ -276,10 +276,11 @@ class Secret(np.lib.mixins.NDArrayOperatorsMixin):
             x, y = inputs
             return ufunc(np.reshape(x, (*np.shape(x), *(1,) * np.ndim(y))), y, **kwargs)
         if ufunc.signature is None:
-            _fitting(name, *(numeric(x, "a public operand").shape if isinstance(x, list | tuple) else x.shape
-                             for x in inputs if isinstance(x, Secret | np.ndarray | list | tuple)))
-        inputs = self._computed_in(name, ufunc, inputs, kwargs)
-        return followed(self.session, name, ufunc, make, inputs, taken(name, make, kwargs))
+            _fitting(name, *[numeric(x, "a public operand").shape if isinstance(x, list | tuple) else x.shape
+                             for x in inputs if isinstance(x, Secret | np.ndarray | list | tuple)])
+        if kwargs:
+            inputs, kwargs = self._computed_in(name, ufunc, inputs, kwargs), taken(name, make, kwargs)
+        return followed(self.session, name, ufunc, make, inputs, kwargs)
 
     @staticmethod
     def _computed_in(name: str, ufunc: np.ufunc, inputs: Any, kwargs: dict[str, Any]) -> Any:

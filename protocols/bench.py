@@ -25,7 +25,7 @@ import numpy as np
 
 from mpc import launch
 from mpc.errors import ConfigError
-from mpc.report import amount, duration
+from mpc.readable import amount, duration
 from mpc.ring import NDArray, Ring
 from protocols import bench_prep
 from protocols.array import Secret

@@ -19,7 +19,6 @@ import sysconfig
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from hashlib import blake2b
 from importlib import import_module
-from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from importlib.util import module_from_spec, resolve_name, spec_from_loader
 from inspect import Parameter, iscoroutinefunction, signature
@@ -51,7 +50,7 @@ def engine() -> str:
     return f"{mpc.__version__} {digest.hexdigest()}"
 
 
-class Program(MetaPathFinder):
+class Program:
     """What all parties must run; and the finder of what it imports, since it must know of that."""
 
     def __init__(self, path: Path, arguments: Sequence[str] = ()) -> None:

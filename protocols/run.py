@@ -16,33 +16,30 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from mpc.config import Config, data_of
-from mpc.encoding import BOOL, Fixed, Kind
 from mpc.errors import ConfigError, PartyLost
 from mpc.frames import HEADER
 from mpc.handshake import agree
 from mpc.interrupts import Held
 from mpc.meter import OFFLINE, Meter
 from mpc.party import WINDOW, Party, leave
-from mpc.prg import SEED_BYTES, Stream
-from mpc.ring import Z64, RingArray, Spec
+from mpc.prg import Stream
 from mpc.rounds import Task, spawn
 from mpc.seat import take_seat
 from mpc.transport import Transport
 from mpc.transport.joining import connect
 from mpc.transport.memory import mesh
 from mpc.transport.tls import check_own
-from protocols.prep import Prep, name_of, remembered
+from protocols.prep import Prep, remembered
 from protocols.prep.dealer import Dealer, DealerFrames, Dealt
-from protocols.prep.ot import Oblivious
-from protocols.prep.store import Making, Store, Terms, secret_of
-from protocols.prep.stored import Rehearsal, Stored, fill
 from protocols.program import Program, engine
 from protocols.session import FUSE, Session, fraction_bits_of
 from protocols.suite import CHUNK, Suite
 from protocols.suites import find, ring_of
 
 if TYPE_CHECKING:
-    from mpc.report import Line
+    from mpc.progress import Line
+    from protocols.prep.ot import Oblivious
+    from protocols.prep.store import Making, Store, Terms
 
 T = TypeVar("T")
 
@@ -50,10 +47,10 @@ T = TypeVar("T")
 _WITH_DEALER = frozenset({"engine", "ring", "parties"})
 
 
-async def sit_down(party: Party, kind: type[Suite], own: Stream, prep: Prep) -> Suite:
+async def sit_down(party: Party, kind: type[Suite], own: Stream, prep: Prep | None) -> Suite:
     """Agree on keys with the other parties and, where the suite needs correlated randomness, with its source."""
     party.seat = seat = await take_seat(party.rank, party.size, own)
-    if not kind.needs_prep:
+    if prep is None or not kind.needs_prep:
         return kind(seat)
     await (await spawn(prep.setup(seat), OFFLINE + "setup"))
     return kind(seat, prep)
@@ -83,7 +80,7 @@ class Local(Session):
         self.parties, self._held, self._line = tuple(members), Held(), None
         super().__init__(members, self._finish(tasks), **self._options)
         if sys.stderr.isatty() or "ipykernel" in sys.modules:
-            from mpc.report import Line
+            from mpc.progress import Line
             members[0].on_progress = self._line = Line()
 
     def _finish(self, tasks: Sequence[Task[T]]) -> list[T]:
@@ -138,8 +135,13 @@ class Local(Session):
         return list(mesh(parties, service=frames.answer, timeout=timeout,
                          greetings={i: frames.greeting(i) for i in range(parties)}))
 
-    def _prep(self, party: Party) -> Prep:
-        return Dealt(party.rank, party.size) if self._dealer else Oblivious()
+    def _prep(self, party: Party) -> Prep | None:
+        if not self._kind.needs_prep:
+            return None
+        if self._dealer:
+            return Dealt(party.rank, party.size)
+        from protocols.prep.ot import Oblivious  # here: others need not load what computes it
+        return Oblivious()
 
     def _own(self, rank: int) -> Stream:
         return Stream.fresh("own") if self._seed is None else self._stream(f"party {rank}")
@@ -183,6 +185,7 @@ def suite_of(config: Config) -> type[Suite]:
 
 def transfers(config: Config) -> Oblivious:
     """The source of correlations that needs nobody else."""
+    from protocols.prep.ot import Oblivious
     return Oblivious(silent=config.silent_transfers)
 
 
@@ -218,21 +221,22 @@ def join(config: Config, program: Program, *, source: Store | Making | None = No
         names[len(config.parties)] = config.dealer
     transport = connect(config.rank, config.parties, tls=config.tls, dealer=config.dealer,
                         timeout=config.timeout, listener=listener)
-    prep: Prep
-    store = None
-    if isinstance(source, Making):
-        prep, store = Rehearsal(), "to be made"
-    elif source is not None:
-        prep, store = Stored(source, transfers(config)), source.run
+    kind_of_session, store = Session, None
+    if config.dealer is not None:
+        prep: Prep | None = Dealt(config.rank, len(config.parties))
+    elif not kind.needs_prep:
+        prep = None
+    elif source is None:
+        prep = transfers(config)
     else:
-        prep = transfers(config) if config.dealer is None else Dealt(config.rank, len(config.parties))
+        from protocols.rehearsal import sourced
+        kind_of_session, prep, store = sourced(source, transfers(config))
     party = Party(transport, meter=Meter(trace=[] if trace else None), names=names)
     try:
         peers = {p: n for p, n in names.items() if p != party.rank}
         agree(transport, peers, terms_of(config, program, store, check), _WITH_DEALER)
         program.on_late = lambda file, digest: party.agreed.update(f"module {file} {digest} ".encode())
         suite = party.run(sit_down(party, kind, Stream.fresh("own"), prep))
-        kind_of_session = RehearsalSession if isinstance(source, Making) else Session
         return kind_of_session([party], [suite], ring=ring, fraction_bits=config.fraction_bits,
                                largest=config.largest_array, check=check, data=config.data)
     except BaseException as error:
@@ -260,32 +264,10 @@ def store_of(config: Config, *, lasting: bool = True) -> tuple[Path, Terms, byte
         raise ConfigError("what is made in advance is made without a dealer: leave out dealer =")
     if config.tls is None:
         raise ConfigError("what is made in advance is encrypted under this party's private key: give certificate and key in place of insecure_no_tls")
+    from protocols.prep.store import Terms, secret_of
     terms = Terms(suite.name, config.ring, tuple(p.name for p in config.parties), config.rank)
     memory = remembered.home() if lasting else None
     return config.folder / "correlations" / config.me, terms, secret_of(config.tls.key), memory
-
-
-class RehearsalSession(Session):
-    """A program's run on dummy values, from which follows what it takes; what users pass stays where it is.
-
-    Real numbers become uniform ones from 0.5 to 1.5, integers and truth values random bits, all of them public: values
-    that may be divided by, counted and compared, so that the program goes the way that it would.
-    """
-
-    def _encode(self, values: Any, kind: Kind | None) -> tuple[Kind, RingArray]:
-        kind, real = super()._encode(values, kind)
-        words = Stream(bytes(SEED_BYTES), f"INSECURE dummy {self.id} {self._made}").draw(Spec(Z64, real.shape)).data
-        bits = words >> np.uint64(63)
-        dummy = 0.5 + words * 2.0**-64 if isinstance(kind, Fixed) else bits.astype(bool) if kind == BOOL else bits
-        return kind, kind.encode(dummy, self.ring)
-
-    def keep(self, making: Making, prep: Oblivious) -> None:
-        """Make what the program has taken, and keep it."""
-        (party,), (suite,) = self.parties, self.suites
-        assert isinstance(suite.prep, Rehearsal)
-        counts = suite.prep.taken
-        party.agreed.update(repr([(name_of(kind), count) for kind, count in counts.items()]).encode())
-        making.commit(party.run(fill(suite.seat, prep, making, counts), OFFLINE + "store"))
 
 
 def serve_dealer(config: Config) -> None:

@@ -33,12 +33,12 @@ from mpc.party import Party
 from mpc.ring import Z64, NDArray, Ring, RingArray, Shape, Spec
 from mpc.rounds import Flow, Task, exchange
 from protocols.array import Secret
-from protocols.shadow import Shadows
 from protocols.suite import Share, Suite
 from protocols.threat import Threat
 
 if TYPE_CHECKING:
     from protocols.ops.randomness import Generator
+    from protocols.shadow import Shadows
 
 T = TypeVar("T")
 
@@ -68,7 +68,10 @@ class Session:
         self._held = Held(len(self.parties) > 1)
         self.largest = largest                      # elements of an array that is allocated at a peer's word
         self.ring, self.fuse, self.fixed = ring, fuse, Fixed(fraction_bits_of(fraction_bits, ring))
-        self.check = Shadows(self) if check else None       # shows all values to all parties
+        self.check: Shadows | None = None
+        if check:                                   # shows all values to all parties
+            from protocols.shadow import Shadows
+            self.check = Shadows(self)
         self._data = data
         self._waiting, self._made = 0, 0
 

@@ -184,6 +184,10 @@ ACCUMULATIONS: dict[np.ufunc, Callable[..., Secret]] = {
 }
 ACCUMULATIONS |= {f: scans.of(UFUNCS[f], first) for f, first in _ASSOCIATIVE.items()}
 
+#: By how a universal function is called.
+METHODS: dict[str, dict[np.ufunc, Callable[..., Any]]] = {
+    "__call__": UFUNCS, "reduce": REDUCTIONS, "accumulate": ACCUMULATIONS, "outer": UFUNCS}
+
 FUNCTIONS: dict[Callable[..., Any], Callable[..., Any]] = {
     **{func: _moves(func) for func in MOVES},
     **{func: _joins(func) for func in JOINS},

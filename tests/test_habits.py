@@ -21,7 +21,7 @@ from test_cli import MPC, ROOT, Processes, deployment, ended, mpc, refused, writ
 from test_program import imports  # noqa: F401
 
 import mpc as engine
-from mpc import report
+from mpc import readable
 from mpc.config import load
 from mpc.errors import ConfigError, EncodingError, MpcError
 from mpc.meter import Meter, clock
@@ -217,7 +217,7 @@ def test_what_else_cannot_be_shared_is_named(values: Any, words: str) -> None:
     ([np.float64(1.5), np.True_], "[1.5, True]"), ((np.array([1, 2]), np.float64(0.5)), "[1 2]\n0.5"), (np.array([1.5, 2.0]), "[1.5 2. ]"),
     ({"a": np.array([1, 2]), "b": np.eye(2)}, "a: [1 2]\nb:\n[[1. 0.]\n [0. 1.]]"), ([], "[]"), (np.array(3), "3")])
 def test_results_are_plain_numbers(result: object, shown: str) -> None:
-    assert report.plain(result) == shown
+    assert readable.plain(result) == shown
 
 
 def test_a_result_is_printed_once_and_quiet_prints_nothing_else(tmp_path: Path) -> None:
@@ -322,7 +322,7 @@ def test_a_long_computation_says_that_it_goes_on(monkeypatch: pytest.MonkeyPatch
             return True
 
     monkeypatch.setattr("sys.stderr", Terminal())
-    monkeypatch.setattr("mpc.report._PATIENCE", 0.0)
+    monkeypatch.setattr("mpc.progress._PATIENCE", 0.0)
     s = engine.local(3)
     np.sort(s.secret([3, 1, 2])).reveal()
     said = sys.stderr.getvalue()                    # type: ignore[attr-defined]

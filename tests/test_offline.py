@@ -25,7 +25,7 @@ from mpc.config import load
 from mpc.encoding import BOOL, INT, Fixed
 from mpc.errors import ConfigError, HandshakeError
 from mpc.handshake import agree
-from mpc.meter import OFFLINE, Meter
+from mpc.meter import OFFLINE, Meter, payers
 from mpc.party import Party
 from mpc.prg import Stream
 from mpc.ring import Z64, Spec
@@ -39,7 +39,8 @@ from protocols.prep.ot import Oblivious
 from protocols.prep.store import Making, Store
 from protocols.prep.stored import Rehearsal, fill
 from protocols.program import Program
-from protocols.run import RehearsalSession, sit_down, store_of, terms_of
+from protocols.rehearsal import RehearsalSession
+from protocols.run import sit_down, store_of, terms_of
 
 ROOT = Path(__file__).parent.parent
 NAMES = ("north", "south")
@@ -271,7 +272,7 @@ def test_a_round_is_offline_where_nothing_else_travels() -> None:
     meter = Meter()
     for depth, labels in enumerate([["setup"], [OFFLINE + "triple"], [OFFLINE + "triple", "multiply"], [OFFLINE + "triple", OFFLINE + "mask"], ["reveal"]], 1):
         meter.exchanged(labels, depth, False)
-        meter.waited(labels, 0.0, 1.0, 8)
+        meter.waited(labels, payers(labels), 0.0, 1.0, 8)
     offline = meter.offline()
     assert (meter.rounds, offline.rounds, meter.online) == (5, 2, 3)
     assert offline.waiting == 2 and meter.waiting == 5 and meter.of("multiply").waiting == 1

@@ -46,6 +46,8 @@ Source   Householder, J. ACM 5, 1958; Jacobi, Crelle 30, 1846; rounds of a tourn
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -62,11 +64,11 @@ from protocols.ops.roots import inverse_norm, inverse_root
 from protocols.ops.scaling import doubles, times
 from protocols.suite import Share, Suite, elementwise
 
-#: The named tuples that NumPy returns.
-QR: Any = type(np.linalg.qr(np.eye(1)))
-Eigen: Any = type(np.linalg.eigh(np.eye(1)))
-Singular: Any = type(np.linalg.svd(np.eye(1)))
-Logarithm: Any = type(np.linalg.slogdet(np.eye(1)))
+
+@cache
+def _named(function: Callable[..., Any]) -> Any:
+    """The named tuple that a function of NumPy's returns."""
+    return type(function(np.eye(1)))
 
 # -- unit vectors ------------------------------------------------------------------------------------
 
@@ -170,7 +172,7 @@ def qr(a: Secret, mode: str = "reduced") -> Any:
     if mode == "r":
         return resized(_triangle(_reflected(s.matrix, min(m, n))[0], n), s.up, h, f)
     q, r = _decomposed(s.matrix, mode == "complete")
-    return QR(read(q, f), resized(r, s.up, h, f))
+    return _named(np.linalg.qr)(read(q, f), resized(r, s.up, h, f))
 
 
 def _determinant(a: Secret) -> tuple[Secret, Secret]:
@@ -209,7 +211,7 @@ def slogdet(a: Secret) -> Any:
     f = a.kind.fraction
     logarithm = linear.add(read(exponential.log(comparison.absolute(mantissa)), f),
                            times(MULTIPLY, exponent, doubles(math.log(2)), Fixed(f)))
-    return Logarithm(read(comparison.sign(mantissa), f), logarithm)
+    return _named(np.linalg.slogdet)(read(comparison.sign(mantissa), f), logarithm)
 
 
 # -- least squares -----------------------------------------------------------------------------------
@@ -381,7 +383,7 @@ def eigh(a: Secret, UPLO: str = "L") -> Any:
     s = scaled(a)
     values, v = _vectors(s.matrix)
     f = a.kind.fraction
-    return Eigen(resized(values, s.up[..., 0], s.matrix.kind.fraction, f), read(transpose(v), f))
+    return _named(np.linalg.eigh)(resized(values, s.up[..., 0], s.matrix.kind.fraction, f), read(transpose(v), f))
 
 
 @of_elements
@@ -413,7 +415,7 @@ def svd(a: Secret, full_matrices: bool = True, compute_uv: bool = True, hermitia
     a = matrices(a, "svd")
     if a.shape[-2] < a.shape[-1]:
         u, values, vh = svd(transpose(a), full_matrices)
-        return Singular(transpose(vh), values, transpose(u))
+        return _named(np.linalg.svd)(transpose(vh), values, transpose(u))
     f, s = a.kind.fraction, scaled(a)
     image, v = _images(s.matrix)
     u, r = _decomposed(image, full_matrices)
@@ -422,7 +424,7 @@ def svd(a: Secret, full_matrices: bool = True, compute_uv: bool = True, hermitia
     values = multiply(diagonal, sign)
     signs = call(np.expand_dims, sign, -2)
     v = multiply(v, signs)
-    return Singular(read(u, f), resized(values, s.up[..., 0], s.matrix.kind.fraction, f), read(transpose(v), f))
+    return _named(np.linalg.svd)(read(u, f), resized(values, s.up[..., 0], s.matrix.kind.fraction, f), read(transpose(v), f))
 
 
 def singular_values(x: Secret, name: str) -> Secret:

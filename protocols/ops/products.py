@@ -48,9 +48,7 @@ def rounded(f: Bilinear, x: Secret, y: Secret, fraction: int) -> Secret:
 
     def protocol(suite: Suite, x: Share, y: Share) -> Any:
         return suite.bilinear(f, x, y, bits)
-    kind = _kind(fraction)
-    if f == MULTIPLY and x.kind == y.kind == BOOL:
-        kind = BOOL
+    kind = BOOL if x.kind == BOOL and y.kind == BOOL and f == MULTIPLY else _kind(fraction)
     return x.session.spawn(f.name, protocol, (x, y), f.shape(x.shape, y.shape), kind)
 
 
