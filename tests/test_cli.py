@@ -235,6 +235,19 @@ def test_a_first_program_wakes_no_compiler():
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True)
 
 
+def test_a_party_loads_nothing_that_its_program_does_not_compute_with(tmp_path):
+    """What takes as long to load as a small program to run: oblivious transfers among three, progress bars, tables, a check."""
+    heavy = ("numba", "rich", "protocols.ot", "protocols.prep.store", "protocols.shadow", "pandas", "scipy")
+    program = tmp_path / "light.py"
+    program.write_text(f"""import sys
+def main(party):
+    mean = sum(party.secret_from_each(party.id)) / 3
+    return abs(mean.reveal() - 1) < 1e-4, [name for name in {heavy} if name in sys.modules]
+""")
+    done = mpc("run", program, "-n", 3)
+    assert done.stdout == "(True, [])\n", done.stdout + done.stderr
+
+
 # -- bad input ------------------------------------------------------------------------------------------
 
 
