@@ -57,7 +57,7 @@ def put(page: Path, text: str) -> None:
 @click.option("--clients", default="100,200,500,1000,2000", show_default=True, help="Numbers of clients to measure.")
 @click.option("--out", default="docs", show_default=True, type=click.Path(path_type=Path, file_okay=False), help="Folder of aggregation.md, growth.png and growth.jsonl.")
 def main(clients: str, out: Path) -> None:
-    from protocols.aggregation.bench import Case, measure
+    from protocols.bench.aggregation import Case, measure
     kept = out / "growth.jsonl"
     points: dict[int, Line] = {x["clients"]: x for x in map(json.loads, kept.read_text().splitlines())} if kept.exists() else {}
     for n in (int(text) for text in clients.split(",") if text):

@@ -19,7 +19,7 @@ import numpy as np
 
 import mpc
 from mpc.frames import HEADER
-from protocols.array import retyped
+from protocols.array.secret import retyped
 
 PAGE = Path(__file__).with_name("accuracy.md")
 RINGS = ((64, 16), (32, 8), (128, 40))

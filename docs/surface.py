@@ -29,8 +29,8 @@ import numpy as np
 
 import mpc
 from mpc.errors import MpcError, RangeError
-from protocols import absent, plain, tables
-from protocols.array import Secret
+from protocols.array.secret import Secret
+from protocols.numpy import absent, plain, tables
 
 PAGE = Path(__file__).with_name("numpy.md")
 SUITES = (("replicated", 3), ("additive", 2))

@@ -38,8 +38,9 @@ if TYPE_CHECKING:
     from mpc.rounds import exchange as exchange
     from mpc.rounds import gather as gather
     from mpc.rounds import simulate as simulate
-    from protocols.aggregation.member import aggregation_client as aggregation_client
-    from protocols.array import Secret as Secret
+    from protocols.aggregation.service.member import aggregation_client as aggregation_client
+    from protocols.array.secret import Secret as Secret
+    from protocols.array.session import Session as Session
     from protocols.ops.exponential import sigmoid as sigmoid
     from protocols.ops.exponential import softmax as softmax
     from protocols.ops.roots import rsqrt as rsqrt
@@ -53,8 +54,7 @@ if TYPE_CHECKING:
     from protocols.ops.sets import unique as unique
     from protocols.ops.sorting import shuffle as shuffle
     from protocols.ops.sorting import top_k as top_k
-    from protocols.run import local as local
-    from protocols.session import Session as Session
+    from protocols.running.run import local as local
 
 _HOME = {
     **dict.fromkeys(("AggregationFailed", "AggregationRefused", "BudgetSpent", "ConfigError", "DesyncError", "EncodingError", "HandshakeError",
@@ -64,9 +64,9 @@ _HOME = {
     **dict.fromkeys(("one_hot", "take", "unique_counts"), "protocols.ops.selection"),
     **dict.fromkeys(("intersect1d", "setdiff1d", "setxor1d", "union1d", "unique"), "protocols.ops.sets"),
     **dict.fromkeys(("shuffle", "top_k"), "protocols.ops.sorting"),
-    "aggregation_client": "protocols.aggregation.member",
+    "aggregation_client": "protocols.aggregation.service.member",
     "rsqrt": "protocols.ops.roots", "sigmoid": "protocols.ops.exponential", "softmax": "protocols.ops.exponential",
-    "Secret": "protocols.array", "Session": "protocols.session", "local": "protocols.run",
+    "Secret": "protocols.array.secret", "Session": "protocols.array.session", "local": "protocols.running.run",
 }
 __all__ = sorted(_HOME)  # noqa: PLE0605
 

@@ -3,7 +3,7 @@
 A ``Share`` is what one party holds of one secret: a tuple of ring arrays with componentwise *linear*
 arithmetic, which is local and hence made of operators.  What talks to other parties is ``async`` and
 ends in ``await exchange(...)``.  A new scheme is one subclass in one file: it gets every operation,
-every conformance test and every benchmark by being listed in ``protocols/suites.py``.
+every conformance test and every benchmark by being listed in ``protocols/suites/__init__.py``.
 """
 from __future__ import annotations
 

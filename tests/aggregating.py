@@ -19,14 +19,14 @@ from typing import Any
 import numpy as np
 
 from mpc.certs import make_authority_and_certificates
-from protocols.aggregation import plan as plans
-from protocols.aggregation.client import Client
-from protocols.aggregation.frames import NUMBER, Kind
-from protocols.aggregation.hub import Event, Hub
-from protocols.aggregation.member import Member
 from protocols.aggregation.messages import Phase
-from protocols.aggregation.server import Server
-from protocols.aggregation.service import Outcome, Service
+from protocols.aggregation.one_server.client import Client
+from protocols.aggregation.one_server.server import Server
+from protocols.aggregation.service import plan as plans
+from protocols.aggregation.service.frames import NUMBER, Kind
+from protocols.aggregation.service.hub import Event, Hub
+from protocols.aggregation.service.member import Member
+from protocols.aggregation.service.server import Outcome, Service
 
 DIMENSION = 5
 Next = Callable[[Kind], Event]

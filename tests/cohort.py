@@ -10,11 +10,11 @@ from conftest import stream
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from mpc.errors import AggregationRefused
-from protocols.aggregation.client import Client
 from protocols.aggregation.directory import Directory
 from protocols.aggregation.messages import Phase
-from protocols.aggregation.server import Server
-from protocols.aggregation.terms import Terms
+from protocols.aggregation.one_server.client import Client
+from protocols.aggregation.one_server.server import Server
+from protocols.aggregation.one_server.terms import Terms
 
 Bend = Callable[[str, Phase, bytes], bytes]
 

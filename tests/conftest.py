@@ -14,11 +14,11 @@ from mpc.prg import SEED_BYTES, Stream
 from mpc.ring import Ring, RingArray, Spec
 from mpc.rounds import simulate
 from mpc.seat import Seat, take_seat
-from protocols.additive import Additive
 from protocols.prep.dealer import Dealer, Dealt
 from protocols.prep.ot import Oblivious
 from protocols.suite import Share, Suite
 from protocols.suites import SUITES
+from protocols.suites.additive import Additive
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -12,8 +12,8 @@ from typing import Any
 from mpc.certs import make_authority_and_certificates
 from mpc.config import Config, Peer
 from mpc.transport.tls import Tls
-from protocols import run as runner
-from protocols.session import Session
+from protocols.array.session import Session
+from protocols.running import run as runner
 
 NAMES = ["ann", "bob", "cy"]
 DEALER = "dealer"

@@ -21,10 +21,10 @@ from mpc.certs import make_authority_and_certificates
 from mpc.config import Peer
 from mpc.errors import HandshakeError
 from mpc.transport.tls import Tls
-from protocols.aggregation import plan as plans
-from protocols.aggregation.frames import Kind
-from protocols.aggregation.hub import Hub
-from protocols.aggregation.line import Line
+from protocols.aggregation.service import plan as plans
+from protocols.aggregation.service.frames import Kind
+from protocols.aggregation.service.hub import Hub
+from protocols.aggregation.service.line import Line
 
 NAMES = [f"clinic-{i}" for i in range(6)]
 DIMENSION = 300
@@ -91,7 +91,8 @@ def test_a_client_killed_in_the_midst_of_a_round(tmp_path, processes):
     program = tmp_path / "dies.py"
     program.write_text(f"""
 import os, signal, numpy as np, mpc
-from protocols.aggregation import client, member
+from protocols.aggregation.one_server import client
+from protocols.aggregation.service import member
 answer = client.Client.answer
 def dying(self, message):
     if message[4] == 3:
@@ -121,7 +122,7 @@ def test_a_connection_that_breaks_is_made_anew_and_the_round_goes_on(tmp_path, p
     program = tmp_path / "breaks.py"
     program.write_text(f"""
 import socket, numpy as np, mpc
-from protocols.aggregation import client
+from protocols.aggregation.one_server import client
 made, broken, answer = mpc.aggregation_client({str(tmp_path / "clinic-2.toml")!r}), [], client.Client.answer
 def breaking(self, message):
     out = answer(self, message)

@@ -42,17 +42,17 @@ from test_aggregate_cli import events
 from test_cli import ROOT, Processes, ended
 
 from mpc.errors import AggregationFailed, ConfigError, PartyLost
-from protocols.aggregation import door, hub, sparing
-from protocols.aggregation import plan as plans
-from protocols.aggregation.client import Client
-from protocols.aggregation.door import Door, Said
-from protocols.aggregation.frames import Kind
-from protocols.aggregation.hub import Hub
-from protocols.aggregation.journal import Journal
-from protocols.aggregation.member import Member
 from protocols.aggregation.messages import HEADER, Phase
-from protocols.aggregation.server import Server
-from protocols.aggregation.service import Service
+from protocols.aggregation.one_server.client import Client
+from protocols.aggregation.one_server.server import Server
+from protocols.aggregation.service import door, hub, sparing
+from protocols.aggregation.service import plan as plans
+from protocols.aggregation.service.door import Door, Said
+from protocols.aggregation.service.frames import Kind
+from protocols.aggregation.service.hub import Hub
+from protocols.aggregation.service.journal import Journal
+from protocols.aggregation.service.member import Member
+from protocols.aggregation.service.server import Service
 
 NAMES = [f"clinic-{i}" for i in range(4)]
 

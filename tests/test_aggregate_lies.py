@@ -24,16 +24,17 @@ from aggregating import DIMENSION, Next, Round, Serving, deployment, joined, lyi
 from test_cli import ROOT, mpc
 
 from mpc.errors import AggregationFailed, AggregationRefused, BudgetSpent, ConfigError, MpcError, PartyLost
-from protocols.aggregation import bounds, line
-from protocols.aggregation import plan as plans
-from protocols.aggregation.frames import NUMBER, Kind
-from protocols.aggregation.hub import Hub
-from protocols.aggregation.line import Line
-from protocols.aggregation.member import Member
 from protocols.aggregation.messages import HEADER, Phase
-from protocols.aggregation.noise import Account, Noise
-from protocols.aggregation.once import Once, numbers
-from protocols.aggregation.server import Server
+from protocols.aggregation.one_server import bounds
+from protocols.aggregation.one_server.noise import Account, Noise
+from protocols.aggregation.one_server.server import Server
+from protocols.aggregation.service import line
+from protocols.aggregation.service import plan as plans
+from protocols.aggregation.service.frames import NUMBER, Kind
+from protocols.aggregation.service.hub import Hub
+from protocols.aggregation.service.line import Line
+from protocols.aggregation.service.member import Member
+from protocols.aggregation.service.once import Once, numbers
 from protocols.aggregation.weights import coarse
 
 NAMES = [f"clinic-{i}" for i in range(4)]
@@ -140,7 +141,7 @@ def test_a_client_that_is_killed_does_not_give_its_vector_again(tmp_path: Path) 
     program = tmp_path / "dies.py"
     program.write_text(f"""
 import os, signal, numpy as np, mpc
-from protocols.aggregation import once
+from protocols.aggregation.service import once
 count, die = [0], int(os.environ["DIE"])
 def dying(real):
     def step(*args, **more):
@@ -788,7 +789,7 @@ def test_clients_that_were_away_get_the_mean_from_a_server_that_was_started_anew
     program.write_text(f"""
 import os, signal
 from pathlib import Path
-from protocols.aggregation import plan, service
+from protocols.aggregation.service import plan, server as service
 service.Service._tell = lambda self, name, result: os.kill(os.getpid(), signal.SIGKILL)
 with service.Service(plan.load(Path({str(config)!r}))) as made:
     list(made.rounds())

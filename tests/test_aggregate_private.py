@@ -12,12 +12,12 @@ import pytest
 from test_aggregate_cli import deployment
 
 from mpc.errors import AggregationFailed, AggregationRefused, BudgetSpent, ConfigError, EncodingError
-from protocols.aggregation import bounds
-from protocols.aggregation import plan as plans
-from protocols.aggregation.member import Member
 from protocols.aggregation.metrics import RESOLUTION
-from protocols.aggregation.noise import Account, Noise
-from protocols.aggregation.service import Outcome, Service
+from protocols.aggregation.one_server import bounds
+from protocols.aggregation.one_server.noise import Account, Noise
+from protocols.aggregation.service import plan as plans
+from protocols.aggregation.service.member import Member
+from protocols.aggregation.service.server import Outcome, Service
 
 CLIENTS = [f"clinic-{i}" for i in range(4)]
 PRIVACY = "{epsilon = 9.0, delta = 1e-3, rounds = 2}"

@@ -10,8 +10,8 @@ import pytest
 from scipy import stats
 
 from mpc.errors import ConfigError
-from protocols.aggregation import bounds
-from protocols.aggregation.graph import Graph
+from protocols.aggregation.one_server import bounds
+from protocols.aggregation.one_server.graph import Graph
 
 
 @pytest.mark.parametrize(("marked", "of", "drawn", "least"), [(3, 10, 4, 2), (50, 999, 40, 9), (500, 9999, 96, 23), (0, 9, 4, 1), (9, 9, 4, 4), (2, 9, 4, 3)])

@@ -14,12 +14,12 @@ from conftest import stream
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from mpc.errors import AggregationFailed, AggregationRefused, ConfigError
-from protocols.aggregation import bounds
 from protocols.aggregation import messages as wire
 from protocols.aggregation.channel import TAG_BYTES, Channel, Kind
 from protocols.aggregation.messages import HEADER, Phase
-from protocols.aggregation.server import Server
-from protocols.aggregation.terms import Terms
+from protocols.aggregation.one_server import bounds
+from protocols.aggregation.one_server.server import Server
+from protocols.aggregation.one_server.terms import Terms
 
 
 def net_of(t: Terms, **more) -> Net:

@@ -12,14 +12,14 @@ from cohort import KEYS, directory
 from conftest import stream
 
 from mpc.errors import AggregationRefused, ConfigError, EncodingError
-from protocols.aggregation.client import Client
-from protocols.aggregation.ledger import Ledger
-from protocols.aggregation.local import aggregate
 from protocols.aggregation.messages import Phase
 from protocols.aggregation.metrics import METRIC, RESOLUTION
-from protocols.aggregation.noise import Noise
-from protocols.aggregation.server import Sum
-from protocols.aggregation.updates import Agreement
+from protocols.aggregation.one_server.client import Client
+from protocols.aggregation.one_server.ledger import Ledger
+from protocols.aggregation.one_server.local import aggregate
+from protocols.aggregation.one_server.noise import Noise
+from protocols.aggregation.one_server.server import Sum
+from protocols.aggregation.one_server.updates import Agreement
 
 
 def test_each_phase_once_and_in_order(tmp_path: Path) -> None:
@@ -67,7 +67,7 @@ def test_of_many_processes_one_may_answer(tmp_path: Path) -> None:
 import sys
 from pathlib import Path
 from mpc.errors import AggregationRefused
-from protocols.aggregation.ledger import Ledger
+from protocols.aggregation.one_server.ledger import Ledger
 from protocols.aggregation.messages import Phase
 sys.stdin.readline()
 won = 0

@@ -17,13 +17,13 @@ from mpc.errors import AggregationFailed, AggregationRefused, ConfigError, Encod
 from protocols.aggregation import masks, shamir
 from protocols.aggregation import messages as wire
 from protocols.aggregation.channel import Channel, Kind
-from protocols.aggregation.client import Client
 from protocols.aggregation.directory import Directory
-from protocols.aggregation.local import aggregate
 from protocols.aggregation.messages import HEADER, Phase
+from protocols.aggregation.one_server.client import Client
+from protocols.aggregation.one_server.local import aggregate
+from protocols.aggregation.one_server.server import Server
+from protocols.aggregation.one_server.terms import Terms
 from protocols.aggregation.packing import pack, packed_bytes, unpack
-from protocols.aggregation.server import Server
-from protocols.aggregation.terms import Terms
 
 
 @st.composite
@@ -408,7 +408,7 @@ def test_inputs_of_another_form_are_refused() -> None:
 
 
 def test_the_benchmark_checks_its_sums(monkeypatch, capsys) -> None:
-    from protocols.aggregation import bench
+    from protocols.bench import aggregation as bench
     monkeypatch.setattr(bench, "measure_servers", lambda *args, real=bench.measure_servers: real(2, 4, 10))
     monkeypatch.setattr(bench, "CASES", (bench.Case(6, 20, (5, 4)),))
     monkeypatch.setattr(bench, "flower", lambda case: None)             # which may be installed

@@ -17,7 +17,7 @@ from scipy import stats
 import mpc
 from mpc.errors import AggregationFailed, ConfigError, EncodingError, MpcError
 from protocols.aggregation.messages import HEADER
-from protocols.aggregation.servers import Aggregator, Servers, contribute, total
+from protocols.aggregation.several_servers.servers import Aggregator, Servers, contribute, total
 from protocols.privacy import JointDiscreteGaussian
 
 SERVER_KEYS = [X25519PrivateKey.from_private_bytes(stream(i, "server").bytes(32)) for i in range(4)]
@@ -102,7 +102,7 @@ def test_signed_by_itself_but_wrong() -> None:
     t = terms(5)
     given, place = vectors(t), 1
     for ephemeral, sealed in ((bytes(32), bytes(48)), (SERVER_KEYS[3].public_key().public_bytes_raw(), bytes(48))):
-        from protocols.aggregation import servers as module
+        from protocols.aggregation.several_servers import servers as module
         bad = module._signed(KEYS["c001"], t.header(place, 0), ephemeral + sealed)
         held = aggregators(t)
         result = run(t, given, bend=lambda who, where, m, bad=bad: bad if who == "c001" and where == 0 else m, held=held)
@@ -223,7 +223,7 @@ def test_out_of_range_and_too_long_vectors_are_left_out_and_named(servers: int, 
 
 
 def test_checks_go_in_batches_and_too_few_fail(monkeypatch) -> None:
-    from protocols.aggregation import servers as module
+    from protocols.aggregation.several_servers import servers as module
     monkeypatch.setattr(module, "_CHECKED", 24)                        # two vectors at a time
     t = terms(7, 2, 12, bound=5, norm=200, least=6, side=1)
     given = vectors(t)

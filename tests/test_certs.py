@@ -11,7 +11,7 @@ from cryptography import x509
 from mpc.certs import make_authority_and_certificates
 from mpc.errors import ConfigError
 from mpc.transport.tls import Tls
-from protocols.aggregation.plan import make_keys, read_signing_key
+from protocols.aggregation.service.plan import make_keys, read_signing_key
 
 
 def test_strict_tls_accepts_them(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ def test_the_page_runs(page):
 
 
 def test_the_table_of_neighbours_is_computed():
-    from protocols.aggregation import bounds
+    from protocols.aggregation.one_server import bounds
     rows = re.findall(r"^\| ([\d,]+) \| (\d+ \(.*?)\|$", (ROOT / "docs/aggregation.md").read_text(), re.M)
     assert len(rows) == 6
     for clients, cells in rows:

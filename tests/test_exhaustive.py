@@ -23,9 +23,9 @@ from protocols.ops.comparison import is_zero, negative
 from protocols.ops.normalisation import any_bit, top_bit
 from protocols.ops.sorting import _before
 from protocols.prep import Correlation, Parts, Prep, TruncationMask
-from protocols.replicated import Replicated
 from protocols.suite import Share, Suite
 from protocols.suites import SUITES
+from protocols.suites.replicated import Replicated
 from protocols.truncation import masked
 
 Z8 = Z2k(8)

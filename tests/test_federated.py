@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from mpc.errors import AggregationFailed, BudgetSpent, ConfigError, EncodingError
-from protocols.aggregation.federation import Federation
 from protocols.aggregation.messages import Phase
 from protocols.aggregation.metrics import RESOLUTION
+from protocols.aggregation.one_server.federation import Federation
 from protocols.privacy import Budget, DistributedDiscreteGaussian, DistributedSkellam, Encoding
 
 ROOT = Path(__file__).parents[1]

@@ -39,10 +39,10 @@ from flwr.supercore.inflatable.inflatable_utils import inflate_object_from_conte
 from flwr.supercore.task_identity import TaskIdentity
 
 from mpc.errors import AggregationRefused, BudgetSpent, ConfigError, MpcError
-from mpc.integrations import flower
-from mpc.integrations.flower import RECORD, SecureGrid, read_agreement, secure_mod
+from protocols.aggregation import flower
+from protocols.aggregation.flower import RECORD, SecureGrid, read_agreement, secure_mod
 from protocols.aggregation.messages import Phase
-from protocols.aggregation.noise import Noise
+from protocols.aggregation.one_server.noise import Noise
 
 APP = Path(__file__).parents[1] / "examples" / "flower_app"
 RUN = 77
@@ -480,7 +480,7 @@ def test_the_context_alone_does_not_give_the_keys(tmp_path: Path) -> None:
     member = flower.Member.read(_enrolled(tmp_path) / "client-0.toml")
     other = flower.Member.read(tmp_path / "client-1.toml")
     terms = member.agreement.terms("train", "x", 1, 3)
-    from protocols.aggregation.server import Server
+    from protocols.aggregation.one_server.server import Server
     request = dict(Server(terms).requests())
     zeros = np.zeros(terms.length, np.uint32), np.zeros(terms.side, np.uint64)
     keys = {who.name: [flower._answer(who, terms, half, [], request[who.name], zeros)[48:112] for half in (bytes(32), bytes(32), bytes([1]) * 32)] for who in (member, other)}
@@ -592,8 +592,8 @@ def test_the_page_is_true(tmp_path: Path) -> None:
 @pytest.mark.parametrize("drop", [0.0, 0.1])
 def test_flower_s_own_is_measured(drop: float) -> None:
     """The round that is timed is a real one: its mean is right to Flower's own precision."""
-    from protocols.aggregation.bench import Case
-    from protocols.aggregation.bench import flower as beside
+    from protocols.bench.aggregation import Case
+    from protocols.bench.aggregation import flower as beside
     line = beside(Case(10, 100, (8, 5), drop))
     assert line is not None and line["flower"]["dropped"] == round(10 * drop)
     assert line["flower"]["error"] < 1e-4 and line["flower"]["client_seconds"] > 0 and line["flower"]["server_seconds"] > 0

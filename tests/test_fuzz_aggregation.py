@@ -29,13 +29,13 @@ from attacks import Rng, any_bytes, anything, bent
 from test_cli import ROOT
 
 from mpc.errors import AggregationFailed, MpcError
-from protocols.aggregation import plan as plans
-from protocols.aggregation.client import Client
-from protocols.aggregation.frames import NUMBER, Kind
-from protocols.aggregation.hub import Hub
-from protocols.aggregation.member import Member
 from protocols.aggregation.messages import HEADER, Phase
+from protocols.aggregation.one_server.client import Client
 from protocols.aggregation.packing import packed_bytes
+from protocols.aggregation.service import plan as plans
+from protocols.aggregation.service.frames import NUMBER, Kind
+from protocols.aggregation.service.hub import Hub
+from protocols.aggregation.service.member import Member
 
 CASES = int(os.environ.get("MPC_FUZZ_CASES", "250"))
 SEED = int(os.environ.get("MPC_SEED", "1"))
@@ -43,10 +43,10 @@ HONEST = ["ann", "cy", "dan", "eve"]
 SIZES = [0, 1, 8, 9, 48, 175, 176, 177, 4096, 4097, 65536, 65537, 2**24, 2**31 - 1, 2**31, 2**32 - 1]
 SERVER = """
 import sys
-from protocols.aggregation import service
+from protocols.aggregation.service import server as service
 service.GRACE = 0.02                                # or who leaves a round holds it up for two seconds, a thousand times
 service.OUT = 2                                     # and who spoils one is away for sixty-four
-from mpc.__main__ import main
+from mpc.cli import main
 main(sys.argv[1:])
 """
 

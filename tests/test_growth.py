@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from benchmarks import growth
-from protocols.aggregation import bounds
+from protocols.aggregation.one_server import bounds
 
 
 def test_points_are_kept_and_the_page_written(tmp_path: Path) -> None:

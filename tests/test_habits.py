@@ -25,8 +25,8 @@ from mpc import readable
 from mpc.config import load
 from mpc.errors import ConfigError, EncodingError, MpcError
 from mpc.meter import Meter, clock
-from protocols import bench
-from protocols.program import Program
+from protocols.bench import online as bench
+from protocols.running.program import Program
 
 # -- arguments ------------------------------------------------------------------------------------------
 
@@ -345,7 +345,7 @@ def test_neighbours_with_the_names_of_our_packages_are_left_alone(tmp_path: Path
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (0, "1.0\n"), done.stderr
     shutil.rmtree(tmp_path / "mpc")                 # a Python that is started beside it has imported that one, and not ours
-    code = "import mpc; print(mpc.local(3).secret(5).reveal()); from protocols.session import Session"
+    code = "import mpc; print(mpc.local(3).secret(5).reveal()); from protocols.array.session import Session"
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (0, "5\n"), done.stderr
 

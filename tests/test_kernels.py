@@ -12,10 +12,11 @@ import pytest
 from mpc import kernels, limb_kernels, limbs
 from mpc.bits import unpacked, words_for
 from mpc.ring import BITS, Z32, Z64, Z128, Ring, RingArray, cross, muladd, narrowest
-from protocols import blocks, truncation
+from protocols import truncation
 from protocols.ot import kernels as ot_kernels
 from protocols.ot import limb_kernels as ot_limb_kernels
 from protocols.ot import silent_kernels
+from protocols.suites import blocks
 
 WORDS = [np.uint64, np.uint32]
 SIZES = [(0, 0, 0), (0, 3, 2), (3, 0, 2), (3, 2, 0), (1, 1, 1), (1, 7, 5), (3, 4, 4), (4, 4, 4), (5, 3, 1), (6, 1, 9), (7, 2, 3),

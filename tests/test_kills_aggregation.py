@@ -21,8 +21,8 @@ import pytest
 from aggregating import DIMENSION, deployment
 from test_cli import MPC, ROOT
 
-from protocols.aggregation import plan as plans
 from protocols.aggregation.messages import Phase
+from protocols.aggregation.service import plan as plans
 
 CASES = int(os.environ.get("MPC_KILLS", "0"))
 SEED = int(os.environ.get("MPC_SEED", "1"))
@@ -33,8 +33,8 @@ import hashlib, json, os, sys
 import numpy as np
 import mpc
 from mpc.errors import AggregationFailed, AggregationRefused, MpcError, PartyLost
-from protocols.aggregation import line
-from protocols.aggregation.frames import Kind
+from protocols.aggregation.service import line
+from protocols.aggregation.service.frames import Kind
 
 config, book, who, dimension, noisy = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4]), sys.argv[5] == "noisy"
 old = [json.loads(text) for text in open(book).read().splitlines()] if os.path.exists(book) else []

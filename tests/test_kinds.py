@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 
 import mpc
-from protocols.array import Secret
-from protocols.session import Session
-from protocols.tables import ACCUMULATIONS, FUNCTIONS, REDUCTIONS, UFUNCS
+from protocols.array.secret import Secret
+from protocols.array.session import Session
+from protocols.numpy.tables import ACCUMULATIONS, FUNCTIONS, REDUCTIONS, UFUNCS
 
 OPERANDS: dict[str, dict[str, Any]] = {
     "x": {"b": [True, False, True, False], "i": [5, -3, 0, 1], "f": [1.5, -0.75, 2.0, 0.25]},

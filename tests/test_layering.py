@@ -12,18 +12,39 @@ FILES = sorted(p for package in ("mpc", "protocols") for p in (ROOT / package).r
 MODULES = {".".join(p.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): p for p in FILES}
 TREES = {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in MODULES.items()}
 
-UPWARDS = {"mpc", "mpc.__main__", "mpc.integrations.flower"}       # the front doors: the package, the command line, Flower
+#: The floors, from the ground up.  What is on one floor does not know what else is there.
+FLOORS: tuple[tuple[str, ...], ...] = (
+    ("mpc",),
+    ("protocols.bilinear", "protocols.threat"),
+    ("protocols.ot",),
+    ("protocols.prep",),
+    ("protocols.suite",),
+    ("protocols.carries", "protocols.beaver", "protocols.truncation"),
+    ("protocols.suites",),
+    ("protocols.array",),
+    ("protocols.ops",),
+    ("protocols.numpy",),
+    ("protocols.privacy", "protocols.running"),
+    ("protocols.aggregation",),
+    ("protocols.bench",),
+    ("mpc.__init__",),                                  # the front doors
+    ("mpc.cli",),
+    ("mpc.__main__",),
+)
+#: The same within aggregation, whose top is what all its folders use.
+WINGS = ("protocols.aggregation", "protocols.aggregation.one_server", "protocols.aggregation.several_servers",
+         "protocols.aggregation.service", "protocols.aggregation.flower")
 BANNED = {"pickle", "cPickle", "dill", "cloudpickle", "marshal", "shelve", "random", "secrets", "asyncio", "multiprocessing", "numpy.random"}
 LICENSED: dict[str, set[str]] = {
-    "numpy.random": {"protocols.bench"},                # public test data
-    "socket": {"protocols.aggregation.frames", "protocols.aggregation.hub", "protocols.aggregation.line", "mpc.__main__", "mpc.transport.joining", "mpc.transport.tcp", "mpc.transport.tls", "mpc.launch", "protocols.run", "protocols.bench"},
-    "ssl": {"protocols.aggregation.hub", "protocols.aggregation.line", "mpc.transport.joining", "mpc.transport.tcp", "mpc.transport.tls"},
-    "subprocess": {"mpc.ephemeral", "mpc.launch", "mpc.__main__", "protocols.run", "protocols.bench", "protocols.launch"},
-    "threading": {"mpc.meter", "mpc.transport.memory", "protocols.run", "protocols.bench", "mpc.launch", "protocols.launch"},
+    "numpy.random": {"protocols.bench.online"},                # public test data
+    "socket": {"protocols.aggregation.service.frames", "protocols.aggregation.service.hub", "protocols.aggregation.service.line", "mpc.cli.sessions", "mpc.transport.joining", "mpc.transport.tcp", "mpc.transport.tls", "mpc.launch", "protocols.running.run", "protocols.bench.online"},
+    "ssl": {"protocols.aggregation.service.hub", "protocols.aggregation.service.line", "mpc.transport.joining", "mpc.transport.tcp", "mpc.transport.tls"},
+    "subprocess": {"mpc.ephemeral", "mpc.launch", "protocols.running.run", "protocols.bench.online"},
+    "threading": {"mpc.meter", "mpc.transport.memory", "protocols.running.run", "protocols.bench.online", "mpc.launch"},
 }
 #: Who may send: the tools around rounds, the suites and what they are made of, the sources of randomness, the session's announcements.
-SENDERS = {"mpc.rounds", "mpc.seat", "protocols.additive", "protocols.blocks", "protocols.replicated", "protocols.suite", "protocols.session", "protocols.prep.dealer",
-           "protocols.prep.stored", "protocols.ot.extension", "protocols.ot.silent", "protocols.ot.products", "protocols.bench_prep"}
+SENDERS = {"mpc.rounds", "mpc.seat", "protocols.suites.additive", "protocols.suites.blocks", "protocols.suites.replicated", "protocols.suite", "protocols.array.session", "protocols.prep.dealer",
+           "protocols.prep.stored", "protocols.ot.extension", "protocols.ot.silent", "protocols.ot.products", "protocols.bench.offline"}
 
 
 def type_checking(node: ast.AST) -> bool:
@@ -69,13 +90,39 @@ def test_the_parser_sees_something() -> None:
     assert "mpc.kernels" in imports("mpc.ring") and "mpc.kernels" not in imports("mpc.ring", everywhere=False)
 
 
+def room(name: str) -> str:
+    """The folder, or file at the top, that a module is part of; ``mpc`` is one but for its front doors."""
+    rooms = [place for floor in FLOORS for place in floor if f"{name}.".startswith(f"{place}.")]
+    return "mpc.__init__" if name == "mpc" else max(rooms, key=len)
+
+
 @pytest.mark.parametrize("name", MODULES)
 def test_imports_go_downwards(name: str) -> None:
-    """Also inside functions: a lazy import is an import."""
-    tops = {i.split(".")[0] for i in imports(name)}
-    assert not tops & {"examples", "tests", "benchmarks"}
-    if name.startswith("mpc") and name not in UPWARDS:
-        assert "protocols" not in tops
+    """Also inside functions: a lazy import is an import.  What only names a type is none."""
+    assert not {i.split(".")[0] for i in imports(name)} & {"examples", "tests", "benchmarks"}
+    if name == "protocols":
+        return
+    heights = {place: height for height, floor in enumerate(FLOORS) for place in floor}
+    here = room(name)
+    for other in (i for i in imports(name) if i in MODULES and i != "mpc"):     # whose version and place all may ask
+        assert room(other) == here or heights[room(other)] < heights[here], f"{name} → {other}"
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if name.startswith("protocols.aggregation")])
+def test_imports_go_downwards_in_aggregation(name: str) -> None:
+    def wing(module: str) -> int:
+        return max(i for i, place in enumerate(WINGS) if f"{module}.".startswith(f"{place}."))
+
+    for other in (i for i in imports(name) if i in MODULES and i.startswith("protocols.aggregation")):
+        assert wing(other) <= wing(name), f"{name} → {other}"
+
+
+def test_a_floor_is_named_for_each_room() -> None:
+    """None is forgotten, and none is there twice."""
+    places = [place for floor in FLOORS for place in floor]
+    assert len(places) == len({*places})
+    for name in MODULES:
+        assert name == "protocols" or room(name)
 
 
 def test_there_are_no_cycles() -> None:
@@ -118,6 +165,6 @@ def test_only_these_modules_exchange(name: str) -> None:
     assert "exchange" not in calls(name) or name in SENDERS
 
 
-@pytest.mark.parametrize("name", [n for n in MODULES if n.startswith("protocols.ops") or n in ("protocols.array", "protocols.tables", "protocols.beaver", "protocols.truncation", "protocols.additive", "protocols.blocks")])
+@pytest.mark.parametrize("name", [n for n in MODULES if n.startswith("protocols.ops") or n.startswith(("protocols.numpy", "protocols.suites")) or n in ("protocols.array.secret", "protocols.beaver", "protocols.truncation", "protocols.carries")])
 def test_protocols_cannot_reach_a_transport(name: str) -> None:
     assert not {i for i in imports(name) if i.startswith(("mpc.transport", "mpc.party", "mpc.frames", "socket"))}

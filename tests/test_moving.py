@@ -100,7 +100,7 @@ def test_what_moves_positions_keeps_that_they_come_from_an_order_and_what_comput
 
 def test_a_zero_that_is_put_between_positions_is_not_one() -> None:
     """Position 0 is one, and what fills gaps is not."""
-    from protocols.array import structural
+    from protocols.array.secret import structural
     order = np.argsort(mpc.local(2).secret([2, 1]))
     assert structural("pad", lambda a: np.concatenate([a, np.zeros(1, a.dtype)]), order).origin is None
     assert structural("pad", lambda a: np.concatenate([a, a[:1]]), order).origin is not None

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 import mpc
 from mpc.ring import RINGS, Z64, RingArray
-from protocols.array import retyped
+from protocols.array.secret import retyped
 from protocols.carries import bits_of
 from protocols.ops import exponential
 from protocols.ops.normalisation import any_bit, numbers, power_of_two, top_bit

@@ -19,8 +19,8 @@ import pytest
 from click.testing import CliRunner
 
 import mpc
-from mpc.__main__ import main as cli
 from mpc.certs import make_authority_and_certificates
+from mpc.cli import main as cli
 from mpc.config import load
 from mpc.encoding import BOOL, INT, Fixed
 from mpc.errors import ConfigError, HandshakeError
@@ -32,15 +32,16 @@ from mpc.ring import Z64, Spec
 from mpc.rounds import simulate
 from mpc.seat import take_seat
 from mpc.transport.memory import mesh
-from protocols.additive import Additive
 from protocols.bilinear import MATMUL, MULTIPLY
+from protocols.numpy import names
 from protocols.prep import Correlation, Triple
 from protocols.prep.ot import Oblivious
 from protocols.prep.store import Making, Store
 from protocols.prep.stored import Rehearsal, fill
-from protocols.program import Program
-from protocols.rehearsal import RehearsalSession
-from protocols.run import sit_down, store_of, terms_of
+from protocols.running.program import Program
+from protocols.running.rehearsal import RehearsalSession
+from protocols.running.run import sit_down, store_of, terms_of
+from protocols.suites.additive import Additive
 
 ROOT = Path(__file__).parent.parent
 NAMES = ("north", "south")
@@ -255,7 +256,7 @@ def test_no_value_of_a_users_enters_a_rehearsal() -> None:
             party.post()
         for party in parties:
             party.deliver()
-    session = RehearsalSession([parties[0]], [tasks[0].result()])
+    session = RehearsalSession([parties[0]], [tasks[0].result()], names)
     rng = np.random.default_rng(3)
     for kind, first, second in ((Fixed(16), rng.normal(size=(3, 4)), rng.normal(size=(3, 4))), (INT, rng.integers(-9, 9, 70), rng.integers(-9, 9, 70)),
                                 (BOOL, np.zeros(9, bool), np.ones(9, bool)), (Fixed(16), np.float64(3.5), np.float64(-7))):

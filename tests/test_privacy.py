@@ -17,7 +17,6 @@ from mpc.bits import planes
 from mpc.errors import MpcError
 from mpc.ring import RINGS, Z64, RingArray, Spec
 from mpc.rounds import Message, Recorder, exchange, gather
-from protocols.additive import Additive
 from protocols.bilinear import MATMUL, MULTIPLY
 from protocols.carries import bits_of
 from protocols.ops.bitwise import (
@@ -44,9 +43,10 @@ from protocols.ops.selection import indicators, member
 from protocols.ops.sorting import arranged
 from protocols.ops.trigonometry import _arctan2, circle
 from protocols.prep import Triple
-from protocols.replicated import Replicated
 from protocols.suite import CHUNK, Share, Suite, lift
 from protocols.suites import SUITES
+from protocols.suites.additive import Additive
+from protocols.suites.replicated import Replicated
 
 GRID = [(name, n) for name, suite in SUITES.items() for n in counts(suite)[:2]]
 Operation = Callable[..., Coroutine[Any, Any, Share]]

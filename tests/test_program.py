@@ -20,7 +20,7 @@ from mpc import handshake
 from mpc.errors import ConfigError, HandshakeError
 from mpc.handshake import agree
 from mpc.transport.memory import mesh
-from protocols.program import Program, folded
+from protocols.running.program import Program, folded
 
 
 @pytest.fixture

@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 import mpc
 from mpc.errors import MpcError
 from mpc.ring import Z32, Z64
-from protocols.session import _canonical
-from protocols.tables import ACCUMULATIONS, FUNCTIONS, JOINS, MOVES, REDUCTIONS, UFUNCS
+from protocols.array.session import _canonical
+from protocols.numpy.tables import ACCUMULATIONS, FUNCTIONS, JOINS, MOVES, REDUCTIONS, UFUNCS
 
 INPUTS: dict[str, np.ndarray] = {
     "x": np.array([[1.5, 0.25, 2.0], [3.0, 1.25, 0.5], [2.5, 4.0, 1.0]]),

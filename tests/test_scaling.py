@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 import mpc
 from mpc.errors import EncodingError
 from mpc.ring import RINGS
-from protocols.array import Secret, retyped
+from protocols.array.secret import Secret, retyped
 from protocols.ops import scaling
 from protocols.suite import CHUNK
 

@@ -91,7 +91,7 @@ def test_half_precision_operands_do_not_overflow() -> None:
 ])
 def test_announcements_that_cannot_be_are_refused(words: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
     """A peer's word about a shape decides what we allocate."""
-    from protocols import session as module
+    from protocols.array import session as module
     s = mpc.local(2)
     forged = Z64(words + [0] * (18 - len(words)))
     monkeypatch.setattr(module, "Z64", lambda _: forged)

@@ -20,9 +20,9 @@ from mpc.config import load
 from mpc.errors import ConfigError, HandshakeError, RangeError
 from mpc.handshake import agree
 from mpc.transport.memory import mesh
-from protocols import plain, tables
-from protocols.program import Program
-from protocols.run import join, terms_of
+from protocols.numpy import plain, tables
+from protocols.running.program import Program
+from protocols.running.run import join, terms_of
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = {"average_salary": 3, "joint_statistics": 3, "kmeans": 3, "linear_regression": 2, "millionaires": 3, "salary_percentiles": 3,

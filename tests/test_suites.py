@@ -20,7 +20,7 @@ import mpc
 from mpc import EncodingError, Fixed, MpcError, Secret
 from mpc.encoding import INT
 from mpc.errors import ConfigError, DesyncError, PartyLost
-from protocols.session import Session
+from protocols.array.session import Session
 from protocols.suite import CHUNK
 
 RINGS = {64: 16, 32: 8, 128: 40}                           # bits of the ring, and of the fraction

@@ -12,7 +12,7 @@ import pytest
 from sklearn.externals.array_api_compat import array_namespace, device, is_array_api_obj
 
 import mpc
-from protocols import absent, tables
+from protocols.numpy import absent, tables
 
 ROOT = Path(__file__).parents[1]
 spec = importlib.util.spec_from_file_location("surface", ROOT / "docs/surface.py")

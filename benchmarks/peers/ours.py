@@ -10,7 +10,7 @@ import subprocess
 import sys
 from importlib.metadata import version
 
-from protocols.bench import CASES
+from protocols.bench.online import CASES
 
 
 def main() -> int:

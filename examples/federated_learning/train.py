@@ -24,9 +24,9 @@ from rich.live import Live
 from rich.table import Table
 
 from mpc.errors import BudgetSpent
-from protocols.aggregation import bounds
-from protocols.aggregation.federation import Federation
 from protocols.aggregation.messages import Phase
+from protocols.aggregation.one_server import bounds
+from protocols.aggregation.one_server.federation import Federation
 from protocols.privacy import DistributedDiscreteGaussian, Encoding
 
 CLIP, DELTA, DROPOUT, CORRUPT = 1.0, 1e-3, 0.1, 0.05

@@ -12,7 +12,7 @@ import numpy as np
 
 from mpc.encoding import numeric
 from mpc.ring import NDArray
-from protocols.array import Secret, call, secrets_in, unified
+from protocols.array.secret import Secret, call, secrets_in, unified
 from protocols.ops import comparison, linear, types
 
 

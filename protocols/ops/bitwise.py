@@ -52,7 +52,7 @@ from mpc.bits import numbers, planes, planes_spec
 from mpc.encoding import BOOL, INT, numeric
 from mpc.ring import BITS, NDArray, Ring, RingArray, Shape, Spec
 from mpc.rounds import gather
-from protocols.array import Secret, call, constant, find_session, retyped
+from protocols.array.secret import Secret, call, constant, find_session, retyped
 from protocols.bilinear import MULTIPLY
 from protocols.carries import (
     all_ones,

@@ -1,7 +1,7 @@
 """Comparisons, and what follows from them: choice, extremes, absolute values, logic.
 
 x < y is the sign of x − y.  A suite turns a number into planes of bits whose carry is its sign (``Suite.signs``:
-``protocols/carries.py`` from bit planes, ``protocols/blocks.py`` four bits at a time), a tree composes them, and the
+``protocols/carries.py`` from bit planes, ``protocols/suites/blocks.py`` four bits at a time), a tree composes them, and the
 bit goes back to the arithmetic ring: its terms are known to parties, and a ⊕ b = a + b − 2ab.
 
 Candidates, for 64 bits and two terms; ANDs a number, rounds from the terms to the bit:
@@ -32,7 +32,7 @@ import numpy as np
 from mpc.encoding import BOOL, INT, Kind, numeric
 from mpc.errors import EncodingError
 from mpc.ring import Ring, Shape
-from protocols.array import Secret, call, constant, find_session, rescaled, retyped, unified
+from protocols.array.secret import Secret, call, constant, find_session, rescaled, retyped, unified
 from protocols.carries import all_ones, carry
 from protocols.ops import linear, products
 from protocols.suite import Share, Suite, elementwise

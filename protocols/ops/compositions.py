@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from mpc.encoding import INT
-from protocols.array import Secret, call, find_session, unified
+from protocols.array.secret import Secret, call, find_session, unified
 from protocols.ops import comparison, exponential, linear, products, roots, types
 
 

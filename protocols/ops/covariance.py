@@ -17,7 +17,7 @@ import numpy as np
 
 from mpc.encoding import Fixed, numeric
 from mpc.ring import NDArray
-from protocols.array import Secret, call
+from protocols.array.secret import Secret, call
 from protocols.bilinear import MATMUL, MULTIPLY
 from protocols.ops import comparison, linear
 from protocols.ops.products import divide, matmul, multiply, real, rounded, unrounded

@@ -54,7 +54,7 @@ import numpy as np
 
 from mpc.encoding import INT, Fixed
 from mpc.rounds import gather
-from protocols.array import Secret, call, find_session, retyped
+from protocols.array.secret import Secret, call, find_session, retyped
 from protocols.bilinear import MATMUL, MULTIPLY
 from protocols.ops import comparison, exponential, linear, selection, sorting
 from protocols.ops.division import precision

@@ -35,7 +35,7 @@ from typing import Any
 import numpy as np
 
 from mpc.rounds import gather
-from protocols.array import Secret, call, find_session, unified
+from protocols.array.secret import Secret, call, find_session, unified
 from protocols.carries import bits_of, joined, zero_planes
 from protocols.ops import products
 from protocols.ops.normalisation import numbers, power_of_two, product, scaled, top_bit

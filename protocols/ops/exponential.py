@@ -50,7 +50,7 @@ import numpy as np
 from mpc.encoding import INT, Kind, numeric
 from mpc.ring import NDArray, RingArray
 from mpc.rounds import gather
-from protocols.array import Secret, beside, call, constant, retyped
+from protocols.array.secret import Secret, beside, call, constant, retyped
 from protocols.carries import bits_of, joined, sum_bits, two_terms
 from protocols.ops import comparison, linear, products
 from protocols.ops.bitwise import low_bits, low_digits

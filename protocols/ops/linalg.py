@@ -34,7 +34,7 @@ from typing import Any
 import numpy as np
 
 from mpc.encoding import INT, Fixed
-from protocols.array import Secret, find_session, rescaled, retyped
+from protocols.array.secret import Secret, find_session, rescaled, retyped
 from protocols.bilinear import MATMUL
 from protocols.ops import linear
 from protocols.ops.matrices import matrices, of_elements, scaled, transpose

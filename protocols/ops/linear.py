@@ -10,7 +10,7 @@ import numpy as np
 from mpc.encoding import BOOL, INT, Kind
 from mpc.errors import EncodingError
 from mpc.ring import NDArray, RingArray, Shape
-from protocols.array import (
+from protocols.array.secret import (
     Secret,
     call,
     common_kind,

@@ -22,7 +22,7 @@ import numpy as np
 
 from mpc.encoding import INT, Fixed, Kind
 from mpc.rounds import gather
-from protocols.array import Secret, call, constant, find_session, retyped
+from protocols.array.secret import Secret, call, constant, find_session, retyped
 from protocols.bilinear import MULTIPLY
 from protocols.ops import linear
 from protocols.ops.bitwise import low_digits

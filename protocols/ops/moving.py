@@ -36,7 +36,7 @@ import numpy as np
 from mpc.encoding import INT
 from mpc.errors import WireError
 from mpc.ring import Z32, NDArray
-from protocols.array import Permutations, Secret, call, constant, permutation, retyped
+from protocols.array.secret import Permutations, Secret, call, constant, permutation, retyped
 from protocols.ops import linear, products
 from protocols.prep import permuted
 from protocols.suite import Share, Suite, lift

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 
-from protocols.array import Secret, call
+from protocols.array.secret import Secret, call
 from protocols.ops import comparison, exponential, linear, products
 from protocols.ops.decompositions import singular_values, svdvals
 from protocols.ops.linalg import inv

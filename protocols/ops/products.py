@@ -18,9 +18,9 @@ import numpy as np
 
 from mpc.encoding import BOOL, INT, Fixed, Kind, numeric
 from mpc.ring import RingArray
-from protocols import einsum as sums
-from protocols.array import Secret, call, constant, rescaled, retyped
+from protocols.array.secret import Secret, call, constant, rescaled, retyped
 from protocols.bilinear import MATMUL, MULTIPLY, Bilinear
+from protocols.ops import einsum as sums
 from protocols.ops import linear
 from protocols.ops.scaling import doubles, quotient, times
 from protocols.suite import Share, Suite

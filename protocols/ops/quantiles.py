@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from mpc.encoding import numeric
-from protocols.array import Secret, call
+from protocols.array.secret import Secret, call
 from protocols.ops import linear, products, sorting
 
 

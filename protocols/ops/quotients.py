@@ -46,7 +46,7 @@ from mpc.encoding import INT, Kind, numeric
 from mpc.errors import EncodingError
 from mpc.ring import RINGS, NDArray, Ring, RingArray, Spec
 from mpc.rounds import gather
-from protocols.array import Secret, call, rescaled, retyped, unified
+from protocols.array.secret import Secret, call, rescaled, retyped, unified
 from protocols.carries import carry
 from protocols.ops import comparison, linear, products
 from protocols.ops.bitwise import by_amount, carried, low_bits, shift, sum_of_terms

@@ -42,7 +42,7 @@ import numpy as np
 from mpc.encoding import BOOL, INT, Kind
 from mpc.ring import BITS, NDArray, Ring, Shape, Spec
 from mpc.rounds import gather
-from protocols.array import Secret
+from protocols.array.secret import Secret
 from protocols.ops import comparison, linear, products
 from protocols.ops.bitwise import modulo
 from protocols.ops.division import precision
@@ -53,7 +53,7 @@ from protocols.ops.trigonometry import circle
 from protocols.suite import Share, Suite, elementwise, lift
 
 if TYPE_CHECKING:
-    from protocols.session import Session
+    from protocols.array.session import Session
 
 
 async def below(suite: Suite, ring: Ring, n: int, m: int) -> Share:

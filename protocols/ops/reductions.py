@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from protocols.array import Secret, call
+from protocols.array.secret import Secret, call
 from protocols.bilinear import MULTIPLY
 from protocols.ops import comparison, division, linear, products, roots, statistics, types
 

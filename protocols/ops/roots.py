@@ -23,7 +23,7 @@ import numpy as np
 
 from mpc.encoding import Kind
 from mpc.rounds import gather
-from protocols.array import Secret, beside
+from protocols.array.secret import Secret, beside
 from protocols.bilinear import MULTIPLY
 from protocols.carries import bits_of, both, joined, zero_planes
 from protocols.ops import linear, products, statistics

@@ -51,7 +51,7 @@ from mpc.encoding import BOOL, Kind
 from mpc.errors import EncodingError
 from mpc.ring import NDArray, Ring, RingArray, Shape
 from mpc.rounds import gather
-from protocols.array import Secret
+from protocols.array.secret import Secret
 from protocols.bilinear import MULTIPLY, Bilinear
 from protocols.suite import Share, Suite, elementwise, lift
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from protocols.array import Secret, call, retyped
+from protocols.array.secret import Secret, call, retyped
 from protocols.ops import comparison, linear, products
 
 

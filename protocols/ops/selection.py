@@ -42,7 +42,7 @@ from mpc.encoding import BOOL, INT, Kind, numeric
 from mpc.errors import EncodingError
 from mpc.ring import NDArray, RingArray
 from mpc.rounds import gather
-from protocols.array import Origin, Secret, beside, call, constant, retyped, structural, unified
+from protocols.array.secret import Origin, Secret, beside, call, constant, retyped, structural, unified
 from protocols.carries import bits_of, both, complement
 from protocols.ops import linear, moving, products, sorting
 from protocols.ops.comparison import comparable, less, logical_not, to_ring, where

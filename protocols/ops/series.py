@@ -18,7 +18,7 @@ from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 from mpc.encoding import numeric
 from mpc.errors import EncodingError
 from mpc.ring import NDArray
-from protocols.array import Secret, call, constant, find_session, structural
+from protocols.array.secret import Secret, call, constant, find_session, structural
 from protocols.ops import comparison, linear, quotients, scans
 from protocols.ops.decompositions import least_squares, resized
 from protocols.ops.matrices import scaled

@@ -31,7 +31,7 @@ import numpy as np
 
 from mpc.encoding import BOOL
 from mpc.ring import NDArray
-from protocols.array import Secret, beside, call, constant, retyped, unified
+from protocols.array.secret import Secret, beside, call, constant, retyped, unified
 from protocols.ops import comparison, moving, selection, sorting
 
 Padded = tuple[Secret, Secret]

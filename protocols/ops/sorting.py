@@ -52,7 +52,7 @@ from mpc.bits import unpacked
 from mpc.encoding import BOOL, INT, numeric
 from mpc.ring import BITS, Z32, NDArray
 from mpc.rounds import gather, pipeline
-from protocols.array import Secret, beside, call, permutation, retyped, unified
+from protocols.array.secret import Secret, beside, call, permutation, retyped, unified
 from protocols.carries import carry, joined
 from protocols.ops import linear, moving
 from protocols.ops.bitwise import shifted

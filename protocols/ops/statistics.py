@@ -22,7 +22,7 @@ import numpy as np
 
 from mpc.encoding import INT, Fixed
 from mpc.ring import NDArray
-from protocols.array import Secret, call, rescaled, retyped
+from protocols.array.secret import Secret, call, rescaled, retyped
 from protocols.bilinear import MATMUL, MULTIPLY
 from protocols.ops import linear
 from protocols.ops.products import divide, truncated

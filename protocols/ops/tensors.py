@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from mpc.encoding import numeric
-from protocols.array import Secret, call
+from protocols.array.secret import Secret, call
 from protocols.ops.products import matmul, multiply
 
 

@@ -35,7 +35,7 @@ import numpy as np
 
 from mpc.ring import RingArray, Spec
 from mpc.rounds import gather
-from protocols.array import Secret, call, unified
+from protocols.array.secret import Secret, call, unified
 from protocols.bilinear import MULTIPLY
 from protocols.ops import comparison, linear, products
 from protocols.ops.comparison import negative

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from mpc.encoding import BOOL, INT, numeric
-from protocols.array import Secret, call, constant, retyped
+from protocols.array.secret import Secret, call, constant, retyped
 from protocols.ops import bitwise, comparison, linear, products
 
 

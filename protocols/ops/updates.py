@@ -26,7 +26,7 @@ import numpy as np
 
 from mpc.encoding import BOOL, numeric
 from mpc.ring import NDArray, Shape
-from protocols.array import Secret, call, followed, retyped, secrets_in, structural, unified
+from protocols.array.secret import Secret, call, followed, retyped, secrets_in, structural, unified
 from protocols.ops import comparison, linear, moving, products, selection
 
 Operation = Callable[[Any, Any], Secret]

@@ -5,7 +5,7 @@ from flwr.app import Array, ArrayRecord, Context, Message, MetricRecord, RecordD
 from flwr.clientapp import ClientApp
 
 from digits import task
-from mpc.integrations.flower import secure_mod
+from protocols.aggregation.flower import secure_mod
 
 app = ClientApp(mods=[secure_mod])
 

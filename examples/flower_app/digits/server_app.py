@@ -7,7 +7,7 @@ from flwr.serverapp import Grid, ServerApp
 from flwr.serverapp.strategy import FedAvg
 
 from digits import task
-from mpc.integrations.flower import SecureGrid
+from protocols.aggregation.flower import SecureGrid
 
 app = ServerApp()
 

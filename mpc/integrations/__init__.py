@@ -1,1 +1,0 @@
-"""Front doors for other people's frameworks; each imports its own only when it is itself imported."""

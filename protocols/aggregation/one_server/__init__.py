@@ -1,0 +1,1 @@
+"""Clients and one server, which learns the sum of their vectors."""

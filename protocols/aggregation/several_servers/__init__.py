@@ -1,0 +1,1 @@
+"""Clients that speak once, and several servers, of which one is honest."""

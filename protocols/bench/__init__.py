@@ -1,0 +1,1 @@
+"""What operations take: online, of correlated randomness, and of rounds of aggregation."""

@@ -1,0 +1,1 @@
+"""NumPy's names on secrets: which function is which operation, and what it would be in the clear."""
