@@ -51,6 +51,7 @@ WRONG: dict[str, tuple[Callable[[Any], Any], str, str]] = {
     "small column, standardised": (lambda s: scores(s.secret([0.0015, 0.00152, 0.00151, 0.00153])), "np.subtract", "too small beside"),
     "small column among others": (lambda s: scores(s.secret(np.outer([1.0, 3.0, 2.5, 4.0], [1.0, 1e-5]))), "secret", "too small beside"),
     "beside an exact zero": (lambda s: (x := s.secret([0.0, 0.0, 0.0, 2.0**-20])) + np.median(x), "secret", "too small beside"),
+    "beside deviations of zeros": (lambda s: np.quantile(s.secret([[0.0, 0.0, 0.0], [2.0**-18, 0.0, 2.0**-24]]).std(axis=0), 0.25), "secret", "too small beside"),
     "small quotients": (lambda s: (s.secret([1.2e-4, 3.1e-4, 2e-4]) / 100).sum(), "np.divide", "too small beside"),
     "small squares": (lambda s: s.secret([[3.0, 1e-3]]) ** 2 * 1e6, "np.power", "too small beside"),
     "rounded to zero, then divided by": (lambda s: 1 / s.secret([1.0, 1e-6]), "secret", "too small beside"),

@@ -28,6 +28,7 @@ OF_TWO: set[Function] = {
     np.add, np.subtract, np.multiply, np.matmul, np.dot, np.vdot, np.inner, np.outer, np.einsum,
     np.vecdot, np.matvec, np.vecmat, np.tensordot, np.kron, np.convolve, np.correlate, np.polyval,
     np.linalg.matmul, np.linalg.outer, np.linalg.vecdot, np.linalg.tensordot}
+_DEVIATING: set[Function] = {np.var, np.std, np.nanvar, np.nanstd}
 #: They give whole numbers.
 ROUNDING: set[Function] = {np.floor, np.ceil, np.trunc, np.rint, np.round, np.around, np.fix, np.sign, np.floor_divide}
 #: Integers may grow here, too.
@@ -80,6 +81,14 @@ def magnitude(function: Function, arguments: Any) -> NDArray | None:
             return np.asarray((np.add if function is np.subtract else function)(*args, **kwargs))
     except (TypeError, ValueError):
         return None
+
+
+def deviating(function: Function, arguments: Any) -> NDArray | None:
+    """Of variances and standard deviations, the largest magnitude in what each is taken of."""
+    (x, *_), kwargs = arguments
+    if function not in _DEVIATING:
+        return None
+    return np.asarray(np.max(size(x), initial=0.0, **{key: value for key, value in kwargs.items() if key in ("axis", "keepdims", "where")}))
 
 
 def reordering(before: Sequence[NDArray], after: Sequence[NDArray]) -> Function:

@@ -248,5 +248,7 @@ def _before_cancellation(function: Function, args: Any, kwargs: Any, true: NDArr
     found = plain.magnitude(function, arguments)
     if found is not None:
         return found
-    what_gave_zero = min(1.0, max(map(largest, plain.arrays(arguments)), default=0.0))
-    return np.where(true == 0, what_gave_zero, size(true))
+    what_gave_zero = plain.deviating(function, arguments)
+    if what_gave_zero is None:
+        what_gave_zero = np.asarray(max(map(largest, plain.arrays(arguments)), default=0.0))
+    return np.where(true == 0, np.minimum(1.0, what_gave_zero), size(true))
