@@ -1,4 +1,5 @@
-"""Writes docs/accuracy.md: what operations on reals promise, and what they do, measured over their whole range.
+"""Writes docs/accuracy.md: what operations on reals promise, and what they do, measured over their whole
+range.
 
     python docs/accuracy.py           measure and write
     python docs/accuracy.py --check   measure less, and fail where a promise or the page is wrong
@@ -6,6 +7,7 @@
 Errors are in units in the last place, 2^-f; where a result is so large that a relative error is promised, the
 largest one is given too.  Rounds and bytes are read off the meters of a session, headers aside.
 """
+
 from __future__ import annotations
 
 import sys
@@ -24,7 +26,8 @@ from protocols.array.secret import retyped
 PAGE = Path(__file__).with_name("accuracy.md")
 RINGS = ((64, 16), (32, 8), (128, 40))
 SUITES = (("replicated", 3), ("additive", 2))
-EXACT = 256                                             # bits, twice the longest number's: gmpy2 rounds correctly to them
+# bits, twice the longest number's: gmpy2 rounds correctly to them
+EXACT = 256
 Arrays = tuple[Any, ...]
 
 
@@ -33,27 +36,38 @@ def each(f: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return np.frompyfunc(f, 1, 1)
 
 
-real, whole, power, root, exp = each(gmpy2.mpfr), each(int), each(gmpy2.exp2), each(gmpy2.sqrt), each(gmpy2.exp)
+real, whole, power, root, exp = (
+    each(gmpy2.mpfr),
+    each(int),
+    each(gmpy2.exp2),
+    each(gmpy2.sqrt),
+    each(gmpy2.exp),
+)
 
 
 @dataclass(frozen=True)
 class Case:
-    """An operation, the same in plaintext, inputs in units of the last place, and what is promised for each ring."""
+    """An operation, the same in plaintext, inputs in units of the last place, and what is promised for each
+    ring.
+    """
 
     name: str
     secret: Callable[..., Any]
     plain: Callable[..., Any]
-    inputs: Callable[[int, int, int, Any], Arrays]      # size, bits of the ring, fraction, generator
+    inputs: Callable[[int, int, int, Any], Arrays]  # size, bits of the ring, fraction, generator
     range: str
     ulps: tuple[float, ...]
-    relative: tuple[int | None, ...] = (None, None, None)       # results that are larger: a 2^-relative-th part
+    # results that are larger: a 2^-relative-th part
+    relative: tuple[int | None, ...] = (None, None, None)
 
 
 def spread(size: int, most: int, rng: Any, signs: bool = True, least: int = 1) -> Any:
     """Integers of every magnitude from ``least`` to below 2^most, powers of two and their neighbours first."""
-    near = sorted({v for i in range(most + 1) for v in ((1 << i) - 1, 1 << i, (1 << i) + 1) if least <= v < 1 << most})
+    near = sorted(
+        {v for i in range(most + 1) for v in ((1 << i) - 1, 1 << i, (1 << i) + 1) if least <= v < 1 << most}
+    )
     x = np.clip(whole(power(rng.uniform(0, most, size))), least, (1 << most) - 1)
-    x[:len(near)] = near[:size]
+    x[: len(near)] = near[:size]
     return x * rng.choice([-1, 1], size) if signs else x
 
 
@@ -67,13 +81,22 @@ def fraction_of(size: int, bits: int, f: int, rng: Any) -> Arrays:
 
 def exponents(unit: float) -> Callable[[int, int, int, Any], Arrays]:
     """From far below the smallest result to the largest one."""
+
     def inputs(size: int, bits: int, f: int, rng: Any) -> Arrays:
-        x = np.concatenate([rng.uniform(-(f + 4), bits - 5 - f, size - size // 8), -2.0 ** rng.uniform(0, bits - 4 - f, size // 8)])
+        x = np.concatenate(
+            [
+                rng.uniform(-(f + 4), bits - 5 - f, size - size // 8),
+                -(2.0 ** rng.uniform(0, bits - 4 - f, size // 8)),
+            ]
+        )
         return (whole(x * unit * 2.0**f),)
+
     return inputs
 
 
-def magnitudes(most: Callable[[int, int], int], signs: bool = True, least: int = 1) -> Callable[[int, int, int, Any], Arrays]:
+def magnitudes(
+    most: Callable[[int, int], int], signs: bool = True, least: int = 1
+) -> Callable[[int, int, int, Any], Arrays]:
     return lambda size, bits, f, rng: (spread(size, most(bits, f), rng, signs, least),)
 
 
@@ -91,7 +114,11 @@ def sums(size: int, bits: int, f: int, rng: Any) -> Arrays:
 def samples(size: int, bits: int, f: int, rng: Any) -> Arrays:
     """Rows of every deviation whose square is in range, around any mean."""
     scale = power(rng.uniform(0, (bits - 3) / 2 - 1, (max(1, size // 10), 1)))
-    return (whole(rng.uniform(-1, 1, (len(scale), 10)) * scale + rng.uniform(-1, 1, scale.shape) * 2.0 ** (bits - 8)),)
+    return (
+        whole(
+            rng.uniform(-1, 1, (len(scale), 10)) * scale + rng.uniform(-1, 1, scale.shape) * 2.0 ** (bits - 8)
+        ),
+    )
 
 
 def factors(size: int, bits: int, f: int, rng: Any) -> Arrays:
@@ -103,11 +130,13 @@ def factors(size: int, bits: int, f: int, rng: Any) -> Arrays:
 
 def within(low: float, high: float) -> Callable[[int, int, int, Any], Arrays]:
     """Numbers between these, the ends and what is next to 0 first."""
+
     def inputs(size: int, bits: int, f: int, rng: Any) -> Arrays:
         x = whole(rng.uniform(low, high, size) * 2.0**f)
         first = [int(low * 2**f), int(high * 2**f), *(v for v in (-1, 0, 1) if low * 2**f <= v)]
-        x[:len(first)] = first[:size]
+        x[: len(first)] = first[:size]
         return (x,)
+
     return inputs
 
 
@@ -152,37 +181,189 @@ WEIGHTS = np.linspace(-0.17, 0.23, 10) / 1.2
 
 CASES = [
     Case("x * y", lambda x, y: x * y, lambda x, y: x * y, factors, "x y < 2^(k-3-2f)", (1, 1, 1)),
-    Case("x * 0.3", lambda x: x * 0.3, lambda x: x * 0.3, magnitudes(lambda k, f: k - 3), "x < 2^(k-3-f)", (3, 3, 3)),
-    Case("x @ w", lambda x: x @ WEIGHTS, lambda x: x @ WEIGHTS, sums, "x sum(w) < 2^(k-3-f); rows of 10", (5, 5, 5)),
-    Case("mean", lambda x: x.mean(axis=-1), lambda x: x.mean(axis=-1), sums, "sum < 2^(k-3-f); rows of 10", (3, 3, 3)),
-    Case("var", lambda x: x.var(axis=-1), lambda x: x.var(axis=-1), samples, "(x - mean)^2 < 2^(k-3-2f); rows of 10", (3, 3, 3)),
-    Case("std", lambda x: x.std(axis=-1), lambda x: root(x.var(axis=-1)), samples, "(x - mean)^2 < 2^(k-3-2f); rows of 10", (3, 3, 3), (26, 9, 57)),
-    Case("median", lambda x: np.median(x, axis=-1), lambda x: np.median(x, axis=-1), sums, "x < 2^(k-4-f); rows of 10", (3, 3, 3)),
-    Case("x / y", lambda x, y: x / y, lambda x, y: x / y, fraction_of, "x < 2^(k-2-f), y < 2^(k-5-f), x/y < 2^min(k/2-3, k-3-f)", (1.2, 1.3, 1.2)),
-    Case("reciprocal", np.reciprocal, lambda x: 1 / x, magnitudes(lambda k, f: k - 5), "x < 2^(k-5-f)", (1.3, 1.4, 1.2), (26, 10, None)),
-    Case("sqrt", np.sqrt, root, magnitudes(lambda k, f: k - 2 - f % 2, False), "0 to 2^(k-2-f)", (1.2, 1.3, 1.2), (26, 9, 57)),
-    Case("mpc.rsqrt", mpc.rsqrt, lambda x: 1 / root(x), magnitudes(lambda k, f: k - 2 - f % 2, False), "0 to 2^(k-2-f)", (1.2, 1.3, 1.2), (26, 9, 57)),
+    Case(
+        "x * 0.3",
+        lambda x: x * 0.3,
+        lambda x: x * 0.3,
+        magnitudes(lambda k, f: k - 3),
+        "x < 2^(k-3-f)",
+        (3, 3, 3),
+    ),
+    Case(
+        "x @ w",
+        lambda x: x @ WEIGHTS,
+        lambda x: x @ WEIGHTS,
+        sums,
+        "x sum(w) < 2^(k-3-f); rows of 10",
+        (5, 5, 5),
+    ),
+    Case(
+        "mean",
+        lambda x: x.mean(axis=-1),
+        lambda x: x.mean(axis=-1),
+        sums,
+        "sum < 2^(k-3-f); rows of 10",
+        (3, 3, 3),
+    ),
+    Case(
+        "var",
+        lambda x: x.var(axis=-1),
+        lambda x: x.var(axis=-1),
+        samples,
+        "(x - mean)^2 < 2^(k-3-2f); rows of 10",
+        (3, 3, 3),
+    ),
+    Case(
+        "std",
+        lambda x: x.std(axis=-1),
+        lambda x: root(x.var(axis=-1)),
+        samples,
+        "(x - mean)^2 < 2^(k-3-2f); rows of 10",
+        (3, 3, 3),
+        (26, 9, 57),
+    ),
+    Case(
+        "median",
+        lambda x: np.median(x, axis=-1),
+        lambda x: np.median(x, axis=-1),
+        sums,
+        "x < 2^(k-4-f); rows of 10",
+        (3, 3, 3),
+    ),
+    Case(
+        "x / y",
+        lambda x, y: x / y,
+        lambda x, y: x / y,
+        fraction_of,
+        "x < 2^(k-2-f), y < 2^(k-5-f), x/y < 2^min(k/2-3, k-3-f)",
+        (1.2, 1.3, 1.2),
+    ),
+    Case(
+        "reciprocal",
+        np.reciprocal,
+        lambda x: 1 / x,
+        magnitudes(lambda k, f: k - 5),
+        "x < 2^(k-5-f)",
+        (1.3, 1.4, 1.2),
+        (26, 10, None),
+    ),
+    Case(
+        "sqrt",
+        np.sqrt,
+        root,
+        magnitudes(lambda k, f: k - 2 - f % 2, False),
+        "0 to 2^(k-2-f)",
+        (1.2, 1.3, 1.2),
+        (26, 9, 57),
+    ),
+    Case(
+        "mpc.rsqrt",
+        mpc.rsqrt,
+        lambda x: 1 / root(x),
+        magnitudes(lambda k, f: k - 2 - f % 2, False),
+        "0 to 2^(k-2-f)",
+        (1.2, 1.3, 1.2),
+        (26, 9, 57),
+    ),
     Case("exp", np.exp, exp, exponents(np.log(2)), "below (k-5-f) ln 2", (1.2, 1.3, 1.2), (25, 10, 49)),
     Case("exp2", np.exp2, power, exponents(1.0), "below k-5-f", (1.2, 1.3, 1.2), (25, 10, 49)),
-    Case("log", np.log, each(gmpy2.log), magnitudes(lambda k, f: k - 5, False), "0 to 2^(k-5-f)", (1.2, 1.3, 1.2)),
-    Case("log2", np.log2, each(gmpy2.log2), magnitudes(lambda k, f: k - 5, False), "0 to 2^(k-5-f)", (1.2, 1.3, 1.2)),
-    Case("mpc.sigmoid", mpc.sigmoid, lambda x: 1 / (1 + exp(-x)), magnitudes(lambda k, f: k - 2), "all", (1.5, 1.5, 1.5)),
+    Case(
+        "log",
+        np.log,
+        each(gmpy2.log),
+        magnitudes(lambda k, f: k - 5, False),
+        "0 to 2^(k-5-f)",
+        (1.2, 1.3, 1.2),
+    ),
+    Case(
+        "log2",
+        np.log2,
+        each(gmpy2.log2),
+        magnitudes(lambda k, f: k - 5, False),
+        "0 to 2^(k-5-f)",
+        (1.2, 1.3, 1.2),
+    ),
+    Case(
+        "mpc.sigmoid",
+        mpc.sigmoid,
+        lambda x: 1 / (1 + exp(-x)),
+        magnitudes(lambda k, f: k - 2),
+        "all",
+        (1.5, 1.5, 1.5),
+    ),
     Case("tanh", np.tanh, each(gmpy2.tanh), magnitudes(lambda k, f: k - 2), "all", (3, 3, 3)),
     Case("mpc.softmax", mpc.softmax, plain_softmax, rows, "all; rows of 10", (7, 7, 7)),
-    Case("x ** 0.3", lambda x: x ** 0.3, lambda x: x ** 0.3, magnitudes(lambda k, f: k - 5, False), "0 to 2^(k-5-f)", (1.3, 1.4, 1.3), (22, 8, 49)),
-    Case("x ** -1.7", lambda x: x ** -1.7, lambda x: x ** -1.7, magnitudes(lambda k, f: k - 5, False, least=64), "2^(6-f) to 2^(k-5-f)", (1.3, 1.4, 1.3), (21, 7, 49)),
-    Case("x ** y", lambda x, y: x ** y, plain_power, bases_and_exponents, "0 to 2^(k-5-f), y < 8, x^y < 2^(k-6-f)", (1.3, 2, 1.3), (22, 7, 49)),
-    Case("cbrt", np.cbrt, each(gmpy2.cbrt), magnitudes(lambda k, f: k - 5), "x < 2^(k-5-f)", (1.3, 1.4, 1.5), (22, 8, 48)),
-    Case("sin", np.sin, each(gmpy2.sin), magnitudes(lambda k, f: k - 4 - f), "x < 2^(k-4-2f)", (1.3, 1.4, 1.3)),
-    Case("cos", np.cos, each(gmpy2.cos), magnitudes(lambda k, f: k - 4 - f), "x < 2^(k-4-2f)", (1.3, 1.4, 1.3)),
+    Case(
+        "x ** 0.3",
+        lambda x: x**0.3,
+        lambda x: x**0.3,
+        magnitudes(lambda k, f: k - 5, False),
+        "0 to 2^(k-5-f)",
+        (1.3, 1.4, 1.3),
+        (22, 8, 49),
+    ),
+    Case(
+        "x ** -1.7",
+        lambda x: x**-1.7,
+        lambda x: x**-1.7,
+        magnitudes(lambda k, f: k - 5, False, least=64),
+        "2^(6-f) to 2^(k-5-f)",
+        (1.3, 1.4, 1.3),
+        (21, 7, 49),
+    ),
+    Case(
+        "x ** y",
+        lambda x, y: x**y,
+        plain_power,
+        bases_and_exponents,
+        "0 to 2^(k-5-f), y < 8, x^y < 2^(k-6-f)",
+        (1.3, 2, 1.3),
+        (22, 7, 49),
+    ),
+    Case(
+        "cbrt",
+        np.cbrt,
+        each(gmpy2.cbrt),
+        magnitudes(lambda k, f: k - 5),
+        "x < 2^(k-5-f)",
+        (1.3, 1.4, 1.5),
+        (22, 8, 48),
+    ),
+    Case(
+        "sin", np.sin, each(gmpy2.sin), magnitudes(lambda k, f: k - 4 - f), "x < 2^(k-4-2f)", (1.3, 1.4, 1.3)
+    ),
+    Case(
+        "cos", np.cos, each(gmpy2.cos), magnitudes(lambda k, f: k - 4 - f), "x < 2^(k-4-2f)", (1.3, 1.4, 1.3)
+    ),
     Case("tan", np.tan, each(gmpy2.tan), within(-1.4, 1.4), "x < 1.4", (1.3, 3, 1.3)),
     Case("arcsin", np.arcsin, each(gmpy2.asin), within(-1, 1), "x <= 1", (1.2, 1.3, 1.2)),
     Case("arccos", np.arccos, each(gmpy2.acos), within(-1, 1), "x <= 1", (1.2, 1.3, 1.2)),
-    Case("arctan", np.arctan, each(gmpy2.atan), magnitudes(lambda k, f: k - 5), "x < 2^(k-5-f)", (1.2, 1.3, 1.2)),
-    Case("arctan2", np.arctan2, np.frompyfunc(gmpy2.atan2, 2, 1), both_of_any_size, "x, y < 2^(k-5-f)", (1.2, 1.3, 1.2)),
+    Case(
+        "arctan",
+        np.arctan,
+        each(gmpy2.atan),
+        magnitudes(lambda k, f: k - 5),
+        "x < 2^(k-5-f)",
+        (1.2, 1.3, 1.2),
+    ),
+    Case(
+        "arctan2",
+        np.arctan2,
+        np.frompyfunc(gmpy2.atan2, 2, 1),
+        both_of_any_size,
+        "x, y < 2^(k-5-f)",
+        (1.2, 1.3, 1.2),
+    ),
     Case("sinh", np.sinh, each(gmpy2.sinh), hyperbolic, "x < (k-6-f) ln 2", (2, 2, 2), (25, 10, 49)),
     Case("cosh", np.cosh, each(gmpy2.cosh), hyperbolic, "x < (k-6-f) ln 2", (2, 2, 2), (25, 10, 49)),
-    Case("arcsinh", np.arcsinh, each(gmpy2.asinh), magnitudes(lambda k, f: (k - 3) // 2), "x^2 < 2^(k-3-2f)", (2.5, 2.5, 2.5)),
+    Case(
+        "arcsinh",
+        np.arcsinh,
+        each(gmpy2.asinh),
+        magnitudes(lambda k, f: (k - 3) // 2),
+        "x^2 < 2^(k-3-2f)",
+        (2.5, 2.5, 2.5),
+    ),
     Case("arccosh", np.arccosh, each(gmpy2.acosh), above_one, "x > 1, x^2 < 2^(k-3-2f)", (2.5, 2.5, 2.5)),
     Case("arctanh", np.arctanh, each(gmpy2.atanh), magnitudes(lambda k, f: f), "x < 1", (2, 2, 2)),
     Case("sinc", np.sinc, plain_sinc, magnitudes(lambda k, f: k - 5), "x < 2^(k-5-f)", (1.8, 1.8, 1.8)),
@@ -201,7 +382,10 @@ class Measured:
 
 def shared(session: Any, arrays: Arrays) -> list[Any]:
     """Units of the last place as fixed point, to the last digit, from one party after the other."""
-    secrets = [session.secret(a, owner=i % len(session.parties), shape=a.shape, kind=mpc.INT) for i, a in enumerate(arrays)]
+    secrets = [
+        session.secret(a, owner=i % len(session.parties), shape=a.shape, kind=mpc.INT)
+        for i, a in enumerate(arrays)
+    ]
     return [retyped(x, session.fixed) for x in secrets]
 
 
@@ -211,12 +395,18 @@ def measure(case: Case, ring: int, suite: str, parties: int, size: int, seed: in
     with gmpy2.context(precision=EXACT):
         arrays = case.inputs(size, bits, f, np.random.default_rng(seed))
         session = mpc.local(parties, suite, ring=bits, fraction_bits=f)
-        units = retyped(case.secret(*shared(session, arrays)), mpc.INT).reveal()     # doubles would round large results
+        # doubles would round large results
+        units = retyped(case.secret(*shared(session, arrays)), mpc.INT).reveal()
         true = case.plain(*(real(a) / 2**f for a in arrays)) * 2**f
         error, true = np.abs(real(units) - true).astype(float), np.abs(true).astype(float)
     large = part * true > ulps
     relative = float(np.log2(np.max(error[large] / true[large], initial=1e-30))) if large.any() else -np.inf
-    return Measured(float(error[~large].max(initial=0)), float(error[~large].mean()), relative, bool((error <= np.maximum(ulps, part * true)).all()))
+    return Measured(
+        float(error[~large].max(initial=0)),
+        float(error[~large].mean()),
+        relative,
+        bool((error <= np.maximum(ulps, part * true)).all()),
+    )
 
 
 def cost(case: Case, suite: str, parties: int) -> str:
@@ -243,8 +433,15 @@ def row(case: Case, size: int) -> str:
     cells = [f"`{case.name}`", case.range]
     for ring in range(len(RINGS)):
         runs = [measure(case, ring, *suite, size, seed) for seed, suite in enumerate(SUITES)]
-        most, mean, relative = max(r.most for r in runs), max(r.mean for r in runs), max(r.relative for r in runs)
-        cells += [promise(case, ring), f"{most:.2f}, {mean:.2f}" + ("" if relative == -np.inf else f"; 2^{relative:.1f}")]
+        most, mean, relative = (
+            max(r.most for r in runs),
+            max(r.mean for r in runs),
+            max(r.relative for r in runs),
+        )
+        cells += [
+            promise(case, ring),
+            f"{most:.2f}, {mean:.2f}" + ("" if relative == -np.inf else f"; 2^{relative:.1f}"),
+        ]
     return "| " + " | ".join([*cells, *(cost(case, *suite) for suite in SUITES)]) + " |"
 
 
@@ -280,14 +477,24 @@ With more than two parties, `additive`'s powers lose a bit of the relative preci
 
 def check(size: int = 3000) -> list[str]:
     """What is wrong with the promises or with the page."""
-    wrong = [f"{case.name}, {RINGS[ring]}, {suite[0]}: {m}" for case in CASES for ring in range(len(RINGS)) for seed, suite in enumerate(SUITES)
-             if not (m := measure(case, ring, *suite, size, 100 + seed)).kept]
+    wrong = [
+        f"{case.name}, {RINGS[ring]}, {suite[0]}: {m}"
+        for case in CASES
+        for ring in range(len(RINGS))
+        for seed, suite in enumerate(SUITES)
+        if not (m := measure(case, ring, *suite, size, 100 + seed)).kept
+    ]
     page = PAGE.read_text()
     for case in CASES:
         line = next((line for line in page.splitlines() if line.startswith(f"| `{case.name}` |")), "")
         cells = [cell.strip() for cell in line.strip("|").split("|")]
         costs = [cost(case, *suite) for suite in SUITES] if case.name != "median" else cells[8:]
-        expected = [f"`{case.name}`", case.range, *(promise(case, ring) for ring in range(len(RINGS))), *costs]
+        expected = [
+            f"`{case.name}`",
+            case.range,
+            *(promise(case, ring) for ring in range(len(RINGS))),
+            *costs,
+        ]
         if [cells[i] for i in (0, 1, 2, 4, 6, 8, 9) if i < len(cells)] != expected:
             wrong.append(f"{PAGE.name}: {case.name} is now {expected}")
     return wrong

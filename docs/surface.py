@@ -1,12 +1,14 @@
-"""What of NumPy there is on secrets: its own tests and the Array API's are harvested, and each call is made on secrets.
+"""What of NumPy there is on secrets: its own tests and the Array API's are harvested, and each call is made
+on secrets.
 
-``python docs/surface.py --array-api PATH`` runs the tests that NumPy installs, and with NumPy as the namespace those of the
-standard, of which PATH is a checkout (``git clone --recurse-submodules https://github.com/data-apis/array-api-tests PATH``,
-and what its ``requirements.txt`` names).  It notes every distinct call with small numeric arrays, makes each of them with
-secrets in place of its arrays in both suites, and writes ``docs/numpy.md``; ``--lists`` leaves its counts as they are.
-``--show VERDICT,…`` prints the calls with that verdict instead, ``--only NAME,…`` looks at some functions alone, and
-``--folders NAME,…`` at some tests.  Operators between arrays are not noted, but the functions are that have their names.
-"""
+``python docs/surface.py --array-api PATH`` runs the tests that NumPy installs, and with NumPy as the
+namespace those of the standard, of which PATH is a checkout (``git clone --recurse-submodules
+https://github.com/data-apis/array-api-tests PATH``, and what its ``requirements.txt`` names).  It notes every
+distinct call with small numeric arrays, makes each of them with secrets in place of its arrays in both
+suites, and writes ``docs/numpy.md``; ``--lists`` leaves its counts as they are.  ``--show VERDICT,…`` prints
+the calls with that verdict instead, ``--only NAME,…`` looks at some functions alone, and ``--folders NAME,…``
+at some tests.  Operators between arrays are not noted, but the functions are that have their names."""
+
 from __future__ import annotations
 
 import argparse
@@ -35,15 +37,40 @@ from protocols.numpy import absent, plain, tables
 PAGE = Path(__file__).with_name("numpy.md")
 SUITES = (("replicated", 3), ("additive", 2))
 TESTS = {
-    "_core": ("numeric", "umath", "ufunc", "multiarray", "einsum", "shape_base", "item_selection", "function_base",
-              "indexing", "regression"),
-    "lib": ("arraypad", "arraysetops", "function_base", "histograms", "index_tricks", "nanfunctions", "polynomial",
-            "shape_base", "stride_tricks", "twodim_base", "type_check", "ufunclike", "regression", "utils"),
+    "_core": (
+        "numeric",
+        "umath",
+        "ufunc",
+        "multiarray",
+        "einsum",
+        "shape_base",
+        "item_selection",
+        "function_base",
+        "indexing",
+        "regression",
+    ),
+    "lib": (
+        "arraypad",
+        "arraysetops",
+        "function_base",
+        "histograms",
+        "index_tricks",
+        "nanfunctions",
+        "polynomial",
+        "shape_base",
+        "stride_tricks",
+        "twodim_base",
+        "type_check",
+        "ufunclike",
+        "regression",
+        "utils",
+    ),
     "linalg": ("linalg", "regression"),
 }
 STANDARD = "array-api-tests"
-LARGEST, MOST = 100, 20                 # elements of an array, and distinct calls of a function in each folder
-DRAWN = 30                              # examples of each of the standard's tests
+# elements of an array, and distinct calls of a function in each folder
+LARGEST, MOST = 100, 20
+DRAWN = 30  # examples of each of the standard's tests
 
 # -- the harvest -------------------------------------------------------------------------------------
 
@@ -95,8 +122,12 @@ def _plain(x: Any) -> bool:
         return len(x) <= LARGEST and all(map(_plain, x))
     if isinstance(x, float | np.floating):
         return bool(np.isfinite(x))
-    return (x is None or x is ... or isinstance(x, bool | int | str | slice | np.bool | np.integer | np.dtype)
-            or (isinstance(x, type) and issubclass(x, bool | int | float | np.number | np.bool)))
+    return (
+        x is None
+        or x is ...
+        or isinstance(x, bool | int | str | slice | np.bool | np.integer | np.dtype)
+        or (isinstance(x, type) and issubclass(x, bool | int | float | np.number | np.bool))
+    )
 
 
 def _widened(x: Any) -> Any:
@@ -127,7 +158,9 @@ class Recorder:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         file = sys._getframe(1).f_code.co_filename
-        if any(place in file for place in ("/tests/", "/array_api_tests/", "/testing/", "unittest", "_pytest")):
+        if any(
+            place in file for place in ("/tests/", "/array_api_tests/", "/testing/", "unittest", "_pytest")
+        ):
             self._note(args, kwargs)
         return self._function(*args, **kwargs)
 
@@ -152,21 +185,37 @@ class Recorder:
 
 def functions() -> dict[str, Callable[..., Any]]:
     """All functions that ask their arguments what they mean, and ufuncs, by their names in ``np``."""
+
     def asks(f: Any) -> bool:
         return isinstance(f, np.ufunc) or hasattr(f, "_implementation")
+
     homes = {"": np, "linalg.": np.linalg, "fft.": np.fft}
-    return {home + name: getattr(module, name) for home, module in homes.items() for name in dir(module)
-            if asks(getattr(module, name, None))}
+    return {
+        home + name: getattr(module, name)
+        for home, module in homes.items()
+        for name in dir(module)
+        if asks(getattr(module, name, None))
+    }
 
 
 def tests(folder: str, standard: Path | None) -> list[str]:
-    """What pytest is told to run: a folder of NumPy's tests, or those of the standard, whose draws are nearly the same each time."""
+    """What pytest is told to run: a folder of NumPy's tests, or those of the standard, whose draws are nearly
+    the same each time.
+    """
     if folder == STANDARD:
         assert standard is not None
         os.environ["ARRAY_API_TESTS_MODULE"] = "numpy"
         home = standard.resolve() / "array_api_tests"
-        return [f"--rootdir={home.parent}", f"--confcutdir={home.parent}", "-c", str(home.parent / "pytest.ini"),
-                f"--max-examples={DRAWN}", "--derandomize", "--disable-deadline", str(home)]
+        return [
+            f"--rootdir={home.parent}",
+            f"--confcutdir={home.parent}",
+            "-c",
+            str(home.parent / "pytest.ini"),
+            f"--max-examples={DRAWN}",
+            "--derandomize",
+            "--disable-deadline",
+            str(home),
+        ]
     home = Path(np.__file__).parent / folder / "tests"
     return [f"--rootdir={home}", "-k", "not slow", *(str(home / f"test_{name}.py") for name in TESTS[folder])]
 
@@ -174,6 +223,7 @@ def tests(folder: str, standard: Path | None) -> list[str]:
 def harvested(folder: str, standard: Path | None) -> tuple[list[Call], int]:
     """The distinct calls that the tests of a folder make, and how many they make in all."""
     import pytest
+
     calls: dict[str, Call] = {}
     count: Counter[str] = Counter()
     saved = functions()
@@ -186,8 +236,22 @@ def harvested(folder: str, standard: Path | None) -> tuple[list[Call], int]:
     put({name: Recorder(name, f, calls, count) for name, f in saved.items()})
     try:
         with contextlib.redirect_stdout(sys.stderr):
-            pytest.main(["-q", "--continue-on-collection-errors", "--no-header", "--tb=no", "-p", "no:cacheprovider", "-W", "ignore",
-                         "-o", "addopts=", "--timeout=60", *tests(folder, standard)])
+            pytest.main(
+                [
+                    "-q",
+                    "--continue-on-collection-errors",
+                    "--no-header",
+                    "--tb=no",
+                    "-p",
+                    "no:cacheprovider",
+                    "-W",
+                    "ignore",
+                    "-o",
+                    "addopts=",
+                    "--timeout=60",
+                    *tests(folder, standard),
+                ]
+            )
     finally:
         put(saved)
     return list(calls.values()), count.total()
@@ -197,11 +261,18 @@ def harvested(folder: str, standard: Path | None) -> tuple[list[Call], int]:
 
 
 def places(args: Any, kwargs: Any) -> list[Any]:
-    """Where secrets could stand: arrays among the arguments, or in a list of them; else what comes first, if it is numbers."""
+    """Where secrets could stand: arrays among the arguments, or in a list of them; else what comes first, if
+    it is numbers.
+    """
     named = [*enumerate(args), *kwargs.items()]
     at: list[Any] = [(key, None) for key, value in named if isinstance(value, np.ndarray)]
-    at += [(key, i) for key, value in named if isinstance(value, list | tuple)
-           for i, item in enumerate(value) if isinstance(item, np.ndarray)]
+    at += [
+        (key, i)
+        for key, value in named
+        if isinstance(value, list | tuple)
+        for i, item in enumerate(value)
+        if isinstance(item, np.ndarray)
+    ]
     if not at and args and _numbers(args[0]) and not _nested(args[0]):
         at = [(0, None)]
     return at
@@ -229,6 +300,7 @@ def with_secrets(session: Any, call: Call, at: list[Any]) -> tuple[Any, Any]:
     def secret(array: Any) -> Any:
         array = array.astype(np.float64) if array.dtype.kind == "f" else array
         return session.secret(array, shape=array.shape, kind=session.kind_of(array))
+
     return placed(call, at, secret)
 
 
@@ -239,21 +311,37 @@ def resolved(name: str) -> Callable[..., Any]:
     return f  # type: ignore[no-any-return]
 
 
-INTERNAL = re.compile(r"unexpected keyword|positional argument|void|dtype\('V|NoneType|has no attribute|_moves|"
-                      r"make\(\)|list index|unpack|object is not|not supported between|<lambda>|tuple index|to stack|"
-                      r"index -?\d+ is out of bounds|shape mismatch|source: axis")
+INTERNAL = re.compile(
+    r"unexpected keyword|positional argument|void|dtype\('V|NoneType|has no attribute|_moves|"
+    r"make\(\)|list index|unpack|object is not|not supported between|<lambda>|tuple index|to stack|"
+    r"index -?\d+ is out of bounds|shape mismatch|source: axis"
+)
 #: Where results may be otherwise, as ``DIFFERENCES`` says.
 MEANT = {"empty_like", "bincount", "signbit", "take", "take_along_axis", "choose"}
 #: What NumPy says where it refuses, and the engine does not, as ``DIFFERENCES`` says.
-NOT_SAID = re.compile(r"Singular matrix|Integers to negative integer powers|unsupported keyword arguments for mode .*stat_length")
+NOT_SAID = re.compile(
+    r"Singular matrix|Integers to negative integer powers|unsupported keyword arguments for mode"
+    r" .*stat_length"
+)
 #: The documented range of conditions, over 64 bits.
 CONDITIONS = {"linalg.inv": 2.0**11, "linalg.solve": 2.0**11, "linalg.lstsq": 2.0**12, "linalg.pinv": 2.0**12}
 DECOMPOSITIONS = {"linalg.eigh", "linalg.svd", "linalg.qr"}
-CLASSES = {"equal": "NumPy's result", "counted": "NumPy's of 0 and 1, which truth values are in arithmetic", "both refuse": "NumPy refuses, and so does the engine",
-           "refused": "refused in a sentence, by design", "missing": "`NotImplementedError`, with a reason",
-           "meant": "otherwise, as said below", "no number": "NumPy has NaN or infinities", "large": "a result of more than 10,000 elements, not tried", "range": "beyond the documented range",
-           "crash": "an error that is no sentence", "lenient": "NumPy refuses, the engine does not",
-           "shape": "another shape", "type": "another type", "value": "another value"}
+CLASSES = {
+    "equal": "NumPy's result",
+    "counted": "NumPy's of 0 and 1, which truth values are in arithmetic",
+    "both refuse": "NumPy refuses, and so does the engine",
+    "refused": "refused in a sentence, by design",
+    "missing": "`NotImplementedError`, with a reason",
+    "meant": "otherwise, as said below",
+    "no number": "NumPy has NaN or infinities",
+    "large": "a result of more than 10,000 elements, not tried",
+    "range": "beyond the documented range",
+    "crash": "an error that is no sentence",
+    "lenient": "NumPy refuses, the engine does not",
+    "shape": "another shape",
+    "type": "another type",
+    "value": "another value",
+}
 
 
 @dataclass
@@ -270,6 +358,7 @@ class Late(Exception):
 def limit(seconds: int) -> Iterator[None]:
     def late(*_: Any) -> None:
         raise Late(f"no answer in {seconds} s")
+
     signal.signal(signal.SIGALRM, late)
     signal.alarm(seconds)
     try:
@@ -285,10 +374,14 @@ def revealed(x: Any) -> Any:
 
 
 def difference(mine: Any, true: Any) -> Verdict:
-    if isinstance(true, list | tuple) and not (isinstance(mine, np.ndarray) and _numbers(true)):     # a list that was passed through
+    # a list that was passed through
+    if isinstance(true, list | tuple) and not (isinstance(mine, np.ndarray) and _numbers(true)):
         if not isinstance(mine, list | tuple) or len(mine) != len(true):
             return Verdict("shape", f"{type(mine).__name__} for {type(true).__name__} of {len(true)}")
-        return next((v for m, t in zip(mine, true, strict=True) if (v := difference(m, t)).what != "equal"), Verdict("equal"))
+        return next(
+            (v for m, t in zip(mine, true, strict=True) if (v := difference(m, t)).what != "equal"),
+            Verdict("equal"),
+        )
     a, b = np.asarray(mine), np.asarray(true)
     if b.dtype.kind not in "biuf":
         return Verdict("equal" if str(mine) == str(true) else "type", f"{a.dtype} for {b.dtype}")
@@ -308,7 +401,11 @@ def difference(mine: Any, true: Any) -> Verdict:
 
 def counted(x: Any) -> Any:
     """Truth values as the integers 0 and 1, which they are in the engine's arithmetic."""
-    return np.asarray(x).astype(int) if isinstance(x, bool) or (isinstance(x, np.ndarray) and x.dtype.kind == "b") else x
+    return (
+        np.asarray(x).astype(int)
+        if isinstance(x, bool) or (isinstance(x, np.ndarray) and x.dtype.kind == "b")
+        else x
+    )
 
 
 def unsigned(x: Any) -> Any:
@@ -318,17 +415,28 @@ def unsigned(x: Any) -> Any:
 
 def instead(call: Call, numbers: Callable[[Any], Any]) -> Any:
     """What NumPy has of these numbers."""
+
     def all_of(x: Any) -> Any:
         return type(x)(map(all_of, x)) if isinstance(x, list | tuple) else numbers(x)
+
     try:
-        return resolved(call.name)(*map(all_of, call.args), **{key: all_of(value) for key, value in call.kwargs.items()})
+        return resolved(call.name)(
+            *map(all_of, call.args), **{key: all_of(value) for key, value in call.kwargs.items()}
+        )
     except Exception as error:
         return error
 
 
 def other_form(call: Call, mine: Any, true: Any) -> Any:
-    """NumPy's result without what the engine leaves out; vectors that are determined up to signs, or turns, as they came out."""
-    if call.name in DECOMPOSITIONS and isinstance(true, tuple) and isinstance(mine, list) and [np.shape(x) for x in mine] == [x.shape for x in true]:
+    """NumPy's result without what the engine leaves out; vectors that are determined up to signs, or turns,
+    as they came out.
+    """
+    if (
+        call.name in DECOMPOSITIONS
+        and isinstance(true, tuple)
+        and isinstance(mine, list)
+        and [np.shape(x) for x in mine] == [x.shape for x in true]
+    ):
         return plain.nearest(resolved(call.name), list(true), mine, (call.args, call.kwargs))
     if isinstance(true, tuple) and isinstance(mine, list) and len(mine) == len(true):
         return [None if m is None else t for m, t in zip(mine, true, strict=True)]
@@ -343,7 +451,14 @@ def judged(call: Call, at: list[Any], suite: str, parties: int) -> Verdict:
         true: Any = function(*args, **kwargs)
     except Exception as error:
         true = error
-    if sum(part.size for part in (true if isinstance(true, list | tuple) else [true]) if isinstance(part, np.ndarray)) > 100 * LARGEST:
+    if (
+        sum(
+            part.size
+            for part in (true if isinstance(true, list | tuple) else [true])
+            if isinstance(part, np.ndarray)
+        )
+        > 100 * LARGEST
+    ):
         return Verdict("large")
     try:
         args, kwargs = with_secrets(mpc.local(parties, suite), call, at)
@@ -358,7 +473,9 @@ def judged(call: Call, at: list[Any], suite: str, parties: int) -> Verdict:
         said = f"{type(error).__name__}: {error}"
         if isinstance(true, Exception) and said == f"{type(true).__name__}: {true}":
             return Verdict("both refuse", said)
-        if isinstance(error, Late | AssertionError | RuntimeError | AttributeError) and not isinstance(error, MpcError):
+        if isinstance(error, Late | AssertionError | RuntimeError | AttributeError) and not isinstance(
+            error, MpcError
+        ):
             return Verdict("crash", said)
         if isinstance(true, Exception):
             return Verdict("both refuse", said)
@@ -367,11 +484,17 @@ def judged(call: Call, at: list[Any], suite: str, parties: int) -> Verdict:
     verdict = refused if isinstance(true, Exception) else difference(mine, true)
     if verdict.what == "equal":
         return verdict
-    if verdict.what in ("lenient", "type", "value") and difference(mine, instead(call, counted)).what == "equal":
+    if (
+        verdict.what in ("lenient", "type", "value")
+        and difference(mine, instead(call, counted)).what == "equal"
+    ):
         return Verdict("counted")
     if call.name in MEANT or (verdict.what == "lenient" and NOT_SAID.search(verdict.said)):
         return Verdict("meant")
-    if verdict.what != "lenient" and any(difference(mine, form).what == "equal" for form in (instead(call, unsigned), other_form(call, mine, true))):
+    if verdict.what != "lenient" and any(
+        difference(mine, form).what == "equal"
+        for form in (instead(call, unsigned), other_form(call, mine, true))
+    ):
         return Verdict("meant")
     if call.name in CONDITIONS and np.max(np.linalg.cond(call.args[0])) >= CONDITIONS[call.name]:
         return Verdict("range", "the condition of the matrix")
@@ -381,7 +504,11 @@ def judged(call: Call, at: list[Any], suite: str, parties: int) -> Verdict:
             revealed(function(*args, **kwargs))
         except RangeError as error:
             said = str(error)
-            far = "too small" not in said or not _moderate(true) or not all(map(_moderate, (*call.args, *call.kwargs.values())))
+            far = (
+                "too small" not in said
+                or not _moderate(true)
+                or not all(map(_moderate, (*call.args, *call.kwargs.values())))
+            )
             if far and "otherwise" not in said and "another shape" not in said:
                 return Verdict("range", said)
     return verdict
@@ -399,8 +526,8 @@ def _moderate(x: Any) -> bool:
 
 @dataclass
 class Run:
-    verdicts: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))     # by folder
-    seen: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))               # by verdict
+    verdicts: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))  # by folder
+    seen: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))  # by verdict
     missing: Counter[str] = field(default_factory=Counter)
     harvest: dict[str, tuple[int, int, int]] = field(default_factory=dict)
 
@@ -413,8 +540,11 @@ def look(only: set[str], folders: list[str], most: int, standard: Path | None) -
         by_name: dict[str, list[Call]] = defaultdict(list)
         for call in calls:
             by_name[call.name].append(call)
-        chosen = [several[i * len(several) // most] if len(several) > most else several[i]
-                  for several in by_name.values() for i in range(min(most, len(several)))]
+        chosen = [
+            several[i * len(several) // most] if len(several) > most else several[i]
+            for several in by_name.values()
+            for i in range(min(most, len(several)))
+        ]
         run.harvest[folder] = made, len(calls), len(chosen)
         for number, call in enumerate(chosen):
             at = places(call.args, call.kwargs)
@@ -434,25 +564,33 @@ def look(only: set[str], folders: list[str], most: int, standard: Path | None) -
 # -- the page ----------------------------------------------------------------------------------------
 
 ARRAY_API = {
-    "elementwise": """abs acos acosh add asin asinh atan atan2 atanh bitwise_and bitwise_invert bitwise_left_shift bitwise_or
+    "elementwise": (
+        """abs acos acosh add asin asinh atan atan2 atanh bitwise_and bitwise_invert bitwise_left_shift bitwise_or
         bitwise_right_shift bitwise_xor ceil clip conj copysign cos cosh divide equal exp expm1 floor floor_divide greater
         greater_equal hypot imag isfinite isinf isnan less less_equal log log10 log1p log2 logaddexp logical_and logical_not
         logical_or logical_xor maximum minimum multiply negative nextafter not_equal positive pow real reciprocal remainder
-        round sign signbit sin sinh sqrt square subtract tan tanh trunc""",
+        round sign signbit sin sinh sqrt square subtract tan tanh trunc"""
+    ),
     "statistical": "cumulative_prod cumulative_sum max mean min prod std sum var",
     "searching, sorting": "argmax argmin argsort count_nonzero nonzero searchsorted sort where",
-    "manipulation": """broadcast_arrays broadcast_to concat expand_dims flip moveaxis permute_dims repeat reshape roll squeeze
-        stack tile unstack""",
+    "manipulation": (
+        """broadcast_arrays broadcast_to concat expand_dims flip moveaxis permute_dims repeat reshape roll squeeze
+        stack tile unstack"""
+    ),
     "indexing, utility": "all any diff take take_along_axis",
     "of an array": "empty_like full_like linspace meshgrid ones_like tril triu zeros_like",
     "types": "astype can_cast result_type",
     "sets": "unique_all unique_counts unique_inverse unique_values",
     "linear algebra": "matmul matrix_transpose tensordot vecdot",
-    "linalg": """linalg.cholesky linalg.cross linalg.det linalg.diagonal linalg.eigh linalg.eigvalsh linalg.inv linalg.matmul
+    "linalg": (
+        """linalg.cholesky linalg.cross linalg.det linalg.diagonal linalg.eigh linalg.eigvalsh linalg.inv linalg.matmul
         linalg.matrix_norm linalg.matrix_power linalg.matrix_rank linalg.matrix_transpose linalg.outer linalg.pinv linalg.qr
-        linalg.slogdet linalg.solve linalg.svd linalg.svdvals linalg.tensordot linalg.trace linalg.vecdot linalg.vector_norm""",
-    "fft": """fft.fft fft.ifft fft.fftn fft.ifftn fft.rfft fft.irfft fft.rfftn fft.irfftn fft.hfft fft.ihfft fft.fftshift
-        fft.ifftshift""",
+        linalg.slogdet linalg.solve linalg.svd linalg.svdvals linalg.tensordot linalg.trace linalg.vecdot linalg.vector_norm"""
+    ),
+    "fft": (
+        """fft.fft fft.ifft fft.fftn fft.ifftn fft.rfft fft.irfft fft.rfftn fft.irfftn fft.hfft fft.ihfft fft.fftshift
+        fft.ifftshift"""
+    ),
 }
 
 
@@ -474,19 +612,43 @@ def _cell(names: Any) -> str:
 def listed() -> str:
     """What there is: of the code as it is, and of no NumPy's list of its own names."""
     ufuncs = [f.__name__ for f in tables.UFUNCS]
-    others = {f"{f.__module__.replace('numpy', '', 1)}.{f.__name__}".lstrip(".") for f in tables.FUNCTIONS if there(_home(f))}
-    lines = [f"**Elementwise**, as functions and operators: {_names(ufuncs)}.", "",
-             f"**`.reduce`** of {_names(f.__name__ for f in tables.REDUCTIONS)};",
-             f"**`.accumulate`** of {_names(f.__name__ for f in tables.ACCUMULATIONS)}; `.outer` of all with two operands.", "",
-             f"**Functions**: {_names(others)}.", "",
-             f"**Methods and attributes** of a secret: {_names(filter(_method, vars(Secret)))}.", "",
-             "## The Array API, 2024.12", "",
-             "By the standard's names, which NumPy has too; functions that make arrays of nothing have no secret in them.",
-            "`x.__array_namespace__()` is NumPy, for code that asks its arrays; its `asarray` refuses secrets, which would become public.", "",
-             "| | there | not there |", "|---|---|---|"]
+    others = {
+        f"{f.__module__.replace('numpy', '', 1)}.{f.__name__}".lstrip(".")
+        for f in tables.FUNCTIONS
+        if there(_home(f))
+    }
+    lines = [
+        f"**Elementwise**, as functions and operators: {_names(ufuncs)}.",
+        "",
+        f"**`.reduce`** of {_names(f.__name__ for f in tables.REDUCTIONS)};",
+        (
+            f"**`.accumulate`** of {_names(f.__name__ for f in tables.ACCUMULATIONS)}; `.outer` of all with"
+            " two operands."
+        ),
+        "",
+        f"**Functions**: {_names(others)}.",
+        "",
+        f"**Methods and attributes** of a secret: {_names(filter(_method, vars(Secret)))}.",
+        "",
+        "## The Array API, 2024.12",
+        "",
+        (
+            "By the standard's names, which NumPy has too; functions that make arrays of nothing have no"
+            " secret in them."
+        ),
+        (
+            "`x.__array_namespace__()` is NumPy, for code that asks its arrays; its `asarray` refuses"
+            " secrets, which would become public."
+        ),
+        "",
+        "| | there | not there |",
+        "|---|---|---|",
+    ]
     for category, names in ARRAY_API.items():
         have = [name for name in names.split() if there(name)]
-        lines.append(f"| {category} | {_cell(have)} | {_cell(name for name in names.split() if name not in have)} |")
+        lines.append(
+            f"| {category} | {_cell(have)} | {_cell(name for name in names.split() if name not in have)} |"
+        )
     return "\n".join(lines)
 
 
@@ -495,7 +657,9 @@ def _method(name: str) -> bool:
 
 
 def _home(f: Any) -> str:
-    return ("linalg." if f.__module__ == "numpy.linalg" else "fft." if f.__module__ == "numpy.fft" else "") + f.__name__
+    return (
+        "linalg." if f.__module__ == "numpy.linalg" else "fft." if f.__module__ == "numpy.fft" else ""
+    ) + f.__name__
 
 
 def reasons() -> str:
@@ -510,7 +674,10 @@ def reasons() -> str:
     known = {name for table in (absent.NEVER, absent.NOT_YET) for names in table.values() for name in names}
     shows = [name for name in functions() if not there(name) and resolved(name) in tables.FUNCTIONS]
     rest = [name for name in functions() if not there(name) and name not in known and name not in shows]
-    lines += [f"**Refused**, since the shape of the result would show what is secret; the message says what there is instead: {_names(shows)}."]
+    lines += [
+        "**Refused**, since the shape of the result would show what is secret; the message says what there"
+        f" is instead: {_names(shows)}."
+    ]
     if rest:
         lines += ["", f"**Not there yet**, without more to say: {_names(rest)}."]
     return "\n".join(lines)
@@ -537,15 +704,27 @@ them, in turn with `replicated` and `additive`.
 
 def page(run: Run, most: int, standard: Path) -> str:
     folders = list(run.verdicts)
-    commit = subprocess.run(["git", "-C", standard, "rev-parse", "--short", "HEAD"], check=True, capture_output=True, text=True).stdout.strip()
-    lines = ["| | " + " | ".join(f"numpy/{folder}" if folder in TESTS else folder for folder in folders) + " | together |", "|---" * (len(folders) + 2) + "|"]
+    commit = subprocess.run(
+        ["git", "-C", standard, "rev-parse", "--short", "HEAD"], check=True, capture_output=True, text=True
+    ).stdout.strip()
+    lines = [
+        "| | "
+        + " | ".join(f"numpy/{folder}" if folder in TESTS else folder for folder in folders)
+        + " | together |",
+        "|---" * (len(folders) + 2) + "|",
+    ]
     for i, what in enumerate(("calls in tests", "distinct", "tried")):
         numbers = [run.harvest[folder][i] for folder in folders]
         lines.append(f"| {what} | " + " | ".join(f"{n:,}" for n in [*numbers, sum(numbers)]) + " |")
     for what, words in CLASSES.items():
         numbers = [run.verdicts[folder][what] for folder in folders]
         lines.append(f"| {words} | " + " | ".join(f"{n:,}" for n in [*numbers, sum(numbers)]) + " |")
-    return HEAD.format(version=np.__version__, most=most, commit=commit, drawn=DRAWN) + "\n".join(lines) + "\n\n" + lists()
+    return (
+        HEAD.format(version=np.__version__, most=most, commit=commit, drawn=DRAWN)
+        + "\n".join(lines)
+        + "\n\n"
+        + lists()
+    )
 
 
 def lists() -> str:
@@ -582,10 +761,13 @@ def main() -> None:
         counts, _, _ = PAGE.read_text().partition(DIFFERENCES[:40])
         PAGE.write_text(counts + lists())
         return
-    resource.setrlimit(resource.RLIMIT_AS, (6 << 30, 6 << 30))      # of what tests ask for
+    resource.setrlimit(resource.RLIMIT_AS, (6 << 30, 6 << 30))  # of what tests ask for
     folders = given.folders.split(",")
     if STANDARD in folders and not (given.array_api and (given.array_api / "array-api" / "spec").exists()):
-        parser.error(f"--array-api takes the path of a checkout of {STANDARD} with its submodule; docs/surface.py says where it is")
+        parser.error(
+            f"--array-api takes the path of a checkout of {STANDARD} with its submodule; docs/surface.py says"
+            " where it is"
+        )
     run = look(set(filter(None, given.only.split(","))), folders, given.most, given.array_api)
     if not given.show and not given.only and folders == [*TESTS, STANDARD]:
         PAGE.write_text(page(run, given.most, given.array_api))

@@ -1,11 +1,12 @@
 """Three colleagues learn their average salary; nobody learns anybody's.
 
-    python examples/average_salary.py            all three in this process
-    mpc run examples/average_salary.py -n 3      a process for each, over TCP with mutual TLS
+python examples/average_salary.py            all three in this process
+mpc run examples/average_salary.py -n 3      a process for each, over TCP with mutual TLS
 """
+
 import mpc
 
-SALARIES = [4200, 3900, 5150]                    # each party reads only its own
+SALARIES = [4200, 3900, 5150]  # each party reads only its own
 
 
 def main(party):

@@ -5,6 +5,7 @@
 Ridge regression by gradient descent on shares: laboratory 0 has 15 measurements of each patient,
 laboratory 1 has 15 others and the diagnosis.  Only the coefficients are revealed.
 """
+
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +13,9 @@ import numpy as np
 import mpc
 
 DATA = Path(__file__).parent / "data"
-RIDGE = 0.5                                      # weight of the penalty, per patient
-STEP = 1 / 16                                    # stable: the eigenvalues of a correlation matrix add up to 30
+RIDGE = 0.5  # weight of the penalty, per patient
+# stable: the eigenvalues of a correlation matrix add up to 30
+STEP = 1 / 16
 STEPS = 600
 NUMBERS = mpc.Fixed(22)
 
@@ -25,7 +27,7 @@ def columns(lab):
 
 def main(party):
     assert party.size == 2, "there are two laboratories: run with -n 2"
-    mine = columns(party.id)                     # standardised by their owner, who has whole columns
+    mine = columns(party.id)  # standardised by their owner, who has whole columns
     first, second = party.secret_from_each(mine, kind=NUMBERS)
     x = np.concatenate([first, second[:, :-1]], axis=1)
     y = second[:, -1]
@@ -38,10 +40,11 @@ def main(party):
 
 
 def beside_plaintext(coefficients):
-    lab_0, lab_1 = columns(0), columns(1)        # only this comparison reads both files
+    lab_0, lab_1 = columns(0), columns(1)  # only this comparison reads both files
     x, y = np.hstack([lab_0, lab_1[:, :-1]]), lab_1[:, -1]
     try:
         from sklearn.linear_model import Ridge
+
         reference, plain = "scikit-learn", Ridge(alpha=RIDGE * len(x), fit_intercept=False).fit(x, y).coef_
     except ImportError:
         reference = "the normal equations (scikit-learn is not installed)"
@@ -50,7 +53,11 @@ def beside_plaintext(coefficients):
     lines = [f"{'coefficient':28}{'secure':>10}{'plaintext':>12}"]
     for j in np.argsort(-np.abs(plain))[:8]:
         lines.append(f"{names[j]:28}{coefficients[j]:10.6f}{plain[j]:12.6f}")
-    lines += ["… and 22 more", "", f"largest difference to {reference}: {np.abs(coefficients - plain).max():.1e}"]
+    lines += [
+        "… and 22 more",
+        "",
+        f"largest difference to {reference}: {np.abs(coefficients - plain).max():.1e}",
+    ]
     return "\n".join(lines)
 
 

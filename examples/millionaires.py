@@ -1,12 +1,13 @@
 """Yao's millionaires learn who is richest, and not by how much.
 
-    mpc run examples/millionaires.py -n 3
+mpc run examples/millionaires.py -n 3
 """
+
 import numpy as np
 
 import mpc
 
-FORTUNES = [5_200_000, 7_100_000, 6_900_000]     # each party reads only its own
+FORTUNES = [5_200_000, 7_100_000, 6_900_000]  # each party reads only its own
 
 
 def main(party):

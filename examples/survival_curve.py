@@ -1,12 +1,14 @@
-"""Three wards learn whether a drug prolongs remission: survival curves and the log-rank test, no ward's counts.
+"""Three wards learn whether a drug prolongs remission: survival curves and the log-rank test, no ward's
+counts.
 
     mpc run examples/survival_curve.py -n 3
 
-The 6-mercaptopurine trial of Freireich et al., Blood 21, 1963.  Each ward counts at home how many of its patients relapsed
-or left in each week, and shares the counts.  Those of a ward stay secret: only the two Kaplan-Meier curves and the statistic
-are revealed.  They tell the counts of all wards together, for each step of a curve is 1 - d/n with small whole d and n: who
-minds that reveals the curves in fewer weeks, or rounded.
+The 6-mercaptopurine trial of Freireich et al., Blood 21, 1963.  Each ward counts at home how many of its
+patients relapsed or left in each week, and shares the counts.  Those of a ward stay secret: only the two
+Kaplan-Meier curves and the statistic are revealed.  They tell the counts of all wards together, for each step
+of a curve is 1 - d/n with small whole d and n: who minds that reveals the curves in fewer weeks, or rounded.
 """
+
 import math
 from pathlib import Path
 
@@ -15,7 +17,7 @@ import numpy as np
 import mpc
 
 DATA = Path(__file__).parent / "data"
-WEEKS = 36                                       # the plan of the trial: no patient is followed longer
+WEEKS = 36  # the plan of the trial: no patient is followed longer
 SHOWN = [1, 5, 10, 15, 20, 25, 35]
 NUMBERS = mpc.Fixed(22)
 
@@ -24,11 +26,15 @@ def counts(ward):
     """How many relapsed, and how many were seen for the last time, by arm (placebo, drug) and week."""
     weeks, relapsed, drug = np.loadtxt(DATA / f"ward_{ward}.csv", delimiter=",", skiprows=1, dtype=int).T
     place = drug * WEEKS + weeks
-    return np.stack([np.bincount(place, some, 2 * WEEKS).reshape(2, WEEKS) for some in (relapsed, np.ones(len(weeks)))])
+    return np.stack(
+        [np.bincount(place, some, 2 * WEEKS).reshape(2, WEEKS) for some in (relapsed, np.ones(len(weeks)))]
+    )
 
 
 def statistics(relapsed, left):
-    """Kaplan-Meier curves of both arms, and the log-rank statistic.  The same lines for secrets and for arrays."""
+    """Kaplan-Meier curves of both arms, and the log-rank statistic.  The same lines for secrets and for
+    arrays.
+    """
     at_risk = left[:, ::-1].cumsum(axis=1)[:, ::-1]
     survival = np.cumprod(1 - relapsed / np.maximum(at_risk, 1), axis=1)
     events, all_at_risk = relapsed.sum(axis=0), at_risk.sum(axis=0)
@@ -46,13 +52,21 @@ def main(party):
 
 
 def beside_plaintext(survival, chi_square):
-    pooled = sum(counts(ward) for ward in range(3))             # only this comparison reads all three files
+    pooled = sum(counts(ward) for ward in range(3))  # only this comparison reads all three files
     plain, plain_chi_square = statistics(*pooled)
     lines = [f"{int(pooled[1].sum())} patients of three wards", "", "in remission after   placebo   6-MP"]
     lines += [f"{week:13} weeks  {survival[0][week]:8.3f}  {survival[1][week]:6.3f}" for week in SHOWN]
-    lines += ["", f"log-rank: chi-square {chi_square:.2f} with 1 degree of freedom, p = {math.erfc(math.sqrt(chi_square / 2)):.1e}",
-              f"largest difference to plaintext: {np.abs(survival - plain).max():.1e} in the curves, "
-              f"{abs(chi_square / plain_chi_square - 1):.1e} in the statistic"]
+    lines += [
+        "",
+        (
+            f"log-rank: chi-square {chi_square:.2f} with 1 degree of freedom, p ="
+            f" {math.erfc(math.sqrt(chi_square / 2)):.1e}"
+        ),
+        (
+            f"largest difference to plaintext: {np.abs(survival - plain).max():.1e} in the curves, "
+            f"{abs(chi_square / plain_chi_square - 1):.1e} in the statistic"
+        ),
+    ]
     return "\n".join(lines)
 
 

@@ -1,12 +1,14 @@
 """Secure multi-party computation for NumPy.
 
-``mpc.local()`` makes a session of all parties in this process, and ``mpc.local(3).run(main)`` runs a program ``main(party)`` once for
-each; ``party`` is a ``mpc.Session``, what it shares a ``mpc.Secret``.  Between processes and machines that is ``mpc run`` and ``mpc party``
-of the command line.  ``mpc.__version__`` is this engine's version.
+``mpc.local()`` makes a session of all parties in this process, and ``mpc.local(3).run(main)`` runs a program
+``main(party)`` once for each; ``party`` is a ``mpc.Session``, what it shares a ``mpc.Secret``.  Between
+processes and machines that is ``mpc run`` and ``mpc party`` of the command line.  ``mpc.__version__`` is this
+engine's version.
 
 ``import mpc`` is all a user needs: names are loaded when they are first used, the primitives from this
 package and what is built on them from ``protocols`` (the one place where ``mpc`` looks upwards).
 """
+
 from __future__ import annotations
 
 import sys
@@ -57,22 +59,43 @@ if TYPE_CHECKING:
     from protocols.running.run import local as local
 
 _HOME = {
-    **dict.fromkeys(("AggregationFailed", "AggregationRefused", "BudgetSpent", "ConfigError", "DesyncError", "EncodingError", "HandshakeError",
-                     "MpcError", "PartyLost", "RangeError", "TransportError", "WireError"), "mpc.errors"),
+    **dict.fromkeys(
+        (
+            "AggregationFailed",
+            "AggregationRefused",
+            "BudgetSpent",
+            "ConfigError",
+            "DesyncError",
+            "EncodingError",
+            "HandshakeError",
+            "MpcError",
+            "PartyLost",
+            "RangeError",
+            "TransportError",
+            "WireError",
+        ),
+        "mpc.errors",
+    ),
     **dict.fromkeys(("BOOL", "INT", "Fixed"), "mpc.encoding"),
     **dict.fromkeys(("Message", "Recorder", "exchange", "gather", "simulate"), "mpc.rounds"),
     **dict.fromkeys(("one_hot", "take", "unique_counts"), "protocols.ops.selection"),
     **dict.fromkeys(("intersect1d", "setdiff1d", "setxor1d", "union1d", "unique"), "protocols.ops.sets"),
     **dict.fromkeys(("shuffle", "top_k"), "protocols.ops.sorting"),
     "aggregation_client": "protocols.aggregation.service.member",
-    "rsqrt": "protocols.ops.roots", "sigmoid": "protocols.ops.exponential", "softmax": "protocols.ops.exponential",
-    "Secret": "protocols.array.secret", "Session": "protocols.array.session", "local": "protocols.running.run",
+    "rsqrt": "protocols.ops.roots",
+    "sigmoid": "protocols.ops.exponential",
+    "softmax": "protocols.ops.exponential",
+    "Secret": "protocols.array.secret",
+    "Session": "protocols.array.session",
+    "local": "protocols.running.run",
 }
 __all__ = sorted(_HOME)  # noqa: PLE0605
 
 
 def _bind_protocols() -> None:
-    """Load ``protocols`` from where this package lies: a file or folder of that name may come first on ``sys.path``."""
+    """Load ``protocols`` from where this package lies: a file or folder of that name may come first on
+    ``sys.path``.
+    """
     file = Path(__file__).parent.with_name("protocols") / "__init__.py"
     there = sys.modules.get("protocols")
     if there is None:
@@ -81,8 +104,10 @@ def _bind_protocols() -> None:
         sys.modules["protocols"] = module = module_from_spec(spec)
         spec.loader.exec_module(module)
     elif getattr(there, "__file__", None) is None or not file.samefile(str(there.__file__)):
-        raise ImportError(f"mpc has a package 'protocols', and another one of that name was imported before, {there!r}: "
-                          "import mpc first, or give the other one another name")
+        raise ImportError(
+            f"mpc has a package 'protocols', and another one of that name was imported before, {there!r}: "
+            "import mpc first, or give the other one another name"
+        )
 
 
 _bind_protocols()

@@ -1,4 +1,5 @@
 """``python -m mpc``."""
+
 from mpc.cli import main
 
 if __name__ == "__main__":

@@ -1,4 +1,5 @@
 """A bar for long steps, on a terminal."""
+
 from __future__ import annotations
 
 import os
@@ -15,8 +16,14 @@ class Bar:
         columns = int(os.environ.get("COLUMNS") or 0) or os.get_terminal_size(file.fileno()).columns
         console = Console(file=file, width=columns or 80, force_terminal=True, highlight=False)
         self._progress = Progress(
-            TextColumn("{task.description:.40}"), BarColumn(20), TextColumn("{task.percentage:>3.0f}%"), TimeElapsedColumn(),
-            console=console, transient=True, auto_refresh=False)
+            TextColumn("{task.description:.40}"),
+            BarColumn(20),
+            TextColumn("{task.percentage:>3.0f}%"),
+            TimeElapsedColumn(),
+            console=console,
+            transient=True,
+            auto_refresh=False,
+        )
         self._task: TaskID | None = None
         self._drawn = 0
 

@@ -3,6 +3,7 @@
 A boolean sharing is a sharing over the ring of packed bits; over planes, a carry tree is slicing along the
 first axis, and one AND of words is 64 ANDs of bits.
 """
+
 from __future__ import annotations
 
 import numpy as np
@@ -21,7 +22,7 @@ def words_for(n: int) -> int:
 def planes(x: RingArray) -> RingArray:
     """The bits of n numbers over Z_2^k: k planes of ⌈n/64⌉ words, the last one filled up with zeros."""
     rows = [_to_planes(_filled_up(word.reshape(-1))) for word in x.ring.words(x.data)]
-    return RingArray(BITS, rows[0][:x.ring.bits] if len(rows) == 1 else np.concatenate(rows))
+    return RingArray(BITS, rows[0][: x.ring.bits] if len(rows) == 1 else np.concatenate(rows))
 
 
 def _filled_up(words: NDArray) -> NDArray:
@@ -29,7 +30,7 @@ def _filled_up(words: NDArray) -> NDArray:
     if len(words) % 64 == 0 and words.dtype == np.uint64:
         return np.ascontiguousarray(words)
     out = np.zeros(64 * words_for(len(words)), np.uint64)
-    out[:len(words)] = words
+    out[: len(words)] = words
     return out
 
 
@@ -39,12 +40,12 @@ def planes_spec(x: Spec) -> Spec:
 
 def numbers(x: RingArray, ring: Ring, n: int) -> RingArray:
     """n numbers from their planes: ``planes`` undone, by transposing the same blocks of bits again."""
-    return ring.of_words(*(_from_planes(x.data[lo:lo + 64], n) for lo in range(0, ring.bits, 64)))
+    return ring.of_words(*(_from_planes(x.data[lo : lo + 64], n) for lo in range(0, ring.bits, 64)))
 
 
 def _from_planes(planes: NDArray, n: int) -> NDArray:
     blocks = np.zeros((planes.shape[1], 64), np.uint64)
-    blocks[:, :len(planes)] = planes.T
+    blocks[:, : len(planes)] = planes.T
     return _to_planes(blocks.reshape(-1)).T.reshape(-1)[:n]
 
 
@@ -65,6 +66,7 @@ def flipped(x: RingArray, bits: RingArray, add: int) -> RingArray:
 def _to_planes(x: NDArray) -> NDArray:
     if worth_compiling(len(x), _SMALL):
         from mpc import kernels
+
         return kernels.to_planes(x)
     bits = np.unpackbits(x.view(np.uint8).reshape(-1, 8), axis=1, bitorder="little")
     return np.packbits(np.ascontiguousarray(bits.T), axis=1, bitorder="little").view(np.uint64)

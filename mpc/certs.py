@@ -5,6 +5,7 @@ decides who may take part: whoever runs this keeps ``ca.key`` offline and hands 
 and ``ca.pem``.  Keys are ECDSA over P-256; names are the parties' names, as DNS names in subjectAltName
 (RFC 5280), in the form that ``ssl.VERIFY_X509_STRICT`` demands.
 """
+
 from __future__ import annotations
 
 import ipaddress
@@ -37,7 +38,8 @@ def is_name(name: str) -> bool:
     try:
         ipaddress.ip_address(name)  # TLS would look for it among the IP addresses of a certificate
     except ValueError:
-        return len(name) <= 64 and _NAME.fullmatch(name) is not None  # X.520 grants a common name 64 characters
+        # X.520 grants a common name 64 characters
+        return len(name) <= 64 and _NAME.fullmatch(name) is not None
     return False
 
 
@@ -47,8 +49,8 @@ def make_authority_and_certificates(
     """Write ``ca.pem``, ``ca.key`` and, for each name, ``NAME.pem`` and ``NAME.key`` into ``folder``.
 
     An authority that is already there signs the new certificates, so that a party can join later.
-    Certificates hold for ``days`` from ``not_before`` (default: now, less five minutes for clocks that differ).
-    """
+    Certificates hold for ``days`` from ``not_before`` (default: now, less five minutes for clocks that
+    differ)."""
     _check_names(names)
     if not 1 <= days <= MOST_DAYS:
         raise ConfigError(f"certificates cannot be valid for {days} days: give 1 to {MOST_DAYS}")
@@ -56,12 +58,16 @@ def make_authority_and_certificates(
     for name in names:
         for path in _files(folder, name):
             if path.exists():
-                raise ConfigError(f"{path} exists and is not overwritten: remove it or choose another folder or name")
+                raise ConfigError(
+                    f"{path} exists and is not overwritten: remove it or choose another folder or name"
+                )
     start = not_before or datetime.now(UTC) - CLOCK_SKEW
     authority, authority_key = _authority(folder, start, days)
     end = min(start + timedelta(days=days), authority.not_valid_after_utc)
     if end <= start:
-        raise ConfigError(f"{folder / 'ca.pem'} expires before the new certificates begin: make a new authority")
+        raise ConfigError(
+            f"{folder / 'ca.pem'} expires before the new certificates begin: make a new authority"
+        )
     for name in names:
         key = ec.generate_private_key(ec.SECP256R1())
         certificate = _sign(name, key, start=start, end=end, issuer=authority, issuer_key=authority_key)
@@ -87,7 +93,9 @@ def _check_names(names: Sequence[str]) -> None:
     seen: set[str] = set()
     for name in names:
         if not is_name(name):
-            raise ConfigError(f"{name!r} cannot be a party's name: use letters, digits and '-', joined by '.'")
+            raise ConfigError(
+                f"{name!r} cannot be a party's name: use letters, digits and '-', joined by '.'"
+            )
         if name.lower() == AUTHORITY:
             raise ConfigError(f"a party cannot be called {name!r}: its files would be the authority's")
         if name.lower() in seen:  # TLS compares names without case
@@ -99,7 +107,9 @@ def _files(folder: Path, name: str) -> tuple[Path, Path]:
     return folder / f"{name}.pem", folder / f"{name}.key"
 
 
-def _authority(folder: Path, start: datetime, days: int) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
+def _authority(
+    folder: Path, start: datetime, days: int
+) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
     """The authority in ``folder``, made first if there is none."""
     certificate_path, key_path = _files(folder, AUTHORITY)
     if not certificate_path.exists() and not key_path.exists():
@@ -117,14 +127,20 @@ def _authority(folder: Path, start: datetime, days: int) -> tuple[x509.Certifica
     except FileNotFoundError as error:
         raise ConfigError(f"{error.filename} is missing: an authority is both ca.pem and ca.key") from None
     except (OSError, ValueError, TypeError) as error:
-        raise ConfigError(f"{folder} has an authority that cannot be read ({error}): restore ca.pem, ca.key") from None
+        raise ConfigError(
+            f"{folder} has an authority that cannot be read ({error}): restore ca.pem, ca.key"
+        ) from None
     if not isinstance(loaded, ec.EllipticCurvePrivateKey) or loaded.public_key() != certificate.public_key():
-        raise ConfigError(f"{key_path} is not the key of {certificate_path}: restore the pair or make a new authority")
+        raise ConfigError(
+            f"{key_path} is not the key of {certificate_path}: restore the pair or make a new authority"
+        )
     try:
         certificate.verify_directly_issued_by(certificate)
         certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier)
     except (InvalidSignature, ValueError, TypeError, x509.ExtensionNotFound):
-        raise ConfigError(f"{certificate_path} is not an authority made here: make a new one in an empty folder") from None
+        raise ConfigError(
+            f"{certificate_path} is not an authority made here: make a new one in an empty folder"
+        ) from None
     return certificate, loaded
 
 
@@ -158,7 +174,9 @@ def _sign(
         .add_extension(usage, critical=True)
         .add_extension(identifier, critical=False)
         # Names the very key that signed: two authorities with one name are never mistaken for each other.
-        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key()), critical=False)
+        .add_extension(
+            x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key()), critical=False
+        )
     )
     if not root:
         both = [ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUTH]
@@ -188,8 +206,10 @@ def check_private(path: Path) -> None:
     except OSError as error:
         raise ConfigError(f"{path} cannot be read ({error.strerror})") from None
     if facts.st_uid == os.getuid() and facts.st_mode & 0o077:
-        raise ConfigError(f"{path} is open to others than its owner (mode {stat.S_IMODE(facts.st_mode):04o}): "
-                          f"run 'chmod 600 {path}', and make another key if somebody may have read it")
+        raise ConfigError(
+            f"{path} is open to others than its owner (mode {stat.S_IMODE(facts.st_mode):04o}): "
+            f"run 'chmod 600 {path}', and make another key if somebody may have read it"
+        )
 
 
 def write_new(path: Path, content: bytes, mode: int) -> None:
@@ -197,7 +217,9 @@ def write_new(path: Path, content: bytes, mode: int) -> None:
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     except FileExistsError:
-        raise ConfigError(f"{path} exists and is not overwritten: remove it or choose another folder or name") from None
+        raise ConfigError(
+            f"{path} exists and is not overwritten: remove it or choose another folder or name"
+        ) from None
     except OSError as error:
         raise ConfigError(f"{path} cannot be written ({error.strerror}): choose another folder") from None
     try:

@@ -1,11 +1,13 @@
 """pandas' and Polars' frames and series as arrays of numbers, or one sentence that says which column is none.
 
-    columns of truth values           truth values, if all columns are; beside numbers 0 and 1, as NumPy has it
+    columns of truth values           truth values, if all columns are; beside numbers 0 and 1, as NumPy has
+                                      it
     columns of integers               integers, if no column is of real numbers
     the rest                          real numbers
 
 Neither library is imported here: a value that is one of theirs says so by where its class is from.
 """
+
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -21,15 +23,23 @@ NDArray = npt.NDArray[Any]
 #: Integers up to this size are real numbers of double precision.
 _EXACT = 1 << 53
 
-_CODES = ("share codes, from a list of categories that all parties have alike, as in {}, "
-          "or a column of truth values for each category ({})")
-_TEXTS = {"pandas": _CODES.format("pandas.Categorical(column, categories=LIST).codes", "pandas.get_dummies"),
-          "polars": _CODES.format("column.cast(polars.Enum(LIST)).to_physical()", "frame.to_dummies")}
-_DATES = {"pandas": "share days, as in (column - pandas.Timestamp('2000-01-01')).dt.days",
-          "polars": "share days, as in (column - datetime.date(2000, 1, 1)).dt.total_days()"}
+_CODES = (
+    "share codes, from a list of categories that all parties have alike, as in {}, "
+    "or a column of truth values for each category ({})"
+)
+_TEXTS = {
+    "pandas": _CODES.format("pandas.Categorical(column, categories=LIST).codes", "pandas.get_dummies"),
+    "polars": _CODES.format("column.cast(polars.Enum(LIST)).to_physical()", "frame.to_dummies"),
+}
+_DATES = {
+    "pandas": "share days, as in (column - pandas.Timestamp('2000-01-01')).dt.days",
+    "polars": "share days, as in (column - datetime.date(2000, 1, 1)).dt.total_days()",
+}
 _SPANS = dict.fromkeys(_DATES, "share days or seconds, as in column.dt.total_seconds()")
-_MISSING = {"pandas": "fill or drop them (fillna, dropna), or share column.isna() beside it",
-            "polars": "fill or drop them (fill_null, drop_nulls), or share column.is_null() beside it"}
+_MISSING = {
+    "pandas": "fill or drop them (fillna, dropna), or share column.isna() beside it",
+    "polars": "fill or drop them (fill_null, drop_nulls), or share column.is_null() beside it",
+}
 
 
 def library(values: object) -> str:
@@ -39,7 +49,9 @@ def library(values: object) -> str:
 
 
 def array_of(values: Any) -> Any:
-    """A frame or a series as an array of numbers; ``EncodingError`` names a column that is something else, and what to do."""
+    """A frame or a series as an array of numbers; ``EncodingError`` names a column that is something else,
+    and what to do.
+    """
     home = library(values)
     if not home:
         return values
@@ -49,10 +61,12 @@ def array_of(values: Any) -> Any:
         raise EncodingError("an expression has no numbers yet: share frame.select(expression)")
     if not hasattr(values, "columns"):
         if not hasattr(values, "dtype"):
-            return values                           # one value of theirs, which is refused by its type
+            return values  # one value of theirs, which is refused by its type
         name = getattr(values, "name", None)
         return _column(home, "a series" if name is None else f"the series {name!r}", values)
-    arrays = [(name, _column(home, f"the column {name!r}", column)) for name, column in _columns(home, values)]
+    arrays = [
+        (name, _column(home, f"the column {name!r}", column)) for name, column in _columns(home, values)
+    ]
     if not arrays:
         return np.empty(values.shape)
     kinds = {array.dtype.kind for _, array in arrays}
@@ -61,11 +75,19 @@ def array_of(values: Any) -> Any:
     elif "f" in kinds:
         dtype = np.float64
         for name, array in arrays:
-            if array.dtype.kind in "iuO" and array.size and not (int(array.min()) >= -_EXACT and int(array.max()) <= _EXACT):
-                raise EncodingError(f"the column {name!r} has integers beyond 2^53, which beside columns of real numbers would be rounded: share it by itself")
+            if (
+                array.dtype.kind in "iuO"
+                and array.size
+                and not (int(array.min()) >= -_EXACT and int(array.max()) <= _EXACT)
+            ):
+                raise EncodingError(
+                    f"the column {name!r} has integers beyond 2^53, which beside columns of real numbers"
+                    " would be rounded: share it by itself"
+                )
     else:
         dtype = np.result_type(*(array.dtype for _, array in arrays))
-        dtype = object if dtype.kind == "f" else dtype          # what is unsigned beside what is signed has no wider type
+        # what is unsigned beside what is signed has no wider type
+        dtype = object if dtype.kind == "f" else dtype
     return np.stack([array.astype(dtype, copy=False) for _, array in arrays], axis=1)
 
 
@@ -78,19 +100,21 @@ def _columns(home: str, frame: Any) -> Iterator[tuple[Any, Any]]:
 def _column(home: str, what: str, column: Any) -> NDArray:
     kind, width, known = _kind(home, column.dtype)
     if kind == "O" and len(column) and all(type(value) is int for value in column):
-        return np.array([*column], object)          # beyond 64 bits, for rings that hold them
+        return np.array([*column], object)  # beyond 64 bits, for rings that hold them
     if kind not in "biuf":
         raise EncodingError(f"{what} is of {known}, which cannot be shared: {_remedy(home, kind, column)}")
     missing = column.isna() if home == "pandas" else column.is_null()
-    if bool(missing.any()) or (kind == "f" and bool(np.isnan(np.asarray(column.to_numpy(), np.float64)).any())):
+    if bool(missing.any()) or (
+        kind == "f" and bool(np.isnan(np.asarray(column.to_numpy(), np.float64)).any())
+    ):
         raise EncodingError(f"{what} has missing values, which cannot be shared: {_MISSING[home]}")
     values = column.to_numpy()
     return np.asarray(values, np.dtype(bool if kind == "b" else f"{kind}{width}"))
 
 
 def _kind(home: str, dtype: Any) -> tuple[str, int, str]:
-    """NumPy's letter for a kind, which is also ``M`` for dates, ``m`` for spans of time, ``U`` for texts and ``O`` for
-    the rest; the bytes of a number; and what to call it."""
+    """NumPy's letter for a kind, which is also ``M`` for dates, ``m`` for spans of time, ``U`` for texts and
+    ``O`` for the rest; the bytes of a number; and what to call it."""
     name = str(dtype)
     if home == "pandas":
         if type(dtype).__name__ == "CategoricalDtype":
@@ -110,7 +134,11 @@ def _kind(home: str, dtype: Any) -> tuple[str, int, str]:
     if bool(dtype.is_temporal()) and name != "Time":
         return "M", 0, f"type {name}"
     text = name.startswith(("String", "Categorical", "Enum"))
-    return "U" if text else "O", 0, "categories" if name.startswith(("Categorical", "Enum")) else f"type {name}"
+    return (
+        "U" if text else "O",
+        0,
+        "categories" if name.startswith(("Categorical", "Enum")) else f"type {name}",
+    )
 
 
 def _remedy(home: str, kind: str, column: Any) -> str:
@@ -121,8 +149,12 @@ def _remedy(home: str, kind: str, column: Any) -> str:
     held = sorted({type(value).__name__ for value in column})
     if kind == "U" or "str" in held:
         return _TEXTS[home]
-    if {"NoneType", "NAType"} & {*held}:            # before a type is asked for, which would make values of them
+    # before a type is asked for, which would make values of them
+    if {"NoneType", "NAType"} & {*held}:
         return f"it has missing values: {_MISSING[home]}"
     if {"date", "datetime", "Timestamp"} & {*held}:
         return f"make it one of dates, as with pandas.to_datetime, and {_DATES[home]}"
-    return f"it holds {', '.join(held[:3])}; make it one of numbers or truth values first, as with {'astype' if home == 'pandas' else 'cast'}(...)"
+    return (
+        f"it holds {', '.join(held[:3])}; make it one of numbers or truth values first, as with"
+        f" {'astype' if home == 'pandas' else 'cast'}(...)"
+    )

@@ -1,8 +1,10 @@
-"""Numba's compiler, with a clock: what loading and compiling takes is not what the operation that needs it first takes.
+"""Numba's compiler, with a clock: what loading and compiling takes is not what the operation that needs it
+first takes.
 
-Modules of kernels are imported when they are first needed, and their loops compiled, or loaded from a disk, when they are first
-called.  They take ``njit`` from here, so that a meter knows of it.
+Modules of kernels are imported when they are first needed, and their loops compiled, or loaded from a disk,
+when they are first called.  They take ``njit`` from here, so that a meter knows of it.
 """
+
 from __future__ import annotations
 
 from time import perf_counter
@@ -16,7 +18,9 @@ from numba.core import event  # noqa: E402
 
 
 class _Listener(event.Listener):
-    """Of the lock under which Numba loads and compiles: to wait for another thread's work is time spent on it, too."""
+    """Of the lock under which Numba loads and compiles: to wait for another thread's work is time spent on
+    it, too.
+    """
 
     def on_start(self, said: event.Event) -> None:
         clock.begin(perf_counter())

@@ -1,4 +1,5 @@
 """A party's configuration file: who takes part, where, under which certificates; checked when it is read."""
+
 from __future__ import annotations
 
 import dataclasses
@@ -13,7 +14,14 @@ from mpc.certs import is_name
 from mpc.errors import ConfigError
 from mpc.transport.tls import Tls
 
-_WORDS: dict[type, str] = {str: "a text in quotes", int: "a whole number", float: "a number", bool: "true or false", list: "a list", dict: "a table"}
+_WORDS: dict[type, str] = {
+    str: "a text in quotes",
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    list: "a list",
+    dict: "a table",
+}
 _TLS = ("authority", "certificate", "key")
 _FIELDS: dict[str, type] = {
     "me": str, "suite": str, "ring": int, "fraction_bits": int, "timeout": float, "authority": str,
@@ -23,9 +31,9 @@ _FIELDS: dict[str, type] = {
 _PARTY: dict[str, type] = {"name": str, "address": str}
 #: What a suite offers is narrower.
 _RANGES = {"ring": (1, 1024), "fraction_bits": (0, 1024), "largest_array": (1, 1 << 31)}
-_LONGEST = 4096                     # letters of a text: a path's
-_FILE = 1 << 20                     # bytes of a configuration file
-DAY = 86400.0                       # seconds: the longest wait there is
+_LONGEST = 4096  # letters of a text: a path's
+_FILE = 1 << 20  # bytes of a configuration file
+DAY = 86400.0  # seconds: the longest wait there is
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,15 +56,16 @@ class Config:
     me: str
     parties: tuple[Peer, ...]
     tls: Tls | None
-    suite: str | None = None    # the default for the number of parties
+    suite: str | None = None  # the default for the number of parties
     ring: int = 64
-    fraction_bits: int | None = None    # 16, or 8 over 32 bits
+    fraction_bits: int | None = None  # 16, or 8 over 32 bits
     timeout: float = 60.0
     dealer: str | None = None
-    silent_transfers: bool = False      # fewer bytes, more computing
-    largest_array: int = 1 << 26        # elements that another's word may make this process allocate
-    folder: Path = Path()       # of the file, where correlations are kept
-    data: Mapping[str, Path] = dataclasses.field(default_factory=dict)      # this party's own, by the names that programs use
+    silent_transfers: bool = False  # fewer bytes, more computing
+    largest_array: int = 1 << 26  # elements that another's word may make this process allocate
+    folder: Path = Path()  # of the file, where correlations are kept
+    # this party's own, by the names that programs use
+    data: Mapping[str, Path] = dataclasses.field(default_factory=dict)
 
     @property
     def rank(self) -> int:
@@ -87,7 +96,9 @@ class Reader:
             with self.path.open("rb") as file:
                 text = file.read(_FILE + 1)
         except OSError as error:
-            raise ConfigError(f"{self.path} cannot be read ({error.strerror}): give the path of a configuration file") from None
+            raise ConfigError(
+                f"{self.path} cannot be read ({error.strerror}): give the path of a configuration file"
+            ) from None
         if len(text) > _FILE:
             raise ConfigError(f"{self.path} has over {_FILE} bytes: give the path of a configuration file")
         try:
@@ -101,7 +112,13 @@ class Reader:
     def fail(self, field: str, message: str) -> NoReturn:
         raise ConfigError(f"{self.path}: {_shown(field)} {message}")
 
-    def check(self, table: Mapping[str, object], fields: Mapping[str, type], required: Iterable[str], where: str = "") -> None:
+    def check(
+        self,
+        table: Mapping[str, object],
+        fields: Mapping[str, type],
+        required: Iterable[str],
+        where: str = "",
+    ) -> None:
         """Every field is known and of its type, and the required ones are there."""
         for field, value in table.items():
             if field not in fields:
@@ -127,7 +144,9 @@ class Reader:
         dealer = table.get("dealer")
         if isinstance(dealer, str):
             if dealer.lower() in (name.lower() for name in names):
-                self.fail("dealer", f"is also a party, {dealer!r}: a dealer that takes part would know the secrets")
+                self.fail(
+                    "dealer", f"is also a party, {dealer!r}: a dealer that takes part would know the secrets"
+                )
             self.name("dealer", dealer)
             names.append(dealer)
         if table["me"] not in names:
@@ -138,8 +157,14 @@ class Reader:
             value = table.get(field, least)
             if isinstance(value, int) and not least <= value <= most:
                 self.fail(field, f"must be a whole number from {least} to {most}, not {_shown(value)}")
-        return Config(parties=parties, tls=self.tls(table), timeout=self.seconds(table),
-                      folder=self.path.parent, data=self.data(table), **rest)  # type: ignore[arg-type]
+        return Config(
+            parties=parties,
+            tls=self.tls(table),
+            timeout=self.seconds(table),
+            folder=self.path.parent,
+            data=self.data(table),
+            **rest,
+        )  # type: ignore[arg-type]
 
     def seconds(self, table: Mapping[str, object]) -> float:
         """The field ``timeout``."""
@@ -227,7 +252,7 @@ class Reader:
         bracketed = host.startswith("[") and host.endswith("]")
         host = host[1:-1] if bracketed else host
         if not colon or not host or (":" in host) is not bracketed:
-            self.fail(field, f"must be \"host:port\" or \"[IPv6]:port\", not {_shown(text)}")
+            self.fail(field, f'must be "host:port" or "[IPv6]:port", not {_shown(text)}')
         try:
             host.encode("idna")
             possible = host.isprintable() and not any(letter.isspace() for letter in host)

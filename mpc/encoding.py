@@ -7,6 +7,7 @@ Encoding checks the range and refuses what does not fit, naming the limits; deco
 ``Fixed(f)``   x ↦ round(x·2^f) mod 2^k          |x| < 2^(k−2−f), the range in which truncation is exact
                up to one unit in the last place (``protocols/truncation.py``)
 """
+
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -35,17 +36,22 @@ def numeric(values: Any, what: str = "a value") -> NDArray:
     """``values`` as an array of integers or floats, or an ``EncodingError`` that says why not."""
     values = array_of(values)
     if _masked(values):
-        raise EncodingError(f"{what} is a masked array, whose masked values would be shared too; fill or compress it first")
+        raise EncodingError(
+            f"{what} is a masked array, whose masked values would be shared too; fill or compress it first"
+        )
     try:
         array = np.asarray(values)
-    except ValueError as error:         # ragged nested lists
+    except ValueError as error:  # ragged nested lists
         raise EncodingError(f"{what} is not a rectangular array: {str(error).split('.')[0]}") from None
     if array.dtype == object and array.size and all(type(value) is int for value in array.flat):
-        return array                    # integers beyond 64 bits, for rings that hold them
+        return array  # integers beyond 64 bits, for rings that hold them
     if array.dtype.kind not in "biuf":
         types = sorted({type(value).__name__ for value in array.flat}) if array.dtype == object else []
         of = f"type {' and '.join(types[:3])}" if types else f"dtype {array.dtype}"
-        raise EncodingError(f"{what} of {of} cannot be shared; use integers, real numbers or truth values, all of one type{_remedy(of)}")
+        raise EncodingError(
+            f"{what} of {of} cannot be shared; use integers, real numbers or truth values, all of one"
+            f" type{_remedy(of)}"
+        )
     return array
 
 
@@ -61,7 +67,7 @@ def _masked(values: Any) -> bool:
     """Whether this is a masked array, or a list with one in it: ``np.asarray`` drops masks."""
     if not isinstance(values, list | tuple):
         return isinstance(values, np.ma.MaskedArray)
-    types = set(map(type, values))                  # long lists of numbers are seen at once
+    types = set(map(type, values))  # long lists of numbers are seen at once
     return any(issubclass(t, list | tuple | np.ma.MaskedArray) for t in types) and any(map(_masked, values))
 
 
@@ -76,11 +82,19 @@ class Int:
     def encode(self, values: Any, ring: Ring) -> RingArray:
         array = numeric(values)
         if array.dtype.kind == "f":
-            raise EncodingError("floating-point values cannot be shared as integers; round them first or share as fixed point")
+            raise EncodingError(
+                "floating-point values cannot be shared as integers; round them first or share as fixed point"
+            )
         limit = 1 << (ring.bits - 1)
-        if array.size and array.dtype.kind != "b" and (int(array.max()) >= limit or int(array.min()) < -limit):
-            raise EncodingError(f"an integer lies outside [-2^{ring.bits - 1}, 2^{ring.bits - 1}), the range of {ring.name}")
-        return ring(array.copy() if array.dtype == ring.dtype else array)   # never the caller's own memory
+        if (
+            array.size
+            and array.dtype.kind != "b"
+            and (int(array.max()) >= limit or int(array.min()) < -limit)
+        ):
+            raise EncodingError(
+                f"an integer lies outside [-2^{ring.bits - 1}, 2^{ring.bits - 1}), the range of {ring.name}"
+            )
+        return ring(array.copy() if array.dtype == ring.dtype else array)  # never the caller's own memory
 
     def decode(self, x: RingArray) -> NDArray:
         return x.ring.signed(x.data)
@@ -101,17 +115,19 @@ class Fixed:
         if array.dtype.kind == "f" and not np.isfinite(array).all():
             raise EncodingError("NaN or infinity cannot be shared; remove or replace such values first")
         whole = array.dtype.kind in "biuO"
-        with np.errstate(over="ignore"):             # what overflows is out of range
-            scaled = array if whole else np.asarray(np.rint(array * np.float64(2.0 ** self.fraction)))
+        with np.errstate(over="ignore"):  # what overflows is out of range
+            scaled = array if whole else np.asarray(np.rint(array * np.float64(2.0**self.fraction)))
         most = 2.0 ** (limit if whole else ring.bits - 2)
-        if array.size and not (float(scaled.max()) < most and float(scaled.min()) > -most):    # rounding can reach it
+        # rounding can reach it
+        if array.size and not (float(scaled.max()) < most and float(scaled.min()) > -most):
             raise EncodingError(
-                f"a value lies outside ±2^{limit}, the range of fixed point with {self.fraction} fractional bits "
-                f"over {ring.name}; scale the data or choose fewer fractional bits")
+                f"a value lies outside ±2^{limit}, the range of fixed point with {self.fraction} fractional"
+                f" bits over {ring.name}; scale the data or choose fewer fractional bits"
+            )
         return ring(array) << self.fraction if whole else ring.whole(scaled)
 
     def decode(self, x: RingArray) -> NDArray:
-        return x.ring.doubles(x.data) * np.float64(2.0 ** -self.fraction)
+        return x.ring.doubles(x.data) * np.float64(2.0**-self.fraction)
 
     def __str__(self) -> str:
         return f"fixed({self.fraction})"

@@ -27,7 +27,9 @@ class EncodingError(MpcError, ValueError):
 
 
 class RangeError(MpcError, ArithmeticError):
-    """In a session that checks: a value to be revealed is not what the program gives in the clear; says since which line."""
+    """In a session that checks: a value to be revealed is not what the program gives in the clear; says since
+    which line.
+    """
 
 
 class ConfigError(MpcError):
@@ -39,11 +41,13 @@ class BudgetSpent(MpcError):
 
 
 class AggregationFailed(MpcError):
-    """A round of secure aggregation ends without a sum: too few clients are left.  No vector and no sum is revealed."""
+    """A round of secure aggregation ends without a sum: too few clients are left.  No vector and no sum is
+    revealed.
+    """
 
     def __init__(self, message: str, missing: int) -> None:
         super().__init__(message)
-        self.missing = missing          # how many clients were not there
+        self.missing = missing  # how many clients were not there
 
 
 class AggregationRefused(MpcError):
@@ -59,7 +63,7 @@ class PartyLost(TransportError):
 
     def __init__(self, message: str, who: str) -> None:
         super().__init__(message)
-        self.who = who                  # the peer, for those who are told why this party ends
+        self.who = who  # the peer, for those who are told why this party ends
 
 
 class HandshakeError(TransportError):

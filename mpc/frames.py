@@ -9,6 +9,7 @@ far (operations, tags, ring and shape of every array in both directions, positio
 Parties that diverge therefore see it in the next header: the operation's name is there to tell both sides.
 A payload is the arrays' encodings one after the other; its length is known before it arrives.
 """
+
 from __future__ import annotations
 
 import struct
@@ -77,25 +78,36 @@ class Link:
         return self._half(not self._up)
 
     def _half(self, up: bool) -> bytes:
-        """Both ends keep one state; each direction carries its own half, so that a frame sent back to its sender is refused."""
+        """Both ends keep one state; each direction carries its own half, so that a frame sent back to its
+        sender is refused.
+        """
         return self._state[:16] if up else self._state[16:]
 
     def check(self, header: Header, digest: bytes, length: int, who: str, operation: str) -> None:
         """Raise unless this is exactly the frame that is due."""
         if header.magic == BYE:
-            raise PartyLost(f"{who} has ended its program while this party is at '{operation}'; all parties must run the same program to its end", who)
+            raise PartyLost(
+                f"{who} has ended its program while this party is at '{operation}'; all parties must run the"
+                " same program to its end",
+                who,
+            )
         if header.magic == ABORT:
             raise PartyLost(f"{who} gave up at '{operation}': {header.words}", who)
         self.received += 1
         if header.number != self.received:
-            raise WireError(f"{who} sent frame {header.number} where frame {self.received} was due, at '{operation}'")
+            raise WireError(
+                f"{who} sent frame {header.number} where frame {self.received} was due, at '{operation}'"
+            )
         if header.digest != digest:
             raise DesyncError(
-                f"the programs have diverged: {who} is at '{header.words}', this party at '{operation}' "
-                f"(frame {header.number}) after other operations, shapes or constants; run the same program with the same "
-                "public values everywhere")
+                f"the programs have diverged: {who} is at '{header.words}', this party at '{operation}'"
+                f" (frame {header.number}) after other operations, shapes or constants; run the same program"
+                " with the same public values everywhere"
+            )
         if header.length != length:
-            raise WireError(f"{who} announced {header.length} bytes where {length} were due, at '{operation}'")
+            raise WireError(
+                f"{who} announced {header.length} bytes where {length} were due, at '{operation}'"
+            )
 
 
 def notice(magic: bytes, text: str) -> bytes:
@@ -105,7 +117,7 @@ def notice(magic: bytes, text: str) -> bytes:
 
 def parting(said: bytes | bytearray | memoryview, who: str) -> PartyLost | None:
     """What became of a peer whose link has ended, by what was still on it: ``None`` after a goodbye."""
-    last = bytes(said[-HEADER.size:])
+    last = bytes(said[-HEADER.size :])
     if last == notice(BYE, ""):
         return None
     if last[:-32] == notice(ABORT, "")[:-32]:

@@ -1,4 +1,5 @@
 """Before the first frame: both sides of every link say what they are about to run, and compare."""
+
 from __future__ import annotations
 
 import json
@@ -16,7 +17,9 @@ _MOST = 1 << 16
 _NAMED = 3
 
 
-def agree(transport: Transport, peers: Mapping[int, str], terms: Mapping[str, Any], common: frozenset[str]) -> None:
+def agree(
+    transport: Transport, peers: Mapping[int, str], terms: Mapping[str, Any], common: frozenset[str]
+) -> None:
     """Send our terms to every peer and hold theirs against them; ``HandshakeError`` names both sides.
 
     Parties (ranks below ``transport.size``) must agree on all terms, a dealer on those in ``common``.
@@ -27,7 +30,7 @@ def agree(transport: Transport, peers: Mapping[int, str], terms: Mapping[str, An
         said = json.dumps(ours, sort_keys=True).encode()
         try:
             transport.post(peer, [memoryview(_LENGTH.pack(len(said)) + said)])
-        except PartyLost as loss:                   # the others still get ours, and then learn what it was
+        except PartyLost as loss:  # the others still get ours, and then learn what it was
             lost = lost or loss
     for peer, name in peers.items():
         try:
@@ -37,7 +40,9 @@ def agree(transport: Transport, peers: Mapping[int, str], terms: Mapping[str, An
             lost = lost or loss
             continue
         keys = common if transport.size in (peer, transport.rank) else terms.keys() | theirs.keys()
-        if "store of correlations" in keys and (words := _stores(theirs.get("store of correlations"), terms.get("store of correlations"))):
+        if "store of correlations" in keys and (
+            words := _stores(theirs.get("store of correlations"), terms.get("store of correlations"))
+        ):
             raise HandshakeError(f"{name} {words}")
         here, there = (_facts(said, keys) for said in (terms, theirs))
         other = []
@@ -85,9 +90,16 @@ def _facts(terms: Mapping[str, Any], keys: Iterable[str]) -> dict[tuple[str, ...
 
 def _stores(theirs: Any, ours: Any) -> str:
     """What the other side does with correlations made in advance, where it is something else than we do."""
-    does = ["runs 'mpc party' without --use-offline" if run is None
-            else "runs 'mpc offline'" if run == "to be made" else "runs 'mpc party --use-offline'"
-            for run in (theirs, ours)]
+    does = [
+        (
+            "runs 'mpc party' without --use-offline"
+            if run is None
+            else "runs 'mpc offline'"
+            if run == "to be made"
+            else "runs 'mpc party --use-offline'"
+        )
+        for run in (theirs, ours)
+    ]
     return f"{does[0]}, and this party {does[1]}: all must do the same" if does[0] != does[1] else ""
 
 

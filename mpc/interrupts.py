@@ -1,16 +1,19 @@
 """An interrupt from the keyboard that waits until nothing is half done."""
+
 from __future__ import annotations
 
-# Without the module ``signal`` around it, which looks for enums in handlers: 9 µs for what is done here, at every operation.
+# Without the module ``signal`` around it, which looks for enums in handlers: 9 µs for what is done here, at
+# every operation.
 import _signal as signal  # type: ignore[import-not-found]
 from types import FrameType
 
 
 class Held:
-    """While this is entered, an interrupt is noted and nothing else; it is raised where it is left, or by ``release``.
+    """While this is entered, an interrupt is noted and nothing else; it is raised where it is left, or by
+    ``release``.
 
-    A second one does not wait.  In other threads than the main one, and where a program has a handler of its own,
-    this does nothing.
+    A second one does not wait.  In other threads than the main one, and where a program has a handler of its
+    own, this does nothing.
     """
 
     __slots__ = ("_active", "_holds", "came")
@@ -22,7 +25,8 @@ class Held:
         if self._active and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
             try:
                 signal.signal(signal.SIGINT, self._hear)
-            except ValueError:                      # not the main thread, which is where interrupts are raised
+            # not the main thread, which is where interrupts are raised
+            except ValueError:
                 return
             self._holds = True
 

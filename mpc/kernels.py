@@ -3,6 +3,7 @@
 Compiled on first use and cached on disk.  This module is imported only when an array is large enough
 to be worth it (``ring.Z2k.matmul``), so that a small program never waits for a compiler.
 """
+
 from __future__ import annotations
 
 from typing import Any
@@ -73,8 +74,8 @@ def _swap(x: Any, y: Any, shift: Any, mask: Any) -> None:
 
 @njit(cache=True, boundscheck=False, nogil=True)
 def _to_planes(x: Any, out: Any) -> None:
-    """64 × 64 bit matrices by exchanging ever smaller blocks of bits (Hacker's Delight, section 7-3), 32 matrices at a
-    time, so that the rows to be exchanged lie side by side in long vectors."""
+    """64 × 64 bit matrices by exchanging ever smaller blocks of bits (Hacker's Delight, section 7-3), 32
+    matrices at a time, so that the rows to be exchanged lie side by side in long vectors."""
     words = out.shape[1]
     block = np.empty((64, 32), np.uint64)
     for first in range(0, words, 32):
@@ -85,7 +86,12 @@ def _to_planes(x: Any, out: Any) -> None:
         width, mask = 32, np.uint64(0x00000000FFFFFFFF)
         while width:
             for i in range(0, 64, 2 * width):
-                _swap(block[i:i + width].reshape(-1), block[i + width:i + 2 * width].reshape(-1), np.uint64(width), mask)
+                _swap(
+                    block[i : i + width].reshape(-1),
+                    block[i + width : i + 2 * width].reshape(-1),
+                    np.uint64(width),
+                    mask,
+                )
             width >>= 1
             mask ^= mask << np.uint64(width)
         for i in range(64):
@@ -116,11 +122,14 @@ def _cross_bits(x0: Any, x1: Any, y0: Any, y1: Any, plus: Any, minus: Any, out: 
         out[i] = (x0[i] & (y0[i] ^ y1[i])) ^ (x1[i] & y0[i]) ^ plus[i] ^ minus[i]
 
 
-# Quotients of unsigned words read as signed: all in 64 bits, for Numba makes longer words of shorter ones, and stores what fits.
+# Quotients of unsigned words read as signed: all in 64 bits, for Numba makes longer words of shorter ones,
+# and stores what fits.
 
 
 @njit(cache=True, boundscheck=False, nogil=True)
-def _split_quotient(term: Any, add: Any, full: Any, bits: Any, sign: Any, top: Any, x: Any, e: Any, rest: Any, head: Any) -> None:
+def _split_quotient(
+    term: Any, add: Any, full: Any, bits: Any, sign: Any, top: Any, x: Any, e: Any, rest: Any, head: Any
+) -> None:
     for i in range(len(rest)):
         t = (term[i] + add) & full
         rest[i] = ((t >> bits) ^ sign) - sign - x[i]
@@ -128,7 +137,9 @@ def _split_quotient(term: Any, add: Any, full: Any, bits: Any, sign: Any, top: A
 
 
 @njit(cache=True, boundscheck=False, nogil=True)
-def _masked_quotient(term: Any, add: Any, full: Any, bits: Any, sign: Any, top: Any, e: Any, s: Any, whole: Any, masked: Any) -> None:
+def _masked_quotient(
+    term: Any, add: Any, full: Any, bits: Any, sign: Any, top: Any, e: Any, s: Any, whole: Any, masked: Any
+) -> None:
     for i in range(len(whole)):
         t = term[i] & full
         whole[i] = ((t >> bits) ^ sign) - sign + add
@@ -149,7 +160,12 @@ def _monomials(planes: Any, whole: Any, out: Any) -> None:
     for j in range(blocks):
         for lo in range(0, words, LANES):
             hi = min(words, lo + LANES)
-            a0, a1, a2, a3 = planes[4 * j, lo:hi], planes[4 * j + 1, lo:hi], planes[4 * j + 2, lo:hi], planes[4 * j + 3, lo:hi]
+            a0, a1, a2, a3 = (
+                planes[4 * j, lo:hi],
+                planes[4 * j + 1, lo:hi],
+                planes[4 * j + 2, lo:hi],
+                planes[4 * j + 3, lo:hi],
+            )
             for i in range(hi - lo):
                 products[0, i], products[1, i], products[3, i] = a0[i], a1[i], a2[i]
                 products[2, i], products[4, i], products[5, i] = a0[i] & a1[i], a0[i] & a2[i], a1[i] & a2[i]
@@ -168,13 +184,17 @@ def _monomials(planes: Any, whole: Any, out: Any) -> None:
 
 
 @njit(cache=True, boundscheck=False, nogil=True, inline="always")
-def _propagated(v0: Any, v1: Any, v2: Any, v3: Any, v4: Any, v5: Any, v6: Any, v7: Any, b0: Any, b1: Any, b2: Any) -> Any:
+def _propagated(
+    v0: Any, v1: Any, v2: Any, v3: Any, v4: Any, v5: Any, v6: Any, v7: Any, b0: Any, b1: Any, b2: Any
+) -> Any:
     low, high = v1 ^ b0 & v0, v5 ^ b0 & v4
     return (v7 ^ b0 & v6) ^ b1 & high ^ b2 & ((v3 ^ b0 & v2) ^ b1 & low)
 
 
 @njit(cache=True, boundscheck=False, nogil=True, inline="always")
-def _generated(v0: Any, v1: Any, v2: Any, v3: Any, v4: Any, v5: Any, v6: Any, v7: Any, b0: Any, b1: Any, b2: Any) -> Any:
+def _generated(
+    v0: Any, v1: Any, v2: Any, v3: Any, v4: Any, v5: Any, v6: Any, v7: Any, b0: Any, b1: Any, b2: Any
+) -> Any:
     low = b0 & v3 ^ b1 & (v2 ^ b0 & v1)
     high = b0 & v7 ^ b1 & (v6 ^ b0 & v5)
     return high ^ b2 & (v4 ^ low)
@@ -188,14 +208,29 @@ def _evaluate(words: Any, planes: Any, whole: Any, one: Any, flip: Any, out: Any
     for j in range(blocks):
         up = 7 * blocks + j
         for i in range(planes.shape[1]):
-            b0, b1, b2, b3 = planes[4 * j, i] ^ flip, planes[4 * j + 1, i] ^ flip, planes[4 * j + 2, i] ^ flip, planes[4 * j + 3, i] ^ flip
-            v1, v2, v3, v4 = words[j, i], words[blocks + j, i], words[2 * blocks + j, i], words[3 * blocks + j, i]
+            b0, b1, b2, b3 = (
+                planes[4 * j, i] ^ flip,
+                planes[4 * j + 1, i] ^ flip,
+                planes[4 * j + 2, i] ^ flip,
+                planes[4 * j + 3, i] ^ flip,
+            )
+            v1, v2, v3, v4 = (
+                words[j, i],
+                words[blocks + j, i],
+                words[2 * blocks + j, i],
+                words[3 * blocks + j, i],
+            )
             v5, v6, v7 = words[4 * blocks + j, i], words[5 * blocks + j, i], words[6 * blocks + j, i]
             p = _propagated(one, v1, v2, v3, v4, v5, v6, v7, b0, b1, b2)
             g = _generated(one, v1, v2, v3, v4, v5, v6, v7, b0, b1, b2)
             u0 = words[up if j < whole else up + 7 * whole, i]
             if j < whole:
-                u1, u2, u3, u4 = words[up + whole, i], words[up + 2 * whole, i], words[up + 3 * whole, i], words[up + 4 * whole, i]
+                u1, u2, u3, u4 = (
+                    words[up + whole, i],
+                    words[up + 2 * whole, i],
+                    words[up + 3 * whole, i],
+                    words[up + 4 * whole, i],
+                )
                 u5, u6, u7 = words[up + 5 * whole, i], words[up + 6 * whole, i], words[up + 7 * whole, i]
                 p = _propagated(u0, u1, u2, u3, u4, u5, u6, u7, b0, b1, b2) ^ b3 & p
                 g = _generated(u0, u1, u2, u3, u4, u5, u6, u7, b0, b1, b2) ^ b3 & (g ^ u0)
@@ -206,19 +241,45 @@ def _evaluate(words: Any, planes: Any, whole: Any, one: Any, flip: Any, out: Any
                 out[0, j, i] = g
 
 
-def split_quotient(term: npt.NDArray[Any], add: int, bits: int, x: npt.NDArray[Any], e: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+def split_quotient(
+    term: npt.NDArray[Any], add: int, bits: int, x: npt.NDArray[Any], e: npt.NDArray[Any]
+) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
     """((term + add) >> bits) − x, as signed, and the top bit of the former less e."""
     rest, head = np.empty(term.shape, x.dtype), np.empty(term.shape, e.dtype)
     full, shift, sign, top = _signed(term, bits)
-    _split_quotient(term.reshape(-1), np.uint64(add % 2**64), full, shift, sign, top, x.reshape(-1), e.reshape(-1), rest.reshape(-1), head.reshape(-1))
+    _split_quotient(
+        term.reshape(-1),
+        np.uint64(add % 2**64),
+        full,
+        shift,
+        sign,
+        top,
+        x.reshape(-1),
+        e.reshape(-1),
+        rest.reshape(-1),
+        head.reshape(-1),
+    )
     return rest, head
 
 
-def masked_quotient(term: npt.NDArray[Any], add: int, bits: int, e: npt.NDArray[Any], s: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+def masked_quotient(
+    term: npt.NDArray[Any], add: int, bits: int, e: npt.NDArray[Any], s: npt.NDArray[Any]
+) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
     """(term >> bits) + add, as signed, and e times the top bit of the term less s."""
     whole, masked = np.empty(term.shape, term.dtype), np.empty(term.shape, e.dtype)
     full, shift, sign, top = _signed(term, bits)
-    _masked_quotient(term.reshape(-1), np.uint64(add % 2**64), full, shift, sign, top, e.reshape(-1), s.reshape(-1), whole.reshape(-1), masked.reshape(-1))
+    _masked_quotient(
+        term.reshape(-1),
+        np.uint64(add % 2**64),
+        full,
+        shift,
+        sign,
+        top,
+        e.reshape(-1),
+        s.reshape(-1),
+        whole.reshape(-1),
+        masked.reshape(-1),
+    )
     return whole, masked
 
 
@@ -236,12 +297,18 @@ def plus_shifted(x: npt.NDArray[Any], s: npt.NDArray[Any], shift: int) -> npt.ND
 
 
 def monomials(planes: npt.NDArray[Any], whole: int, out: npt.NDArray[Any]) -> None:
-    """Exclusive or of ``out`` with the monomials of blocks of four planes, in the order of ``protocols/suites/blocks.py``."""
+    """Exclusive or of ``out`` with the monomials of blocks of four planes, in the order of
+    ``protocols/suites/blocks.py``.
+    """
     _monomials(planes, whole, out)
 
 
-def evaluate(words: npt.NDArray[Any], planes: npt.NDArray[Any], whole: int, first: bool, complement: bool, rows: int) -> npt.NDArray[Any]:
-    """What blocks generate and propagate (two rows), or only propagate (one), as ``protocols/suites/blocks.py`` does it."""
+def evaluate(
+    words: npt.NDArray[Any], planes: npt.NDArray[Any], whole: int, first: bool, complement: bool, rows: int
+) -> npt.NDArray[Any]:
+    """What blocks generate and propagate (two rows), or only propagate (one), as
+    ``protocols/suites/blocks.py`` does it.
+    """
     out = np.empty((rows, planes.shape[0] // 4, planes.shape[1]), np.uint64)
     one, flip = (np.uint64(2**64 - 1 if on else 0) for on in (first, complement))
     _evaluate(words, planes, whole, one, flip, out)
@@ -251,7 +318,12 @@ def evaluate(words: npt.NDArray[Any], planes: npt.NDArray[Any], whole: int, firs
 def flipped(x: npt.NDArray[Any], words: npt.NDArray[Any], add: int) -> npt.NDArray[Any]:
     """−x + add − 1 where the bit is set, else x; rows of numbers, and of words with their bits."""
     out = np.empty(x.shape, x.dtype)
-    _flipped(x.reshape(-1, x.shape[-1]), words.reshape(-1, words.shape[-1]), x.dtype.type(add), out.reshape(-1, x.shape[-1]))
+    _flipped(
+        x.reshape(-1, x.shape[-1]),
+        words.reshape(-1, words.shape[-1]),
+        x.dtype.type(add),
+        out.reshape(-1, x.shape[-1]),
+    )
     return out
 
 
@@ -289,11 +361,13 @@ def _one_pass(kernel: Any, arrays: tuple[npt.NDArray[Any], ...]) -> npt.NDArray[
 
 
 def matmul(a: npt.NDArray[Any], b: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Product of two matrices of unsigned words modulo 2**32 or 2**64: 0.7 cycles of a core for a product of words,
-    0.6 with Strassen's seven products of quadrants.  In limbs of 22 bits held by doubles it takes 5 or 6 products, at 0.15 cycles each.
-    """
+    """Product of two matrices of unsigned words modulo 2**32 or 2**64: 0.7 cycles of a core for a product of
+    words, 0.6 with Strassen's seven products of quadrants.  In limbs of 22 bits held by doubles it takes 5 or
+    6 products, at 0.15 cycles each."""
     if min(*a.shape, b.shape[1]) >= STRASSEN and not any(side % 2 for side in (*a.shape, b.shape[1])):
-        pairs = zip(strassen.factors(a[None], strassen.LEFT), strassen.factors(b[None], strassen.RIGHT), strict=True)
+        pairs = zip(
+            strassen.factors(a[None], strassen.LEFT), strassen.factors(b[None], strassen.RIGHT), strict=True
+        )
         return np.asarray(strassen.product(np.stack([matmul(x, y) for x, y in pairs])[:, None])[0])
     c = np.zeros((a.shape[0], b.shape[1]), a.dtype)
     _matmul(np.ascontiguousarray(a), np.ascontiguousarray(b), c)

@@ -1,4 +1,5 @@
 """All parties of a networked session as processes on this machine: configurations, keys, and their end."""
+
 from __future__ import annotations
 
 import json
@@ -44,7 +45,7 @@ class Plan:
     parties: int
     suite: str
     dealer: bool
-    offline: bool                       # correlations first, by a run of their own
+    offline: bool  # correlations first, by a run of their own
     silent_transfers: bool
     ring: int
     fraction_bits: int
@@ -52,17 +53,20 @@ class Plan:
     trace: bool = False
     debug: bool = False
     timeout: float = 60.0
-    quiet: bool = False                 # nothing of what the parties print
-    check: bool = False                 # all inputs are shown to all parties
-    progress: bool = True               # said on standard error
-    data: tuple[tuple[str, str], ...] = ()      # names of data, and their paths with {id} in place of a party's rank
-    arguments: tuple[str, ...] = ()     # the program's
+    quiet: bool = False  # nothing of what the parties print
+    check: bool = False  # all inputs are shown to all parties
+    progress: bool = True  # said on standard error
+    # names of data, and their paths with {id} in place of a party's rank
+    data: tuple[tuple[str, str], ...] = ()
+    arguments: tuple[str, ...] = ()  # the program's
     environment: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(slots=True)
 class Outcome:
-    """What became of the parties: their reports by rank, of an offline run too, and the exit code of the whole."""
+    """What became of the parties: their reports by rank, of an offline run too, and the exit code of the
+    whole.
+    """
 
     reports: list[dict[str, Any]]
     code: int
@@ -70,7 +74,8 @@ class Outcome:
 
 
 def run(plan: Plan) -> Outcome:
-    """Start a process per party (and the dealer), show party 0's output and how far it is as they come, wait for all.
+    """Start a process per party (and the dealer), show party 0's output and how far it is as they come, wait
+    for all.
 
     Twice, if it begins offline.  Whatever ends this process, and whenever, ends all of them, and nothing is
     left of what they had: keys, configurations and what is printed are in files without a name, a store in a
@@ -86,7 +91,11 @@ def run(plan: Plan) -> Outcome:
             before = _session(plan, names, pem, folder, ["offline"], heed)
             if before.code:
                 return before
-        command = ["party", *(["--use-offline"] if plan.offline else []), *(["--check"] if plan.check else [])]
+        command = [
+            "party",
+            *(["--use-offline"] if plan.offline else []),
+            *(["--check"] if plan.check else []),
+        ]
         outcome = _session(plan, names, pem, folder, command, heed)
         return Outcome(outcome.reports, outcome.code, before.reports)
 
@@ -94,9 +103,9 @@ def run(plan: Plan) -> Outcome:
 class _Heed:
     """Called, it raises for a signal that has come by then and would end this process.
 
-    Raised as soon as it comes, that could be between any two steps of ``subprocess``, which then waits for ever.
-    ``at_once`` is where it may be, and has to: where this process waits for somebody to read what it prints.
-    """
+    Raised as soon as it comes, that could be between any two steps of ``subprocess``, which then waits for
+    ever.  ``at_once`` is where it may be, and has to: where this process waits for somebody to read what it
+    prints."""
 
     def __init__(self) -> None:
         self._came: list[int] = []
@@ -128,7 +137,7 @@ def _heeding() -> Iterator[_Heed]:
     ends = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
     before = {number: signal.getsignal(number) for number in ends}
     usual = (signal.SIG_DFL, signal.default_int_handler)
-    taken = [number for number, handler in before.items() if handler in usual]      # not what nohup ignores
+    taken = [number for number, handler in before.items() if handler in usual]  # not what nohup ignores
     try:
         for number in taken:
             signal.signal(number, heed.hear)
@@ -152,8 +161,9 @@ def _show(text: str, heed: _Heed, to: TextIO | None = None) -> None:
         raise
 
 
-def _session(plan: Plan, names: list[str], pem: Pem, folder: Kept | None, command: list[str],
-             heed: _Heed) -> Outcome:
+def _session(
+    plan: Plan, names: list[str], pem: Pem, folder: Kept | None, command: list[str], heed: _Heed
+) -> Outcome:
     """All processes of one session, from start to end."""
     with ExitStack() as stack:
         listeners = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(plan.parties)]
@@ -189,9 +199,14 @@ class _Member:
 
 def _config(plan: Plan, rank: int, names: list[str], pem: Pem, listeners: list[socket.socket]) -> str:
     who = names[rank]
-    lines = [f'me = "{who}"', f'suite = "{plan.suite}"', f"ring = {plan.ring}",
-             f"fraction_bits = {plan.fraction_bits}", f"timeout = {plan.timeout}",
-             "largest_array = 2147483648"]          # all parties are one user's: nobody else's word
+    lines = [
+        f'me = "{who}"',
+        f'suite = "{plan.suite}"',
+        f"ring = {plan.ring}",
+        f"fraction_bits = {plan.fraction_bits}",
+        f"timeout = {plan.timeout}",
+        "largest_array = 2147483648",
+    ]  # all parties are one user's: nobody else's word
     if plan.tls:
         certificate, key = pem[who]
         lines += [f'authority = "{pem["ca"][0].path}"']
@@ -205,7 +220,13 @@ def _config(plan: Plan, rank: int, names: list[str], pem: Pem, listeners: list[s
     for name, listener in zip(names, listeners, strict=False):
         lines += ["[[parties]]", f'name = "{name}"', f'address = "127.0.0.1:{listener.getsockname()[1]}"']
     if rank < plan.parties:
-        lines += ["[data]", *(f"{_quoted(name)} = {_quoted(str(path))}" for name, path in data_of(dict(plan.data), rank).items())]
+        lines += [
+            "[data]",
+            *(
+                f"{_quoted(name)} = {_quoted(str(path))}"
+                for name, path in data_of(dict(plan.data), rank).items()
+            ),
+        ]
     return "\n".join(lines) + "\n"
 
 
@@ -214,17 +235,26 @@ def _quoted(text: str) -> str:
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
-def _start(plan: Plan, who: str, what: list[str], text: str, pem: Pem, folder: Kept | None,
-           listener: socket.socket | None, first: bool, stack: ExitStack) -> _Member:
+def _start(
+    plan: Plan,
+    who: str,
+    what: list[str],
+    text: str,
+    pem: Pem,
+    folder: Kept | None,
+    listener: socket.socket | None,
+    first: bool,
+    stack: ExitStack,
+) -> _Member:
     contents = (text.encode(), b"", b"", b"", b"")
     config, out, err, report, trace = (stack.enter_context(Unnamed(content)) for content in contents)
     handed = [config, report, trace, *pem.get("ca", ())[:1], *pem.get(who, ())]
     descriptors = [file.file.fileno() for file in handed]
     path = config.path
-    if folder is not None:                          # a store lies beside the configuration
+    if folder is not None:  # a store lies beside the configuration
         (folder.path / f"{who}.toml").write_text(text)
         path, descriptors = str(folder.path / f"{who}.toml"), [*descriptors, folder.descriptor]
-    command = [sys.executable, "-P", "-m", "mpc"]      # -P: not what lies under this name where the user is
+    command = [sys.executable, "-P", "-m", "mpc"]  # -P: not what lies under this name where the user is
     if listener is None:
         command += ["dealer", "--config", path]
     else:
@@ -241,18 +271,29 @@ def _start(plan: Plan, who: str, what: list[str], text: str, pem: Pem, folder: K
     command += ["--", *plan.arguments] if listener is not None else []
     root = str(Path(__file__).resolve().parent.parent)
     paths = os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])
-    environment = {**os.environ, "PYTHONPATH": paths, "PYTHONUNBUFFERED": "1", LAUNCHER: str(os.getpid()),
-                   **dict(plan.environment)}
-    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out.file,
-                               stderr=err.file,
-                               pass_fds=descriptors,
-                               preexec_fn=ending_with_parent(),  # noqa: PLW1509 (there are no threads)
-                               env=environment)
+    environment = {
+        **os.environ,
+        "PYTHONPATH": paths,
+        "PYTHONUNBUFFERED": "1",
+        LAUNCHER: str(os.getpid()),
+        **dict(plan.environment),
+    }
+    process = subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=out.file,
+        stderr=err.file,
+        pass_fds=descriptors,
+        preexec_fn=ending_with_parent(),  # noqa: PLW1509 (there are no threads)
+        env=environment,
+    )
     return _Member(who, process, out, err, report, trace)
 
 
 def _wait(members: list[_Member], parties: int, heed: _Heed, show: bool) -> None:
-    """Until all have ended, or some have failed and the others had time to notice; shows the first one's output."""
+    """Until all have ended, or some have failed and the others had time to notice; shows the first one's
+    output.
+    """
     deadline, files = None, ((members[0].out, sys.stdout), (members[0].err, sys.stderr))
     shown, decode = [0, 0], [getincrementaldecoder("utf-8")("replace").decode for _ in files]
     while True:
@@ -273,13 +314,15 @@ def _wait(members: list[_Member], parties: int, heed: _Heed, show: bool) -> None
 
 
 def _outcome(plan: Plan, members: list[_Member], stopped: list[str], heed: _Heed) -> Outcome:
-    parties = members[:plan.parties]
-    reports: dict[str, dict[str, Any]] = {member.name: json.loads(member.report.read() or "{}") for member in parties}
+    parties = members[: plan.parties]
+    reports: dict[str, dict[str, Any]] = {
+        member.name: json.loads(member.report.read() or "{}") for member in parties
+    }
     if not plan.quiet:
         for member in parties[1:]:
             if lines := _beyond(member.out, parties[0].out):
                 _show(f"{member.name} printed:\n" + "".join(f"  {line}\n" for line in lines), heed)
-    words: dict[str, list[str]] = {}                # and who says so
+    words: dict[str, list[str]] = {}  # and who says so
     for member in members:
         code = member.process.returncode
         said = [] if member is parties[0] and not plan.quiet else _beyond(member.err, parties[0].err)
@@ -325,8 +368,13 @@ def _is_consequence(words: str) -> bool:
 def check_inputs(plan: Plan) -> None:
     """A clear error before any process is started."""
     if not plan.program.is_file():
-        raise ConfigError(f"{plan.program} is not a file: give the path of a program with a function main(party)")
+        raise ConfigError(
+            f"{plan.program} is not a file: give the path of a program with a function main(party)"
+        )
     for rank in range(plan.parties):
         for name, path in data_of(dict(plan.data), rank).items():
             if not path.exists():
-                raise ConfigError(f"--data {name}: party {rank} has no file {path}; {{id}} in a path is the party's number, from 0")
+                raise ConfigError(
+                    f"--data {name}: party {rank} has no file {path}; {{id}} in a path is the party's number,"
+                    " from 0"
+                )

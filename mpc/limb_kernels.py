@@ -1,7 +1,9 @@
-"""The loops of ``kernels`` for numbers of two words, modulo 2^128; each has a plain NumPy twin in ``limbs`` or in ``tests/test_kernels.py``.
+"""The loops of ``kernels`` for numbers of two words, modulo 2^128; each has a plain NumPy twin in ``limbs``
+or in ``tests/test_kernels.py``.
 
 Arrays come as words: the lower and the upper one of each number, in turn.
 """
+
 from __future__ import annotations
 
 from typing import Any
@@ -20,14 +22,17 @@ _U64 = types.uint64
 
 def _upper_word(typingctx: Any, a: Any, b: Any) -> Any:
     """Of the product of two words: one instruction."""
+
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         wide = ir.IntType(128)
         product = builder.mul(*(builder.zext(x, wide) for x in args))
         return builder.trunc(builder.lshr(product, ir.Constant(wide, 64)), ir.IntType(64))
+
     return _U64(_U64, _U64), generate
 
 
 _high: Any = intrinsic(_upper_word)
+
 
 @njit(cache=True, boundscheck=False, nogil=True, inline="always")
 def _product(a0: Any, a1: Any, b0: Any, b1: Any) -> Any:
@@ -112,14 +117,19 @@ def _flipped(x: Any, words: Any, add0: Any, out: Any) -> None:
             lo, hi = x[row, 2 * i], x[row, 2 * i + 1]
             chosen = zero - ((words[row, i >> 6] >> np.uint64(i & 63)) & np.uint64(1))
             minus0, minus1 = _difference(add0, zero, lo, hi)
-            out[row, 2 * i], out[row, 2 * i + 1] = lo ^ ((lo ^ minus0) & chosen), hi ^ ((hi ^ minus1) & chosen)
+            out[row, 2 * i], out[row, 2 * i + 1] = (
+                lo ^ ((lo ^ minus0) & chosen),
+                hi ^ ((hi ^ minus1) & chosen),
+            )
 
 
 @njit(cache=True, boundscheck=False, nogil=True, inline="always")
 def _shifted(lo: Any, hi: Any, bits: Any) -> Any:
     """As a signed number, by 1 to 64 bits."""
     one, less = np.uint64(1), bits - np.uint64(1)
-    return (lo >> less >> one) | (hi << (np.uint64(64) - bits)), np.uint64(np.int64(hi) >> np.int64(less) >> np.int64(1))
+    return (lo >> less >> one) | (hi << (np.uint64(64) - bits)), np.uint64(
+        np.int64(hi) >> np.int64(less) >> np.int64(1)
+    )
 
 
 @njit(cache=True, boundscheck=False, nogil=True)
@@ -132,7 +142,9 @@ def _split_quotient(term: Any, add0: Any, add1: Any, bits: Any, x: Any, e: Any, 
 
 
 @njit(cache=True, boundscheck=False, nogil=True)
-def _masked_quotient(term: Any, add0: Any, add1: Any, bits: Any, e: Any, s: Any, whole: Any, masked: Any) -> None:
+def _masked_quotient(
+    term: Any, add0: Any, add1: Any, bits: Any, e: Any, s: Any, whole: Any, masked: Any
+) -> None:
     for i in range(len(masked)):
         lo, hi = term[2 * i], term[2 * i + 1]
         masked[i] = np.uint64(e[i]) * (hi >> np.uint64(63)) - np.uint64(s[i])
@@ -224,21 +236,36 @@ def flipped(x: NDArray, words: NDArray, add: int) -> NDArray:
     """−x + add − 1 where the bit is set, else x; rows of numbers, and of words with their bits."""
     out = np.empty(x.shape, DTYPE)
     width = 2 * x.shape[-1]
-    _flipped(_words(x).reshape(-1, width), words.reshape(-1, words.shape[-1]), np.uint64(add - 1), _words(out).reshape(-1, width))
+    _flipped(
+        _words(x).reshape(-1, width),
+        words.reshape(-1, words.shape[-1]),
+        np.uint64(add - 1),
+        _words(out).reshape(-1, width),
+    )
     return out
 
 
 def split_quotient(term: NDArray, add: int, bits: int, x: NDArray, e: NDArray) -> tuple[NDArray, NDArray]:
     """((term + add) >> bits) − x, as signed, and the top bit of the former less e; by at most 64 bits."""
     rest, head = np.empty(term.shape, DTYPE), np.empty(term.shape, e.dtype)
-    _split_quotient(_words(term), *_halves(add), np.uint64(bits), _words(x), e.reshape(-1), _words(rest), head.reshape(-1))
+    _split_quotient(
+        _words(term), *_halves(add), np.uint64(bits), _words(x), e.reshape(-1), _words(rest), head.reshape(-1)
+    )
     return rest, head
 
 
 def masked_quotient(term: NDArray, add: int, bits: int, e: NDArray, s: NDArray) -> tuple[NDArray, NDArray]:
     """(term >> bits) + add, as signed, and e times the top bit of the term less s; by at most 64 bits."""
     whole, masked = np.empty(term.shape, DTYPE), np.empty(term.shape, e.dtype)
-    _masked_quotient(_words(term), *_halves(add), np.uint64(bits), e.reshape(-1), s.reshape(-1), _words(whole), masked.reshape(-1))
+    _masked_quotient(
+        _words(term),
+        *_halves(add),
+        np.uint64(bits),
+        e.reshape(-1),
+        s.reshape(-1),
+        _words(whole),
+        masked.reshape(-1),
+    )
     return whole, masked
 
 
@@ -254,7 +281,8 @@ def plus_shifted(x: NDArray, s: NDArray, shift: int) -> NDArray:
 
 
 def matmul(a: NDArray, b: NDArray) -> NDArray:
-    """Product of two matrices: both words of the product of their lower words, and in the upper word two products of words.
+    """Product of two matrices: both words of the product of their lower words, and in the upper word two
+    products of words.
 
     About 2.7 cycles of a core for a product of numbers, of which the full product of words takes 1.5.
     """

@@ -1,10 +1,13 @@
-"""Numbers modulo 2^128 as pairs of 64-bit words, in NumPy: what the kernels of ``limb_kernels`` do, array by array.
+"""Numbers modulo 2^128 as pairs of 64-bit words, in NumPy: what the kernels of ``limb_kernels`` do, array by
+array.
 
-An element is one item of ``DTYPE``, so that whatever moves elements around (reshape, take, concatenate, …) works as it is:
-sixteen bytes without a meaning, which NumPy moves ten times quicker than a record of two words.
+An element is one item of ``DTYPE``, so that whatever moves elements around (reshape, take, concatenate, …)
+works as it is: sixteen bytes without a meaning, which NumPy moves ten times quicker than a record of two
+words.
 
-What depends on a secret bit is masked by it: ``np.where`` branches, and takes four times as long where bits are mixed.
-"""
+What depends on a secret bit is masked by it: ``np.where`` branches, and takes four times as long where bits
+are mixed."""
+
 from __future__ import annotations
 
 import math
@@ -28,11 +31,15 @@ _HALF, _LOW = np.uint64(32), np.uint64(0xFFFFFFFF)
 
 def _arrays(f: Callable[..., NDArray]) -> Callable[..., NDArray]:
     """NumPy makes scalars of what has no axes, and warns when these wrap: give it an axis for the while."""
+
     @wraps(f)
     def inner(*args: Any, **options: Any) -> NDArray:
         if any(isinstance(a, np.ndarray) and a.ndim for a in args):
             return f(*args, **options)
-        return f(*(a.reshape(1) if isinstance(a, np.ndarray) else a for a in args), **options)[0:1].reshape(())
+        return f(*(a.reshape(1) if isinstance(a, np.ndarray) else a for a in args), **options)[0:1].reshape(
+            ()
+        )
+
     return inner
 
 
@@ -72,7 +79,7 @@ def of_whole(x: NDArray) -> NDArray:
     """Doubles that are whole, |x| < 2^127, exactly."""
     size = np.abs(x)
     hi = np.floor(size * 2.0**-64)
-    lo = size - hi * 2.0**64                            # exact: it has no more digits than x
+    lo = size - hi * 2.0**64  # exact: it has no more digits than x
     return _negated(lo.astype(np.uint64), hi.astype(np.uint64), (x < 0).astype(np.uint64))
 
 
@@ -88,7 +95,9 @@ def signed(x: NDArray) -> NDArray:
 
 @_arrays
 def doubles(x: NDArray) -> NDArray:
-    """Elements read as signed, each to the nearest double or the one beside it: the sign goes first, lest a small negative loses its digits."""
+    """Elements read as signed, each to the nearest double or the one beside it: the sign goes first, lest a
+    small negative loses its digits.
+    """
     below = words(x)[1] >> np.uint64(63)
     lo, hi = words(_negated(*words(x), below))
     return np.asarray((1.0 - 2.0 * below) * (hi * 2.0**64 + lo.astype(np.float64)))
@@ -127,12 +136,16 @@ def _high(a: NDArray, b: NDArray) -> NDArray:
 
 
 def matmul(x: NDArray, y: NDArray) -> NDArray:
-    """As ``np.matmul``: all products at once where they are few, else those with one row of y after the other."""
+    """As ``np.matmul``: all products at once where they are few, else those with one row of y after the
+    other.
+    """
     rows, columns = x[None, :] if x.ndim == 1 else x, y[:, None] if y.ndim == 1 else y
     shape = *np.broadcast_shapes(rows.shape[:-2], columns.shape[:-2]), rows.shape[-2], columns.shape[-1]
     inner = rows.shape[-1]
     if math.prod(shape) * inner <= _AT_ONCE:
-        out = adding(lambda a: np.sum(a, axis=-2, dtype=a.dtype), mul(rows[..., None], columns[..., None, :, :]))
+        out = adding(
+            lambda a: np.sum(a, axis=-2, dtype=a.dtype), mul(rows[..., None], columns[..., None, :, :])
+        )
     else:
         out = np.zeros(shape, DTYPE)
         for k in range(inner):
@@ -184,7 +197,9 @@ def _right(lo: NDArray, hi: NDArray, n: int) -> NDArray:
         return joined(lo, hi.view(np.uint64))
     if n >= 64:
         return joined((hi >> word(n - 64)).view(np.uint64), (hi >> word(63) >> word(1)).view(np.uint64))
-    return joined((lo >> np.uint64(n)) | (hi.view(np.uint64) << np.uint64(64 - n)), (hi >> word(n)).view(np.uint64))
+    return joined(
+        (lo >> np.uint64(n)) | (hi.view(np.uint64) << np.uint64(64 - n)), (hi >> word(n)).view(np.uint64)
+    )
 
 
 @_arrays

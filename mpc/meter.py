@@ -1,7 +1,8 @@
 """What a run took: rounds, bytes and seconds by operation; and what it would take on another network.
 
-*Offline* is what could have been done before anybody had an input: the operations whose label begins with ``OFFLINE``,
-which are those that make correlated randomness.  All else is *online*.  When both travel in one batch,
+*Offline* is what could have been done before anybody had an input: the operations whose label begins with
+``OFFLINE``, which are those that make correlated randomness.  All else is *online*.  When both travel in one
+batch,
 
     bytes       are counted where the arrays belong; a frame's header is online
     rounds      are online; offline are those in which nothing else travelled
@@ -10,9 +11,10 @@ which are those that make correlated randomness.  All else is *online*.  When bo
 
 so that what is online is what the run would have taken had everything been there before.
 
-Code that is loaded or compiled when it is first used (``mpc/compiling.py``) takes seconds that belong to no operation: they are
-*loading*.
+Code that is loaded or compiled when it is first used (``mpc/compiling.py``) takes seconds that belong to no
+operation: they are *loading*.
 """
+
 from __future__ import annotations
 
 import threading
@@ -29,7 +31,7 @@ class Clock(threading.local):
     """The time that this thread has spent on loading and compiling code, the outermost of what is nested."""
 
     def __init__(self) -> None:
-        self.on_compiling: Callable[[], None] | None = None     # called at the first loop that is compiled
+        self.on_compiling: Callable[[], None] | None = None  # called at the first loop that is compiled
         self._depth, self._since = 0, 0.0
         self.spans: list[tuple[float, float]] = []
 
@@ -71,11 +73,11 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """A link model: a round costs half a round-trip time, one with a question to the dealer a whole one; bytes
-    travel at the given rate."""
+    """A link model: a round costs half a round-trip time, one with a question to the dealer a whole one;
+    bytes travel at the given rate."""
 
-    rtt: float                          # seconds
-    rate: float                         # bytes per second
+    rtt: float  # seconds
+    rate: float  # bytes per second
     name: str = ""
 
     @classmethod
@@ -95,8 +97,11 @@ class Network:
 
     def seconds(self, used: Mapping[str, Any]) -> float:
         """What a party's run would take here, from its meter's figures."""
-        return float(used["computing"] + (used["rounds"] + used["asked"]) * self.rtt / 2
-                     + max(used["sent"], used["received"]) / self.rate)
+        return float(
+            used["computing"]
+            + (used["rounds"] + used["asked"]) * self.rtt / 2
+            + max(used["sent"], used["received"]) / self.rate
+        )
 
 
 @dataclass(slots=True)
@@ -105,13 +110,14 @@ class Meter:
 
     operations: dict[str, Usage] = field(default_factory=dict)
     rounds: int = 0
-    online: int = 0                                 # rounds in which more than correlated randomness travelled
-    asked: int = 0                                  # rounds in which this party waited for a dealer's answer
+    # rounds in which more than correlated randomness travelled
+    online: int = 0
+    asked: int = 0  # rounds in which this party waited for a dealer's answer
     frames: int = 0
-    loading: float = 0.0                            # seconds
+    loading: float = 0.0  # seconds
     trace: list[dict[str, Any]] | None = None
     started: float = field(default_factory=perf_counter)
-    epoch: float = field(default_factory=time)      # the same moment on the clock on the wall
+    epoch: float = field(default_factory=time)  # the same moment on the clock on the wall
     _deepest: dict[str, int] = field(default_factory=dict)
 
     def of(self, label: str) -> Usage:
@@ -153,14 +159,29 @@ class Meter:
 
     def _event(self, name: str, category: str, start: float, end: float, args: dict[str, Any]) -> None:
         assert self.trace is not None
-        self.trace.append({"name": name, "cat": category, "ph": "X", "tid": category,
-                           "ts": (start - self.started + self.epoch) * 1e6, "dur": (end - start) * 1e6, "args": args})
+        self.trace.append(
+            {
+                "name": name,
+                "cat": category,
+                "ph": "X",
+                "tid": category,
+                "ts": (start - self.started + self.epoch) * 1e6,
+                "dur": (end - start) * 1e6,
+                "args": args,
+            }
+        )
 
     def offline(self) -> Usage:
         """What the making of correlated randomness took."""
         made = [u for label, u in self.operations.items() if label.startswith(OFFLINE)]
-        return Usage(sum(u.calls for u in made), self.rounds - self.online, sum(u.sent for u in made), sum(u.received for u in made),
-                     sum(u.computing for u in made), sum(u.waiting for u in made))
+        return Usage(
+            sum(u.calls for u in made),
+            self.rounds - self.online,
+            sum(u.sent for u in made),
+            sum(u.received for u in made),
+            sum(u.computing for u in made),
+            sum(u.waiting for u in made),
+        )
 
     @property
     def sent(self) -> int:
@@ -179,10 +200,19 @@ class Meter:
         return sum(u.waiting for u in self.operations.values())
 
     def as_dict(self) -> dict[str, Any]:
-        return {"operations": {k: asdict(u) for k, u in self.operations.items()}, "rounds": self.rounds, "asked": self.asked,
-                "frames": self.frames, "sent": self.sent, "received": self.received,
-                "computing": self.computing, "waiting": self.waiting, "loading": self.loading, "seconds": perf_counter() - self.started,
-                "offline": asdict(self.offline())}
+        return {
+            "operations": {k: asdict(u) for k, u in self.operations.items()},
+            "rounds": self.rounds,
+            "asked": self.asked,
+            "frames": self.frames,
+            "sent": self.sent,
+            "received": self.received,
+            "computing": self.computing,
+            "waiting": self.waiting,
+            "loading": self.loading,
+            "seconds": perf_counter() - self.started,
+            "offline": asdict(self.offline()),
+        }
 
 
 def payers(labels: list[str]) -> list[str]:

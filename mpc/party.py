@@ -7,6 +7,7 @@ all parties post and deliver in the same order, so no frame needs a name to be f
 A party that only sends runs ahead of the others.  Of what it has sent in rounds that are over, ``BACKLOG``
 bytes may wait for a slow peer; then the party waits, too.
 """
+
 from __future__ import annotations
 
 from collections import deque
@@ -45,19 +46,26 @@ class _Posted:
     def __init__(self, batch: Batch) -> None:
         self.batch, self.labels = batch, list(dict.fromkeys([task.label for task in batch.tasks]))
         self.operation, self.payers = "+".join(self.labels), payers(self.labels)
-        self.due: dict[int, int] = {}               # payload bytes by peer
+        self.due: dict[int, int] = {}  # payload bytes by peer
         self.digests: dict[int, bytes] = {}
 
 
 class Party:
     """One participant of one session."""
 
-    def __init__(self, transport: Transport, *, window: int = WINDOW, meter: Meter | None = None,
-                 names: dict[int, str] | None = None) -> None:
+    def __init__(
+        self,
+        transport: Transport,
+        *,
+        window: int = WINDOW,
+        meter: Meter | None = None,
+        names: dict[int, str] | None = None,
+    ) -> None:
         self.rank, self.size = transport.rank, transport.size
         self.meter = meter or Meter()
-        self.seat: Seat | None = None               # known after take_seat; its positions enter the digest
-        self.agreed = blake2b(digest_size=16)       # public facts of the program: operations, constants, indices
+        self.seat: Seat | None = None  # known after take_seat; its positions enter the digest
+        # public facts of the program: operations, constants, indices
+        self.agreed = blake2b(digest_size=16)
         # What was exchanged, and of the pipeline last moved the pieces done, and pieces.
         self.on_progress: Callable[[str, int, int], None] | None = None
         self._transport, self._window, self._names = transport, window, names or {}
@@ -83,7 +91,8 @@ class Party:
         """Exchange batches until this protocol is done; others move along."""
         while not task.done:
             self.post()
-            if not task.done:                       # as it is where a pipeline turns out to have no more pieces
+            # as it is where a pipeline turns out to have no more pieces
+            if not task.done:
                 self.deliver()
         return task.result()
 
@@ -135,10 +144,10 @@ class Party:
             self._transport.look()
         except PartyLost as loss:
             raise self._lost(loss, posted) from None
-        buffers: dict[int, list[memoryview]] = {}   # by peers that are sent a frame
-        facts: dict[int, list[str]] = {}            # by peers that take part
+        buffers: dict[int, list[memoryview]] = {}  # by peers that are sent a frame
+        facts: dict[int, list[str]] = {}  # by peers that take part
         for task, round_ in zip(batch.tasks, batch.rounds, strict=True):
-            out, back = {}, {}                      # what goes to each peer and comes from it, in words
+            out, back = {}, {}  # what goes to each peer and comes from it, in words
             sent = 0
             for peer, arrays in round_.send.items():
                 views = buffers.setdefault(peer, [])
@@ -154,13 +163,17 @@ class Party:
             for peer in out | back:
                 name = task.label if peer < self.size else ""
                 up, down = (out, back) if self.rank < peer else (back, out)
-                facts.setdefault(peer, []).append(f"{name}/{round_.tag}:{up.get(peer, '')};{down.get(peer, '')}")
+                facts.setdefault(peer, []).append(
+                    f"{name}/{round_.tag}:{up.get(peer, '')};{down.get(peer, '')}"
+                )
         agreed = self.agreed.hexdigest()
         for peer, said in facts.items():
             link = self._links.get(peer)
             if link is None:
                 link = self._links[peer] = Link(self.rank, peer)
-            link.extend(said if self.seat is None or peer == self.size else [*said, self.seat.position(peer), agreed])
+            link.extend(
+                said if self.seat is None or peer == self.size else [*said, self.seat.position(peer), agreed]
+            )
             if peer in posted.due:
                 posted.digests[peer] = link.due
             if peer in buffers:
@@ -179,8 +192,9 @@ class Party:
         headers = {peer: memoryview(bytearray(HEADER.size)) for peer in posted.due}
         self._collect(headers, posted)
         for peer, data in headers.items():
-            self._links[peer].check(Header.parse(data), posted.digests[peer], posted.due[peer],
-                                    self.name(peer), posted.operation)
+            self._links[peer].check(
+                Header.parse(data), posted.digests[peer], posted.due[peer], self.name(peer), posted.operation
+            )
         self.meter.of(posted.payers[0]).received += HEADER.size * len(headers)
         payloads = {peer: np.empty(n, np.uint8).data for peer, n in posted.due.items()}
         self._collect({peer: view for peer, view in payloads.items() if view.nbytes}, posted)
@@ -232,7 +246,7 @@ def leave(transport: Transport, peers: Iterable[int], error: BaseException | Non
     for peer in peers:
         try:
             transport.post(peer, [said])
-        except TransportError as loss:              # the others must hear of this end all the same
+        except TransportError as loss:  # the others must hear of this end all the same
             lost = lost or loss
     try:
         if error is None:

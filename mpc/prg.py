@@ -6,6 +6,7 @@ long as they draw in the same order, which the round scheduler sees to and every
 Source   NIST SP 800-38A (CTR), RFC 5869 (HKDF-SHA256).  A stream is one key used once, from counter 0,
          far below the 2**64 blocks at which counter mode stops looking random.
 """
+
 from __future__ import annotations
 
 import math
@@ -44,7 +45,7 @@ class Stream:
         ring, shape = spec.ring, spec.shape
         n = ring.itemsize * (size := math.prod(shape))
         self.position += n
-        if n <= _SMALL:                 # single elements: one call into the cipher serves many draws
+        if n <= _SMALL:  # single elements: one call into the cipher serves many draws
             if self._at + n > len(self._pool):
                 self._pool, self._at = self._cipher.update(_ZEROS[:_POOL]), 0
             start, self._at = self._at, self._at + n
@@ -54,7 +55,9 @@ class Stream:
         return RingArray(ring, out)
 
     def below(self, spec: Spec, most: int) -> RingArray:
-        """The next uniform elements below ``most`` ≤ 2^(k−1): those of as many bits that are not are drawn anew."""
+        """The next uniform elements below ``most`` ≤ 2^(k−1): those of as many bits that are not are drawn
+        anew.
+        """
         ring, bits = spec.ring, (most - 1).bit_length()
 
         def cut(count: int) -> RingArray:
@@ -63,7 +66,9 @@ class Stream:
         out = cut(spec.size)
         data = out.data.copy()
         at = np.arange(spec.size)
-        while (at := at[ring.words((RingArray(ring, data[at]) - ring(most) >> ring.bits - 1).data)[0] == 0]).size:
+        while (
+            at := at[ring.words((RingArray(ring, data[at]) - ring(most) >> ring.bits - 1).data)[0] == 0]
+        ).size:
             data[at] = cut(at.size).data
         return RingArray(ring, data.reshape(spec.shape))
 
@@ -93,8 +98,8 @@ class Stream:
 
     def _fill(self, out: memoryview) -> None:
         for lo in range(0, len(out), len(_ZEROS)):
-            piece = out[lo:lo + len(_ZEROS)]
-            self._cipher.update_into(_ZEROS[:len(piece)], piece)
+            piece = out[lo : lo + len(_ZEROS)]
+            self._cipher.update_into(_ZEROS[: len(piece)], piece)
 
     def __repr__(self) -> str:
         return f"<Stream at {self.position}>"

@@ -1,4 +1,5 @@
 """What a process that is a party, and nothing else, asks of the system.  Linux with glibc; elsewhere less."""
+
 from __future__ import annotations
 
 import contextlib
@@ -10,8 +11,8 @@ import signal
 import sys
 from collections.abc import Callable
 
-_TRIM_THRESHOLD, _MMAP_MAX = -1, -4                  # mallopt(3)
-_PDEATHSIG = 1                                       # prctl(2)
+_TRIM_THRESHOLD, _MMAP_MAX = -1, -4  # mallopt(3)
+_PDEATHSIG = 1  # prctl(2)
 
 
 def keep_freed_memory() -> None:
@@ -42,13 +43,13 @@ def write_no_core() -> None:
 
 
 def have_standard_files() -> None:
-    """Where this process was started without standard input, output or error, nothing that it opens takes their
-    place: what is printed goes to nobody, and not into a socket or a key."""
+    """Where this process was started without standard input, output or error, nothing that it opens takes
+    their place: what is printed goes to nobody, and not into a socket or a key."""
     for descriptor in range(3):
         try:
             os.fstat(descriptor)
         except OSError:
-            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)    # it is the lowest that is free
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # it is the lowest that is free
     sys.stdout = sys.stdout or open(1, "w", closefd=False)  # noqa: SIM115
     sys.stderr = sys.stderr or open(2, "w", closefd=False)  # noqa: SIM115
 

@@ -1,4 +1,5 @@
 """How far a run is."""
+
 from __future__ import annotations
 
 import sys
@@ -15,7 +16,8 @@ if TYPE_CHECKING:
 _PATIENCE = 1.0
 _WIDTH = 64
 
-#: Bytes of correlated randomness after which it is said that it is being made; and after twice as many, and so on.
+#: Bytes of correlated randomness after which it is said that it is being made; and after twice as many, and
+#: so on.
 _FIRST = 10_000_000
 
 #: A step of so many pieces is a long one.
@@ -23,7 +25,9 @@ _LONG = 16
 
 
 class Progress:
-    """Says how far a party is: what is made in advance of it, by its bytes, and on a terminal a bar for long steps."""
+    """Says how far a party is: what is made in advance of it, by its bytes, and on a terminal a bar for long
+    steps.
+    """
 
     def __init__(self, file: TextIO, meter: Meter) -> None:
         self._file, self._meter = file, meter
@@ -40,6 +44,7 @@ class Progress:
         if self._terminal and pieces >= _LONG:
             if self._bar is None:
                 from mpc.bar import Bar  # here: Rich takes as long to load as many a run
+
                 self._bar = Bar(self._file)
             self._bar(operation, done, pieces)
 
@@ -59,7 +64,9 @@ class Progress:
 
 
 class Line:
-    """One line on standard error that says what a local session is at, while that takes long: on a terminal or in a notebook."""
+    """One line on standard error that says what a local session is at, while that takes long: on a terminal
+    or in a notebook.
+    """
 
     def __init__(self) -> None:
         self._since = self._drawn = 0.0
@@ -74,6 +81,6 @@ class Line:
 
     def close(self) -> None:
         if self._drawn:
-            sys.stderr.write(f"\r{'':{_WIDTH}}\r")    # a notebook knows of no other way to take it back
+            sys.stderr.write(f"\r{'':{_WIDTH}}\r")  # a notebook knows of no other way to take it back
             sys.stderr.flush()
         self._since = self._drawn = 0.0

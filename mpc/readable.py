@@ -1,4 +1,5 @@
 """Bytes, seconds and results as one would write them."""
+
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -22,7 +23,9 @@ def duration(seconds: float) -> str:
 
 
 def plain(result: object) -> str:
-    """A result as one would write it: numbers without the names of their types, arrays of several a line each."""
+    """A result as one would write it: numbers without the names of their types, arrays of several a line
+    each.
+    """
     if isinstance(result, str | np.ndarray | np.generic):
         return str(result)
     if isinstance(result, dict) and _has_arrays(result):
@@ -46,7 +49,9 @@ def parts(result: object) -> Iterator[object]:
 def _has_arrays(result: object) -> bool:
     if isinstance(result, dict):
         result = list(result.values())
-    return isinstance(result, np.ndarray) or (isinstance(result, list | tuple) and any(map(_has_arrays, result)))
+    return isinstance(result, np.ndarray) or (
+        isinstance(result, list | tuple) and any(map(_has_arrays, result))
+    )
 
 
 def _below(text: str) -> str:

@@ -4,6 +4,7 @@ A ``Ring`` says how elements are stored and combined and has exactly one encodin
 ``RingArray`` is an ndarray that remembers its ring; a ``Spec`` is what a receiver must know to expect
 an array: ring and shape, hence the number of bytes.  Mixing rings is a ``TypeError``.
 """
+
 from __future__ import annotations
 
 import math
@@ -25,7 +26,8 @@ Shape = tuple[int, ...]
 #: Sums of products with fewer elements than this are left to NumPy, until the compiler is awake, and then.
 _SMALL_MULADD, _SMALL_MULADD_ONCE_AWAKE = 1 << 16, 1 << 11
 
-#: Matrix products with fewer word products than this are left to NumPy: the compiler is not worth waking, or calling.
+#: Matrix products with fewer word products than this are left to NumPy: the compiler is not worth waking, or
+#: calling.
 _SMALL_MATMUL, _SMALL_ONCE_AWAKE = 1 << 22, 1 << 14
 
 #: Numbers of two words of which fewer are left to NumPy.
@@ -33,7 +35,9 @@ _SMALL_LIMBS, _SMALL_LIMBS_ONCE_AWAKE = 1 << 15, 1 << 9
 
 
 def worth_compiling(size: int, small: int, once_awake: int = 1) -> bool:
-    """Whether a kernel is to be used for so many elements, never for none: few do not wake the compiler, but take what is there."""
+    """Whether a kernel is to be used for so many elements, never for none: few do not wake the compiler, but
+    take what is there.
+    """
     return size >= (once_awake if "mpc.kernels" in sys.modules else small)
 
 
@@ -42,9 +46,9 @@ class Ring(ABC):
 
     name: str
     bits: int
-    itemsize: int                       # bytes per element on the wire
+    itemsize: int  # bytes per element on the wire
     dtype: np.dtype[Any]
-    fraction: int                       # bits after the point of real numbers, unless said otherwise
+    fraction: int  # bits after the point of real numbers, unless said otherwise
 
     @abstractmethod
     def add(self, x: NDArray, y: NDArray) -> NDArray: ...
@@ -58,7 +62,10 @@ class Ring(ABC):
     def matmul(self, x: NDArray, y: NDArray) -> NDArray: ...
     @abstractmethod
     def adding(self, f: Callable[[NDArray], NDArray], x: NDArray) -> NDArray:
-        """A function of arrays of unsigned words that adds up at most 2^32 of them for each result, on elements."""
+        """A function of arrays of unsigned words that adds up at most 2^32 of them for each result, on
+        elements.
+        """
+
     @abstractmethod
     def shl(self, x: NDArray, bits: int) -> NDArray: ...
     @abstractmethod
@@ -66,24 +73,33 @@ class Ring(ABC):
     @abstractmethod
     def sar(self, x: NDArray, bits: int) -> NDArray:
         """The right shift of signed numbers."""
+
     @abstractmethod
     def low(self, x: NDArray, bits: int) -> NDArray:
         """x modulo 2^bits."""
+
     @abstractmethod
     def signed(self, x: NDArray) -> NDArray:
-        """Elements as signed integers: of the word's size, and Python's where 64 bits do not hold one of them."""
+        """Elements as signed integers: of the word's size, and Python's where 64 bits do not hold one of
+        them.
+        """
+
     @abstractmethod
     def doubles(self, x: NDArray) -> NDArray:
         """Elements, read as signed, as doubles."""
+
     @abstractmethod
     def whole(self, x: NDArray) -> RingArray:
         """Doubles without a fraction, |x| < 2^(bits − 1), as elements."""
+
     @abstractmethod
     def flipped(self, x: NDArray, bit: NDArray, plus: int) -> NDArray:
         """−x + plus − 1 where the bit, an element too, is 1, else x."""
+
     @abstractmethod
     def words(self, x: NDArray) -> tuple[NDArray, ...]:
         """The machine words of each element, the lowest first."""
+
     @abstractmethod
     def of_words(self, *words: NDArray) -> RingArray:
         """Elements from their words."""
@@ -165,6 +181,7 @@ class _Words(Ring):
     @property
     def kernels(self) -> Any:
         from mpc import kernels
+
         return kernels
 
 
@@ -188,7 +205,9 @@ class Z2k(_Words):
         return np.asarray(x * y)
 
     def matmul(self, x: NDArray, y: NDArray) -> NDArray:
-        return _matmul(self, x, y, np.matmul, _SMALL_ONCE_AWAKE if "mpc.kernels" in sys.modules else _SMALL_MATMUL)
+        return _matmul(
+            self, x, y, np.matmul, _SMALL_ONCE_AWAKE if "mpc.kernels" in sys.modules else _SMALL_MATMUL
+        )
 
 
 class PackedBits(_Words):
@@ -233,7 +252,13 @@ class Limbs(Ring):
         return self._do("mul", x, y)
 
     def matmul(self, x: NDArray, y: NDArray) -> NDArray:
-        return _matmul(self, x, y, limbs.matmul, _SMALL_LIMBS_ONCE_AWAKE if "mpc.kernels" in sys.modules else _SMALL_LIMBS)
+        return _matmul(
+            self,
+            x,
+            y,
+            limbs.matmul,
+            _SMALL_LIMBS_ONCE_AWAKE if "mpc.kernels" in sys.modules else _SMALL_LIMBS,
+        )
 
     def adding(self, f: Callable[[NDArray], NDArray], x: NDArray) -> NDArray:
         return limbs.adding(f, x)
@@ -274,6 +299,7 @@ class Limbs(Ring):
     @property
     def kernels(self) -> Any:
         from mpc import limb_kernels
+
         return limb_kernels
 
 
@@ -285,14 +311,22 @@ def _integers(x: Any) -> NDArray:
     return array
 
 
-def _matmul(ring: Ring, x: NDArray, y: NDArray, plain: Callable[[NDArray, NDArray], NDArray], small: int) -> NDArray:
+def _matmul(
+    ring: Ring, x: NDArray, y: NDArray, plain: Callable[[NDArray, NDArray], NDArray], small: int
+) -> NDArray:
     """A kernel's product of matrices where they are large, one or a stack; else a ``plain`` one, of anything."""
     rows = math.prod(x.shape[:-1])
     if x.ndim == 2 and y.ndim == 2 and rows * y.size >= small:
         return cast(NDArray, ring.kernels.matmul(x, y))
-    if x.ndim > 2 and y.ndim == 2:                  # a stack of matrices times one: a single tall product
+    if x.ndim > 2 and y.ndim == 2:  # a stack of matrices times one: a single tall product
         return ring.matmul(x.reshape(rows, x.shape[-1]), y).reshape(*x.shape[:-1], y.shape[-1])
-    if x.ndim > 2 and y.ndim == x.ndim and x.shape[:-2] == y.shape[:-2] and len(x) and x.shape[-2] * y[0].size > small:
+    if (
+        x.ndim > 2
+        and y.ndim == x.ndim
+        and x.shape[:-2] == y.shape[:-2]
+        and len(x)
+        and x.shape[-2] * y[0].size > small
+    ):
         return np.stack([ring.matmul(a, b) for a, b in zip(x, y, strict=True)])
     return np.asarray(plain(x, y))
 
@@ -361,7 +395,9 @@ class RingArray:
 
     def __matmul__(self, other: RingArray) -> RingArray:
         ring = self.ring
-        return RingArray(ring, ring.matmul(self.data, other.data)) if other.ring is ring else self._mixed(other)
+        return (
+            RingArray(ring, ring.matmul(self.data, other.data)) if other.ring is ring else self._mixed(other)
+        )
 
     def _mixed(self, other: RingArray) -> NoReturn:
         raise TypeError(f"cannot combine an array over {self.ring} with one over {other.ring}")
@@ -409,7 +445,9 @@ def muladd(a: RingArray, b: RingArray, c: RingArray, d: RingArray, e: RingArray)
     return _compiled("muladd", a, b, c, d, e)
 
 
-def cross(x0: RingArray, x1: RingArray, y0: RingArray, y1: RingArray, plus: RingArray, minus: RingArray) -> RingArray:
+def cross(
+    x0: RingArray, x1: RingArray, y0: RingArray, y1: RingArray, plus: RingArray, minus: RingArray
+) -> RingArray:
     """x₀·(y₀ + y₁) + x₁·y₀ + plus − minus, as ``muladd``."""
     if not _in_one_pass(x0, x1, y0, y1, plus, minus):
         return x0 * (y0 + y1) + x1 * y0 + (plus - minus)
@@ -418,9 +456,17 @@ def cross(x0: RingArray, x1: RingArray, y0: RingArray, y1: RingArray, plus: Ring
 
 def _compiled(name: str, *xs: RingArray) -> RingArray:
     ring = xs[0].ring
-    return RingArray(ring, getattr(ring.kernels, f"{name}_bits" if ring is BITS else name)(*(x.data for x in xs)))
+    return RingArray(
+        ring, getattr(ring.kernels, f"{name}_bits" if ring is BITS else name)(*(x.data for x in xs))
+    )
 
 
 def _in_one_pass(first: RingArray, *rest: RingArray) -> bool:
-    return (worth_compiling(first.data.size, _SMALL_MULADD, _SMALL_MULADD_ONCE_AWAKE) and first.data.flags.c_contiguous
-            and all(x.data.shape == first.data.shape and x.ring is first.ring and x.data.flags.c_contiguous for x in rest))
+    return (
+        worth_compiling(first.data.size, _SMALL_MULADD, _SMALL_MULADD_ONCE_AWAKE)
+        and first.data.flags.c_contiguous
+        and all(
+            x.data.shape == first.data.shape and x.ring is first.ring and x.data.flags.c_contiguous
+            for x in rest
+        )
+    )

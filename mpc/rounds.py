@@ -9,6 +9,7 @@ The ``Scheduler`` is free of I/O: ``collect()`` merges everything that waits int
 parties draw from common random streams in the same order.  The rule that makes this work: *every party
 calls ``exchange`` the same number of times in the same order*, with nothing to send if need be.
 """
+
 from __future__ import annotations
 
 import types
@@ -22,8 +23,8 @@ from mpc.errors import DesyncError, MpcError
 from mpc.ring import RingArray, Spec
 
 T = TypeVar("T")
-Flow = Coroutine[Any, Any, T]                       # a protocol under way
-Inbox = Mapping[int, tuple[RingArray, ...]]         # what arrived, by sender
+Flow = Coroutine[Any, Any, T]  # a protocol under way
+Inbox = Mapping[int, tuple[RingArray, ...]]  # what arrived, by sender
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +37,11 @@ class Round:
 
 
 @types.coroutine
-def exchange(send: Mapping[int, tuple[RingArray, ...]] | None = None,
-             recv: Mapping[int, tuple[Spec, ...]] | None = None,
-             tag: str = "") -> Generator[Round, Inbox, Inbox]:
+def exchange(
+    send: Mapping[int, tuple[RingArray, ...]] | None = None,
+    recv: Mapping[int, tuple[Spec, ...]] | None = None,
+    tag: str = "",
+) -> Generator[Round, Inbox, Inbox]:
     """Send arrays to some peers and receive arrays of known specs from some peers: one round."""
     return (yield Round(send or {}, recv or {}, tag))
 
@@ -121,8 +124,8 @@ class Scheduler:
         self._parked: list[tuple[Task[Any], Round]] = []
         self._pipelines: list[_Pipeline] = []
         self._on_step = on_step
-        self.depth = 0                              # rounds so far, along the longest path
-        self.progress = (0, 0)                      # of the pipeline last moved: pieces done, pieces
+        self.depth = 0  # rounds so far, along the longest path
+        self.progress = (0, 0)  # of the pipeline last moved: pieces done, pieces
 
     def spawn(self, flow: Flow[T], label: str = "") -> Task[T]:
         """Start a protocol: its local part runs now, its messages wait for the next batch."""
@@ -153,7 +156,7 @@ class Scheduler:
         assert pipe.pieces is not None and pipe.owner is not None
         try:
             flow = next(pipe.pieces, None)
-        except Exception as failure:                # the owner's own code: its owner's error
+        except Exception as failure:  # the owner's own code: its owner's error
             flow, pipe.error = None, pipe.error or failure
         if flow is None:
             pipe.pieces = None
@@ -169,7 +172,7 @@ class Scheduler:
 
     def _end(self, pipe: _Pipeline) -> None:
         assert pipe.owner is not None
-        pipe.owner.depth = max(pipe.owner.depth, pipe.deepest)   # pieces count from where the owner stood
+        pipe.owner.depth = max(pipe.owner.depth, pipe.deepest)  # pieces count from where the owner stood
         self._ready.append((pipe.owner, None, pipe.error))
 
     def _run(self) -> None:
@@ -244,9 +247,12 @@ class Recorder:
 Service = Callable[[int, tuple[RingArray, ...]], tuple[RingArray, ...]]
 
 
-def simulate(*sides: Flow[T], services: Mapping[int, Service] | None = None,
-             tamper: Callable[[Message], tuple[RingArray, ...]] | None = None,
-             record: Callable[[Message], None] | None = None) -> list[T]:
+def simulate(
+    *sides: Flow[T],
+    services: Mapping[int, Service] | None = None,
+    tamper: Callable[[Message], tuple[RingArray, ...]] | None = None,
+    record: Callable[[Message], None] | None = None,
+) -> list[T]:
     """Run all sides of a protocol in this thread, in lockstep, without any transport.
 
     ``sides[i]`` is party i's coroutine.  ``services[r]`` answers what is sent to rank r outside the
@@ -260,9 +266,9 @@ def simulate(*sides: Flow[T], services: Mapping[int, Service] | None = None,
         batches = [s.collect() for s in schedulers]
         for task in tasks:
             if task.done:
-                task.result()                       # one party aborted: so does the run
+                task.result()  # one party aborted: so does the run
         if all(task.done for task in tasks):
-            break                                   # there was no further piece of a pipeline
+            break  # there was no further piece of a pipeline
         if not all(batches):
             raise DesyncError("some parties wait for a round that the others never start")
         for me, (scheduler, batch) in enumerate(zip(schedulers, batches, strict=True)):
@@ -275,7 +281,9 @@ def simulate(*sides: Flow[T], services: Mapping[int, Service] | None = None,
                         theirs = batches[peer]
                         assert theirs is not None
                         if i >= len(theirs.rounds) or me not in theirs.rounds[i].send:
-                            raise DesyncError(f"party {me} waits for party {peer} at '{round_.tag}', which sends it nothing")
+                            raise DesyncError(
+                                f"party {me} waits for party {peer} at '{round_.tag}', which sends it nothing"
+                            )
                         arrays = theirs.rounds[i].send[me]
                     else:
                         arrays = (services or {})[peer](me, round_.send.get(peer, ()))
@@ -283,7 +291,9 @@ def simulate(*sides: Flow[T], services: Mapping[int, Service] | None = None,
                     if tamper:
                         message = Message(step, peer, me, round_.tag, tamper(message))
                     if tuple(a.spec for a in message.arrays) != specs:
-                        raise MpcError(f"party {peer} sent party {me} other arrays than it expects at '{round_.tag}'")
+                        raise MpcError(
+                            f"party {peer} sent party {me} other arrays than it expects at '{round_.tag}'"
+                        )
                     if record:
                         record(message)
                     inbox[peer] = message.arrays

@@ -1,4 +1,5 @@
 """A seat: everything about a party that is not input or output.  A suite gets this and nothing else."""
+
 from __future__ import annotations
 
 from collections.abc import Mapping
@@ -49,12 +50,18 @@ async def take_seat(rank: int, size: int, own: Stream) -> Seat:
     others = [p for p in range(size) if p != rank]
     mine = own.bytes(SEED_BYTES)
     for_peer = {p: own.bytes(SEED_BYTES) for p in others}
-    inbox = await exchange({p: (pack(for_peer[p]), pack(mine)) for p in others},
-                           dict.fromkeys(others, (_SEED, _SEED)), "keys")
+    inbox = await exchange(
+        {p: (pack(for_peer[p]), pack(mine)) for p in others}, dict.fromkeys(others, (_SEED, _SEED)), "keys"
+    )
     theirs = {p: (inbox[p][0].data.tobytes(), inbox[p][1].data.tobytes()) for p in others}
-    pair = {p: Stream(for_peer[p] + theirs[p][0] if rank < p else theirs[p][0] + for_peer[p],
-                      f"pair {min(rank, p)} {max(rank, p)}") for p in others}
+    pair = {
+        p: Stream(
+            for_peer[p] + theirs[p][0] if rank < p else theirs[p][0] + for_peer[p],
+            f"pair {min(rank, p)} {max(rank, p)}",
+        )
+        for p in others
+    }
     everyones = b"".join(mine if p == rank else theirs[p][1] for p in range(size))
     seat = Seat(rank, size, own, pair, Stream(everyones, "common"))
-    seat.bind(Stream(everyones, "session").bytes(16))   # links into another session show at the next frame
+    seat.bind(Stream(everyones, "session").bytes(16))  # links into another session show at the next frame
     return seat

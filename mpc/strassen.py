@@ -2,6 +2,7 @@
 
 Source   Strassen, Gaussian elimination is not optimal, Numerische Mathematik 13 (1969).
 """
+
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -12,7 +13,8 @@ import numpy.typing as npt
 
 NDArray = npt.NDArray[Any]
 
-#: Sums of quadrants, in the order 11, 12, 21, 22, that are multiplied, and the quadrants of the result from the seven products.
+#: Sums of quadrants, in the order 11, 12, 21, 22, that are multiplied, and the quadrants of the result from
+#: the seven products.
 LEFT = ((1, 0, 0, 1), (0, 0, 1, 1), (1, 0, 0, 0), (0, 0, 0, 1), (1, 1, 0, 0), (-1, 0, 1, 0), (0, 1, 0, -1))
 RIGHT = ((1, 0, 0, 1), (1, 0, 0, 0), (0, 1, 0, -1), (-1, 0, 1, 0), (0, 0, 0, 1), (1, 1, 0, 0), (0, 0, 1, 1))
 _RESULT = ((1, 0, 0, 1, -1, 0, 1), (0, 0, 1, 0, 1, 0, 0), (0, 1, 0, 1, 0, 0, 0), (1, -1, 1, 0, 0, 1, 0))
@@ -21,7 +23,7 @@ _RESULT = ((1, 0, 0, 1, -1, 0, 1), (0, 0, 1, 0, 1, 0, 0), (0, 1, 0, 1, 0, 0, 0),
 def factors(x: NDArray, sums: Sequence[Sequence[int]]) -> NDArray:
     """Stacks (s, m, n) of matrices as (7·s, m/2, n/2): the first factor of each, the second of each, …"""
     m, n = x.shape[1] // 2, x.shape[2] // 2
-    quadrants = [x[:, i:i + m, j:j + n] for i in (0, m) for j in (0, n)]
+    quadrants = [x[:, i : i + m, j : j + n] for i in (0, m) for j in (0, n)]
     return np.concatenate([_sum(signs, quadrants) for signs in sums])
 
 

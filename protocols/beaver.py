@@ -12,6 +12,7 @@ Cost     one round; each party sends its shares of d and e to every other party.
 Source   Donald Beaver, Efficient multiparty protocols using circuit randomization, CRYPTO 1991.  The
          paper expands to c + f(d, b) + f(a, e) + f(d, e); f(a, e) + f(d, e) = f(x, e) saves a product.
 """
+
 from __future__ import annotations
 
 from mpc.ring import muladd
@@ -25,7 +26,7 @@ async def multiply(suite: Suite, prep: Prep, f: Bilinear, x: Share, y: Share) ->
     (a_part, b_part), dependent = await prep.draw(Triple(f, x.spec, y.spec))
     a, b = Share(suite, (a_part,)), Share(suite, (b_part,))
     d, e = await suite.open(x - a, y - b, tag=f.name)
-    (c_part,) = await dependent                      # the dealer's word comes with the same round
+    (c_part,) = await dependent  # the dealer's word comes with the same round
     if f == MULTIPLY:
         return Share(suite, (muladd(d, b_part, x.parts[0], e, c_part),))
     return Share(suite, (c_part + f(d, b_part) + f(x.parts[0], e),))

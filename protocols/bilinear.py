@@ -4,6 +4,7 @@ A bilinear map is a value, not a function, so that it can be named in a request 
 ``outer`` is an elementwise product of broadcast shapes, ``dot`` and ``einsum`` are matrix products
 between local transpositions (``protocols/ops/einsum.py``).
 """
+
 from __future__ import annotations
 
 from dataclasses import dataclass

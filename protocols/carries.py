@@ -5,15 +5,16 @@ Terms that parties know (``Suite.summands``) are shared bit by bit.  With two of
     g_j = a_j b_j,   p_j = a_j ⊕ b_j,   (g, p) ∘ (g', p') = (g ⊕ p g', p p')
 
 in which (g', p') are the lower planes; the g of all lower planes is the carry into the top one.  Since ∘ is
-associative, it is a tree.  Where more carries are wanted than the last, Sklansky's prefix network gives them, cut down to the
-nodes they depend on.  The sum is zero where a ⊕ b = 2·(a or b).
+associative, it is a tree.  Where more carries are wanted than the last, Sklansky's prefix network gives them,
+cut down to the nodes they depend on.  The sum is zero where a ⊕ b = 2·(a or b).
 
-Cost     more than two terms: a round and a product of all planes for each, by carry-save addition.  Two terms: a round
-         for g, and ⌈log2⌉ of the number of planes for the tree or the network.
-Source   conversion from known terms: Mohassel, Rindal, ePrint 2018/403 (ABY3), section 5.3; the carry tree for one
-         comparison bit: Catrina, de Hoogh, SCN 2010, and Escudero et al., ePrint 2020/338.  The network: Sklansky, IRE Transactions
-         on Electronic Computers, 1960.
+Cost     more than two terms: a round and a product of all planes for each, by carry-save addition.  Two
+         terms: a round for g, and ⌈log2⌉ of the number of planes for the tree or the network.
+Source   conversion from known terms: Mohassel, Rindal, ePrint 2018/403 (ABY3), section 5.3; the carry tree
+         for one comparison bit: Catrina, de Hoogh, SCN 2010, and Escudero et al., ePrint 2020/338.  The
+         network: Sklansky, IRE Transactions on Electronic Computers, 1960.
 """
+
 from __future__ import annotations
 
 from collections.abc import Iterable
@@ -49,7 +50,9 @@ def zero_planes(like: Share, planes: int) -> Share:
 
 
 async def carry_saved(suite: Suite, *terms: Share) -> tuple[Share, Share, list[Share]]:
-    """Two terms with the sum of all, and what each carry-save addition carried out of every place; a round each."""
+    """Two terms with the sum of all, and what each carry-save addition carried out of every place; a round
+    each.
+    """
     carried = []
     while len(terms) > 2:
         a, b, c, *rest = terms
@@ -59,16 +62,24 @@ async def carry_saved(suite: Suite, *terms: Share) -> tuple[Share, Share, list[S
     return terms[0], terms[1], carried
 
 
-async def some_terms(suite: Suite, x: Share, low: int = 0, high: int | None = None) -> tuple[Share, Share, Share, list[Share]]:
-    """Planes ``low`` to ``high`` of two terms a and b that add up to x, their AND, and what ``carry_saved`` carried."""
+async def some_terms(
+    suite: Suite, x: Share, low: int = 0, high: int | None = None
+) -> tuple[Share, Share, Share, list[Share]]:
+    """Planes ``low`` to ``high`` of two terms a and b that add up to x, their AND, and what ``carry_saved``
+    carried.
+    """
     count = len(range(x.ring.bits)[low:high])
     terms = await suite.summands(x, lambda t: planes(t)[low:high], Spec(BITS, (count, words_for(x.size))))
     a, b, carried = await carry_saved(suite, *terms)
     return a, b, await (suite.product_of_terms(a, b) if len(terms) == 2 else both(suite, a, b)), carried
 
 
-async def two_terms(suite: Suite, x: Share, low: int = 0, high: int | None = None) -> tuple[Share, Share, Share]:
-    """Bit planes of two terms a and b that add up to x, and their AND; planes ``low`` to ``high`` only, if said."""
+async def two_terms(
+    suite: Suite, x: Share, low: int = 0, high: int | None = None
+) -> tuple[Share, Share, Share]:
+    """Bit planes of two terms a and b that add up to x, and their AND; planes ``low`` to ``high`` only, if
+    said.
+    """
     a, b, g, _ = await some_terms(suite, x, low, high)
     return a, b, g
 
@@ -88,7 +99,7 @@ async def signs(suite: Suite, x: Share) -> Share:
     top = x.ring.bits - 1
     a, b, g = await two_terms(suite, x)
     p = a + b
-    return stacked(joined(g[:top - 1], g[top - 1:top] + p[top:]), p[:top])
+    return stacked(joined(g[: top - 1], g[top - 1 : top] + p[top:]), p[:top])
 
 
 async def zeros(suite: Suite, x: Share) -> Share:
@@ -98,19 +109,24 @@ async def zeros(suite: Suite, x: Share) -> Share:
 
 
 async def carry(suite: Suite, planes: Share) -> Share:
-    """Whether planes that generate (the first row) or propagate (the second) carry out of the last: ⌈log2⌉ rounds."""
+    """Whether planes that generate (the first row) or propagate (the second) carry out of the last: ⌈log2⌉
+    rounds.
+    """
     while (n := planes.shape[1]) > 1:
         h = n // 2
-        low, high = planes[:1 if n == 2 else 2, 0:2 * h:2], planes[1:, 1:2 * h:2]
-        new = await both(suite, high, low)              # p is masked once for both
+        low, high = planes[: 1 if n == 2 else 2, 0 : 2 * h : 2], planes[1:, 1 : 2 * h : 2]
+        new = await both(suite, high, low)  # p is masked once for both
         planes = cast(Share, lift(partial(_above, h), new, planes))
     return planes[0, 0]
 
 
 def _above(h: int, new: NDArray, planes: NDArray) -> NDArray:
-    """Pairs joined: what the higher one generates comes to what it passes on, and a last one without a pair stays."""
-    out = np.concatenate([new, planes[:len(new), 2 * h:]], axis=1)      # a copy: what was sent may still be leaving
-    out[0, :h] ^= planes[0, 1:2 * h:2]
+    """Pairs joined: what the higher one generates comes to what it passes on, and a last one without a pair
+    stays.
+    """
+    # a copy: what was sent may still be leaving
+    out = np.concatenate([new, planes[: len(new), 2 * h :]], axis=1)
+    out[0, :h] ^= planes[0, 1 : 2 * h : 2]
     return out
 
 
@@ -118,7 +134,7 @@ async def all_ones(suite: Suite, x: Share) -> Share:
     """The AND of all planes: ⌈log2⌉ rounds."""
     while (n := x.shape[0]) > 1:
         h = n // 2
-        x = joined(await both(suite, x[:h], x[h:2 * h]), x[2 * h:])
+        x = joined(await both(suite, x[:h], x[h : 2 * h]), x[2 * h :])
     return x[0]
 
 
@@ -141,7 +157,7 @@ async def sum_bits(suite: Suite, a: Share, b: Share, both_set: Share) -> Share:
         if 2 * block < size:
             t = joined(t_low, new[:, 1], axis=1).reshape((size, words))
         block *= 2
-    return p + joined(zero_planes(p, 1), g[:n - 1])
+    return p + joined(zero_planes(p, 1), g[: n - 1])
 
 
 async def bits_of(suite: Suite, x: Share) -> Share:
@@ -150,10 +166,11 @@ async def bits_of(suite: Suite, x: Share) -> Share:
 
 
 def network(places: Iterable[int]) -> list[tuple[int, NDArray]]:
-    """By level t, the positions i of Sklansky's network that join what lies below their block, ⌊i/2^t⌋·2^t − 1.
+    """By level t, the positions i of Sklansky's network that join what lies below their block, ⌊i/2^t⌋·2^t −
+    1.
 
-    After the last level, position m − 1 stands for the m lowest planes, for every m of ``places``; positions that
-    none of them depends on are left out.
+    After the last level, position m − 1 stands for the m lowest planes, for every m of ``places``; positions
+    that none of them depends on are left out.
     """
     needed = {m - 1 for m in places}
     levels = []
@@ -166,24 +183,30 @@ def network(places: Iterable[int]) -> list[tuple[int, NDArray]]:
 
 def _replaced(x: Share, at: NDArray, rows: Share) -> Share:
     """x with other planes at these positions."""
+
     def placed(planes: NDArray, rows: NDArray) -> NDArray:
         out = planes.copy()
         out[at] = rows
         return out
+
     return cast(Share, lift(placed, x, rows))
 
 
 async def carries_at(suite: Suite, g: Share, p: Share, places: list[int]) -> Share:
-    """For each m of ``places``, whether the m lowest planes, which generate and propagate, carry: ⌈log2 max m⌉ rounds."""
+    """For each m of ``places``, whether the m lowest planes, which generate and propagate, carry: ⌈log2 max
+    m⌉ rounds.
+    """
     for t, at in network(places):
         below = (at >> t << t) - 1
-        inner = at >= 2 << t                            # those that do not reach down to place 0 yet also need p
+        # those that do not reach down to place 0 yet also need p
+        inner = at >= 2 << t
         outer = both(suite, p[at[~inner]], g[below[~inner]])
         if not inner.any():
             g = _replaced(g, at, g[at] + await outer)
             continue
         pair = cast(Share, lift(lambda u, v, i=below[inner]: np.stack([u[i], v[i]]), g, p))
-        new, new_pair = await gather(outer, both(suite, p[at[inner]][None], pair))  # p is masked once for both
+        # p is masked once for both
+        new, new_pair = await gather(outer, both(suite, p[at[inner]][None], pair))
         g = _replaced(_replaced(g, at[~inner], g[at[~inner]] + new), at[inner], g[at[inner]] + new_pair[0])
         p = _replaced(p, at[inner], new_pair[1])
     return g[np.array(places) - 1]

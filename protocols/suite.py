@@ -5,6 +5,7 @@ arithmetic, which is local and hence made of operators.  What talks to other par
 ends in ``await exchange(...)``.  A new scheme is one subclass in one file: it gets every operation,
 every conformance test and every benchmark by being listed in ``protocols/suites/__init__.py``.
 """
+
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
@@ -22,8 +23,9 @@ from protocols.bilinear import MULTIPLY, Bilinear
 from protocols.prep import Prep
 from protocols.threat import Cost, Threat
 
-#: Most elements of one piece of a big elementwise operation: few enough that its arrays stay in the L3 cache, and so many that
-#: what a piece costs the interpreter is little beside them (a comparison of 10^6: 121 M cycles in pieces of 2^16, 97 M so).
+#: Most elements of one piece of a big elementwise operation: few enough that its arrays stay in the L3 cache,
+#: and so many that what a piece costs the interpreter is little beside them (a comparison of 10^6: 121 M
+#: cycles in pieces of 2^16, 97 M so).
 CHUNK = 1 << 17
 
 
@@ -75,7 +77,9 @@ class Share:
         return Share(self.suite, tuple([linear(part) for part in self.parts]))
 
     def reshape(self, shape: Shape) -> Share:
-        return Share(self.suite, tuple([RingArray(part.ring, part.data.reshape(shape)) for part in self.parts]))
+        return Share(
+            self.suite, tuple([RingArray(part.ring, part.data.reshape(shape)) for part in self.parts])
+        )
 
     def __repr__(self) -> str:
         return f"<share of an array {self.shape} over {self.ring}>"
@@ -89,7 +93,10 @@ def lift(f: Callable[..., Any], *xs: Share) -> Any:
     suite, ring = xs[0].suite, xs[0].ring
     outs = [f(*[x.parts[i].data for x in xs]) for i in range(len(xs[0].parts))]
     if isinstance(outs[0], list | tuple):
-        return [Share(suite, tuple(RingArray(ring, np.asarray(d)) for d in piece)) for piece in zip(*outs, strict=True)]
+        return [
+            Share(suite, tuple(RingArray(ring, np.asarray(d)) for d in piece))
+            for piece in zip(*outs, strict=True)
+        ]
     return Share(suite, tuple(RingArray(ring, np.asarray(d)) for d in outs))
 
 
@@ -101,13 +108,16 @@ class Suite(ABC):
     threat: ClassVar[Threat]
     cites: ClassVar[tuple[str, ...]]
     costs: ClassVar[Mapping[str, Cost]]
-    parties: ClassVar[tuple[int, int | None]]       # fewest and most
-    needs_prep: ClassVar[bool]                      # takes a source of correlated randomness
+    parties: ClassVar[tuple[int, int | None]]  # fewest and most
+    needs_prep: ClassVar[bool]  # takes a source of correlated randomness
 
     def __init__(self, seat: Seat, prep: Prep | None = None) -> None:
         self.seat = seat
         if (prep is None) == self.needs_prep:
-            raise TypeError(f"the suite {self.name} takes {'a' if self.needs_prep else 'no'} source of correlated randomness")
+            raise TypeError(
+                f"the suite {self.name} takes {'a' if self.needs_prep else 'no'} source of correlated"
+                " randomness"
+            )
         self.prep = prep
 
     @abstractmethod
@@ -119,16 +129,21 @@ class Suite(ABC):
         """Share the value that ``owner`` holds; the others pass ``None``."""
 
     @abstractmethod
-    async def open(self, *xs: Share, to: tuple[int, ...] | None = None, tag: str = "open") -> tuple[RingArray, ...]:
+    async def open(
+        self, *xs: Share, to: tuple[int, ...] | None = None, tag: str = "open"
+    ) -> tuple[RingArray, ...]:
         """Reconstruct values at every party (or at those of ``to`` alone, the others get nothing), unchecked."""
 
     @abstractmethod
     async def bilinear(self, f: Bilinear, x: Share, y: Share, bits: int = 0) -> Share:
-        """f(x, y) for any bilinear map: elementwise, matrix, outer products; divided by 2^bits as by ``truncate``."""
+        """f(x, y) for any bilinear map: elementwise, matrix, outer products; divided by 2^bits as by
+        ``truncate``.
+        """
 
     @abstractmethod
     async def random(self, spec: Spec, below: int | None = None) -> Share:
-        """A uniform secret that nobody knows; or the sum of as many as there are parties, each uniform below a bound.
+        """A uniform secret that nobody knows; or the sum of as many as there are parties, each uniform below
+        a bound.
 
         No coalition that the threat allows for knows all that are added up.
         """
@@ -138,11 +153,13 @@ class Suite(ABC):
         """x / 2^bits for |x| < 2^(k-2), up to one unit in the last place."""
 
     @abstractmethod
-    async def summands(self, x: Share, convert: Callable[[RingArray], RingArray], into: Spec) -> tuple[Share, ...]:
+    async def summands(
+        self, x: Share, convert: Callable[[RingArray], RingArray], into: Spec
+    ) -> tuple[Share, ...]:
         """Sharings of ``convert(term)`` for terms that add up to x in x's ring, each known to some party.
 
-        ``convert`` is local and may change the ring: arithmetic to boolean and back both follow from it.  The terms
-        of one x are always the same, so that what is converted in several ways belongs together.
+        ``convert`` is local and may change the ring: arithmetic to boolean and back both follow from it.  The
+        terms of one x are always the same, so that what is converted in several ways belongs together.
         """
 
     @property
@@ -155,14 +172,21 @@ class Suite(ABC):
         return await self.bilinear(MULTIPLY, x, y)
 
     async def to_ring(self, bits: Share, ring: Ring, n: int) -> Share:
-        """Planes of n bits, any number of them along leading axes, as numbers 0 and 1: a ⊕ b = a + b − 2ab for known terms.
+        """Planes of n bits, any number of them along leading axes, as numbers 0 and 1: a ⊕ b = a + b − 2ab
+        for known terms.
 
         One product for every term but the first.
         """
         rows = bits.shape[:-1]
-        first, *rest = terms = await self.summands(bits, lambda t: unpacked(t, ring, n), Spec(ring, (*rows, n)))
+        first, *rest = terms = await self.summands(
+            bits, lambda t: unpacked(t, ring, n), Spec(ring, (*rows, n))
+        )
         for term in rest:
-            common = await (self.product_of_terms(first, term) if len(terms) == 2 else self.bilinear(MULTIPLY, first, term))
+            common = await (
+                self.product_of_terms(first, term)
+                if len(terms) == 2
+                else self.bilinear(MULTIPLY, first, term)
+            )
             first = first + term - common - common
         return first
 
@@ -172,12 +196,14 @@ class Suite(ABC):
 
     @abstractmethod
     async def shuffle(self, x: Share) -> Share:
-        """x of shape (c, n, m) with the n in an order that nobody knows: one for each of the m, the same for all c."""
+        """x of shape (c, n, m) with the n in an order that nobody knows: one for each of the m, the same for
+        all c.
+        """
 
     @abstractmethod
     async def signs(self, x: Share) -> Share:
-        """Planes over packed bits that generate and planes that propagate a carry (``protocols/carries.py``), two rows: its
-        sign is the carry out of the last."""
+        """Planes over packed bits that generate and planes that propagate a carry (``protocols/carries.py``),
+        two rows: its sign is the carry out of the last."""
 
     @abstractmethod
     async def zeros(self, x: Share) -> Share:
@@ -214,12 +240,14 @@ async def broadcast(seat: Seat, *xs: RingArray, tag: str) -> list[tuple[RingArra
     return [xs if p == seat.rank else inbox[p] for p in range(seat.size)]
 
 
-async def elementwise(protocol: Callable[..., Flow[Share]], *xs: Share, parts: int | None = None, width: int | None = None) -> Share:
+async def elementwise(
+    protocol: Callable[..., Flow[Share]], *xs: Share, parts: int | None = None, width: int | None = None
+) -> Share:
     """``protocol(*xs)`` for operands of one shape, in pieces that stay in the cache when they are big.
 
     The protocol must act element by element and return ``parts`` parts (as many as it gets, unless said), for
-    each element one or, along a last axis, ``width`` of them; rounds and bytes are the same but for a header per piece.
-    """
+    each element one or, along a last axis, ``width`` of them; rounds and bytes are the same but for a header
+    per piece."""
     size, shape, wide = xs[0].size, xs[0].shape, () if width is None else (width,)
     step = _step(size, max(64, CHUNK // (width or 1)))
     if size <= step:
@@ -238,7 +266,9 @@ async def elementwise(protocol: Callable[..., Flow[Share]], *xs: Share, parts: i
 
 
 def _step(size: int, most: int) -> int:
-    """Pieces of whole words of bits, alike, and two of what is more than half of one, so that computing and sending overlap."""
+    """Pieces of whole words of bits, alike, and two of what is more than half of one, so that computing and
+    sending overlap.
+    """
     pieces = max(-(-size // most), 1 if 2 * size <= most else 2)
     return -(-size // pieces // 64) * 64
 

@@ -2,6 +2,7 @@
 
 README's table, ``mpc suites``, every run's report and the conformance tests are made from it.
 """
+
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -16,16 +17,21 @@ class Threat:
     """Against whom a scheme protects, and what it takes for granted."""
 
     adversary: Literal["semi-honest", "malicious"]
-    corrupt: str                        # "1 of 3", "n-1 of n"
-    setup: str = "none"                 # "trusted dealer", …
-    leaks: str = "the program, the shapes of its arrays, and, of rounded numbers on which a result depends, which way they were rounded"
+    corrupt: str  # "1 of 3", "n-1 of n"
+    setup: str = "none"  # "trusted dealer", …
+    leaks: str = (
+        "the program, the shapes of its arrays, and, of rounded numbers on which a result depends, which way"
+        " they were rounded"
+    )
 
     def among(self, parties: int) -> str:
         """The same as a sentence about a run of so many parties."""
         corrupt = self.corrupt.replace("n-1 of n", f"{parties - 1} of {parties}")
         given = "" if self.setup == "none" else f", given {self.setup}"
-        return (f"Held against a {self.adversary} adversary that corrupts up to {corrupt} parties{given}. "
-                f"Beyond the result, the parties learn {self.leaks}.")
+        return (
+            f"Held against a {self.adversary} adversary that corrupts up to {corrupt} parties{given}. "
+            f"Beyond the result, the parties learn {self.leaks}."
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +41,7 @@ class Cost:
 
     rounds: int
     elements: Callable[[int, Ring], float]
-    formula: str                        # the same for each party, for people
+    formula: str  # the same for each party, for people
     per: Literal["result", "operands"] = "result"
 
     def __str__(self) -> str:

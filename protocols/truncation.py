@@ -1,36 +1,40 @@
 """Division of a shared number by a public power of two, rounding at random to one of the neighbours.
 
-Two ways, for |x| < 2^(k−2).  Both are right on average, never off by more than one unit in the last place, and exact
-for multiples of 2^m; there is no chance of a large error, unlike in local truncation (SecureML), where it is
+Two ways, for |x| < 2^(k−2).  Both are right on average, never off by more than one unit in the last place,
+and exact for multiples of 2^m; there is no chance of a large error, unlike in local truncation (SecureML),
+where it is
 |x|/2^(k−1) for every element.
 
 *Two terms*, a known to one side and b to the other, a + b = x + 2^(k−2) − 1 modulo 2^k.  That sum lies in
-[0, 2^(k−1)), so that a + b has wrapped if and only if a or b has its top bit set: w = α + β − αβ.  With >> the
-shift of signed numbers, which takes α·2^(k−m) and β·2^(k−m) off,
+[0, 2^(k−1)), so that a + b has wrapped if and only if a or b has its top bit set: w = α + β − αβ.  With >>
+the shift of signed numbers, which takes α·2^(k−m) and β·2^(k−m) off,
 
     x / 2^m  ≈  (a >> m) + (b >> m) + αβ·2^(k−m) + 1 − 2^(k−2−m)
 
-up to the carry of the lower m bits, which comes with probability 1 − (x mod 2^m)/2^m where a is uniform.  All that
-takes a message is αβ modulo 2^m, hence modulo 2^32 for m ≤ 32, and modulo 2^64 for m ≤ 64.
+up to the carry of the lower m bits, which comes with probability 1 − (x mod 2^m)/2^m where a is uniform.  All
+that takes a message is αβ modulo 2^m, hence modulo 2^32 for m ≤ 32, and modulo 2^64 for m ≤ 64.
 
-*A mask*, for any number of terms.  Let x' = x + 2^(k−2), and let r be uniform over Z_2^k.  Open c = x' + r.  With
-r° and c° for the lower k−1 bits, x' + r° = c° + w·2^(k−1) where w = top(c) ⊕ top(r), so
+*A mask*, for any number of terms.  Let x' = x + 2^(k−2), and let r be uniform over Z_2^k.  Open c = x' + r.
+With r° and c° for the lower k−1 bits, x' + r° = c° + w·2^(k−1) where w = top(c) ⊕ top(r), so
 
     x' >> m  ≈  (c° >> m) − (r° >> m) + w·2^(k−1−m),      w = top(c) + top(r) − 2·top(c)·top(r)
 
 which is linear in the shared (r° >> m) and top(r).
 
-Threat   that of the suite and of its source of randomness: what is sent is masked (two terms) or c, which is uniform
-         whatever x is.  But the parties' terms, or c, decide with x which way the result is rounded: a party that is later
-         shown the result learns, besides it, something of what was cut off (never more than the 2^m values of x around
-         it that agree).  ``Threat.leaks`` says so.  Programs that must not tell reveal fewer digits than they compute with.
-         To be exact: each party sees a uniform t < 2^m of its own (the low bits of its term, or of c), and ⌊x / 2^m⌋ is
-         raised by one where x mod 2^m > t.  So a result that depends on a rounding, as a comparison may, depends on t.
-Cost     two terms between two parties: one round, 4 bytes each for m ≤ 32, else 8; in ``replicated``, see there.
-         A mask: one round; each party sends one ring element per element to every other party.
-Source   two terms: the wrap of a sum whose top bit is known, as in ePrint 2025/200.  A mask: Escudero, Ghosh, Keller,
-         Rachuri, Scholl, ePrint 2020/338 (edaBits), section 5; it comes from the dealer instead of from edaBits.
+Threat   that of the suite and of its source of randomness: what is sent is masked (two terms) or c, which is
+         uniform whatever x is.  But the parties' terms, or c, decide with x which way the result is rounded:
+         a party that is later shown the result learns, besides it, something of what was cut off (never more
+         than the 2^m values of x around it that agree).  ``Threat.leaks`` says so.  Programs that must not
+         tell reveal fewer digits than they compute with.  To be exact: each party sees a uniform t < 2^m of
+         its own (the low bits of its term, or of c), and ⌊x / 2^m⌋ is raised by one where x mod 2^m > t.  So
+         a result that depends on a rounding, as a comparison may, depends on t.
+Cost     two terms between two parties: one round, 4 bytes each for m ≤ 32, else 8; in ``replicated``, see
+         there.  A mask: one round; each party sends one ring element per element to every other party.
+Source   two terms: the wrap of a sum whose top bit is known, as in ePrint 2025/200.  A mask: Escudero, Ghosh,
+         Keller, Rachuri, Scholl, ePrint 2020/338 (edaBits), section 5; it comes from the dealer instead of
+         from edaBits.
 """
+
 from __future__ import annotations
 
 from mpc.ring import Ring, RingArray, narrowest, worth_compiling
@@ -108,7 +112,7 @@ async def of_two(suite: Suite, x: Share, bits: int) -> Share:
     """x / 2^bits among two parties, elementwise."""
     ring, first = x.ring, suite.seat.rank == 0
     check(bits, ring)
-    mask = suite.seat.common.draw(x.spec)            # an input's parts need not be uniform
+    mask = suite.seat.common.draw(x.spec)  # an input's parts need not be uniform
     term = x.parts[0] + mask + ring(offset(ring)) if first else x.parts[0] - mask
     mine = Share(suite, (top(term, narrowest(bits, ring)),))
     both = await suite.product_of_terms(mine, mine)
@@ -126,8 +130,8 @@ async def masked(suite: Suite, prep: Prep, x: Share, bits: int) -> Share:
     k = ring.bits
     (r_part,), dependent = await prep.draw(TruncationMask(x.spec, bits))
     (c,) = await suite.open(x + Share(suite, (r_part,)) + ring(1 << (k - 2)), tag=f"truncate {bits}")
-    r_high, r_top = await dependent                  # r° >> m, and top(r), perhaps over a smaller ring
-    one = ring(1 << (k - 1 - bits))                  # the place of w in the result
+    r_high, r_top = await dependent  # r° >> m, and top(r), perhaps over a smaller ring
+    one = ring(1 << (k - 1 - bits))  # the place of w in the result
     c_top = c >> (k - 1)
     w = ring(r_top.data) * (one - c_top * (one + one))
     public = ((c << 1) >> (bits + 1)) + c_top * one - ring(1 << (k - 2 - bits))

@@ -1,4 +1,6 @@
-"""A server of secure aggregation, its clients, and those who would rather that it were none: for tests of what runs over TLS."""
+"""A server of secure aggregation, its clients, and those who would rather that it were none: for tests of
+what runs over TLS.
+"""
 
 from __future__ import annotations
 
@@ -68,7 +70,9 @@ def deployment(
     deadlines: dict[str, float] | None = None,
     **fields: object,
 ) -> Path:
-    """All files of a session, in which all clients are neighbours of all and nobody is waited for in vain but for long; gives the server's."""
+    """All files of a session, in which all clients are neighbours of all and nobody is waited for in vain but
+    for long; gives the server's.
+    """
     make_authority_and_certificates(["server", "mallory", *names], folder / "certs")
     plans.make_keys(names, folder / "keys")
     plans.close_directory([folder / f"keys/{name}.pub" for name in names], folder / "clients.directory")
@@ -274,7 +278,9 @@ class Round:
 
 @contextmanager
 def lying(own: plans.Own, lie: Callable[[Hub, Next], None]) -> Iterator[list[Exception]]:
-    """A server that does as it likes, in a thread of its own: ``lie(hub, next)``, where next(kind) waits for an event."""
+    """A server that does as it likes, in a thread of its own: ``lie(hub, next)``, where next(kind) waits for
+    an event.
+    """
     hub, errors, waiting = (
         Hub(own.plan.peer, own.tls, own.plan.first.directory.names, 1 << 24),
         list[Exception](),

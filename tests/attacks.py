@@ -1,4 +1,5 @@
 """What strangers may send: any bytes, any JSON, and what is right bent out of shape."""
+
 from __future__ import annotations
 
 from typing import Any

@@ -1,4 +1,5 @@
 """Clients and a network for tests of secure aggregation: whoever carries the bytes may bend them."""
+
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
@@ -27,35 +28,63 @@ KEYS = {f"c{i:03}": signing_key(i) for i in range(64)}
 
 
 def directory(n: int, seed: int = 0) -> Directory:
-    return Directory({name: key.public_key().public_bytes_raw() for name, key in list(KEYS.items())[:n]}, stream(seed, "directory").bytes(32))
+    return Directory(
+        {name: key.public_key().public_bytes_raw() for name, key in list(KEYS.items())[:n]},
+        stream(seed, "directory").bytes(32),
+    )
 
 
-def terms(n: int, length: int = 40, degree: int | None = None, threshold: int | None = None, **more: Any) -> Terms:
+def terms(
+    n: int, length: int = 40, degree: int | None = None, threshold: int | None = None, **more: Any
+) -> Terms:
     degree = n - 1 if degree is None else degree
     threshold = degree // 2 + 1 if threshold is None else threshold
-    return Terms(directory(n), "test", more.pop("number", 1), length, degree, threshold, more.pop("least", 3), security=0, **more)
+    return Terms(
+        directory(n),
+        "test",
+        more.pop("number", 1),
+        length,
+        degree,
+        threshold,
+        more.pop("least", 3),
+        security=0,
+        **more,
+    )
 
 
 def inputs(t: Terms, seed: int = 0) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     rng = np.random.default_rng(seed)
-    return {name: (rng.integers(0, 1 << t.bits, t.length, dtype=np.uint32), rng.integers(0, 1 << 64, t.side, dtype=np.uint64))
-            for name in t.directory.names}
+    return {
+        name: (
+            rng.integers(0, 1 << t.bits, t.length, dtype=np.uint32),
+            rng.integers(0, 1 << 64, t.side, dtype=np.uint64),
+        )
+        for name in t.directory.names
+    }
 
 
-def clients(t: Terms, given: Mapping[str, tuple[np.ndarray, np.ndarray]], **only: Client) -> dict[str, Client]:
+def clients(
+    t: Terms, given: Mapping[str, tuple[np.ndarray, np.ndarray]], **only: Client
+) -> dict[str, Client]:
     return {name: only.get(name) or Client(t, name, KEYS[name], *pair) for name, pair in given.items()}
 
 
-def total(t: Terms, given: Mapping[str, tuple[np.ndarray, np.ndarray]], names: Any) -> tuple[list[int], list[int]]:
+def total(
+    t: Terms, given: Mapping[str, tuple[np.ndarray, np.ndarray]], names: Any
+) -> tuple[list[int], list[int]]:
     """The sums, in Python's integers."""
     names = list(names)
-    return ([sum(int(given[n][0][j]) for n in names) % 2**t.bits for j in range(t.length)],
-            [sum(int(given[n][1][j]) for n in names) % 2**64 for j in range(t.side)])
+    return (
+        [sum(int(given[n][0][j]) for n in names) % 2**t.bits for j in range(t.length)],
+        [sum(int(given[n][1][j]) for n in names) % 2**64 for j in range(t.side)],
+    )
 
 
 @dataclass
 class Net:
-    """Carries a round; ``ask`` bends what the server says, ``tell`` what clients say, ``None`` for nothing at all."""
+    """Carries a round; ``ask`` bends what the server says, ``tell`` what clients say, ``None`` for nothing at
+    all.
+    """
 
     server: Server
     clients: Mapping[str, Client]
@@ -90,6 +119,8 @@ class Net:
         return self.server.result
 
 
-def at(phase: Phase, names: Any, f: Callable[[bytes], bytes | None]) -> Callable[[str, Phase, bytes], bytes | None]:
+def at(
+    phase: Phase, names: Any, f: Callable[[bytes], bytes | None]
+) -> Callable[[str, Phase, bytes], bytes | None]:
     """Bend the messages of these clients in this phase."""
     return lambda name, where, message: f(message) if where is phase and name in names else message

@@ -1,4 +1,5 @@
 """The conformance suite's operations as a program that real parties run: see ``test_cli``."""
+
 import os
 
 from test_suites import RINGS, check, evaluate

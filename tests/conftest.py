@@ -1,4 +1,5 @@
 """Helpers that several test files use: playing a protocol without a transport, and running sessions."""
+
 from __future__ import annotations
 
 import signal
@@ -31,7 +32,9 @@ def remembered_elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[N
 
 @pytest.fixture(autouse=True)
 def as_at_a_terminal() -> None:
-    """Who runs tests in the background has these signals ignored; who has imported the command line, one of them unheard."""
+    """Who runs tests in the background has these signals ignored; who has imported the command line, one of
+    them unheard.
+    """
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
@@ -40,6 +43,7 @@ def as_at_a_terminal() -> None:
 def processes() -> Iterator[Any]:
     """What starts ``mpc`` in processes, which end with the test."""
     from test_cli import Processes
+
     made = Processes()
     yield made
     for process in made.all:
@@ -78,7 +82,15 @@ async def sit(seat: Seat, main: Main, kind: type[Suite], oblivious: bool) -> Any
     return await main(kind(seat, prep))
 
 
-def play(size: int, main: Main, *, kind: type[Suite] = Additive, seed: int | None = None, oblivious: bool = False, **options: Any) -> list[Any]:
+def play(
+    size: int,
+    main: Main,
+    *,
+    kind: type[Suite] = Additive,
+    seed: int | None = None,
+    oblivious: bool = False,
+    **options: Any,
+) -> list[Any]:
     """Run ``main(suite)`` at all parties in lockstep, without any transport; the results by party.
 
     Correlations are dealt, or made by oblivious transfer.
@@ -110,8 +122,20 @@ def coalitions(suite: type[Suite], parties: int) -> list[set[int]]:
     return [set(range(parties)) - {p} for p in range(parties)]
 
 
-def replay(size: int, main: Main, *, kind: type[Suite], coalition: set[int], others: int, oblivious: bool = False, **options: Any) -> list[Any]:
-    """``play`` with keys of which those that a coalition has are always the same, and what it does not have the ``others``-th."""
+def replay(
+    size: int,
+    main: Main,
+    *,
+    kind: type[Suite],
+    coalition: set[int],
+    others: int,
+    oblivious: bool = False,
+    **options: Any,
+) -> list[Any]:
+    """``play`` with keys of which those that a coalition has are always the same, and what it does not have
+    the ``others``-th.
+    """
+
     def key(label: str, *owners: int) -> Stream:
         return stream(0 if coalition & {*owners} else others, f"{label} {sorted(owners)}")
 
@@ -127,17 +151,23 @@ def replay(size: int, main: Main, *, kind: type[Suite], coalition: set[int], oth
 def words(ring: Ring, shape: Any, seed: int) -> np.ndarray:
     """Elements of a ring, all equally likely."""
     rng = np.random.default_rng(seed)
-    return ring.of_words(*(rng.integers(0, 1 << 64, shape, dtype=np.uint64) for _ in range(max(1, ring.bits // 64)))).data
+    return ring.of_words(
+        *(rng.integers(0, 1 << 64, shape, dtype=np.uint64) for _ in range(max(1, ring.bits // 64)))
+    ).data
 
 
 def whole(x: RingArray) -> np.ndarray:
     """Elements as Python's integers, 0 to 2^k − 1."""
-    return np.asarray(sum(np.asarray(word).astype(object) << 64 * i for i, word in enumerate(x.ring.words(x.data))), object)
+    return np.asarray(
+        sum(np.asarray(word).astype(object) << 64 * i for i, word in enumerate(x.ring.words(x.data))), object
+    )
 
 
 def split(values: RingArray, size: int, seed: int) -> list[RingArray]:
     """Additive parts of an array."""
-    parts = [RingArray(values.ring, words(values.ring, values.shape, 1000 * seed + i)) for i in range(size - 1)]
+    parts = [
+        RingArray(values.ring, words(values.ring, values.shape, 1000 * seed + i)) for i in range(size - 1)
+    ]
     last = values
     for part in parts:
         last = last - part

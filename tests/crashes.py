@@ -1,8 +1,10 @@
-"""A process that kills others: children that make a store or serve from it are ended by SIGKILL at every step they take.
+"""A process that kills others: children that make a store or serve from it are ended by SIGKILL at every step
+they take.
 
-``python crashes.py FOLDER`` prints a JSON line per child: what it served, and how it ended.  A step is a call into the
-system that changes the disk; a child is ended right before it, or is told that the disk is full.
+``python crashes.py FOLDER`` prints a JSON line per child: what it served, and how it ended.  A step is a call
+into the system that changes the disk; a child is ended right before it, or is told that the disk is full.
 """
+
 from __future__ import annotations
 
 import errno
@@ -30,7 +32,13 @@ def make(folder: Path, run: str) -> None:
     for kind, count in KINDS.items():
         file = making.kind(run, kind, count, UNIT)
         for number, lo in enumerate(range(0, count, module.block_of(UNIT))):
-            file.put(number, b"".join(f"{run}{kind[:3]}{i:04}".encode() for i in range(lo, min(count, lo + module.block_of(UNIT)))))
+            file.put(
+                number,
+                b"".join(
+                    f"{run}{kind[:3]}{i:04}".encode()
+                    for i in range(lo, min(count, lo + module.block_of(UNIT)))
+                ),
+            )
         file.close()
     making.commit(run)
     making.close()
@@ -55,7 +63,7 @@ def cleared(folder: Path) -> bool:
             continue
         data = (folder / name).read_bytes()
         begin = 12 + int.from_bytes(data[8:12], "little") + 16
-        if any(data[begin:begin + used * (module._BLOCK * UNIT + 16)]):
+        if any(data[begin : begin + used * (module._BLOCK * UNIT + 16)]):
             return False
     return True
 
@@ -64,7 +72,9 @@ Work = Callable[[Callable[[bytes], object]], None]
 
 
 def child(work: Work, at: int | None, full: bool = False) -> tuple[list[str], str]:
-    """What a child served that is killed before a step, or told that the disk is full, and what it said at its end."""
+    """What a child served that is killed before a step, or told that the disk is full, and what it said at
+    its end.
+    """
     out, into = os.pipe()
     said, saying = os.pipe()
     pid = os.fork()
@@ -80,6 +90,7 @@ def child(work: Work, at: int | None, full: bool = False) -> tuple[list[str], st
                 if done == at:
                     os.kill(os.getpid(), signal.SIGKILL)
                 return real(*args, **more)
+
             return step
 
         for name in WRITES if full else STEPS:
@@ -99,7 +110,7 @@ def child(work: Work, at: int | None, full: bool = False) -> tuple[list[str], st
         data, words = pipe.read(), end.read().decode()
     status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     assert status == (0 if words else -signal.SIGKILL), status
-    return [data[i:i + UNIT].decode() for i in range(0, len(data), UNIT)], words
+    return [data[i : i + UNIT].decode() for i in range(0, len(data), UNIT)], words
 
 
 def report(**facts: object) -> None:
@@ -126,7 +137,7 @@ def main(folder: Path) -> None:
             shutil.copytree(whole, lives)
             _, said = child(lambda _, lives=lives: make(lives, "n"), step, full)
             found, _ = child(lambda say, lives=lives: serve(lives, say), None)
-            make(lives, "m")                            # what is left is in nobody's way
+            make(lives, "m")  # what is left is in nobody's way
             again, _ = child(lambda say, lives=lives: serve(lives, say), None)
             report(what="make", full=full, step=step, first=found, rest=again, said=said)
             if said == "to its end":

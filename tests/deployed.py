@@ -1,4 +1,6 @@
-"""Sessions over TCP whose parties are threads of this process: all that a deployment has, except for the processes."""
+"""Sessions over TCP whose parties are threads of this process: all that a deployment has, except for the
+processes.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,9 @@ def certificates(folder: Path) -> Path:
 
 
 class Deployment:
-    """Addresses that are listened on, and each one's configuration; without a folder of certificates, plain TCP."""
+    """Addresses that are listened on, and each one's configuration; without a folder of certificates, plain
+    TCP.
+    """
 
     def __init__(
         self, size: int, folder: Path | None, *, dealer: bool = False, timeout: float = 10, **fields: Any

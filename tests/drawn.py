@@ -8,6 +8,7 @@ program: eight copies of it run in the clear with every real input and result mo
 fixed point loses of numbers near one; allowed are eight times the largest deviation among them, and a
 sixteenth part of the value.
 """
+
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -33,8 +34,8 @@ class Op:
     f: Callable[..., Any]
     arity: int
     discrete: bool = False
-    plain: Callable[..., Any] | None = None         # where NumPy has no such name
-    gross: Callable[..., Any] | None = None         # of magnitudes: how large it was before digits cancelled
+    plain: Callable[..., Any] | None = None  # where NumPy has no such name
+    gross: Callable[..., Any] | None = None  # of magnitudes: how large it was before digits cancelled
 
 
 def sigmoid(x: Any) -> Any:
@@ -79,7 +80,8 @@ OPS = [
     op("sign", np.sign, discrete=True),
     op("sqrt", np.sqrt),
     op("exp", np.exp),
-    op("log", np.log, gross=lambda x: 1 + np.abs(np.log(np.maximum(x, 2.0**-60)))),      # of 1 it may be a unit
+    # of 1 it may be a unit
+    op("log", np.log, gross=lambda x: 1 + np.abs(np.log(np.maximum(x, 2.0**-60)))),
     op("1/x", lambda x: 1 / x),
     op("sigmoid", mpc.sigmoid, plain=sigmoid),
     op("tanh", np.tanh, gross=np.ones_like),
@@ -118,11 +120,11 @@ OPS = [
     op("- 0.5", lambda x: x - 0.5, gross=lambda x: x + 0.5),
     op("> 0.5", lambda x: x > 0.5, discrete=True),
     op("* 7", lambda x: x * 7),
-    op("** 2", lambda x: x ** 2),
-    op("** 3", lambda x: x ** 3),
-    op("** -1", lambda x: x ** -1),
-    op("** -2", lambda x: x ** -2),
-    op("** 0.5", lambda x: x ** 0.5),
+    op("** 2", lambda x: x**2),
+    op("** 3", lambda x: x**3),
+    op("** -1", lambda x: x**-1),
+    op("** -2", lambda x: x**-2),
+    op("** 0.5", lambda x: x**0.5),
     op("// 4", lambda x: x // 4, discrete=True),
     op("% 8", lambda x: x % 8),
     op(">> 2", lambda x: x >> 2),
@@ -196,7 +198,7 @@ def programs(draw: Any, bits: int) -> Program:
             continue
         try:
             value = clear(step, values)
-        except Exception:                           # not for these kinds and shapes
+        except Exception:  # not for these kinds and shapes
             continue
         if np.size(value) > 30:
             continue
@@ -215,7 +217,7 @@ def clear(step: Step, values: list[Any]) -> Any:
     f, operands = step.op.plain or step.op.f, [values[i] for i in step.operands]
     with np.errstate(all="ignore"):
         result = f(*operands)
-        half = np.asarray(result).dtype == np.float16       # of truth values: NumPy thinks that enough
+        half = np.asarray(result).dtype == np.float16  # of truth values: NumPy thinks that enough
         return f(*map(counted, operands)) if half else result
 
 
@@ -264,14 +266,21 @@ def run_moved(program: Program, true: list[Any], fraction: int, seed: int) -> li
 
 
 def _lost(x: Any, fraction: int) -> bool:
-    """Whether there is NaN in it, or a real number below the resolution, which is 0 in one run and not in another."""
+    """Whether there is NaN in it, or a real number below the resolution, which is 0 in one run and not in
+    another.
+    """
     return x.dtype.kind == "f" and bool((np.isnan(x) | ((x != 0) & (np.abs(x) < 2.0**-fraction))).any())
 
 
 def tied(program: Program, true: list[Any], fraction: int) -> bool:
-    """Whether something hangs on a comparison of reals that rounding decides: equal ones may come out so; or on one that was lost."""
+    """Whether something hangs on a comparison of reals that rounding decides: equal ones may come out so; or
+    on one that was lost.
+    """
     at = len(program.inputs)
-    if any(step.op.discrete and any(_lost(np.asarray(true[i]), fraction) for i in step.operands) for step in program.steps):
+    if any(
+        step.op.discrete and any(_lost(np.asarray(true[i]), fraction) for i in step.operands)
+        for step in program.steps
+    ):
         return True
     for seed in range(8):
         values = run_moved(program, true, fraction, seed)
@@ -288,8 +297,10 @@ def run_secret(program: Program, bits: int, parties: int, check: bool) -> Any:
     """The last value, or the exception that the engine answers with.  The same in every run."""
     with mpc.local(parties, ring=bits, check=check, insecure_seed=0) as session:
         try:
-            values = [session.secret(x.values, owner=i % parties) if x.secret else x.values
-                      for i, x in enumerate(program.inputs)]
+            values = [
+                session.secret(x.values, owner=i % parties) if x.secret else x.values
+                for i, x in enumerate(program.inputs)
+            ]
             for step in program.steps:
                 values.append(step.op.f(*(values[i] for i in step.operands)))
             return values[-1].reveal()
@@ -316,7 +327,7 @@ def verdict(program: Program, bits: int, parties: int) -> str:
     where = f"over {bits} bits, {parties} parties, in silence:\n{program}\ntrue {true[-1]!r}\nhere"
     assert not isinstance(checked, Exception), f"{where} {checked!r}"
     assert right(program, true, checked, bits), f"{where} {checked!r}"
-    if right(program, true, plain, bits, 4):        # this run is rounded in other places
+    if right(program, true, plain, bits, 4):  # this run is rounded in other places
         return "right"
     assert tied(program, true, RINGS[bits].fraction), f"{where} {plain!r}"
     return "tie"
@@ -337,7 +348,7 @@ def right(program: Program, true: list[Any], mine: Any, bits: int, slack: float 
     copies = [np.asarray(run_moved(program, true, fraction, seed)[-1]) for seed in range(8)]
     with np.errstate(all="ignore"):
         spread = np.max([np.abs(copy - expected) for copy in copies], axis=0)
-        spread = np.where(np.isnan(spread), np.inf, spread)             # a copy has no value there
+        spread = np.where(np.isnan(spread), np.inf, spread)  # a copy has no value there
         few = min(8 * 2.0**-fraction, float(np.max(np.abs(expected), initial=0)) / 64)
         allowed = np.maximum(np.abs(expected) / 16, 8 * spread) + few
         return bool(np.all(np.isfinite(expected) & (np.abs(mine - expected) <= slack * allowed)))

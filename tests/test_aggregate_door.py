@@ -1,4 +1,6 @@
-"""The aggregation server's door: what strangers and clients do there costs them their connection, and nobody else anything."""
+"""The aggregation server's door: what strangers and clients do there costs them their connection, and nobody
+else anything.
+"""
 
 from __future__ import annotations
 
@@ -282,13 +284,18 @@ def test_a_certificate_whose_name_is_no_text(tmp_path: Path) -> None:
         stranger = Speaker(server.peer, context_of(tmp_path, "odd"))
         stranger.say(hello(NAMES[0]))
         ((kind, words),) = stranger.last_words()
-        assert kind is Kind.ERROR and words == b"its certificate is for nobody, who is not in the directory of clients"
+        assert (
+            kind is Kind.ERROR
+            and words == b"its certificate is for nobody, who is not in the directory of clients"
+        )
         a_normal_round(tmp_path, NAMES)
     assert server.error is None
 
 
 def test_of_two_connections_of_one_client_in_the_same_moment_one_is_greeted(tmp_path: Path) -> None:
-    """Both say hello before the server looks, and one says more than that: what the other has begun is not asked for twice."""
+    """Both say hello before the server looks, and one says more than that: what the other has begun is not
+    asked for twice.
+    """
     own = plans.load(deployment(tmp_path, NAMES))
     server, made = Hub(own.plan.peer, own.tls, tuple(NAMES), 1 << 20), list[Speaker]()
     thread = threading.Thread(
@@ -348,7 +355,9 @@ def test_a_hello_with_a_number_that_is_none(tmp_path: Path, field: str, number: 
     ids=repr,
 )
 def test_after_the_hello_only_answers_that_were_asked_for(tmp_path: Path, second: bytes) -> None:
-    """What begins otherwise is not even read: the client is asked once, and has answered, so that the round does without it."""
+    """What begins otherwise is not even read: the client is asked once, and has answered, so that the round
+    does without it.
+    """
     with Serving(deployment(tmp_path, NAMES, threshold=2)) as server:
         client = Speaker(server.peer, context_of(tmp_path, NAMES[0]))
         client.say(hello(NAMES[0]))
@@ -467,7 +476,9 @@ def test_what_nobody_foresaw_costs_one_client_its_connection(
 
 
 def test_a_client_that_spoils_a_round_sits_out(tmp_path: Path) -> None:
-    """It deals shares that open nothing, whenever it is asked: of seven rounds it spoils three, and none in a row."""
+    """It deals shares that open nothing, whenever it is asked: of seven rounds it spoils three, and none in a
+    row.
+    """
     config = deployment(tmp_path, NAMES, threshold=2, rounds=4, attempts=2)
     own = plans.load(tmp_path / f"{NAMES[0]}.toml")
     assert own.key is not None
@@ -491,9 +502,11 @@ def test_a_client_that_spoils_a_round_sits_out(tmp_path: Path) -> None:
                     bob.say(
                         frame(
                             Kind.ANSWER,
-                            answer[:at] + bytes(32) + answer[at + 32 :]
-                            if message[4] == Phase.SHARE
-                            else answer,
+                            (
+                                answer[:at] + bytes(32) + answer[at + 32 :]
+                                if message[4] == Phase.SHARE
+                                else answer
+                            ),
                         )
                     )
 
@@ -538,10 +551,16 @@ def test_who_sits_out_does_not_come_in_by_another_door(tmp_path: Path) -> None:
 
 
 def test_too_few_descriptors_are_noticed_at_the_start(tmp_path: Path, processes: Processes) -> None:
-    """The process raises its own limit as far as it may; if that is not enough it says so, before anybody comes."""
+    """The process raises its own limit as far as it may; if that is not enough it says so, before anybody
+    comes.
+    """
     names = [f"c{i:02}" for i in range(60)]
     config = deployment(tmp_path, names)
-    limits = f"import os, resource, sys; resource.setrlimit(resource.RLIMIT_NOFILE, (40, int(sys.argv[1]))); os.execv(sys.executable, [sys.executable, '-m', 'mpc', 'aggregate', 'serve', '--config', {str(config)!r}])"
+    limits = (
+        "import os, resource, sys; resource.setrlimit(resource.RLIMIT_NOFILE, (40, int(sys.argv[1])));"
+        " os.execv(sys.executable, [sys.executable, '-m', 'mpc', 'aggregate', 'serve', '--config',"
+        f" {str(config)!r}])"
+    )
     done = subprocess.run(
         [sys.executable, "-c", limits, "40"],
         cwd=ROOT,
@@ -657,7 +676,10 @@ def test_a_log_that_nobody_reads_stalls_no_round(tmp_path: Path, given: str) -> 
     os.close(reading)
     os.close(writing)
     name = "standard output" if given == "stdout" else f"the log {out}"
-    assert server.returncode == 0 and err == f"{name} cannot be written (nobody reads it): the rounds go on without it\n"
+    assert (
+        server.returncode == 0
+        and err == f"{name} cannot be written (nobody reads it): the rounds go on without it\n"
+    )
 
 
 def test_a_log_that_is_a_pipe_without_a_reader_is_refused(tmp_path: Path) -> None:
@@ -708,7 +730,9 @@ def test_a_log_that_can_be_written_again_says_what_it_lacks(tmp_path: Path) -> N
 
 
 def test_strangers_cannot_fill_a_log(tmp_path: Path) -> None:
-    """Of two hundred that send rubbish twenty are told, and the others counted; what the server does is told all the same."""
+    """Of two hundred that send rubbish twenty are told, and the others counted; what the server does is told
+    all the same.
+    """
     with Serving(deployment(tmp_path, NAMES)) as server:
         for _ in range(200):
             with connect(server.peer) as sock:

@@ -1,4 +1,6 @@
-"""What a client of ``mpc aggregate`` lets out: to a server that lies, breaks or asks again, after crashes, and within its own limits."""
+"""What a client of ``mpc aggregate`` lets out: to a server that lies, breaks or asks again, after crashes,
+and within its own limits.
+"""
 
 from __future__ import annotations
 
@@ -135,7 +137,9 @@ def test_asked_for_by_name_a_vector_goes_out_again(tmp_path: Path) -> None:
 
 
 def test_a_client_that_is_killed_does_not_give_its_vector_again(tmp_path: Path) -> None:
-    """At each step that changes its disk, and right after its vector was let out: what it gives afterwards is another one, or it had not given it."""
+    """At each step that changes its disk, and right after its vector was let out: what it gives afterwards is
+    another one, or it had not given it.
+    """
     config = deployment(tmp_path, NAMES, rounds=1)
     np.save(tmp_path / "v.npy", np.arange(5.0))
     program = tmp_path / "dies.py"
@@ -279,7 +283,9 @@ def test_a_number_that_is_refused_is_not_recorded(
 
 
 def test_rubbish_in_place_of_a_round_pays_for_nothing(tmp_path: Path) -> None:
-    """Keys are advertised three times, and what should ask for vectors is bytes with the right phase: no budget is touched."""
+    """Keys are advertised three times, and what should ask for vectors is bytes with the right phase: no
+    budget is touched.
+    """
     config = plans.load(deployment(tmp_path, NAMES, PRIVACY, rounds=3))
     own = plans.load(tmp_path / f"{ME}.toml")
 
@@ -397,7 +403,9 @@ def test_a_budget_holds_no_exact_sum(tmp_path: Path) -> None:
 
 
 def test_a_client_says_what_it_wants_to_be_safe_against(tmp_path: Path) -> None:
-    """A plan in which two neighbours see a client's vector, if both collude, loads for those who do not ask for more."""
+    """A plan in which two neighbours see a client's vector, if both collude, loads for those who do not ask
+    for more.
+    """
     names = [f"c{i:02}" for i in range(50)]
     deployment(tmp_path, names, degree=2, threshold=2, corrupt=0.0)
     own = plans.load(tmp_path / "c07.toml")
@@ -416,8 +424,11 @@ def test_a_client_says_what_it_wants_to_be_safe_against(tmp_path: Path) -> None:
     own_file(tmp_path, "c07", corrupt_at_least=0.04)
     with pytest.raises(
         ConfigError,
-        match=r"wants to be safe if 2 of 50 clients collude .* gives 2 neighbours, threshold 2: [0-9.]+ bits of security against a server "
-        r"with which 2 of 50 clients collude, where 40 are due: agree on corrupt = 0\.04",
+        match=(
+            r"wants to be safe if 2 of 50 clients collude .* gives 2 neighbours, threshold 2: [0-9.]+ bits of"
+            r" security against a server "
+            r"with which 2 of 50 clients collude, where 40 are due: agree on corrupt = 0\.04"
+        ),
     ):
         plans.load(tmp_path / "c07.toml")
     text = (tmp_path / "plan.toml").read_text()
@@ -468,7 +479,8 @@ def test_join_says_what_it_rests_on_and_what_was_shortened(tmp_path: Path) -> No
     first, second = err.splitlines()
     assert (
         first
-        == "4 clients: 3 neighbours, threshold 3: 128 bits of security against a server with which no client colludes"
+        == "4 clients: 3 neighbours, threshold 3: 128 bits of security against a server with which no client"
+        " colludes"
     )
     assert (
         second
@@ -484,7 +496,15 @@ def test_a_mean_that_could_not_be_written_is_noticed_before_the_vector_is_out(tm
     """For it goes out once."""
     config = deployment(tmp_path, NAMES)
     np.save(tmp_path / "v.npy", np.zeros(5))
-    client = ("aggregate", "join", "--config", tmp_path / f"{ME}.toml", "--vector", tmp_path / "v.npy", "--out")
+    client = (
+        "aggregate",
+        "join",
+        "--config",
+        tmp_path / f"{ME}.toml",
+        "--vector",
+        tmp_path / "v.npy",
+        "--out",
+    )
     with Serving(config) as server:
         done = mpc(*client, tmp_path / "none/mean.npy")
         assert done.returncode == 1 and f"{tmp_path / 'none'} has no room for" in done.stderr, done.stderr
@@ -532,7 +552,9 @@ def told_apart(plan: plans.Plan, sizes: list[int], counts: list[int]) -> int:
 
 
 def test_a_mean_of_few_fractions_is_not_all_of_them(tmp_path: Path) -> None:
-    """Numbers of right answers among 53 to 67 examples: by default thousands of tuples fit the mean, with a fine step and a fine resolution one."""
+    """Numbers of right answers among 53 to 67 examples: by default thousands of tuples fit the mean, with a
+    fine step and a fine resolution one.
+    """
     sizes, counts = [53, 59, 61, 67], [50, 31, 44, 60]
     deployment(tmp_path, NAMES, dimension=1, clip=None, peak=1.0, metrics=["accuracy"])
     assert told_apart(plans.load(tmp_path / f"{ME}.toml").plan, sizes, counts) > 3000
@@ -565,7 +587,9 @@ def test_step_and_resolution_are_agreed_on(tmp_path: Path) -> None:
 
 
 def test_weights_in_classes(tmp_path: Path) -> None:
-    """The weighted mean is that of the classes; the sums of two rounds tell the class of who was away, and no log tells even that."""
+    """The weighted mean is that of the classes; the sums of two rounds tell the class of who was away, and no
+    log tells even that.
+    """
     assert [coarse(w, 1000) for w in (1, 2, 3, 5, 6, 11, 12, 90, 91, 724, 725, 1000)] == [
         1,
         2,
@@ -608,7 +632,9 @@ def test_weights_in_classes(tmp_path: Path) -> None:
 
 
 def test_terms_that_cannot_be_name_some_that_can() -> None:
-    """For all small numbers of clients: every pair of values in the sentence does, and is no more than was asked for."""
+    """For all small numbers of clients: every pair of values in the sentence does, and is no more than was
+    asked for.
+    """
     refused = 0
     for n, dropout, corrupt in product(
         [*range(3, 15), 40, 200], (0.0, 0.05, 0.1, 0.3, 0.6), (0.0, 0.05, 0.2, 0.5)

@@ -1,4 +1,7 @@
-"""Noise and metrics in a plan: server and clients as threads of this process, over real TLS, with what they keep on disk."""
+"""Noise and metrics in a plan: server and clients as threads of this process, over real TLS, with what they
+keep on disk.
+"""
+
 from __future__ import annotations
 
 import json
@@ -25,9 +28,18 @@ PRIVACY = "{epsilon = 9.0, delta = 1e-3, rounds = 2}"
 
 def made(folder: Path, privacy: str = "", **fields: object) -> Path:
     """A session's files; what is said of privacy comes as TOML."""
-    config = deployment(folder, CLIENTS, {"advertise": 30.0}, **{"dropout": 0.0, "clip": 1.0, "step": None, "threshold": 3, "attempts": 1, **fields})
+    config = deployment(
+        folder,
+        CLIENTS,
+        {"advertise": 30.0},
+        **{"dropout": 0.0, "clip": 1.0, "step": None, "threshold": 3, "attempts": 1, **fields},
+    )
     plan = folder / "plan.toml"
-    plan.write_text(plan.read_text().replace("[deadlines]", f"privacy = {privacy}\n[deadlines]") if privacy else plan.read_text())
+    plan.write_text(
+        plan.read_text().replace("[deadlines]", f"privacy = {privacy}\n[deadlines]")
+        if privacy
+        else plan.read_text()
+    )
     return config
 
 
@@ -37,15 +49,20 @@ def changed(path: Path, old: str, new: str) -> None:
     path.write_text(text.replace(old, new))
 
 
-def rounds(server: plans.Own, folder: Path, given: Callable[[str], list[dict[str, Any]]]) -> tuple[list[Outcome | Exception], dict[str, list[Any]]]:
-    """Run the server to its end, and each client through its rounds; outcomes, and what each client got or raised."""
+def rounds(
+    server: plans.Own, folder: Path, given: Callable[[str], list[dict[str, Any]]]
+) -> tuple[list[Outcome | Exception], dict[str, list[Any]]]:
+    """Run the server to its end, and each client through its rounds; outcomes, and what each client got or
+    raised.
+    """
+
     def client(name: str) -> list[Any]:
         out: list[Any] = []
         try:
             with Member(plans.load(folder / f"{name}.toml")) as member:
                 for arguments in given(name):
                     out.append((member.round(**arguments), member.last))
-        except Exception as error:                  # what a client raises is its result here
+        except Exception as error:  # what a client raises is its result here
             out.append(error)
         return out
 
@@ -66,7 +83,7 @@ def test_means_have_the_noise_of_the_plan_and_a_spent_budget_ends_it(tmp_path: P
     config = made(tmp_path, PRIVACY, dimension=2000, rounds=3, rotate=rotate)
     codec = plans.load(config).plan.noise
     assert codec is not None and codec.rounds == 2
-    x = np.random.default_rng(1).normal(size=2000) / 100                    # norm 0.45: not clipped
+    x = np.random.default_rng(1).normal(size=2000) / 100  # norm 0.45: not clipped
     outcomes, got = rounds(plans.load(config), tmp_path, lambda name: [{"vector": x}] * 3)
     first, second, end = outcomes
     assert isinstance(first, Outcome) and isinstance(second, Outcome) and isinstance(end, BudgetSpent)
@@ -81,8 +98,12 @@ def test_means_have_the_noise_of_the_plan_and_a_spent_budget_ends_it(tmp_path: P
     with Service(plans.load(config)) as service, pytest.raises(BudgetSpent):
         next(service.rounds())
     assert json.loads((tmp_path / "server-state/state.json").read_text())["next"] == 3
-    changed(tmp_path / "plan.toml", "epsilon = 9.0", "epsilon = 12.0")      # with more of a budget, what was spent stays spent
-    for name, path in (("server", tmp_path / "server-state/budget.json"), ("clinic-0", tmp_path / "clinic-0.rounds.budget")):
+    # with more of a budget, what was spent stays spent
+    changed(tmp_path / "plan.toml", "epsilon = 9.0", "epsilon = 12.0")
+    for name, path in (
+        ("server", tmp_path / "server-state/budget.json"),
+        ("clinic-0", tmp_path / "clinic-0.rounds.budget"),
+    ):
         account = plans.load(tmp_path / f"{name}.toml").plan.account(path)
         assert account is not None and 8.9 < account.spent <= 9.0
 
@@ -91,38 +112,81 @@ def test_metrics_and_weights_travel_with_the_vectors(tmp_path: Path) -> None:
     config = made(tmp_path, dimension=3, weight=9, metrics=["loss", "accuracy"])
     weights = dict(zip(CLIENTS, (1, 2, 3, 9), strict=True))
     said = {name: {"loss": 1.5 * w, "accuracy": -w / 7} for name, w in weights.items()}
-    (outcome,), got = rounds(plans.load(config), tmp_path, lambda name: [{"vector": np.full(3, weights[name] / 20), "weight": weights[name], "metrics": said[name]}])
+    (outcome,), got = rounds(
+        plans.load(config),
+        tmp_path,
+        lambda name: [
+            {"vector": np.full(3, weights[name] / 20), "weight": weights[name], "metrics": said[name]}
+        ],
+    )
     assert isinstance(outcome, Outcome)
     for metric, value in outcome.metrics.items():
-        assert abs(value - sum(w * said[name][metric] for name, w in weights.items()) / 15) < 6 * RESOLUTION * 9 / 15
+        assert (
+            abs(value - sum(w * said[name][metric] for name, w in weights.items()) / 15)
+            < 6 * RESOLUTION * 9 / 15
+        )
     exact = sum(w * w / 20 for w in weights.values()) / 15
     assert 0 < np.abs(outcome.mean - exact).max() < 6 * outcome.error < 1e-2
-    (_, facts), = got["clinic-2"]
-    assert facts.metrics == outcome.metrics and list(facts.metrics) == ["loss", "accuracy"] and facts.error == outcome.error
-    assert json.loads((tmp_path / "server-state/state.json").read_text())["done"][0]["metrics"] == outcome.metrics
+    ((_, facts),) = got["clinic-2"]
+    assert (
+        facts.metrics == outcome.metrics
+        and list(facts.metrics) == ["loss", "accuracy"]
+        and facts.error == outcome.error
+    )
+    assert (
+        json.loads((tmp_path / "server-state/state.json").read_text())["done"][0]["metrics"]
+        == outcome.metrics
+    )
 
 
 def test_a_client_without_its_metrics_says_so_and_the_others_go_on(tmp_path: Path) -> None:
     config = made(tmp_path, dimension=3, metrics=["loss"], threshold=2)
-    (outcome,), got = rounds(plans.load(config), tmp_path, lambda name: [{"vector": np.ones(3) / 9, "metrics": {} if name == "clinic-1" else {"loss": 2.0}}])
+    (outcome,), got = rounds(
+        plans.load(config),
+        tmp_path,
+        lambda name: [{"vector": np.ones(3) / 9, "metrics": {} if name == "clinic-1" else {"loss": 2.0}}],
+    )
     assert isinstance(got["clinic-1"][0], EncodingError) and "'loss'" in str(got["clinic-1"][0])
-    assert isinstance(outcome, Outcome) and outcome.metrics == {"loss": 2.0} and "clinic-1" not in outcome.clients
+    assert (
+        isinstance(outcome, Outcome)
+        and outcome.metrics == {"loss": 2.0}
+        and "clinic-1" not in outcome.clients
+    )
 
 
-@pytest.mark.parametrize("change", [("clip = 1.0", "clip = 1.5"), ("epsilon = 9.0", "epsilon = 90.0"), ("rounds = 2", 'rounds = 2, law = "skellam"')])
+@pytest.mark.parametrize(
+    "change",
+    [
+        ("clip = 1.0", "clip = 1.5"),
+        ("epsilon = 9.0", "epsilon = 90.0"),
+        ("rounds = 2", 'rounds = 2, law = "skellam"'),
+    ],
+)
 def test_another_plan_at_the_server_finds_no_client(tmp_path: Path, change: tuple[str, str]) -> None:
     """Also where the plans differ in nothing but scale or noise."""
     server = plans.load(made(tmp_path, PRIVACY, dimension=3))
     changed(tmp_path / "plan.toml", *change)
     (outcome,), got = rounds(server, tmp_path, lambda name: [{"vector": np.zeros(3)}])
     assert isinstance(outcome, AggregationFailed)
-    assert all(isinstance(error, AggregationRefused) and "differ in session" in str(error) for (error,) in got.values())
+    assert all(
+        isinstance(error, AggregationRefused) and "differ in session" in str(error)
+        for (error,) in got.values()
+    )
 
 
-@pytest.mark.parametrize(("fields", "privacy", "words"), [
-    ({"weight": 3}, PRIVACY, "'weight' would take more noise"), ({"peak": 1.0}, PRIVACY, "'peak' does not bound"), ({"metrics": ["loss"]}, PRIVACY, "shown without noise"),
-    ({}, "{epsilon = 9.0}", "'privacy.delta' is missing"), ({}, '{epsilon = 9, delta = 0.1, law = "cauchy"}', "no noise of the law 'cauchy'"),
-    ({}, "{epsilon = 9.0, delta = 1.5}", "δ must lie"), ({"dropout": 0.9}, PRIVACY, "none is left to hide"), ({"metrics": ["a", "a"]}, "", "names of their own")])
+@pytest.mark.parametrize(
+    ("fields", "privacy", "words"),
+    [
+        ({"weight": 3}, PRIVACY, "'weight' would take more noise"),
+        ({"peak": 1.0}, PRIVACY, "'peak' does not bound"),
+        ({"metrics": ["loss"]}, PRIVACY, "shown without noise"),
+        ({}, "{epsilon = 9.0}", "'privacy.delta' is missing"),
+        ({}, '{epsilon = 9, delta = 0.1, law = "cauchy"}', "no noise of the law 'cauchy'"),
+        ({}, "{epsilon = 9.0, delta = 1.5}", "δ must lie"),
+        ({"dropout": 0.9}, PRIVACY, "none is left to hide"),
+        ({"metrics": ["a", "a"]}, "", "names of their own"),
+    ],
+)
 def test_plans_that_cannot_be(tmp_path: Path, fields: dict[str, Any], privacy: str, words: str) -> None:
     with pytest.raises(ConfigError, match=words):
         plans.load(made(tmp_path, privacy, **{"corrupt": 0.1, **fields}))
@@ -137,8 +201,16 @@ def test_what_ones_own_degree_and_threshold_are_worth_is_said(tmp_path: Path) ->
         object.__setattr__(service.plan, "rounds", 0)
         assert list(service.rounds()) == []
     first, *_ = said
-    assert (first["event"], first["neighbours"], first["threshold"], first["security_bits"]) == ("listening", 6, 4, 128.0)
-    assert first["rounds_lost"] == pytest.approx(bounds.lost(40, 6, 4, 0.1), rel=0.06) and 0.001 < first["rounds_lost"] < 1
+    assert (first["event"], first["neighbours"], first["threshold"], first["security_bits"]) == (
+        "listening",
+        6,
+        4,
+        128.0,
+    )
+    assert (
+        first["rounds_lost"] == pytest.approx(bounds.lost(40, 6, 4, 0.1), rel=0.06)
+        and 0.001 < first["rounds_lost"] < 1
+    )
 
 
 def test_an_account_pays_on_disk_and_keeps_sessions_apart(tmp_path: Path) -> None:

@@ -1,4 +1,5 @@
 """Several servers: seeds to all but one, a vector to the last; checks of range and norm on the shares."""
+
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -24,8 +25,15 @@ SERVER_KEYS = [X25519PrivateKey.from_private_bytes(stream(i, "server").bytes(32)
 
 
 def terms(n: int, servers: int = 2, length: int = 30, **more) -> Servers:
-    return Servers(directory(n), tuple(k.public_key().public_bytes_raw() for k in SERVER_KEYS[:servers]), "test", more.pop("number", 1), length,
-                   more.pop("least", 3), **more)
+    return Servers(
+        directory(n),
+        tuple(k.public_key().public_bytes_raw() for k in SERVER_KEYS[:servers]),
+        "test",
+        more.pop("number", 1),
+        length,
+        more.pop("least", 3),
+        **more,
+    )
 
 
 def aggregators(t: Servers) -> dict[int, Aggregator]:
@@ -39,7 +47,15 @@ def vectors(t: Servers, seed: int = 0) -> dict[str, np.ndarray]:
     return {name: rng.integers(0, 1 << t.bits, t.length, dtype=np.uint32) for name in t.directory.names}
 
 
-def run(t: Servers, given: dict[str, np.ndarray], *, side=(), bend=lambda name, rank, m: m, suite: str | None = None, held=None):
+def run(
+    t: Servers,
+    given: dict[str, np.ndarray],
+    *,
+    side=(),
+    bend=lambda name, rank, m: m,
+    suite: str | None = None,
+    held=None,
+):
     """A round; ``bend`` changes or drops (``None``) what a client sends to a server."""
     held = held or aggregators(t)
     said = {name: contribute(t, name, KEYS[name], x, side) for name, x in given.items()}
@@ -52,6 +68,7 @@ def run(t: Servers, given: dict[str, np.ndarray], *, side=(), bend=lambda name, 
         for name, messages in said.items():
             if (message := bend(name, t.size - 1, messages[-1])) is not None:
                 yield name, message
+
     return total(mpc.local(t.size, suite=suite), held, collect)
 
 
@@ -61,16 +78,28 @@ def plain(t: Servers, given: dict[str, np.ndarray], names) -> list[int]:
 
 
 @settings(max_examples=25)
-@given(st.integers(3, 9), st.integers(2, 4), st.integers(1, 50), st.sampled_from([1, 9, 32]), st.integers(0, 2), st.data())
-def test_the_sum_is_that_of_whom_all_servers_have(n: int, servers: int, length: int, bits: int, side: int, data) -> None:
+@given(
+    st.integers(3, 9),
+    st.integers(2, 4),
+    st.integers(1, 50),
+    st.sampled_from([1, 9, 32]),
+    st.integers(0, 2),
+    st.data(),
+)
+def test_the_sum_is_that_of_whom_all_servers_have(
+    n: int, servers: int, length: int, bits: int, side: int, data
+) -> None:
     t = terms(n, servers, length, bits=bits, side=side)
     given = vectors(t)
-    lost = data.draw(st.sets(st.tuples(st.sampled_from(t.directory.names), st.integers(0, servers - 1)), max_size=3))
+    lost = data.draw(
+        st.sets(st.tuples(st.sampled_from(t.directory.names), st.integers(0, servers - 1)), max_size=3)
+    )
     there = [name for name in given if not any((name, rank) in lost for rank in range(servers))]
     words = list(range(1 << 63, (1 << 63) + side))
 
     def one() -> mpc.Session:
         return run(t, given, side=words, bend=lambda name, rank, m: None if (name, rank) in lost else m)
+
     if len(there) < t.least:
         with pytest.raises(AggregationFailed, match=r"clients are missing"):
             one()
@@ -81,9 +110,17 @@ def test_the_sum_is_that_of_whom_all_servers_have(n: int, servers: int, length: 
     assert result.faults.keys() == set(given) - set(there)
 
 
-BAD = {"too long": lambda m: m + b"\0", "too short": lambda m: m[:-1], "empty": lambda m: b"", "another round": lambda m: m[:12] + bytes([m[12] ^ 1]) + m[13:],
-       "another client": lambda m: m[:8] + b"\3" + m[9:], "for another server": lambda m: m[:4] + b"\7" + m[5:],
-       "altered": lambda m: m[:-1] + bytes([m[-1] ^ 1]), "bad signature": lambda m: m[:HEADER.size] + bytes(64) + m[HEADER.size + 64:], "silence": lambda m: None}
+BAD = {
+    "too long": lambda m: m + b"\0",
+    "too short": lambda m: m[:-1],
+    "empty": lambda m: b"",
+    "another round": lambda m: m[:12] + bytes([m[12] ^ 1]) + m[13:],
+    "another client": lambda m: m[:8] + b"\3" + m[9:],
+    "for another server": lambda m: m[:4] + b"\7" + m[5:],
+    "altered": lambda m: m[:-1] + bytes([m[-1] ^ 1]),
+    "bad signature": lambda m: m[: HEADER.size] + bytes(64) + m[HEADER.size + 64 :],
+    "silence": lambda m: None,
+}
 
 
 @pytest.mark.parametrize("rank", [0, 1, 2])
@@ -92,8 +129,12 @@ def test_a_bad_client_is_left_out(rank: int, name: str) -> None:
     t = terms(6, 3)
     given = vectors(t)
     held = aggregators(t)
-    result = run(t, given, bend=lambda who, where, m: BAD[name](m) if who == "c001" and where == rank else m, held=held)
-    assert result.clients == tuple(n for n in given if n != "c001") and result.vector.tolist() == plain(t, given, result.clients)
+    result = run(
+        t, given, bend=lambda who, where, m: BAD[name](m) if who == "c001" and where == rank else m, held=held
+    )
+    assert result.clients == tuple(n for n in given if n != "c001") and result.vector.tolist() == plain(
+        t, given, result.clients
+    )
     assert "c001" in result.faults and (name == "silence" or "c001" in held[rank].faults)
 
 
@@ -101,12 +142,23 @@ def test_signed_by_itself_but_wrong() -> None:
     """A seed sealed for another server, and a point of small order: named by the server that cannot open it."""
     t = terms(5)
     given, place = vectors(t), 1
-    for ephemeral, sealed in ((bytes(32), bytes(48)), (SERVER_KEYS[3].public_key().public_bytes_raw(), bytes(48))):
+    for ephemeral, sealed in (
+        (bytes(32), bytes(48)),
+        (SERVER_KEYS[3].public_key().public_bytes_raw(), bytes(48)),
+    ):
         from protocols.aggregation.several_servers import servers as module
+
         bad = module._signed(KEYS["c001"], t.header(place, 0), ephemeral + sealed)
         held = aggregators(t)
-        result = run(t, given, bend=lambda who, where, m, bad=bad: bad if who == "c001" and where == 0 else m, held=held)
-        assert held[0].faults == {"c001": "its seed is not sealed for this server"} or "c001" in held[0].faults
+        result = run(
+            t,
+            given,
+            bend=lambda who, where, m, bad=bad: bad if who == "c001" and where == 0 else m,
+            held=held,
+        )
+        assert (
+            held[0].faults == {"c001": "its seed is not sealed for this server"} or "c001" in held[0].faults
+        )
         assert result.vector.tolist() == plain(t, given, [n for n in given if n != "c001"])
 
 
@@ -147,7 +199,9 @@ def test_each_client_is_added_once_and_a_sum_opened_once() -> None:
 
 @pytest.mark.parametrize("bits", [1, 9, 31])
 def test_what_is_opened_above_the_modulus_is_uniform(bits: int) -> None:
-    """The last server's words sum up vectors that were cut to ``bits``: how often that carried would tell who is above a mask."""
+    """The last server's words sum up vectors that were cut to ``bits``: how often that carried would tell who
+    is above a mask.
+    """
     t = terms(5, 2, 4000, bits=bits)
     given, held = vectors(t), aggregators(t)
     for name, x in given.items():
@@ -172,28 +226,42 @@ def test_servers_add_noise_of_the_variance_that_is_stated(servers: int, suite: s
     result = run(t, given, bend=lambda name, rank, m: None if name == "c004" else m, suite=suite)
     assert result.clients == ("c000", "c001", *(() if checked else ("c002",)), "c003")
     half = 2**63 if checked else 2**19
-    noise = np.array([(int(v) - e + half) % (2 * half) - half for v, e in zip(result.vector, plain(t, given, result.clients), strict=True)])
+    noise = np.array(
+        [
+            (int(v) - e + half) % (2 * half) - half
+            for v, e in zip(result.vector, plain(t, given, result.clients), strict=True)
+        ]
+    )
     assert stats.kstest(noise / 150.0, "norm").pvalue > 1e-4 and abs(noise.std() / 150 - 1) < 0.08
 
 
 def test_a_mean_with_noise_from_the_servers() -> None:
-    """A mechanism's clients, checks of its limit, its decoding: within the error it states, and its clients send no noise."""
+    """A mechanism's clients, checks of its limit, its decoding: within the error it states, and its clients
+    send no noise.
+    """
     codec = JointDiscreteGaussian(epsilon=6.0, delta=1e-4, clip=1.0, clients=6, dimension=2000, rounds=3)
     t = terms(6, 2, codec.encoding.length, bits=codec.encoding.bits, noise=codec.variance)
-    given = {name: np.random.default_rng(i).normal(size=2000) / 60 for i, name in enumerate(t.directory.names)}
+    given = {
+        name: np.random.default_rng(i).normal(size=2000) / 60 for i, name in enumerate(t.directory.names)
+    }
     words = {name: codec.encode(x, stream(i, "client")) for i, (name, x) in enumerate(given.items())}
     result = run(t, words, bend=lambda name, rank, m: None if name == "c001" else m)
     clipped = np.mean([x / max(1, np.linalg.norm(x)) for name, x in given.items() if name != "c001"], axis=0)
     off = codec.decode(result.vector, len(result.clients)) - clipped
     assert len(result.clients) == 5 and abs(off.std() / codec.error(5) - 1) < 0.1
-    assert np.abs(codec.encoding.decode(words["c000"], 1) - given["c000"] / max(1, np.linalg.norm(given["c000"]))).max() < 1.01 * codec.step
+    assert (
+        np.abs(
+            codec.encoding.decode(words["c000"], 1) - given["c000"] / max(1, np.linalg.norm(given["c000"]))
+        ).max()
+        < 1.01 * codec.step
+    )
 
 
 def test_what_each_server_gets_is_uniform() -> None:
     t = terms(3, 3, 20_000)
     x = np.zeros(t.length, np.uint32)
     first, second, last = contribute(t, "c000", KEYS["c000"], x)
-    data = np.frombuffer(last, np.uint8)[HEADER.size + 64:]
+    data = np.frombuffer(last, np.uint8)[HEADER.size + 64 :]
     assert stats.chisquare(np.bincount(data, minlength=256)).pvalue > 1e-5
     assert len(first) == len(second) == HEADER.size + 64 + 80
     held = aggregators(t)
@@ -203,7 +271,7 @@ def test_what_each_server_gets_is_uniform() -> None:
     assert stats.chisquare(np.bincount(partly.view(np.uint8), minlength=256)).pvalue > 1e-5
     assert not (partly + held[1].share(0)).any()
     again = contribute(t, "c000", KEYS["c000"], x)
-    assert np.mean(np.frombuffer(again[2], np.uint8)[HEADER.size + 64:] == data) < 0.006
+    assert np.mean(np.frombuffer(again[2], np.uint8)[HEADER.size + 64 :] == data) < 0.006
 
 
 @pytest.mark.parametrize(("servers", "suite"), [(2, "additive"), (3, "replicated"), (3, "additive")])
@@ -213,18 +281,32 @@ def test_out_of_range_and_too_long_vectors_are_left_out_and_named(servers: int, 
 
     def words(*x: int) -> np.ndarray:
         return np.array([v % 2**64 for v in (*x, *[0] * (12 - len(x)))], np.uint64)
-    given |= {"c001": words(6), "c002": words(-6), "c003": words(2**63), "c004": words(2**32, 2**32), "c005": words(*[4] * 9),     # 144 > 130
-              "c006": words(5, -5, 5, -5, 5), "c007": words(2**63 - 1, 1 - 2**63), "c008": words(*[-5] * 5, 2, 1)}                 # 125, 130: on the edge
+
+    # 144 > 130
+    given |= {
+        "c001": words(6),
+        "c002": words(-6),
+        "c003": words(2**63),
+        "c004": words(2**32, 2**32),
+        "c005": words(*[4] * 9),
+        # 125, 130: on the edge
+        "c006": words(5, -5, 5, -5, 5),
+        "c007": words(2**63 - 1, 1 - 2**63),
+        "c008": words(*[-5] * 5, 2, 1),
+    }
     result = run(t, given, suite=suite)
     bad = {"c001", "c002", "c003", "c004", "c005", "c007"}
     assert set(result.clients) == set(given) - bad and result.faults.keys() == bad
     assert result.vector.tolist() == plain(t, given, result.clients)
-    assert all("out of range: a coordinate beyond ±5, or Σ x² above 130" in result.faults[name] for name in bad)
+    assert all(
+        "out of range: a coordinate beyond ±5, or Σ x² above 130" in result.faults[name] for name in bad
+    )
 
 
 def test_checks_go_in_batches_and_too_few_fail(monkeypatch) -> None:
     from protocols.aggregation.several_servers import servers as module
-    monkeypatch.setattr(module, "_CHECKED", 24)                        # two vectors at a time
+
+    monkeypatch.setattr(module, "_CHECKED", 24)  # two vectors at a time
     t = terms(7, 2, 12, bound=5, norm=200, least=6, side=1)
     given = vectors(t)
     given["c004"][3] = 77
@@ -234,9 +316,20 @@ def test_checks_go_in_batches_and_too_few_fail(monkeypatch) -> None:
         run(t, given, side=[5])
 
 
-@pytest.mark.parametrize("change", [dict(bound=5), dict(norm=5), dict(bound=2**31, norm=9), dict(bound=2**29, norm=2**62, length=64), dict(bits=0), dict(least=2),
-                                    dict(noise=Fraction(3), side=1),
-                                    dict(length=0), dict(servers=1)])
+@pytest.mark.parametrize(
+    "change",
+    [
+        dict(bound=5),
+        dict(norm=5),
+        dict(bound=2**31, norm=9),
+        dict(bound=2**29, norm=2**62, length=64),
+        dict(bits=0),
+        dict(least=2),
+        dict(noise=Fraction(3), side=1),
+        dict(length=0),
+        dict(servers=1),
+    ],
+)
 def test_terms_that_cannot_be_are_refused(change) -> None:
     with pytest.raises(ConfigError):
         terms(5, **change)
@@ -278,4 +371,6 @@ def test_servers_in_threads() -> None:
         return total(party, {party.id: mine}, lambda roster: [(name, said[name][-1]) for name in roster])
 
     for result in mpc.local(3).run(main):
-        assert result.clients == ("c000", "c001", "c002", "c004") and result.vector.tolist() == plain(t, given, result.clients)
+        assert result.clients == ("c000", "c001", "c002", "c004") and result.vector.tolist() == plain(
+            t, given, result.clients
+        )

@@ -1,4 +1,5 @@
 """Shamir's sharing against Lagrange's formula in fractions, wrong shares, and what fewer shares say."""
+
 from __future__ import annotations
 
 from itertools import combinations, islice
@@ -34,6 +35,7 @@ def shares_of(secret: bytes, threshold: int, xs: list[int], seed: int = 1) -> di
 
 def test_the_prime_is_one() -> None:
     import gmpy2
+
     assert int(shamir.PRIME) == P and gmpy2.is_prime(P, 50) and gmpy2.next_prime(2**256) == P
 
 
@@ -44,15 +46,20 @@ def test_any_threshold_of_shares_gives_the_secret(secret: bytes, threshold: int,
     points = shares_of(secret, threshold, xs)
     assert all(int(shamir.element(y.to_bytes(33, "little"))) == y < P for y in points.values())
     some = random.sample(xs, threshold)
-    assert shamir.join({x: shamir.element(points[x].to_bytes(33, "little")) for x in some}, threshold) == secret
+    assert (
+        shamir.join({x: shamir.element(points[x].to_bytes(33, "little")) for x in some}, threshold) == secret
+    )
     assert lagrange({x: points[x] for x in some}, 0) == int.from_bytes(secret, "little")
     rest = [x for x in xs if x not in some]
-    assert all(lagrange({x: points[x] for x in some}, x) == points[x] for x in rest)       # one polynomial of that degree
+    # one polynomial of that degree
+    assert all(lagrange({x: points[x] for x in some}, x) == points[x] for x in rest)
 
 
 def test_fewer_shares_say_nothing() -> None:
     """Whatever the secret, the shares of t − 1 holders have one law: uniform."""
-    assert set(shares_of(bytes(32), 2, [1], seed=3).values()) != set(shares_of(bytes(32), 2, [1], seed=4).values())
+    assert set(shares_of(bytes(32), 2, [1], seed=3).values()) != set(
+        shares_of(bytes(32), 2, [1], seed=4).values()
+    )
     for secret in (bytes(32), b"\xff" * 32):
         tops = [y >> 248 for seed in range(1500) for y in [shares_of(secret, 3, [1, 2], seed)[2]]]
         assert stats.chisquare(np.bincount(np.minimum(tops, 255), minlength=256)).pvalue > 1e-4
@@ -76,8 +83,12 @@ def test_wrong_shares_are_found(threshold: int, count: int) -> None:
 
 def test_what_is_no_share_is_none() -> None:
     assert shamir.element(b"\0" * 32) is None and shamir.element(b"\xff" * 33) is None
-    assert shamir.element(P.to_bytes(33, "little")) is None and shamir.element((P - 1).to_bytes(33, "little")) == P - 1
+    assert (
+        shamir.element(P.to_bytes(33, "little")) is None
+        and shamir.element((P - 1).to_bytes(33, "little")) == P - 1
+    )
     points = shares_of(bytes(32), 2, [1, 2])
-    beyond = {1: shamir.mpz((points[1] + P - 1) % P), 2: shamir.mpz(points[2])}     # joins to another value, maybe above 2^256
+    # joins to another value, maybe above 2^256
+    beyond = {1: shamir.mpz((points[1] + P - 1) % P), 2: shamir.mpz(points[2])}
     assert shamir.join(beyond, 2) != bytes(32)
     assert shamir.join({1: shamir.mpz(2**256 + 5)}, 1) is None

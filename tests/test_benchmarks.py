@@ -1,4 +1,5 @@
 """The comparison with other systems, without the others: parsing, tables, the runner on our own driver."""
+
 import json
 import sys
 
@@ -13,8 +14,19 @@ ABOUT = report.About("2 cores", "2026-01-01 10:00", 5, 0.25, "--out docs/")
 
 
 def line(system, work, seconds, *, asked=1_000_000, size=None, made="none", error=0.0, peer="spu", parties=3):
-    return {"peer": peer, "system": system, "parties": parties, "preprocessing": made, "work": work, "asked": asked, "size": size or asked,
-            "seconds": seconds, "spread": [seconds, seconds], "error": error, "version": f"{peer} 1.0"}
+    return {
+        "peer": peer,
+        "system": system,
+        "parties": parties,
+        "preprocessing": made,
+        "work": work,
+        "asked": asked,
+        "size": size or asked,
+        "seconds": seconds,
+        "spread": [seconds, seconds],
+        "error": error,
+        "version": f"{peer} 1.0",
+    }
 
 
 LINES = [
@@ -54,11 +66,20 @@ def test_lines_are_found_among_what_libraries_print():
 
 def test_the_table_has_rates_sizes_and_both_kinds_of_preprocessing():
     text = report.page(LINES, ABOUT)
-    rows = {cells[1].strip(): [c.strip() for c in cells[2:-1]] for cells in (row.split("|") for row in text.splitlines() if row.startswith("|"))}
-    assert rows["work"] == ["mpc replicated, 3 parties", "mpc additive, 2 parties", "MPyC, 3 parties", "SPU SEMI2K, 2 parties"]
+    rows = {
+        cells[1].strip(): [c.strip() for c in cells[2:-1]]
+        for cells in (row.split("|") for row in text.splitlines() if row.startswith("|"))
+    }
+    assert rows["work"] == [
+        "mpc replicated, 3 parties",
+        "mpc additive, 2 parties",
+        "MPyC, 3 parties",
+        "SPU SEMI2K, 2 parties",
+    ]
     assert rows["multiply, 1,000,000, million per second"] == ["40", "50 / 20", "0.2 (at 100,000)", "–"]
     assert rows["exp, 100,000, s"] == ["–", "–", "–", "0.12\\*"]
-    assert rows["matrix product, 1024³"] == ["**3e+00**", "–", "–", "–"]              # a wrong result stands out
+    # a wrong result stands out
+    assert rows["matrix product, 1024³"] == ["**3e+00**", "–", "–", "–"]
     assert rows["exp, 100,000"][-1] == "9e-02"
     assert "- mpyc (exp, 100,000): mpyc has no such operation" in text
     assert "- crypten: could not be installed: ERROR: no wheel" in text
@@ -75,8 +96,14 @@ def test_the_plot_is_a_picture(tmp_path):
 def test_our_own_driver_measures_and_checks():
     lines = compare.compare(["ours"], ["mul", "fxmul"], [300], 5, compare.ROOT)
     assert {(one["system"], one["preprocessing"], one["work"]) for one in lines} == {
-        (system, made, work) for work in ("mul", "fxmul")
-        for system, made in (("mpc replicated", "none"), ("mpc additive", "received"), ("mpc additive", "in_loop"))}
+        (system, made, work)
+        for work in ("mul", "fxmul")
+        for system, made in (
+            ("mpc replicated", "none"),
+            ("mpc additive", "received"),
+            ("mpc additive", "in_loop"),
+        )
+    }
     assert all(one["asked"] == one["size"] == 300 and one["seconds"] > 0 for one in lines)
     assert all(one["error"] == 0 if one["work"] == "mul" else 0 < one["error"] < 1e-2 for one in lines)
     assert "| multiply, 300, million per second |" in report.page(lines, ABOUT)
@@ -91,15 +118,21 @@ def test_what_our_side_lacks_and_what_fails_is_said():
 
 
 def test_a_peer_that_cannot_be_installed_is_reported_with_pips_last_line(tmp_path, monkeypatch):
-    monkeypatch.setitem(compare.PEERS, "nobody", compare.Peer("nobody", 2, (("--no-index", "no-such-package-at-all"),)))
+    monkeypatch.setitem(
+        compare.PEERS, "nobody", compare.Peer("nobody", 2, (("--no-index", "no-such-package-at-all"),))
+    )
     (one,) = compare.compare(["nobody"], ["mul"], [], 1, tmp_path)
-    assert one["peer"] == "nobody" and one["missing"].startswith("could not be installed: ERROR: No matching distribution")
+    assert one["peer"] == "nobody" and one["missing"].startswith(
+        "could not be installed: ERROR: No matching distribution"
+    )
 
 
 def test_a_driver_prints_medians_checked_against_numpy(monkeypatch, capsys):
     def measure(name, arrays, runs):
         x, y = arrays
-        yield driver.Measured("abacus", 2, "none", [3.0, 1.0, 2.0][:runs], x * y + (np.arange(len(x)) == 7) * 5)
+        yield driver.Measured(
+            "abacus", 2, "none", [3.0, 1.0, 2.0][:runs], x * y + (np.arange(len(x)) == 7) * 5
+        )
 
     monkeypatch.setattr(sys, "argv", ["driver", "mul", "50", "3"])
     driver.main(("numpy",), {"mul": None}, measure, most={"mul": 20})
@@ -112,7 +145,12 @@ def test_a_driver_prints_medians_checked_against_numpy(monkeypatch, capsys):
 
 def test_the_clock_leaves_out_the_first_run():
     said: list[str] = []
-    seconds, result = driver.clock(2, lambda: said.append("barrier"), lambda: said.append("run") or len(said), lambda: said.append("before"))
+    seconds, result = driver.clock(
+        2,
+        lambda: said.append("barrier"),
+        lambda: said.append("run") or len(said),
+        lambda: said.append("before"),
+    )
     assert len(seconds) == 2 and said == ["before", "barrier", "run"] * 3 and result == 9
 
 
@@ -120,11 +158,14 @@ def test_ports_for_parties_differ():
     assert len(set(driver.free_ports(5))) == 5
 
 
-@pytest.mark.parametrize(("options", "words"), [
-    (["--peers", "abacus"], "there is no system 'abacus'; there is: ours spu crypten mpyc"),
-    (["--works", "mul,sing"], "there is no work 'sing'"),
-    (["--sizes", "10,x"], "give whole numbers"),
-])
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--peers", "abacus"], "there is no system 'abacus'; there is: ours spu crypten mpyc"),
+        (["--works", "mul,sing"], "there is no work 'sing'"),
+        (["--sizes", "10,x"], "give whole numbers"),
+    ],
+)
 def test_wrong_options_are_one_sentence(options, words):
     done = CliRunner().invoke(compare.main, options)
     assert done.exit_code == 2 and words in done.output

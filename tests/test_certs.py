@@ -1,4 +1,5 @@
 """Certificates: what is written, under which mode, and what is refused."""
+
 from __future__ import annotations
 
 import ssl
@@ -47,8 +48,12 @@ def test_a_key_that_is_open_to_others_is_not_used(tmp_path: Path, mode: int) -> 
     make_authority_and_certificates(["a"], tmp_path)
     make_keys(["a"], tmp_path)
     tls = Tls(tmp_path / "ca.pem", tmp_path / "a.pem", tmp_path / "a.key")
-    uses = [("a.key", tls.client), ("a.key", tls.server), ("a.signing", lambda: read_signing_key(tmp_path / "a.signing")),
-            ("ca.key", lambda: make_authority_and_certificates(["b"], tmp_path))]
+    uses = [
+        ("a.key", tls.client),
+        ("a.key", tls.server),
+        ("a.signing", lambda: read_signing_key(tmp_path / "a.signing")),
+        ("ca.key", lambda: make_authority_and_certificates(["b"], tmp_path)),
+    ]
     for name, use in uses:
         (tmp_path / name).chmod(mode)
         said = rf"{name} is open to others than its owner \(mode {mode:04o}\): run 'chmod 600 "
@@ -63,11 +68,15 @@ def test_a_party_joins_later(tmp_path: Path) -> None:
     before = (tmp_path / "ca.pem").read_bytes()
     make_authority_and_certificates(["b"], tmp_path)
     assert (tmp_path / "ca.pem").read_bytes() == before
-    authority, late = (x509.load_pem_x509_certificate((tmp_path / f"{n}.pem").read_bytes()) for n in ("ca", "b"))
+    authority, late = (
+        x509.load_pem_x509_certificate((tmp_path / f"{n}.pem").read_bytes()) for n in ("ca", "b")
+    )
     late.verify_directly_issued_by(authority)
 
 
-@pytest.mark.parametrize("names", [["a", "A"], ["ca"], [""], ["../a"], ["a b"], ["-a"], ["a."], ["127.0.0.1"], ["ä"], ["a" * 65]])
+@pytest.mark.parametrize(
+    "names", [["a", "A"], ["ca"], [""], ["../a"], ["a b"], ["-a"], ["a."], ["127.0.0.1"], ["ä"], ["a" * 65]]
+)
 def test_bad_names(names: list[str], tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"name|called"):
         make_authority_and_certificates(names, tmp_path)

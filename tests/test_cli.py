@@ -1,4 +1,7 @@
-"""The command line as users run it: real processes, real TCP, real TLS; and what happens when things go wrong."""
+"""The command line as users run it: real processes, real TCP, real TLS; and what happens when things go
+wrong.
+"""
+
 import json
 import os
 import signal
@@ -17,7 +20,9 @@ MPC = [sys.executable, "-m", "mpc"]
 
 
 def mpc(*args: object, cwd: Path = ROOT, timeout: float = 60) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*MPC, *map(str, args)], cwd=cwd, capture_output=True, text=True, timeout=timeout, check=False)
+    return subprocess.run(
+        [*MPC, *map(str, args)], cwd=cwd, capture_output=True, text=True, timeout=timeout, check=False
+    )
 
 
 def write(folder: Path, body: str, name: str = "program.py") -> Path:
@@ -26,7 +31,9 @@ def write(folder: Path, body: str, name: str = "program.py") -> Path:
     return path
 
 
-def deployment(folder: Path, parties: int = 2, *, timeout: float = 10, tls: bool = True, **fields: object) -> list[Path]:
+def deployment(
+    folder: Path, parties: int = 2, *, timeout: float = 10, tls: bool = True, **fields: object
+) -> list[Path]:
     """Configurations of a session as its participants would write them; the last one is the dealer's."""
     names = [f"hospital-{i}" for i in range(parties)] + ["dealer"]
     if tls:
@@ -38,9 +45,16 @@ def deployment(folder: Path, parties: int = 2, *, timeout: float = 10, tls: bool
     configs = []
     for name in names:
         lines = [f'me = "{name}"', 'dealer = "dealer"', f"timeout = {timeout}"]
-        lines += [f'authority = "certs/ca.pem"\ncertificate = "certs/{name}.pem"\nkey = "certs/{name}.key"'] if tls else ["insecure_no_tls = true"]
+        lines += (
+            [f'authority = "certs/ca.pem"\ncertificate = "certs/{name}.pem"\nkey = "certs/{name}.key"']
+            if tls
+            else ["insecure_no_tls = true"]
+        )
         lines += [f"{key} = {json.dumps(value)}" for key, value in fields.items()]
-        lines += [f'[[parties]]\nname = "hospital-{i}"\naddress = "127.0.0.1:{port}"' for i, port in enumerate(ports)]
+        lines += [
+            f'[[parties]]\nname = "hospital-{i}"\naddress = "127.0.0.1:{port}"'
+            for i, port in enumerate(ports)
+        ]
         configs.append(folder / f"{name}.toml")
         configs[-1].write_text("\n".join(lines))
     return configs
@@ -53,13 +67,18 @@ class Processes:
         self.all: list[subprocess.Popen[str]] = []
 
     def start(self, *args: object) -> subprocess.Popen[str]:
-        process = subprocess.Popen([*MPC, *map(str, args)], cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        process = subprocess.Popen(
+            [*MPC, *map(str, args)], cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
         self.all.append(process)
         return process
 
     def session(self, configs: list[Path], *programs: Path) -> list[subprocess.Popen[str]]:
         """A process per party and the dealer; one program for all, or one each."""
-        parties = [self.start("party", programs[i % len(programs)], "--config", c) for i, c in enumerate(configs[:-1])]
+        parties = [
+            self.start("party", programs[i % len(programs)], "--config", c)
+            for i, c in enumerate(configs[:-1])
+        ]
         return [*parties, self.start("dealer", "--config", configs[-1])]
 
 
@@ -71,43 +90,63 @@ def ended(process: subprocess.Popen[str], within: float = 60) -> tuple[int, str,
 # -- the main job ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("program", "parties", "expected"), [
-    ("average_salary.py", 3, "average salary: 4416.67"),
-    ("joint_statistics.py", 3, "569 patients of three hospitals"),
-    ("linear_regression.py", 2, "largest difference to scikit-learn"),
-    ("millionaires.py", 3, "the richest is party 1"),
-    ("millionaires.py", 2, "the richest is party 1"),
-    ("sealed_bid_auction.py", 5, "bidder 1 wins and pays 402.25"),
-    ("kmeans.py", 3, "sum of squares within the clusters: 78.85"),       # of all clusterings in three, the least
-    ("survival_curve.py", 3, "chi-square 16.79 with 1 degree of freedom, p = 4.2e-05"),      # survdiff's, in R
-    ("salary_percentiles.py", 3, "quartiles [40.55 47.1  57.1 ] thousand\ngroup A earns 17.44 thousand more"),
-])
+@pytest.mark.parametrize(
+    ("program", "parties", "expected"),
+    [
+        ("average_salary.py", 3, "average salary: 4416.67"),
+        ("joint_statistics.py", 3, "569 patients of three hospitals"),
+        ("linear_regression.py", 2, "largest difference to scikit-learn"),
+        ("millionaires.py", 3, "the richest is party 1"),
+        ("millionaires.py", 2, "the richest is party 1"),
+        ("sealed_bid_auction.py", 5, "bidder 1 wins and pays 402.25"),
+        # of all clusterings in three, the least
+        ("kmeans.py", 3, "sum of squares within the clusters: 78.85"),
+        # survdiff's, in R
+        ("survival_curve.py", 3, "chi-square 16.79 with 1 degree of freedom, p = 4.2e-05"),
+        (
+            "salary_percentiles.py",
+            3,
+            "quartiles [40.55 47.1  57.1 ] thousand\ngroup A earns 17.44 thousand more",
+        ),
+    ],
+)
 def test_examples_run_as_processes_over_tls(program, parties, expected):
     done = mpc("run", f"examples/{program}", "-n", parties, "--network", "wan")
     assert done.returncode == 0, done.stderr
     assert expected in done.stdout
-    assert "printed:" not in done.stdout                        # all parties printed the same
+    assert "printed:" not in done.stdout  # all parties printed the same
     assert "TLS 1.3 with certificates on both sides" in done.stderr
     assert max(map(len, (done.stdout + done.stderr).splitlines())) <= 80
     said = " ".join(done.stderr.split())
     assert "semi-honest adversary that corrupts up to" in said
-    assert "given a trusted dealer" not in said                 # nobody asked for one
+    assert "given a trusted dealer" not in said  # nobody asked for one
     assert "On wan (50 ms, 100 Mbit/s) this run would take" in done.stderr
-    errors = [float(word) for line in done.stdout.splitlines() if "largest" in line
-              for word in line.replace("largest", "").split() if "e-" in word]
+    errors = [
+        float(word)
+        for line in done.stdout.splitlines()
+        if "largest" in line
+        for word in line.replace("largest", "").split()
+        if "e-" in word
+    ]
     assert all(error < 2e-5 for error in errors)
 
 
 @pytest.mark.parametrize("program", sorted(p.name for p in (ROOT / "examples").glob("*.py")))
 def test_examples_run_in_one_process(program):
-    done = subprocess.run([sys.executable, f"examples/{program}"], cwd=ROOT, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, f"examples/{program}"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
     assert done.stdout and not done.stderr
 
 
-@pytest.mark.parametrize(("suite", "parties", "kind"), [
-    ("additive", 2, "int"), ("additive", 3, "fixed"), ("replicated", 3, "fixed")])
+@pytest.mark.parametrize(
+    ("suite", "parties", "kind"),
+    [("additive", 2, "int"), ("additive", 3, "fixed"), ("replicated", 3, "fixed")],
+)
 def test_every_operation_between_processes_over_tls(suite, parties, kind, monkeypatch):
-    """The third kind of session of the conformance suite; ``test_prep_ot`` has what is different without a dealer."""
+    """The third kind of session of the conformance suite; ``test_prep_ot`` has what is different without a
+    dealer.
+    """
     monkeypatch.setenv("MPC_CONFORMANCE", kind)
     dealer = ["--dealer"] if SUITES[suite].needs_prep else []
     done = mpc("run", "tests/conformance_program.py", "-n", parties, "--suite", suite, *dealer)
@@ -124,28 +163,46 @@ def test_a_dealer_is_asked_for_by_name():
 def test_the_data_are_scikit_learns():
     import numpy as np
     from sklearn.datasets import load_breast_cancer
-    parts = [np.loadtxt(ROOT / f"examples/data/hospital_{i}.csv", delimiter=",", skiprows=1) for i in range(3)]
+
+    parts = [
+        np.loadtxt(ROOT / f"examples/data/hospital_{i}.csv", delimiter=",", skiprows=1) for i in range(3)
+    ]
     labs = [np.loadtxt(ROOT / f"examples/data/lab_{i}.csv", delimiter=",", skiprows=1) for i in range(2)]
     table = load_breast_cancer()
     np.testing.assert_allclose(np.concatenate(parts), table.data, rtol=1e-9)
-    np.testing.assert_allclose(np.hstack(labs), np.hstack([table.data, (table.target == 0)[:, None]]), rtol=1e-9)
+    np.testing.assert_allclose(
+        np.hstack(labs), np.hstack([table.data, (table.target == 0)[:, None]]), rtol=1e-9
+    )
 
 
 def test_the_irises_and_the_trial_are_the_published_ones():
     import numpy as np
     from sklearn.datasets import load_iris
-    parts = [np.loadtxt(ROOT / f"examples/data/herbarium_{i}.csv", delimiter=",", skiprows=1) for i in range(3)]
+
+    parts = [
+        np.loadtxt(ROOT / f"examples/data/herbarium_{i}.csv", delimiter=",", skiprows=1) for i in range(3)
+    ]
     for i, part in enumerate(parts):
         np.testing.assert_allclose(part, load_iris().data[i::3])
-    weeks, relapsed, drug = np.concatenate([np.loadtxt(ROOT / f"examples/data/ward_{i}.csv", delimiter=",", skiprows=1, dtype=int) for i in range(3)]).T
-    totals = [(len(weeks[drug == arm]), relapsed[drug == arm].sum(), weeks[drug == arm].sum()) for arm in (0, 1)]
-    assert totals == [(21, 21, 182), (21, 9, 359)]              # the sums of Freireich et al.'s table
+    weeks, relapsed, drug = np.concatenate(
+        [
+            np.loadtxt(ROOT / f"examples/data/ward_{i}.csv", delimiter=",", skiprows=1, dtype=int)
+            for i in range(3)
+        ]
+    ).T
+    totals = [
+        (len(weeks[drug == arm]), relapsed[drug == arm].sum(), weeks[drug == arm].sum()) for arm in (0, 1)
+    ]
+    assert totals == [(21, 21, 182), (21, 9, 359)]  # the sums of Freireich et al.'s table
 
 
 def test_a_deployment_with_config_files(tmp_path, processes):
     """What three organisations would do: certificates, a configuration each, a process each, a dealer."""
-    program = write(tmp_path, "def main(party):\n    x = party.secret_from_each([party.id + 0.5])\n"
-                              "    return float((x[0] * x[1]).reveal()[0])\n")
+    program = write(
+        tmp_path,
+        "def main(party):\n    x = party.secret_from_each([party.id + 0.5])\n"
+        "    return float((x[0] * x[1]).reveal()[0])\n",
+    )
     results = [ended(p) for p in processes.session(deployment(tmp_path), program)]
     assert [code for code, _, _ in results] == [0, 0, 0], results
     assert [out.strip() for _, out, _ in results] == ["0.75", "0.75", ""]
@@ -153,8 +210,11 @@ def test_a_deployment_with_config_files(tmp_path, processes):
 
 
 def test_reveal_to_one_party_is_printed_by_that_party_alone(tmp_path):
-    program = write(tmp_path, "def main(party):\n    x = party.secret(21, owner=0)\n    seen = (x + x).reveal(to=1)\n"
-                              "    return None if seen is None else f'sees {seen}'\n")
+    program = write(
+        tmp_path,
+        "def main(party):\n    x = party.secret(21, owner=0)\n    seen = (x + x).reveal(to=1)\n"
+        "    return None if seen is None else f'sees {seen}'\n",
+    )
     done = mpc("run", program, "-n", 3)
     assert done.returncode == 0, done.stderr
     assert done.stdout == "party-1 printed:\n  sees 42\n"
@@ -168,7 +228,9 @@ def test_without_tls_is_asked_for_by_name_and_said(tmp_path):
 
 
 def test_trace_is_one_that_perfetto_reads(tmp_path):
-    program = write(tmp_path, "def main(party):\n    x = party.secret(np.arange(30_000), owner=0)\n    (x * x).reveal()\n")
+    program = write(
+        tmp_path, "def main(party):\n    x = party.secret(np.arange(30_000), owner=0)\n    (x * x).reveal()\n"
+    )
     done = mpc("run", program, "-n", 2, "--trace", tmp_path / "trace.json")
     assert done.returncode == 0, done.stderr
     events = json.loads((tmp_path / "trace.json").read_text())["traceEvents"]
@@ -178,7 +240,10 @@ def test_trace_is_one_that_perfetto_reads(tmp_path):
 
 
 def test_a_pipe_gets_no_progress_bar_and_no_escape_codes(tmp_path):
-    program = write(tmp_path, "def main(party):\n    x = party.secret(np.arange(3_000_000), owner=0)\n    (x * x).reveal()\n")
+    program = write(
+        tmp_path,
+        "def main(party):\n    x = party.secret(np.arange(3_000_000), owner=0)\n    (x * x).reveal()\n",
+    )
     done = mpc("run", program, "-n", 2, "--dealer")
     assert done.returncode == 0
     assert "\x1b" not in done.stdout + done.stderr and "%" not in done.stderr
@@ -186,16 +251,26 @@ def test_a_pipe_gets_no_progress_bar_and_no_escape_codes(tmp_path):
 
 def test_a_terminal_gets_a_progress_bar(tmp_path):
     import pty
-    program = write(tmp_path, "def main(party):\n    x = party.secret(np.arange(3_000_000), owner=0)\n    (x * x).reveal()\n")
+
+    program = write(
+        tmp_path,
+        "def main(party):\n    x = party.secret(np.arange(3_000_000), owner=0)\n    (x * x).reveal()\n",
+    )
     ours, theirs = pty.openpty()
-    process = subprocess.Popen([*MPC, "run", str(program), "-n", "2", "--dealer"], cwd=ROOT, stdout=theirs, stderr=theirs,
-                               env={**os.environ, "TERM": "xterm", "COLUMNS": "100"})
+    process = subprocess.Popen(
+        [*MPC, "run", str(program), "-n", "2", "--dealer"],
+        cwd=ROOT,
+        stdout=theirs,
+        stderr=theirs,
+        env={**os.environ, "TERM": "xterm", "COLUMNS": "100"},
+    )
     os.close(theirs)
     seen = b""
     try:
         while piece := os.read(ours, 65536):
             seen += piece
-    except OSError:                                             # the terminal is closed when the last process ends
+    # the terminal is closed when the last process ends
+    except OSError:
         pass
     os.close(ours)
     assert process.wait(timeout=30) == 0
@@ -214,7 +289,19 @@ def test_bench_prints_what_it_promises():
     assert done.returncode == 0, done.stderr
     lines = [json.loads(line) for line in done.stdout.splitlines()]
     assert {line["name"] for line in lines} == {"mul", "chain", "share", "open"}
-    wanted = ["name", "suite", "parties", "size", "tls", "seconds", "per_second", "bytes_sent_per_party", "rounds", "verified", "preprocessing"]
+    wanted = [
+        "name",
+        "suite",
+        "parties",
+        "size",
+        "tls",
+        "seconds",
+        "per_second",
+        "bytes_sent_per_party",
+        "rounds",
+        "verified",
+        "preprocessing",
+    ]
     assert all(set(wanted) <= set(line) and line["verified"] and line["tls"] for line in lines)
     assert {line["preprocessing"] for line in lines if line["name"] == "mul"} == {"received", "in_loop"}
     assert [line["rounds"] for line in lines if line["name"] == "chain"] == [1000, 1000]
@@ -231,13 +318,26 @@ assert not loaded() & {'numba', 'click', 'rich', 'scipy', 'pandas'}"""
 
 
 def test_a_first_program_wakes_no_compiler():
-    code = "import sys, runpy; runpy.run_path('examples/average_salary.py', run_name='__main__'); assert 'numba' not in sys.modules"
+    code = (
+        "import sys, runpy; runpy.run_path('examples/average_salary.py', run_name='__main__'); assert 'numba'"
+        " not in sys.modules"
+    )
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True)
 
 
 def test_a_party_loads_nothing_that_its_program_does_not_compute_with(tmp_path):
-    """What takes as long to load as a small program to run: oblivious transfers among three, progress bars, tables, a check."""
-    heavy = ("numba", "rich", "protocols.ot", "protocols.prep.store", "protocols.numpy.shadow", "pandas", "scipy")
+    """What takes as long to load as a small program to run: oblivious transfers among three, progress bars,
+    tables, a check.
+    """
+    heavy = (
+        "numba",
+        "rich",
+        "protocols.ot",
+        "protocols.prep.store",
+        "protocols.numpy.shadow",
+        "pandas",
+        "scipy",
+    )
     program = tmp_path / "light.py"
     program.write_text(f"""import sys
 def main(party):
@@ -258,24 +358,30 @@ def refused(done: subprocess.CompletedProcess[str], *words: str) -> None:
         assert word in done.stderr, done.stderr
 
 
-@pytest.mark.parametrize(("body", "words"), [
-    ("party.secret(np.ones(3), owner=0) + np.ones(4)", ("ValueError", "shape", "program.py, line")),
-    ("party.secret(np.ones(3)) @ party.secret(np.ones(4))", ("matmul", "(3,)", "(4,)")),
-    ("party.secret([1e30])", ("±2^46", "16 fractional bits")),
-    ("party.secret([float('nan')])", ("NaN",)),
-    ("party.secret(['a'])", ("cannot be shared",)),
-    ("party.secret(1, owner=7)", ("no party 7",)),
-    ("np.vander(party.secret([1, 2, 3]))", ("np.vander of secrets is not built",)),
-    ("float(party.secret(1.5))", ("call .reveal()",)),
-    ("1 / 0", ("ZeroDivisionError", "program.py, line 6")),
-])
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ("party.secret(np.ones(3), owner=0) + np.ones(4)", ("ValueError", "shape", "program.py, line")),
+        ("party.secret(np.ones(3)) @ party.secret(np.ones(4))", ("matmul", "(3,)", "(4,)")),
+        ("party.secret([1e30])", ("±2^46", "16 fractional bits")),
+        ("party.secret([float('nan')])", ("NaN",)),
+        ("party.secret(['a'])", ("cannot be shared",)),
+        ("party.secret(1, owner=7)", ("no party 7",)),
+        ("np.vander(party.secret([1, 2, 3]))", ("np.vander of secrets is not built",)),
+        ("float(party.secret(1.5))", ("call .reveal()",)),
+        ("1 / 0", ("ZeroDivisionError", "program.py, line 6")),
+    ],
+)
 def test_a_wrong_program_gets_one_clear_sentence(tmp_path, body, words):
     refused(mpc("run", write(tmp_path, f"def main(party):\n    {body}\n"), "-n", 2), *words)
 
 
 def test_an_exception_that_cannot_say_what_it_is_gets_a_sentence_too(tmp_path):
     program = tmp_path / "program.py"
-    program.write_text("class Odd(Exception):\n    def __str__(self):\n        raise ValueError('patient 4711')\n\n\ndef main(party):\n    raise Odd\n")
+    program.write_text(
+        "class Odd(Exception):\n    def __str__(self):\n        raise ValueError('patient 4711')\n\n\ndef"
+        " main(party):\n    raise Odd\n"
+    )
     done = mpc("run", program, "-n", 2)
     refused(done, "Odd: it cannot say what went wrong (in program.py, line 7)")
     assert "4711" not in done.stderr
@@ -284,7 +390,8 @@ def test_an_exception_that_cannot_say_what_it_is_gets_a_sentence_too(tmp_path):
 @pytest.mark.parametrize("after", [0.1, 0.2, 0.3, 0.5])
 def test_an_interrupt_while_a_party_still_loads_shows_no_traceback(tmp_path, processes, after):
     party = processes.start("party", "examples/average_salary.py", "--config", tmp_path / "none.toml")
-    time.sleep(after)                               # none of the moments is sure to come before or after anything
+    # none of the moments is sure to come before or after anything
+    time.sleep(after)
     party.send_signal(signal.SIGINT)
     _, _, said = ended(party)
     assert "Traceback" not in said or "/mpc/cli/" not in said, said
@@ -296,13 +403,22 @@ def test_what_all_say_alike_is_said_once(tmp_path):
     assert done.stderr.count("ZeroDivisionError") == 1
 
 
-@pytest.mark.parametrize(("returned", "printed"), [
-    ("x", "<Secret int array (), additive>"),
-    ("{'mean': x, 'n': 2}", "{'mean': <Secret int array (), additive>, 'n': 2}"),
-    ("[1, (2, {'deep': [x]})]", "[1, (2, {'deep': [<Secret int array (), additive>]})]"),
-])
+@pytest.mark.parametrize(
+    ("returned", "printed"),
+    [
+        ("x", "<Secret int array (), additive>"),
+        ("{'mean': x, 'n': 2}", "{'mean': <Secret int array (), additive>, 'n': 2}"),
+        ("[1, (2, {'deep': [x]})]", "[1, (2, {'deep': [<Secret int array (), additive>]})]"),
+    ],
+)
 def test_a_secret_that_is_returned_gets_a_hint(tmp_path, returned, printed):
-    done = mpc("run", write(tmp_path, f"def main(party):\n    x = party.secret(1, owner=0) + 1\n    return {returned}\n"), "-n", 2, "--quiet")
+    done = mpc(
+        "run",
+        write(tmp_path, f"def main(party):\n    x = party.secret(1, owner=0) + 1\n    return {returned}\n"),
+        "-n",
+        2,
+        "--quiet",
+    )
     assert done.returncode == 0 and done.stdout == f"{printed}\n"
     assert done.stderr == "main returned a secret: call its .reveal() to see what it is\n"
 
@@ -369,35 +485,46 @@ def test_different_rings_and_encodings_are_named(tmp_path, processes, field, val
 
 
 def test_programs_that_diverge_in_mid_run(tmp_path):
-    program = write(tmp_path, "def main(party):\n    x = party.secret([3], owner=0)\n"
-                              "    return (x * x).reveal() if party.id else x.reveal()\n")
+    program = write(
+        tmp_path,
+        "def main(party):\n    x = party.secret([3], owner=0)\n"
+        "    return (x * x).reveal() if party.id else x.reveal()\n",
+    )
     done = mpc("run", program, "-n", 2)
     refused(done)
     assert "diverged" in done.stderr and "'multiply" in done.stderr and "'reveal'" in done.stderr
 
 
 def test_a_program_that_ends_early(tmp_path):
-    program = write(tmp_path, "def main(party):\n    x = party.secret([3], owner=0)\n    return None if party.id else x.reveal()\n")
+    program = write(
+        tmp_path,
+        "def main(party):\n    x = party.secret([3], owner=0)\n    return None if party.id else x.reveal()\n",
+    )
     refused(mpc("run", program, "-n", 2), "party-1 has ended its program")
 
 
-
 def test_silent_transfers_take_fewer_bytes(tmp_path):
-    program = write(tmp_path, "def main(party):\n    x = party.secret(np.arange(100_000), owner=0)\n    return (x * x).reveal()[77]\n")
+    program = write(
+        tmp_path,
+        "def main(party):\n    x = party.secret(np.arange(100_000), owner=0)\n    return (x *"
+        " x).reveal()[77]\n",
+    )
     sent = {}
     for options in ((), ("--silent-transfers",)):
         done = mpc("run", program, "-n", 2, *options)
         assert done.returncode == 0 and done.stdout.strip() in ("5929", "np.int64(5929)"), done.stderr
-        sent[options] = float(done.stderr.split("offline")[1].split()[1])            # MB of party 0
+        sent[options] = float(done.stderr.split("offline")[1].split()[1])  # MB of party 0
     assert 40 < sent[()] < 60 and 20 < sent[("--silent-transfers",)] < 30
     refused(mpc("run", program, "-n", 2, "--dealer", "--silent-transfers"), "nothing is transferred")
 
 
 # -- parties that are lost ------------------------------------------------------------------------------
 
-LOOP = ("def main(party):\n    x = party.secret(np.arange(1000), owner=0)\n    y = x * x\n"
-        "    if party.id == {who}:\n        {what}\n"
-        "    while True:\n        y = x * y\n        party.sync(y)\n")
+LOOP = (
+    "def main(party):\n    x = party.secret(np.arange(1000), owner=0)\n    y = x * x\n"
+    "    if party.id == {who}:\n        {what}\n"
+    "    while True:\n        y = x * y\n        party.sync(y)\n"
+)
 
 
 def test_a_killed_party_ends_all_others_within_ten_seconds(tmp_path):
@@ -411,7 +538,9 @@ def test_a_killed_party_ends_all_others_within_ten_seconds(tmp_path):
 
 def test_a_killed_dealer_is_noticed(tmp_path, processes):
     configs = deployment(tmp_path)
-    parties = processes.session(configs, write(tmp_path, LOOP.format(who=9, what="pass").replace("1000", "100_000")))
+    parties = processes.session(
+        configs, write(tmp_path, LOOP.format(who=9, what="pass").replace("1000", "100_000"))
+    )
     time.sleep(3)
     parties[-1].send_signal(signal.SIGKILL)
     start = time.monotonic()
@@ -441,15 +570,28 @@ def test_a_failing_party_is_reported_without_its_message(tmp_path):
 def test_no_one_comes(tmp_path):
     configs = deployment(tmp_path, timeout=2)
     start = time.monotonic()
-    refused(mpc("party", "examples/average_salary.py", "--config", configs[0]), "hospital-1", "did not join within 2 s")
+    refused(
+        mpc("party", "examples/average_salary.py", "--config", configs[0]),
+        "hospital-1",
+        "did not join within 2 s",
+    )
     assert time.monotonic() - start < 8
 
 
 def test_a_certificate_of_another_is_noticed_before_anybody_is_called(tmp_path):
     configs = deployment(tmp_path, timeout=30)
-    configs[0].write_text(configs[0].read_text().replace("hospital-0.pem", "hospital-1.pem").replace("hospital-0.key", "hospital-1.key"))
+    configs[0].write_text(
+        configs[0]
+        .read_text()
+        .replace("hospital-0.pem", "hospital-1.pem")
+        .replace("hospital-0.key", "hospital-1.key")
+    )
     start = time.monotonic()
-    refused(mpc("party", "examples/average_salary.py", "--config", configs[0]), "is for hospital-1", 'me = "hospital-0"')
+    refused(
+        mpc("party", "examples/average_salary.py", "--config", configs[0]),
+        "is for hospital-1",
+        'me = "hospital-0"',
+    )
     assert time.monotonic() - start < 10
 
 
@@ -458,8 +600,16 @@ def test_an_ended_launcher_takes_its_parties_with_it(tmp_path):
     for number in (signal.SIGTERM, signal.SIGKILL):
         marks = tmp_path / str(number)
         marks.mkdir()
-        program = write(tmp_path, f"def main(party):\n    open(f'{marks}/{{party.id}}-{{os.getpid()}}', 'w')\n    time.sleep(60)\n")
-        launcher = subprocess.Popen([*MPC, "run", str(program), "-n", "2", "--dealer"], cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        program = write(
+            tmp_path,
+            f"def main(party):\n    open(f'{marks}/{{party.id}}-{{os.getpid()}}', 'w')\n    time.sleep(60)\n",
+        )
+        launcher = subprocess.Popen(
+            [*MPC, "run", str(program), "-n", "2", "--dealer"],
+            cwd=ROOT,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
         deadline = time.monotonic() + 20
         while len(list(marks.iterdir())) < 2 and time.monotonic() < deadline:
             time.sleep(0.05)
@@ -490,6 +640,13 @@ def test_a_trace_that_cannot_be_written_is_noticed_before_the_run(tmp_path):
 
 
 def test_causes_come_before_consequences(tmp_path):
-    done = mpc("run", write(tmp_path, "def main(party):\n    party.secret([float('nan')] if party.id else [1.0], owner=1)\n"), "-n", 3)
+    done = mpc(
+        "run",
+        write(
+            tmp_path, "def main(party):\n    party.secret([float('nan')] if party.id else [1.0], owner=1)\n"
+        ),
+        "-n",
+        3,
+    )
     refused(done, "NaN", "program.py, line 6")
     assert "NaN" in done.stderr.splitlines()[0]

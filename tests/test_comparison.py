@@ -1,4 +1,5 @@
 """Comparisons over the whole range, in every suite: edges, equal operands, and what they cost."""
+
 from __future__ import annotations
 
 import numpy as np
@@ -37,7 +38,12 @@ def test_sign_and_zero_at_every_edge(suite: str, parties: int, bits: int) -> Non
 
 
 @settings(max_examples=25, deadline=None)
-@given(st.lists(st.tuples(st.integers(-2**62, 2**62 - 1), st.integers(-2**62, 2**62 - 1)), min_size=1, max_size=70), st.sampled_from(sorted(SUITES)))
+@given(
+    st.lists(
+        st.tuples(st.integers(-(2**62), 2**62 - 1), st.integers(-(2**62), 2**62 - 1)), min_size=1, max_size=70
+    ),
+    st.sampled_from(sorted(SUITES)),
+)
 def test_order_and_equality_are_pythons(pairs: list[tuple[int, int]], suite: str) -> None:
     a, b = np.array(pairs + [(x, x) for x, _ in pairs[:3]]).T
     s = mpc.local(3, suite)
@@ -56,7 +62,9 @@ def test_sizes_around_a_word_and_a_piece(suite: str, size: int) -> None:
     assert (lt == (values < 0)).all() and (eq == (values == 0)).all()
 
 
-@pytest.mark.parametrize(("suite", "parties", "rounds"), [("additive", 2, 8), ("additive", 3, 10), ("replicated", 3, 8)])
+@pytest.mark.parametrize(
+    ("suite", "parties", "rounds"), [("additive", 2, 8), ("additive", 3, 10), ("replicated", 3, 8)]
+)
 def test_rounds_of_a_comparison(suite: str, parties: int, rounds: int) -> None:
     s = mpc.local(parties, suite)
     x = s.secret([1, 2, 3])
@@ -66,10 +74,12 @@ def test_rounds_of_a_comparison(suite: str, parties: int, rounds: int) -> None:
     assert s.parties[0].meter.rounds - before == rounds
     before = s.parties[0].meter.rounds
     s.sync(*[x < i for i in range(8)])
-    assert s.parties[0].meter.rounds - before == rounds         # side by side, they cost the rounds of one
+    assert s.parties[0].meter.rounds - before == rounds  # side by side, they cost the rounds of one
 
 
-@pytest.mark.parametrize(("suite", "parties", "rounds", "sent"), [("additive", 2, 9, 55.2), ("replicated", 3, 8, 26.7)])
+@pytest.mark.parametrize(
+    ("suite", "parties", "rounds", "sent"), [("additive", 2, 9, 55.2), ("replicated", 3, 8, 26.7)]
+)
 def test_a_maximum_costs_little_more(suite: str, parties: int, rounds: int, sent: float) -> None:
     """On average over the parties."""
     n = 64 * 500
@@ -116,7 +126,9 @@ def test_truth_values_are_shared_and_revealed_as_such() -> None:
     s = mpc.local(3)
     x = s.secret([True, False])
     assert x.kind == mpc.BOOL and x.reveal().dtype == bool and (x + x).reveal().tolist() == [2, 0]
-    assert s.run(lambda p: p.secret(np.array([True, False]) if p.id == 1 else None, owner=1).reveal().tolist())[0] == [True, False]
+    assert s.run(
+        lambda p: p.secret(np.array([True, False]) if p.id == 1 else None, owner=1).reveal().tolist()
+    )[0] == [True, False]
 
 
 def test_a_condition_cannot_show_where_it_holds() -> None:

@@ -1,4 +1,5 @@
 """Configuration files: the good one, and one sentence for each bad one."""
+
 from __future__ import annotations
 
 import json
@@ -69,7 +70,11 @@ def test_insecure(path: Path) -> None:
         ("timeout = 5", "largest_array = 0", "'largest_array' must be a whole number from 1 to"),
         ("timeout = 5", "ring = true", "'ring' must be a whole number"),
         ("timeout = 5", "ring = 0", "'ring' must be a whole number from 1"),
-        ('key = "a.key"', f'key = "{"k" * 4000}"', "'key' names a file that cannot be looked for .File name too long"),
+        (
+            'key = "a.key"',
+            f'key = "{"k" * 4000}"',
+            "'key' names a file that cannot be looked for .File name too long",
+        ),
         ('key = "a.key"', f'key = "{"k" * 5000}"', "'key' has 5000 letters"),
         ("[::1]:7002", "a b:7002", "has a host that cannot be a name"),
         ("[::1]:7002", "a\\u0000b:7002", "has a host that cannot be a name"),
@@ -107,17 +112,58 @@ def test_one_party_and_no_file(path: Path) -> None:
 # -- drawn configurations -------------------------------------------------------------------------------
 
 VALUES = st.one_of(
-    st.integers(-5, 5).map(str), st.integers(-(2**70), 2**70).map(str), st.sampled_from(["9" * 4300, "9" * 5000, "0x" + "f" * 6000, "1e308", "1e999", "nan", "-inf", "3e6", "1e12"]),
-    st.booleans().map(lambda b: str(b).lower()), st.sampled_from(["1979-05-27", "07:32:00", "[]", "{}", "[" * 3000, "[" * 90 + "]" * 90, "{a = " * 2000, '"\\u0000"', '"a:b:c"']),
-    st.text(max_size=30).map(json.dumps), st.sampled_from(["a", "/", "../", "é", "\t", "a.", "[::1]:"]).flatmap(lambda s: st.sampled_from([1, 70, 300, 5000]).map(lambda n: json.dumps(s * n))),
+    st.integers(-5, 5).map(str),
+    st.integers(-(2**70), 2**70).map(str),
+    st.sampled_from(
+        ["9" * 4300, "9" * 5000, "0x" + "f" * 6000, "1e308", "1e999", "nan", "-inf", "3e6", "1e12"]
+    ),
+    st.booleans().map(lambda b: str(b).lower()),
+    st.sampled_from(
+        [
+            "1979-05-27",
+            "07:32:00",
+            "[]",
+            "{}",
+            "[" * 3000,
+            "[" * 90 + "]" * 90,
+            "{a = " * 2000,
+            '"\\u0000"',
+            '"a:b:c"',
+        ]
+    ),
+    st.text(max_size=30).map(json.dumps),
+    st.sampled_from(["a", "/", "../", "é", "\t", "a.", "[::1]:"]).flatmap(
+        lambda s: st.sampled_from([1, 70, 300, 5000]).map(lambda n: json.dumps(s * n))
+    ),
     st.sampled_from(["\x00", "\x1b[2J", "\r", "=", '"', "'''", "\\"]),
 )
-KEYS = ["me", "timeout", "suite", "ring", "fraction_bits", "largest_array", "authority", "certificate", "key", "dealer", "silent_transfers", "insecure_no_tls", "parties", "nonsense", "x" * 5000]
+KEYS = [
+    "me",
+    "timeout",
+    "suite",
+    "ring",
+    "fraction_bits",
+    "largest_array",
+    "authority",
+    "certificate",
+    "key",
+    "dealer",
+    "silent_transfers",
+    "insecure_no_tls",
+    "parties",
+    "nonsense",
+    "x" * 5000,
+]
 
 
 @settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.lists(st.tuples(st.sampled_from([*KEYS, "name", "address"]), VALUES), max_size=3), st.lists(st.integers(0, 15), max_size=2))
-def test_every_drawn_configuration_is_good_or_gets_one_sentence(path: Path, changes: list[tuple[str, str]], without: list[int]) -> None:
+@given(
+    st.lists(st.tuples(st.sampled_from([*KEYS, "name", "address"]), VALUES), max_size=3),
+    st.lists(st.integers(0, 15), max_size=2),
+)
+def test_every_drawn_configuration_is_good_or_gets_one_sentence(
+    path: Path, changes: list[tuple[str, str]], without: list[int]
+) -> None:
     """With the file's name, fit for a terminal, and not a page of it."""
     lines = [line for i, line in enumerate(GOOD.strip().splitlines()) if i not in without]
     for field, value in changes:
@@ -131,7 +177,12 @@ def test_every_drawn_configuration_is_good_or_gets_one_sentence(path: Path, chan
         said = str(error)
         assert str(path) in said and said.isprintable() and len(said) < 800
     else:
-        assert 0 < found.timeout <= 86400 and 0 < found.largest_array <= 2**31 and len(found.parties) >= 2 and found.rank >= 0
+        assert (
+            0 < found.timeout <= 86400
+            and 0 < found.largest_array <= 2**31
+            and len(found.parties) >= 2
+            and found.rank >= 0
+        )
 
 
 @settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -1,4 +1,7 @@
-"""Measured rounds and bytes equal the declared costs: below, at and above the size of one piece, for 2, 3, 5 parties."""
+"""Measured rounds and bytes equal the declared costs: below, at and above the size of one piece, for 2, 3, 5
+parties.
+"""
+
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
@@ -38,12 +41,18 @@ class Taken:
         return sum(n for (s, r), n in self.sent.items() if s == sender and r < parties)
 
 
-def measured(name: str, parties: int, prepare: Callable[[Suite], Coroutine[Any, Any, Any]],
-             operation: Callable[..., Coroutine[Any, Any, Any]]) -> Taken:
+def measured(
+    name: str,
+    parties: int,
+    prepare: Callable[[Suite], Coroutine[Any, Any, Any]],
+    operation: Callable[..., Coroutine[Any, Any, Any]],
+) -> Taken:
     """Run ``operation(suite, *prepared)`` in lockstep and count what it alone sends, as frames on the links."""
     kind = SUITES[name]
     frames = DealerFrames(Dealer(parties))
-    ends = mesh(parties, service=frames.answer, timeout=0, greetings={i: frames.greeting(i) for i in range(parties)})
+    ends = mesh(
+        parties, service=frames.answer, timeout=0, greetings={i: frames.greeting(i) for i in range(parties)}
+    )
     members = [Party(t) for t in ends]
 
     def run(flows: list[Any], label: str) -> list[Any]:
@@ -64,8 +73,10 @@ def measured(name: str, parties: int, prepare: Callable[[Suite], Coroutine[Any, 
         counting(p.rank, end, sent)
     run([operation(s, *xs) for s, xs in zip(suites, prepared, strict=True)], "operation")
     assert len({p.meter.rounds - rounds for p, (rounds, _) in zip(members, before, strict=True)}) == 1
-    for p, (_, already) in zip(members, before, strict=True):     # the meter's own word against the frames
-        assert p.meter.sent - HEADER.size * p.meter.frames - already == sum(n for (s, _), n in sent.items() if s == p.rank)
+    for p, (_, already) in zip(members, before, strict=True):  # the meter's own word against the frames
+        assert p.meter.sent - HEADER.size * p.meter.frames - already == sum(
+            n for (s, _), n in sent.items() if s == p.rank
+        )
     return Taken(members[0].meter.rounds - before[0][0], sent)
 
 
@@ -76,12 +87,14 @@ def counting(rank: int, end: Any, sent: dict[tuple[int, int], int]) -> None:
     def posted(peer: int, buffers: Any) -> int:
         sent[rank, peer] = sent.get((rank, peer), 0) + sum(b.nbytes for b in buffers) - HEADER.size
         return int(post(peer, buffers))
+
     end.post = posted
 
 
 def inputs(*specs: Spec) -> Callable[[Suite], Coroutine[Any, Any, list[Share]]]:
     async def prepare(suite: Suite) -> list[Share]:
         return [await input_of(suite, s.ring(np.arange(s.size).reshape(s.shape))) for s in specs]
+
     return prepare
 
 
@@ -90,7 +103,10 @@ def agrees(taken: Taken, suite: str, operation: str, parties: int, result: Spec,
     cost = SUITES[suite].costs[operation]
     assert taken.rounds == cost.rounds
     elements = result.size if cost.per == "result" else operands
-    assert sum(taken.by(p, parties) for p in range(parties)) == cost.elements(parties, result.ring) * elements * result.ring.itemsize
+    assert (
+        sum(taken.by(p, parties) for p in range(parties))
+        == cost.elements(parties, result.ring) * elements * result.ring.itemsize
+    )
 
 
 @pytest.mark.parametrize("ring", RINGS.values(), ids=str)
@@ -102,12 +118,34 @@ def test_elementwise_costs(suite: str, parties: int, size: int, ring: Ring) -> N
     spec = Spec(ring, (size,))
     agrees(measured(suite, parties, inputs(), inputs(spec)), suite, "input", parties, spec)
     agrees(measured(suite, parties, inputs(spec), lambda s, x: s.reveal(x)), suite, "open", parties, spec)
-    agrees(measured(suite, parties, inputs(spec, spec), lambda s, x, y: s.bilinear(MULTIPLY, x, y)), suite, "multiply", parties, spec)
-    agrees(measured(suite, parties, inputs(spec), lambda s, x: s.truncate(x, ring.fraction)), suite, "truncate", parties, spec)
-    agrees(measured(suite, parties, inputs(spec, spec), lambda s, x, y: s.bilinear(MULTIPLY, x, y, ring.fraction)), suite, "multiply and truncate", parties, spec)
+    agrees(
+        measured(suite, parties, inputs(spec, spec), lambda s, x, y: s.bilinear(MULTIPLY, x, y)),
+        suite,
+        "multiply",
+        parties,
+        spec,
+    )
+    agrees(
+        measured(suite, parties, inputs(spec), lambda s, x: s.truncate(x, ring.fraction)),
+        suite,
+        "truncate",
+        parties,
+        spec,
+    )
+    agrees(
+        measured(
+            suite, parties, inputs(spec, spec), lambda s, x, y: s.bilinear(MULTIPLY, x, y, ring.fraction)
+        ),
+        suite,
+        "multiply and truncate",
+        parties,
+        spec,
+    )
 
 
-@pytest.mark.parametrize("shapes", [((3, 4), (4, 2)), ((1, 9), (9, 1)), ((300, 400), (400, 2)), ((2, 3, 4), (2, 4, 3))])
+@pytest.mark.parametrize(
+    "shapes", [((3, 4), (4, 2)), ((1, 9), (9, 1)), ((300, 400), (400, 2)), ((2, 3, 4), (2, 4, 3))]
+)
 @pytest.mark.parametrize(("suite", "parties"), GRID)
 def test_matmul_costs(suite: str, parties: int, shapes: tuple[tuple[int, ...], ...]) -> None:
     x, y = (Spec(Z64, s) for s in shapes)
@@ -136,22 +174,33 @@ def all_to_last(parties: int, nbytes: int) -> dict[int, int]:
 
 @pytest.mark.parametrize("size", [65, 1000, CHUNK + 65, 2 * CHUNK])
 @pytest.mark.parametrize("parties", [2, 3, 5])
-def test_the_dealer_sends_8_bytes_per_product_and_4_or_12_per_truncation_to_the_last_party(parties: int, size: int) -> None:
-    """Of two parties each knows a term, and the product of two bits is all it takes; more of them need a mask."""
+def test_the_dealer_sends_8_bytes_per_product_and_4_or_12_per_truncation_to_the_last_party(
+    parties: int, size: int
+) -> None:
+    """Of two parties each knows a term, and the product of two bits is all it takes; more of them need a
+    mask.
+    """
     spec = Spec(Z64, (size,))
-    assert corrections(parties, lambda s, x, y: s.bilinear(MULTIPLY, x, y), spec, spec) == all_to_last(parties, 8 * size)
+    assert corrections(parties, lambda s, x, y: s.bilinear(MULTIPLY, x, y), spec, spec) == all_to_last(
+        parties, 8 * size
+    )
     for bits, two, more in ((16, 4, 12), (31, 4, 12), (32, 4, 16), (33, 8, 16)):
-        assert corrections(parties, lambda s, x, m=bits: s.truncate(x, m), spec) == all_to_last(parties, (two if parties == 2 else more) * size)
+        assert corrections(parties, lambda s, x, m=bits: s.truncate(x, m), spec) == all_to_last(
+            parties, (two if parties == 2 else more) * size
+        )
 
 
 @pytest.mark.parametrize("parties", [2, 3])
 def test_the_dealer_sends_the_size_of_a_matrix_product(parties: int) -> None:
     x, y = Spec(Z64, (7, 50)), Spec(Z64, (50, 3))
-    assert corrections(parties, lambda s, x, y: s.bilinear(MATMUL, x, y), x, y) == all_to_last(parties, 8 * 7 * 3)
+    assert corrections(parties, lambda s, x, y: s.bilinear(MATMUL, x, y), x, y) == all_to_last(
+        parties, 8 * 7 * 3
+    )
 
 
 def test_pooled_triples_cost_8_bytes_each_once_the_pool_is_used_up() -> None:
     """Single products share a batch: 64 of them take one answer of 64 triples."""
+
     async def many(suite: Suite, x: Share, y: Share) -> None:
         for _ in range(64):
             await suite.bilinear(MULTIPLY, x, y)
@@ -165,7 +214,17 @@ def test_linear_operations_send_nothing() -> None:
     session = mpc.local(3, "additive")
     frames = [p.meter.frames for p in session.parties]
     x, y = shared(session, np.ones((4, 4))), shared(session, np.ones((4, 4)), owner=2)
-    for z in ((x + y - 3) * 2, x.T.sum(axis=0), np.concatenate([x, y]), x[1:] - y[:3], np.where(np.eye(4) > 0, x, y), np.cumsum(x), np.trace(x), 1.5 - x, np.ones((2, 4), int) @ x):
+    for z in (
+        (x + y - 3) * 2,
+        x.T.sum(axis=0),
+        np.concatenate([x, y]),
+        x[1:] - y[:3],
+        np.where(np.eye(4) > 0, x, y),
+        np.cumsum(x),
+        np.trace(x),
+        1.5 - x,
+        np.ones((2, 4), int) @ x,
+    ):
         session.sync(z)
     assert [p.meter.frames for p in session.parties] == frames
 
@@ -195,15 +254,28 @@ def independent(session: Any) -> Any:
 
 
 def test_independent_operations_share_a_round_unless_told_otherwise() -> None:
-    assert rounds_and_frames(independent) == (2, 2)                 # the products, and the reveal
+    assert rounds_and_frames(independent) == (2, 2)  # the products, and the reveal
     assert rounds_and_frames(independent, fuse=0) == (11, 11)
 
 
 DEPTHS: dict[str, tuple[int, Callable[[Any], Any]]] = {
-    "reveal": (1, lambda x: x), "product": (2, lambda x: x * x), "chain of 5": (6, lambda x: x * x * x * x * x * x), "power 8": (4, lambda x: x ** 8),
-    "product of 8": (4, np.prod), "sum of products": (2, lambda x: sum(x * x for _ in range(20))), "matmul": (2, lambda x: x @ x), "division": (3, lambda x: x / 7), "division by 8": (1, lambda x: x / 8),
-    "real division by 8": (2, lambda x: x * 1.0 / 8), "times a half": (2, lambda x: x * 1.0 * 1.5), "times a real": (3, lambda x: x * 0.3), "a matrix of reals": (3, lambda x: x @ np.full((8, 2), 0.7)),
-    "mean": (1, lambda x: x.mean()), "mean of 7": (3, lambda x: x[1:].mean()), "variance": (4, lambda x: x.var()), "variance of 7": (7, lambda x: x[1:].var()),
+    "reveal": (1, lambda x: x),
+    "product": (2, lambda x: x * x),
+    "chain of 5": (6, lambda x: x * x * x * x * x * x),
+    "power 8": (4, lambda x: x**8),
+    "product of 8": (4, np.prod),
+    "sum of products": (2, lambda x: sum(x * x for _ in range(20))),
+    "matmul": (2, lambda x: x @ x),
+    "division": (3, lambda x: x / 7),
+    "division by 8": (1, lambda x: x / 8),
+    "real division by 8": (2, lambda x: x * 1.0 / 8),
+    "times a half": (2, lambda x: x * 1.0 * 1.5),
+    "times a real": (3, lambda x: x * 0.3),
+    "a matrix of reals": (3, lambda x: x @ np.full((8, 2), 0.7)),
+    "mean": (1, lambda x: x.mean()),
+    "mean of 7": (3, lambda x: x[1:].mean()),
+    "variance": (4, lambda x: x.var()),
+    "variance of 7": (7, lambda x: x[1:].var()),
 }
 
 
@@ -238,7 +310,10 @@ def test_every_party_and_mode_counts_alike() -> None:
     main(session)
     for p, counted in zip(session.parties, in_threads, strict=True):
         assert (p.meter.rounds, p.meter.sent) == counted
-    assert sum(p.meter.received for p in session.parties) >= sum(p.meter.sent for p in session.parties) - 10 * 200
+    assert (
+        sum(p.meter.received for p in session.parties)
+        >= sum(p.meter.sent for p in session.parties) - 10 * 200
+    )
 
 
 def used(computing: float, rounds: int, sent: int, asked: int = 0) -> dict[str, float]:
@@ -249,7 +324,8 @@ def test_estimates_for_other_networks() -> None:
     lan, wan = Network.parse("lan"), Network.parse("wan")
     assert wan.seconds(used(0, 10, 0)) == pytest.approx(0.25) and lan.seconds(used(0, 10, 0)) < 0.01
     assert Network.parse("40,8").seconds(used(1, 2, 1_000_000)) == pytest.approx(1 + 0.04 + 1)
-    assert wan.seconds(used(0, 10, 0, asked=4)) == pytest.approx(0.35)  # an answer of the dealer takes a whole round trip
+    # an answer of the dealer takes a whole round trip
+    assert wan.seconds(used(0, 10, 0, asked=4)) == pytest.approx(0.35)
     for bad in ("fast", "1,0", "-1,5", "1", "nan,1"):
         with pytest.raises(ValueError):
             Network.parse(bad)

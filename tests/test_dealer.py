@@ -1,4 +1,7 @@
-"""The dealer: its correlations hold, it answers well-formed requests of one party only, its stock equals live."""
+"""The dealer: its correlations hold, it answers well-formed requests of one party only, its stock equals
+live.
+"""
+
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -25,18 +28,32 @@ def triple(name: str, x: tuple[int, ...], y: tuple[int, ...], ring: Ring = Z64) 
     return Triple(MULTIPLY if name == "multiply" else MATMUL, Spec(ring, x), Spec(ring, y))
 
 
-SHAPES = [("multiply", (5,), (5,)), ("multiply", (), ()), ("multiply", (100,), (100,)), ("multiply", (3, 1), (1, 4)), ("multiply", (2, 3), ()), ("multiply", (0,), (0,)),
-          ("matmul", (3, 4), (4, 2)), ("matmul", (4,), (4, 2)), ("matmul", (3, 4), (4,)), ("matmul", (4,), (4,)), ("matmul", (2, 3, 4), (2, 4, 5)),
-          ("matmul", (2, 3, 4), (4, 5)), ("matmul", (3, 0), (0, 2))]
+SHAPES = [
+    ("multiply", (5,), (5,)),
+    ("multiply", (), ()),
+    ("multiply", (100,), (100,)),
+    ("multiply", (3, 1), (1, 4)),
+    ("multiply", (2, 3), ()),
+    ("multiply", (0,), (0,)),
+    ("matmul", (3, 4), (4, 2)),
+    ("matmul", (4,), (4, 2)),
+    ("matmul", (3, 4), (4,)),
+    ("matmul", (4,), (4,)),
+    ("matmul", (2, 3, 4), (2, 4, 5)),
+    ("matmul", (2, 3, 4), (4, 5)),
+    ("matmul", (3, 0), (0, 2)),
+]
 CORRELATIONS: list[Correlation] = [
     *(triple(f, x, y, ring) for ring in RINGS.values() for f, x, y in SHAPES),
-    *(TruncationMask(Spec(ring, (50,)), bits) for ring in RINGS.values() for bits in (1, 16, 30)), TruncationMask(Spec(Z64, (2, 3)), 62),
+    *(TruncationMask(Spec(ring, (50,)), bits) for ring in RINGS.values() for bits in (1, 16, 30)),
+    TruncationMask(Spec(Z64, (2, 3)), 62),
     *(TruncationMask(Spec(Z128, (9,)), bits) for bits in (32, 63, 64, 126)),
 ]
 
 
 def drawing(*kinds: Correlation, stocked: bool = False) -> Callable[[Suite], Any]:
     """A protocol that draws these correlations and gives the parts: per kind, of free and dependent arrays."""
+
     async def main(suite: Suite) -> Any:
         if stocked:
             await suite.prep.stock(kinds)  # type: ignore[union-attr]
@@ -45,12 +62,16 @@ def drawing(*kinds: Correlation, stocked: bool = False) -> Callable[[Suite], Any
             free, dependent = await suite.prep.draw(kind)  # type: ignore[union-attr]
             out.append((free, await dependent))
         return out
+
     return main
 
 
 def sums(drawn: list[Any], i: int) -> tuple[list[np.ndarray], list[np.ndarray]]:
     """What the parties' parts of correlation i add up to."""
-    return tuple([whole(summed(column)) for column in zip(*(party[i][j] for party in drawn), strict=True)] for j in (0, 1))  # type: ignore[return-value]
+    return tuple(
+        [whole(summed(column)) for column in zip(*(party[i][j] for party in drawn), strict=True)]
+        for j in (0, 1)
+    )  # type: ignore[return-value]
 
 
 def holds(kind: Correlation, free: list[np.ndarray], dependent: list[np.ndarray]) -> bool:
@@ -61,7 +82,9 @@ def holds(kind: Correlation, free: list[np.ndarray], dependent: list[np.ndarray]
         return np.shape(dependent[0]) == np.shape(expected) and bool((dependent[0] == expected).all())
     assert isinstance(kind, TruncationMask)
     r, k = free[0], kind.ring.bits
-    return bool((dependent[0] == (r % 2**(k - 1)) // 2**kind.bits).all() and (dependent[1] == r >> (k - 1)).all())
+    return bool(
+        (dependent[0] == (r % 2 ** (k - 1)) // 2**kind.bits).all() and (dependent[1] == r >> (k - 1)).all()
+    )
 
 
 @pytest.mark.parametrize("stocked", [False, True])
@@ -74,7 +97,9 @@ def test_correlations_hold(parties: int, stocked: bool) -> None:
 
 def test_free_arrays_are_never_the_same_twice() -> None:
     """Small triples come out of a pool; no element of it is handed out twice."""
-    kinds = [triple("multiply", (n,), (n,)) for n in (1, 3, 60, 64, 2, 64, 1, 5, 64, 64)] + [triple("matmul", (3, 4), (4, 2))]
+    kinds = [triple("multiply", (n,), (n,)) for n in (1, 3, 60, 64, 2, 64, 1, 5, 64, 64)] + [
+        triple("matmul", (3, 4), (4, 2))
+    ]
     drawn = play(3, drawing(*kinds))
     values = np.concatenate([a.reshape(-1) for i in range(len(kinds)) for a in sums(drawn, i)[0]])
     assert len(np.unique(values)) == len(values)
@@ -95,7 +120,14 @@ def test_requests_round_trip(kind: Correlation, stocked: bool) -> None:
 
 
 @settings(max_examples=300)
-@given(st.integers(0, len(CORRELATIONS) - 1), st.lists(st.tuples(st.integers(0, 23), st.one_of(st.integers(0, 70), st.integers(0, 2**64 - 1))), min_size=1, max_size=4))
+@given(
+    st.integers(0, len(CORRELATIONS) - 1),
+    st.lists(
+        st.tuples(st.integers(0, 23), st.one_of(st.integers(0, 70), st.integers(0, 2**64 - 1))),
+        min_size=1,
+        max_size=4,
+    ),
+)
 def test_altered_requests_are_understood_or_refused(which: int, changes: list[tuple[int, int]]) -> None:
     """Never another exception, and never something of more than the allowed size."""
     request = [int(w) for w in _encode(CORRELATIONS[which], False).data]
@@ -117,16 +149,46 @@ def test_random_requests_are_refused(request: list[int]) -> None:
 
 
 def altered(**changes: int) -> list[int]:
-    names = {"stocked": 0, "code": 1, "ring": 2, "bits": 3, "axes": 4, "first": 5, "unused": 7, "more_axes": 13, "last": 23}
+    names = {
+        "stocked": 0,
+        "code": 1,
+        "ring": 2,
+        "bits": 3,
+        "axes": 4,
+        "first": 5,
+        "unused": 7,
+        "more_axes": 13,
+        "last": 23,
+    }
     request = [int(w) for w in _encode(triple("matmul", (3, 4), (4, 2)), False).data]
     for name, value in changes.items():
         request[names[name]] = value
     return request
 
 
-@pytest.mark.parametrize("change", [{"stocked": 2}, {"code": 0}, {"code": 4}, {"ring": 48}, {"ring": 0}, {"axes": 9}, {"axes": 2**64 - 1}, {"more_axes": 9}, {"first": 2**40},
-                                    {"axes": 0}, {"code": 3, "bits": 0}, {"code": 3, "bits": 63}, {"code": 3, "bits": 2**63}, {"code": 1},
-                                    {"unused": 1}, {"last": 1}, {"bits": 1}, {"code": 3, "bits": 5}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"stocked": 2},
+        {"code": 0},
+        {"code": 4},
+        {"ring": 48},
+        {"ring": 0},
+        {"axes": 9},
+        {"axes": 2**64 - 1},
+        {"more_axes": 9},
+        {"first": 2**40},
+        {"axes": 0},
+        {"code": 3, "bits": 0},
+        {"code": 3, "bits": 63},
+        {"code": 3, "bits": 2**63},
+        {"code": 1},
+        {"unused": 1},
+        {"last": 1},
+        {"bits": 1},
+        {"code": 3, "bits": 5},
+    ],
+)
 def test_malformed_requests_are_refused(change: dict[str, int]) -> None:
     with pytest.raises(WireError):
         _decode(altered(**change))
@@ -172,7 +234,7 @@ def test_every_flipped_bit_of_a_requests_header_is_refused(bit: int) -> None:
     frames, frame = asked()
     changed = bytearray(frame)
     changed[bit // 8] ^= 1 << bit % 8
-    if changed[:4] == ABORT:                           # one bit away: a goodbye, and no answer
+    if changed[:4] == ABORT:  # one bit away: a goodbye, and no answer
         assert frames.answer(2, bytes(changed)) == []
         return
     with pytest.raises(WireError):
@@ -185,7 +247,7 @@ def test_cut_and_grown_requests_are_refused(length: int, more: bytes) -> None:
     """As the network delivers them: the header's length says how many bytes follow."""
     frames, frame = asked()
     changed = frame[:length] + more
-    if changed[:len(frame)] == frame:
+    if changed[: len(frame)] == frame:
         return
     with pytest.raises(WireError):
         frames.answer(2, changed)
@@ -207,9 +269,20 @@ def test_replayed_requests_are_refused() -> None:
         frames.answer(2, frame)
 
 
-@pytest.mark.parametrize("requests", [[triple("multiply", (9, 9), (9, 9))], [triple("matmul", (1, 80), (80, 1))], [triple("matmul", (9, 1), (1, 9))] * 2, [TruncationMask(Spec(Z64, (67,)), 5)]])
+@pytest.mark.parametrize(
+    "requests",
+    [
+        [triple("multiply", (9, 9), (9, 9))],
+        [triple("matmul", (1, 80), (80, 1))],
+        [triple("matmul", (9, 1), (1, 9))] * 2,
+        [TruncationMask(Spec(Z64, (67,)), 5)],
+    ],
+)
 def test_what_can_be_asked_for_at_once_has_a_limit(requests: list[Correlation]) -> None:
-    """Of the arrays behind a request, and of what a frame of requests is answered with: else memory is taken at a party's word."""
+    """Of the arrays behind a request, and of what a frame of requests is answered with: else memory is taken
+    at a party's word.
+    """
+
     def frame(most: int) -> tuple[DealerFrames, bytes]:
         frames, link = DealerFrames(Dealer(2), most), Link(1, 2)
         frames.greeting(1)
@@ -221,7 +294,9 @@ def test_what_can_be_asked_for_at_once_has_a_limit(requests: list[Correlation]) 
     alone = max(sum(s.size for s in (*kind.free, *kind.dependent)) for kind in requests)
     together = sum(s.size for kind in requests for s in kind.dependent)
     frames, asked = frame(max(alone, together))
-    assert sum(view.nbytes for view in frames.answer(1, asked)[1:]) == sum(s.nbytes for kind in requests for s in kind.dependent)
+    assert sum(view.nbytes for view in frames.answer(1, asked)[1:]) == sum(
+        s.nbytes for kind in requests for s in kind.dependent
+    )
     frames, asked = frame(max(alone, together) - 1)
     with pytest.raises(WireError, match=r"elements at once; it makes up to .* largest_array"):
         frames.answer(1, asked)
@@ -269,12 +344,18 @@ def test_a_stock_gives_the_same_results_and_no_more_messages(parties: int) -> No
     steps = [m.step for m in recorder.messages if m.sender == parties and m.tag == "dealer"]
     online = min(m.step for m in recorder.messages if m.tag == "multiply")
     assert len(steps) == 3 and max(steps) < online
-    assert {m.receiver for m in recorder.messages if m.sender == parties and m.tag == "dealer"} == {parties - 1}
+    assert {m.receiver for m in recorder.messages if m.sender == parties and m.tag == "dealer"} == {
+        parties - 1
+    }
 
 
 def test_a_stock_is_used_in_order_and_live_draws_go_around_it() -> None:
     """A draw of another kind than the next in stock is made live; the stock waits for its turn, used once."""
-    a, b, c = triple("matmul", (2, 2), (2, 2)), triple("matmul", (3, 2), (2, 2)), TruncationMask(Spec(Z32, (3,)), 5)
+    a, b, c = (
+        triple("matmul", (2, 2), (2, 2)),
+        triple("matmul", (3, 2), (2, 2)),
+        TruncationMask(Spec(Z32, (3,)), 5),
+    )
 
     async def main(suite: Suite) -> Any:
         await suite.prep.stock([a, c, a])  # type: ignore[union-attr]
@@ -300,4 +381,8 @@ def test_an_empty_stock_is_nothing() -> None:
 def test_parties_seeds_differ_and_are_fresh() -> None:
     seeds = [s for _ in range(3) for s in Dealer(3).seeds]
     assert len(set(seeds)) == 9 and {len(s) for s in seeds} == {32}
-    assert Dealer(2, stream(1, "d")).seeds == Dealer(2, stream(1, "d")).seeds != Dealer(2, Stream(bytes(32), "d")).seeds
+    assert (
+        Dealer(2, stream(1, "d")).seeds
+        == Dealer(2, stream(1, "d")).seeds
+        != Dealer(2, Stream(bytes(32), "d")).seeds
+    )

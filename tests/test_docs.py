@@ -1,4 +1,5 @@
 """What the documents say is true: their code runs, their names exist, their tables are the classes' own data."""
+
 import re
 from pathlib import Path
 
@@ -23,10 +24,13 @@ def test_the_page_runs(page):
 
 def test_the_table_of_neighbours_is_computed():
     from protocols.aggregation.one_server import bounds
+
     rows = re.findall(r"^\| ([\d,]+) \| (\d+ \(.*?)\|$", (ROOT / "docs/aggregation.md").read_text(), re.M)
     assert len(rows) == 6
     for clients, cells in rows:
-        for cell, (dropout, corrupt) in zip(cells.split("|"), ((0.05, 0.05), (0.1, 0.05), (0.1, 0.1), (0.2, 0.1)), strict=True):
+        for cell, (dropout, corrupt) in zip(
+            cells.split("|"), ((0.05, 0.05), (0.1, 0.05), (0.1, 0.1), (0.2, 0.1)), strict=True
+        ):
             degree, threshold = bounds.choose(int(clients.replace(",", "")), dropout, corrupt)
             assert cell.strip() == f"{degree} ({threshold})"
 
@@ -36,6 +40,7 @@ def test_the_readmes_first_program_runs(tmp_path, monkeypatch):
     import numpy as np
 
     import mpc
+
     parts = []
     for i in range(3):
         rng = np.random.default_rng(i)
@@ -44,8 +49,8 @@ def test_the_readmes_first_program_runs(tmp_path, monkeypatch):
         columns = [
             salary,
             3 * salary + rng.normal(0, 1e5, n),
-            1.7e18 + rng.integers(0, 3 * 10**16, n),            # a year in nanoseconds
-            rng.integers(10**9, 10**10, n),                     # identifiers
+            1.7e18 + rng.integers(0, 3 * 10**16, n),  # a year in nanoseconds
+            rng.integers(10**9, 10**10, n),  # identifiers
             rng.normal(0, 1e-3, n),
             rng.random(n) < 0.5,
         ]
@@ -69,18 +74,26 @@ def test_the_readmes_notebook_runs(capsys):
 def test_the_readmes_configuration_loads(tmp_path):
     from mpc import config
     from mpc.certs import make_authority_and_certificates
+
     (text,) = re.findall(r"```toml\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
     (tmp_path / "party.toml").write_text(text)
     make_authority_and_certificates(["hospital-a"], tmp_path / "certs")
     (tmp_path / "patients.csv").write_text("")
     loaded = config.load(tmp_path / "party.toml")
-    assert loaded.rank == 0 and loaded.dealer is None and len(loaded.parties) == 3 and loaded.data == {"rows": tmp_path / "patients.csv"}
+    assert (
+        loaded.rank == 0
+        and loaded.dealer is None
+        and len(loaded.parties) == 3
+        and loaded.data == {"rows": tmp_path / "patients.csv"}
+    )
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
 def test_files_named_in_the_documents_exist(page):
     text = page.read_text()
-    named = set(re.findall(r"`((?:mpc|protocols|tests|examples|docs)/[\w/.]*)`", text)) | set(re.findall(r"\]\(([\w/.]+)\)", text))
+    named = set(re.findall(r"`((?:mpc|protocols|tests|examples|docs)/[\w/.]*)`", text)) | set(
+        re.findall(r"\]\(([\w/.]+)\)", text)
+    )
     assert named
     for name in named:
         assert (ROOT / name).exists() or (page.parent / name).exists(), name
@@ -92,14 +105,20 @@ def test_names_in_the_journey_exist_where_it_says():
     assert len(pairs) > 8
     for name, file in pairs:
         last = name.split(".")[-1]
-        assert re.search(rf"\b(def|class) {last}\b|^{last}\b.*=|self\.{last}\b", (ROOT / file).read_text(), re.M), (name, file)
+        assert re.search(
+            rf"\b(def|class) {last}\b|^{last}\b.*=|self\.{last}\b", (ROOT / file).read_text(), re.M
+        ), (name, file)
 
 
 def test_the_readmes_table_of_suites_is_the_classes_data():
     text = (ROOT / "README.md").read_text()
     for suite in SUITES.values():
         least, most = suite.parties
-        parties = f"{least} or more" if most is None else str(least) if most == least else f"{least} to {most}"
-        row = (f"| {suite.name} | {parties} | {suite.threat.corrupt}, {suite.threat.adversary} | {setup_of(suite)} | "
-               f"{suite.costs['multiply']} | {'; '.join(suite.cites)} |")
+        parties = (
+            f"{least} or more" if most is None else str(least) if most == least else f"{least} to {most}"
+        )
+        row = (
+            f"| {suite.name} | {parties} | {suite.threat.corrupt}, {suite.threat.adversary} |"
+            f" {setup_of(suite)} | {suite.costs['multiply']} | {'; '.join(suite.cites)} |"
+        )
         assert row in text, row

@@ -1,4 +1,5 @@
 """The accountants against known values, and against divergences computed directly from the probabilities."""
+
 from __future__ import annotations
 
 import math
@@ -31,7 +32,9 @@ DPSGD = {"rounds": 1000, "delta": 1e-5, "sampling": PoissonSampling(0.01)}
 def test_known_values() -> None:
     assert epsilon(Gaussian(1.1), **DPSGD) == pytest.approx(1.7118, abs=5e-5)
     assert epsilon(Gaussian(1.1), **DPSGD, method="pld") == pytest.approx(1.5154, abs=5e-5)
-    assert epsilon(Gaussian(1.1), rounds=1000, delta=1e-5, sampling=WithoutReplacement(100, 10_000)) == pytest.approx(3.190, abs=5e-4)
+    assert epsilon(
+        Gaussian(1.1), rounds=1000, delta=1e-5, sampling=WithoutReplacement(100, 10_000)
+    ) == pytest.approx(3.190, abs=5e-4)
 
 
 def test_a_gaussian_by_its_closed_form() -> None:
@@ -54,7 +57,9 @@ def test_a_sampled_gaussian_by_integration(order: float) -> None:
         return 1 - q + q * math.exp((2 * x - 1) / (2 * z * z))
 
     def moment(power: float) -> float:
-        return float(integrate.quad(lambda x: stats.norm.pdf(x, 0, z) * ratio(x) ** power, -15, 25, limit=400)[0])
+        return float(
+            integrate.quad(lambda x: stats.norm.pdf(x, 0, z) * ratio(x) ** power, -15, 25, limit=400)[0]
+        )
 
     true = math.log(max(moment(order), moment(1 - order))) / (order - 1)
     mine = curve(Gaussian(z), PoissonSampling(q))[np.flatnonzero(order == ORDERS)[0]]
@@ -63,10 +68,14 @@ def test_a_sampled_gaussian_by_integration(order: float) -> None:
 
 @pytest.mark.parametrize("distance", [1e-9, 1e-7, 4e-6])
 def test_noise_that_is_not_quite_its_law(distance: float) -> None:
-    """δ − (1 + e^ε)·distance is what is left of δ; in a budget it adds up; and where nothing is left there is no ε."""
+    """δ − (1 + e^ε)·distance is what is left of δ; in a budget it adds up; and where nothing is left there is
+    no ε.
+    """
     exact, near = (DiscreteGaussians(100.0, 1, 4.0, 10, d) for d in (0.0, distance))
     cost = epsilon(near, delta=1e-3, rounds=5)
-    assert cost == pytest.approx(epsilon(exact, delta=1e-3 - (1 + math.exp(cost)) * 5 * distance, rounds=5), rel=1e-9)
+    assert cost == pytest.approx(
+        epsilon(exact, delta=1e-3 - (1 + math.exp(cost)) * 5 * distance, rounds=5), rel=1e-9
+    )
     assert cost > epsilon(exact, delta=1e-3, rounds=5)
     budget = Budget(9.0, 1e-3)
     for _ in range(5):
@@ -92,14 +101,14 @@ def log_sum_of_gaussians(variance: float, count: int, reach: int) -> np.ndarray:
     for _ in range(count - 1):
         law = np.convolve(law, one)
         middle = len(law) // 2
-        law = law[middle - reach:middle + reach + 1]
+        law = law[middle - reach : middle + reach + 1]
     return np.log(law)
 
 
 def divergence(p: np.ndarray, q: np.ndarray, order: float) -> float:
     """D_α of two laws given by their logarithms, wherever those are not too small to trust."""
     logs = order * p + (1 - order) * q
-    assert max(logs[0], logs[-1]) < special.logsumexp(logs) - 25        # the window is wide enough
+    assert max(logs[0], logs[-1]) < special.logsumexp(logs) - 25  # the window is wide enough
     return float(special.logsumexp(logs)) / (order - 1)
 
 
@@ -111,7 +120,9 @@ def shifted(law: np.ndarray, by: int) -> tuple[np.ndarray, np.ndarray]:
 @pytest.mark.parametrize("variance", [3.0, 10.0, 100.0])
 @pytest.mark.parametrize("move", [(1,), (3,), (2, 1, 1, 2)])
 def test_skellam(variance: float, move: tuple[int, ...]) -> None:
-    """The curve is above the true divergence of a move, and near it where the noise is large; also between whole orders."""
+    """The curve is above the true divergence of a move, and near it where the noise is large; also between
+    whole orders.
+    """
     law = log_skellam(variance, 60 if variance < 50 else 140)
     mine = Skellam(variance, math.sqrt(sum(m * m for m in move)), sum(move))
     for order in (1.5, 2, 2.5, 3, 4.25):
@@ -125,7 +136,9 @@ def test_skellams_formula_by_hand() -> None:
     """αΔ₂²/2μ and either correction; the first alone lies below the truth near α = 1."""
     assert Skellam(100, 2, 3).rdp(2) == pytest.approx(2 * 4 / 200 + (3 * 4 + 18) / 40_000)
     assert Skellam(1, 2, 3).rdp(5) == pytest.approx(5 * 4 / 2 + 9 / 2)
-    assert Skellam(100, 2, 3).rdp(2.25) == pytest.approx((0.75 * Skellam(100, 2, 3).rdp(2) + 0.25 * 2 * Skellam(100, 2, 3).rdp(3)) / 1.25)
+    assert Skellam(100, 2, 3).rdp(2.25) == pytest.approx(
+        (0.75 * Skellam(100, 2, 3).rdp(2) + 0.25 * 2 * Skellam(100, 2, 3).rdp(3)) / 1.25
+    )
     assert divergence(*shifted(log_skellam(1, 40), 1), 1.1) > 1.03 * 1.1 / 2
 
 
@@ -147,24 +160,33 @@ def test_the_sum_of_small_discrete_gaussians_is_not_one() -> None:
     law = log_sum_of_gaussians(0.25, 2, 11)
     true, without = divergence(*shifted(law, 1), 3), 3 / (2 * 2 * 0.25)
     assert 1.05 * without < true <= DiscreteGaussians(0.25, 2, 1, 1).rdp(3)
-    assert DiscreteGaussians(0.25, 2, 1, 1).tau == pytest.approx(10 * math.exp(-math.pi**2 / 4))
-    assert DiscreteGaussians(0.2, 2, 1, 1).rdp(2) == math.inf               # too small for the theorem
+    assert DiscreteGaussians(0.25, 2, 1, 1).tau == pytest.approx(10 * math.exp(-(math.pi**2) / 4))
+    assert DiscreteGaussians(0.2, 2, 1, 1).rdp(2) == math.inf  # too small for the theorem
     assert DiscreteGaussians(0.2, 1, 1, 1).rdp(2) == math.inf
 
 
 @pytest.mark.parametrize("q", [0.01, 0.2])
 @pytest.mark.parametrize("order", [2, 3, 6])
-@pytest.mark.parametrize("law_of", [lambda: (log_skellam(30.0, 90), Skellam(30.0, 2, 2)),
-                                    lambda: (log_sum_of_gaussians(5.0, 6, 65), DiscreteGaussians(5.0, 6, 2, 1))], ids=["skellam", "gaussians"])
-def test_sampling_amplifies_no_more_than_it_does(q: float, order: int, law_of: Callable[[], tuple[np.ndarray, Mechanism]]) -> None:
+@pytest.mark.parametrize(
+    "law_of",
+    [
+        lambda: (log_skellam(30.0, 90), Skellam(30.0, 2, 2)),
+        lambda: (log_sum_of_gaussians(5.0, 6, 65), DiscreteGaussians(5.0, 6, 2, 1)),
+    ],
+    ids=["skellam", "gaussians"],
+)
+def test_sampling_amplifies_no_more_than_it_does(
+    q: float, order: int, law_of: Callable[[], tuple[np.ndarray, Mechanism]]
+) -> None:
     law, mechanism = law_of()
     at = int(np.flatnonzero(order == ORDERS)[0])
     moved, still = shifted(law, 2)
     mixed = np.logaddexp(math.log(q) + moved, math.log1p(-q) + still)
     poisson = curve(mechanism, PoissonSampling(q))[at]
-    for p, r in ((mixed, still), (still, mixed)):                           # a client is removed, or added
+    for p, r in ((mixed, still), (still, mixed)):  # a client is removed, or added
         assert divergence(p, r, order) <= poisson
-    away, middle, back = law[:-2], law[1:-1], law[2:]                       # replaced: three sums, one apart from the next
+    # replaced: three sums, one apart from the next
+    away, middle, back = law[:-2], law[1:-1], law[2:]
     p, r = (np.logaddexp(math.log(q) + x, math.log1p(-q) + middle) for x in (away, back))
     replaced = curve(mechanism, WithoutReplacement(int(1000 * q), 1000))[at]
     assert divergence(p, r, order) <= replaced and divergence(mixed, still, order) <= replaced
@@ -180,32 +202,52 @@ def test_general_bounds_lie_above_the_gaussians_own() -> None:
     for sampling in (PoissonSampling(0.01), WithoutReplacement(100, 10_000)):
         general, own = curve(Any(), sampling), curve(Gaussian(1.1), sampling)
         near = ORDERS <= 8
-        assert (general[near] >= own[near] * (1 - 1e-9)).all() and (general[near & (ORDERS >= 2)] < 3 * own[near & (ORDERS >= 2)]).all()
+        assert (general[near] >= own[near] * (1 - 1e-9)).all() and (
+            general[near & (ORDERS >= 2)] < 3 * own[near & (ORDERS >= 2)]
+        ).all()
     assert (curve(Any(), PoissonSampling(1.0)) == curve(Any())).all()
-    assert (np.diff(curve(Any(), PoissonSampling(0.01))) >= -1e-15).all()   # divergences grow with the order
+    assert (np.diff(curve(Any(), PoissonSampling(0.01))) >= -1e-15).all()  # divergences grow with the order
 
 
 def test_conversion_equals_the_librarys() -> None:
     for scale in (1e-14, 1e-3, 0.1, 1, 30):
         rdp = scale * ORDERS
         for delta in (1e-9, 1e-5, 0.1):
-            assert convert(rdp, delta) == pytest.approx(rdp_privacy_accountant.compute_epsilon(ORDERS, rdp, delta)[0], rel=1e-12)
-    assert convert(np.zeros(len(ORDERS)), 1e-5) == 0 and convert(np.full(len(ORDERS), math.inf), 1e-5) == math.inf
+            assert convert(rdp, delta) == pytest.approx(
+                rdp_privacy_accountant.compute_epsilon(ORDERS, rdp, delta)[0], rel=1e-12
+            )
+    assert (
+        convert(np.zeros(len(ORDERS)), 1e-5) == 0
+        and convert(np.full(len(ORDERS), math.inf), 1e-5) == math.inf
+    )
 
 
 # -- noise for a budget, and budgets --------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("budget", [0.1, 1.0, 10.0])
-@pytest.mark.parametrize("mechanism", [Gaussian, lambda z: Skellam((z * 1000) ** 2, 1000, 1e5), lambda z: DiscreteGaussians((z * 100) ** 2 / 50, 50, 100, 1000)])
+@pytest.mark.parametrize(
+    "mechanism",
+    [
+        Gaussian,
+        lambda z: Skellam((z * 1000) ** 2, 1000, 1e5),
+        lambda z: DiscreteGaussians((z * 100) ** 2 / 50, 50, 100, 1000),
+    ],
+)
 def test_the_noise_for_a_budget_is_the_least(budget: float, mechanism: Callable[[float], Mechanism]) -> None:
     z = noise_for(budget, delta=1e-5, rounds=30, mechanism=mechanism)
-    assert epsilon(mechanism(z), delta=1e-5, rounds=30) <= budget < epsilon(mechanism(z * 0.9998), delta=1e-5, rounds=30)
+    assert (
+        epsilon(mechanism(z), delta=1e-5, rounds=30)
+        <= budget
+        < epsilon(mechanism(z * 0.9998), delta=1e-5, rounds=30)
+    )
 
 
 def test_the_noise_for_a_budget_inverts_the_known_values() -> None:
     assert noise_for(1.7118, **DPSGD) == pytest.approx(1.1, rel=2e-4)
-    assert noise_for(epsilon(Gaussian(3.0), delta=1e-5, method="pld"), delta=1e-5, method="pld") == pytest.approx(3.0, rel=2e-4)
+    assert noise_for(
+        epsilon(Gaussian(3.0), delta=1e-5, method="pld"), delta=1e-5, method="pld"
+    ) == pytest.approx(3.0, rel=2e-4)
 
 
 def test_noise_without_a_bound_is_not_chosen() -> None:
@@ -223,13 +265,17 @@ def test_a_budget_refuses_before_the_round() -> None:
         for _ in range(1000):
             budget.charge(mechanism)
             rounds += 1
-    assert epsilon(mechanism, delta=1e-5, rounds=rounds) <= 1.0 < epsilon(mechanism, delta=1e-5, rounds=rounds + 1)
+    assert (
+        epsilon(mechanism, delta=1e-5, rounds=rounds)
+        <= 1.0
+        < epsilon(mechanism, delta=1e-5, rounds=rounds + 1)
+    )
     before = budget.spent
     assert before == pytest.approx(epsilon(mechanism, delta=1e-5, rounds=rounds))
     with pytest.raises(BudgetSpent, match="50 more rounds"):
         budget.charge(mechanism, rounds=50)
-    assert budget.spent == before                                           # refused is not charged
-    budget.charge(Gaussian(2000.0))                                         # a cheaper one still fits
+    assert budget.spent == before  # refused is not charged
+    budget.charge(Gaussian(2000.0))  # a cheaper one still fits
     resumed = Budget(1.0, 1e-5, budget.state)
     assert resumed.spent == budget.spent > before
     with pytest.raises(BudgetSpent):
@@ -242,10 +288,14 @@ def test_a_budget_adds_up_different_mechanisms() -> None:
     budget.charge(Gaussian(5.0), rounds=3, sampling=PoissonSampling(0.1))
     budget.charge(Skellam(1e4, 10, 50))
     budget.charge(DiscreteGaussians(100.0, 10, 5, 100), sampling=WithoutReplacement(10, 100))
-    whole = 3 * curve(Gaussian(5.0), PoissonSampling(0.1)) + curve(Skellam(1e4, 10, 50)) + curve(DiscreteGaussians(100.0, 10, 5, 100), WithoutReplacement(10, 100))
+    whole = (
+        3 * curve(Gaussian(5.0), PoissonSampling(0.1))
+        + curve(Skellam(1e4, 10, 50))
+        + curve(DiscreteGaussians(100.0, 10, 5, 100), WithoutReplacement(10, 100))
+    )
     assert budget.spent == pytest.approx(convert(whole, 1e-5))
     with pytest.raises(BudgetSpent):
-        budget.charge(DiscreteGaussians(0.1, 10, 5, 100))                   # no bound: never allowed
+        budget.charge(DiscreteGaussians(0.1, 10, 5, 100))  # no bound: never allowed
 
 
 def test_what_is_refused() -> None:
@@ -278,4 +328,4 @@ def test_without_the_extra_a_sentence_says_what_to_install(monkeypatch: pytest.M
     monkeypatch.setitem(__import__("sys").modules, "dp_accounting", None)
     with pytest.raises(ConfigError, match=r"mpc-engine\[privacy\]"):
         epsilon(Gaussian(1), delta=1e-5, sampling=PoissonSampling(0.1))
-    assert epsilon(Skellam(100, 1, 1), delta=1e-5) > 0                      # ours need no library
+    assert epsilon(Skellam(100, 1, 1), delta=1e-5) > 0  # ours need no library

@@ -1,4 +1,5 @@
 """The program in ``docs/privacy.md`` learns, within its budget; the figures in its text are the accountant's."""
+
 from __future__ import annotations
 
 import re
@@ -23,7 +24,12 @@ def test_the_program_learns_within_its_budget() -> None:
 
 
 def test_the_figures_are_the_accountants() -> None:
-    for figure, spent in (("1.7118", epsilon(Gaussian(1.1), delta=1e-5, rounds=1000, sampling=PoissonSampling(0.01))),
-                          ("1.5154", epsilon(Gaussian(1.1), delta=1e-5, rounds=1000, sampling=PoissonSampling(0.01), method="pld")),
-                          ("3.190", epsilon(Gaussian(1.1), delta=1e-5, rounds=1000, sampling=WithoutReplacement(100, 10_000)))):
+    for figure, spent in (
+        ("1.7118", epsilon(Gaussian(1.1), delta=1e-5, rounds=1000, sampling=PoissonSampling(0.01))),
+        (
+            "1.5154",
+            epsilon(Gaussian(1.1), delta=1e-5, rounds=1000, sampling=PoissonSampling(0.01), method="pld"),
+        ),
+        ("3.190", epsilon(Gaussian(1.1), delta=1e-5, rounds=1000, sampling=WithoutReplacement(100, 10_000))),
+    ):
         assert figure in TEXT and f"{spent:.{len(figure) - 2}f}" == figure

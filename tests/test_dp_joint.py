@@ -1,4 +1,7 @@
-"""Noise that parties draw together: its law from its tables, its samples on every suite, and what it is worth."""
+"""Noise that parties draw together: its law from its tables, its samples on every suite, and what it is
+worth.
+"""
+
 from __future__ import annotations
 
 import math
@@ -18,7 +21,15 @@ from protocols.suite import Suite
 from protocols.suites import SUITES
 
 #: One, two, three and four samples; a narrow one; one on the edge between one sample and two.
-VARIANCES = [Fraction(1, 10), Fraction(7, 3), Fraction(625), Fraction(5001, 8), Fraction(90_000), Fraction(10**6), Fraction(10**9)]
+VARIANCES = [
+    Fraction(1, 10),
+    Fraction(7, 3),
+    Fraction(625),
+    Fraction(5001, 8),
+    Fraction(90_000),
+    Fraction(10**6),
+    Fraction(10**9),
+]
 
 
 def chances(joint: Joint) -> list[Fraction]:
@@ -47,11 +58,17 @@ def test_the_tables_hold_the_law(variance: Fraction) -> None:
     at = {exact.first + i: Fraction(f, 1 << 160) for i, f in enumerate(exact.floors)}
     last, mine = max(at), chances(joint)
     assert sum(mine) == 1
-    true = [at[0] - at[-1], *(2 * (at[k] - at[k - 1]) if k - 1 in at and k <= last else Fraction(0) for k in range(1, max(last + 1, len(mine))))]
+    true = [
+        at[0] - at[-1],
+        *(
+            2 * (at[k] - at[k - 1]) if k - 1 in at and k <= last else Fraction(0)
+            for k in range(1, max(last + 1, len(mine)))
+        ),
+    ]
     mine += [Fraction(0)] * (len(true) - len(mine))
     off = sum(abs(a - b) for a, b in zip(mine, true, strict=True)) / 2
     assert len(joint.scales) * off <= joint.distance <= DISTANCE
-    assert joint.index == 1 or off > DISTANCE / 2**20                    # it is no wild guess
+    assert joint.index == 1 or off > DISTANCE / 2**20  # it is no wild guess
 
 
 @pytest.mark.parametrize("variance", [v for v in VARIANCES if 625 < v <= 10**6], ids=str)
@@ -65,18 +82,20 @@ def test_sums_of_scaled_samples_are_discrete_gaussians(variance: Fraction) -> No
         apart[::k] = one
         law = np.convolve(law, apart)
     at = np.arange(len(law)) - len(law) // 2
-    gaussian = np.exp(-at**2.0 / (2 * float(variance)))
+    gaussian = np.exp(-(at**2.0) / (2 * float(variance)))
     gaussian /= gaussian.sum()
     assert np.abs(law - gaussian).sum() / 2 < 1e-12
-    assert sum(k * k for k in joint.scales) > 1 and (law @ at.astype(float)**2) == pytest.approx(float(variance), rel=1e-10)
+    assert sum(k * k for k in joint.scales) > 1 and (law @ at.astype(float) ** 2) == pytest.approx(
+        float(variance), rel=1e-10
+    )
 
 
 def test_a_scale_that_is_too_large_would_show() -> None:
     """The test above can fail: with twice the scale, the same fold is no discrete Gaussian."""
     one = both_signs(chances(Joint(Fraction(4))))
-    law = np.convolve(one, np.kron(one, [1, 0, 0, 0, 0])[:5 * len(one) - 4])
+    law = np.convolve(one, np.kron(one, [1, 0, 0, 0, 0])[: 5 * len(one) - 4])
     at = np.arange(len(law)) - len(law) // 2
-    gaussian = np.exp(-at**2.0 / (2 * 4 * 26))
+    gaussian = np.exp(-(at**2.0) / (2 * 4 * 26))
     assert np.abs(law - gaussian / gaussian.sum()).sum() / 2 > 1e-4
 
 
@@ -86,10 +105,14 @@ def test_one_hot(name: str, h: int) -> None:
     """Every number has its own plane, whatever the number of bits."""
     kind, n = SUITES[name], SUITES[name].parties[0]
     numbers = np.arange(64 * 4) % (1 << h)
-    planes = np.packbits([(numbers >> j & 1).astype(np.uint8) for j in range(h)], axis=1, bitorder="little").view(np.uint64)
+    planes = np.packbits(
+        [(numbers >> j & 1).astype(np.uint8) for j in range(h)], axis=1, bitorder="little"
+    ).view(np.uint64)
 
     async def main(suite: Suite) -> RingArray:
-        bits = await suite.input(0, RingArray(BITS, planes) if suite.seat.rank == 0 else None, Spec(BITS, planes.shape))
+        bits = await suite.input(
+            0, RingArray(BITS, planes) if suite.seat.rank == 0 else None, Spec(BITS, planes.shape)
+        )
         return (await suite.open(await one_hot(suite, bits)))[0]
 
     for opened in play(n, main, kind=kind, seed=1):
@@ -100,7 +123,9 @@ def test_one_hot(name: str, h: int) -> None:
 @pytest.mark.parametrize(("name", "n"), GRID)
 @pytest.mark.parametrize("variance", [Fraction(7, 3), Fraction(90_000)], ids=str)
 def test_samples_have_the_law(name: str, n: int, variance: Fraction) -> None:
-    """Chi-square against the exact law, in cells of equal chance where there are many values; and no share is short of it."""
+    """Chi-square against the exact law, in cells of equal chance where there are many values; and no share is
+    short of it.
+    """
     joint, count = Joint(variance), 12_000 if variance < 10 else 4_000
 
     async def main(suite: Suite) -> RingArray:
@@ -110,7 +135,7 @@ def test_samples_have_the_law(name: str, n: int, variance: Fraction) -> None:
     x = first.data.view(np.int64)
     assert all((o.data == first.data).all() for o in others)
     reach = math.ceil(9 * math.sqrt(variance))
-    weights = np.exp(-np.arange(-reach, reach + 1) ** 2.0 / (2 * float(variance)))
+    weights = np.exp(-(np.arange(-reach, reach + 1) ** 2.0) / (2 * float(variance)))
     cells = np.minimum((np.cumsum(weights) - weights / 2) / weights.sum() * 20, 19).astype(int)
     expected = np.bincount(cells, weights, 20) / weights.sum() * count
     seen = np.bincount(cells[x + reach], minlength=20)
@@ -123,21 +148,30 @@ def test_samples_have_the_law(name: str, n: int, variance: Fraction) -> None:
 def test_it_is_added_in_pieces_and_depends_on_every_party(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Zeros come out as noise; with one party's randomness anew, all of it is other noise."""
     from protocols.privacy import joint as module
+
     monkeypatch.setattr(module, "PIECE", 64)
     joint, n = Joint(Fraction(10**6)), SUITES[name].parties[0]
 
     def drawn(seed: int | None) -> np.ndarray:
         async def main(suite: Suite) -> RingArray:
-            x = await suite.input(0, Z32(np.arange(200) * 10**6) if suite.seat.rank == 0 else None, Spec(Z32, (200,)))
+            x = await suite.input(
+                0, Z32(np.arange(200) * 10**6) if suite.seat.rank == 0 else None, Spec(Z32, (200,))
+            )
             return (await suite.open(await joint.add(suite, x)))[0]
-        return play(n, main, kind=SUITES[name], seed=seed)[0].data.view(np.int32) - np.arange(200, dtype=np.int32) * 10**6
+
+        return (
+            play(n, main, kind=SUITES[name], seed=seed)[0].data.view(np.int32)
+            - np.arange(200, dtype=np.int32) * 10**6
+        )
 
     one, again, other = drawn(3), drawn(3), drawn(None)
     assert (one == again).all() and (one == other).mean() < 0.05
     assert 700 < one.std() < 1400 and np.abs(one).max() < 6000
 
 
-@pytest.mark.parametrize(("name", "rounds", "sent", "dealt"), [("additive", 13, 179, 203), ("replicated", 14, 203, 0)])
+@pytest.mark.parametrize(
+    ("name", "rounds", "sent", "dealt"), [("additive", 13, 179, 203), ("replicated", 14, 203, 0)]
+)
 def test_it_costs_what_it_says(name: str, rounds: int, sent: int, dealt: int) -> None:
     joint, size, count = Joint(Fraction(90_000)), SUITES[name].parties[0], 6400
     heard, steps = [0] * (size + 1), set()
@@ -151,6 +185,7 @@ def test_it_costs_what_it_says(name: str, rounds: int, sent: int, dealt: int) ->
     async def main(suite: Suite) -> None:
         heard[:], _ = [0] * (size + 1), steps.clear()
         await joint.sample(suite, Z32, count)
+
     play(size, main, kind=SUITES[name], seed=1, tamper=listen)
     assert len(steps) == rounds
     assert round(sum(heard[:size]) / size / count) == sent and round(heard[size] / count) == dealt
@@ -169,6 +204,7 @@ def test_what_a_party_hears_is_uniform(name: str) -> None:
 
     async def main(suite: Suite) -> None:
         await joint.sample(suite, Z32, 6400)
+
     play(n, main, kind=SUITES[name], seed=1, tamper=listen)
     for said in heard:
         data = np.frombuffer(b"".join(said), np.uint8)

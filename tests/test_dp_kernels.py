@@ -1,4 +1,5 @@
 """The kernels of ``protocols/privacy`` equal their NumPy twins, at sizes around their blocks."""
+
 from __future__ import annotations
 
 import numpy as np
@@ -28,7 +29,7 @@ def test_search(size: int, levels: int) -> None:
 def test_round_at_random(size: int, dtype: type) -> None:
     rng = np.random.default_rng(size)
     x = rng.normal(size=size).astype(dtype)
-    x[:6] = [0, -1e-30, 1e-30, -3, 100, -100][:size]        # −1e-30 − ⌊−1e-30⌋ rounds to 1
+    x[:6] = [0, -1e-30, 1e-30, -3, 100, -100][:size]  # −1e-30 − ⌊−1e-30⌋ rounds to 1
     words = rng.integers(0, 2**64 - 1, size, np.uint64, endpoint=True)
     out = np.empty(size, np.int64)
     squares = kernels.round_at_random(x, 3.5, 20.25, words, out)
@@ -54,7 +55,7 @@ def test_hadamard(power: int) -> None:
         a, b = np.take(twin, 0, axis), np.take(twin, 1, axis)
         twin = np.stack([a + b, a - b], axis)
     kernels.hadamard(x)
-    assert (x == twin.ravel()).all()                        # whole numbers: no rounding
+    assert (x == twin.ravel()).all()  # whole numbers: no rounding
 
 
 def test_hadamard_is_the_matrix_it_says() -> None:
@@ -69,7 +70,13 @@ def test_hadamard_is_the_matrix_it_says() -> None:
 @pytest.mark.parametrize("cells", [2, 256])
 def test_lookup(shape: tuple[int, ...], cells: int) -> None:
     rng = np.random.default_rng(cells)
-    rows, words = rng.integers(0, 2, (7, cells), np.uint8), rng.integers(0, 2**64 - 1, (cells, *shape), np.uint64, endpoint=True)
+    rows, words = (
+        rng.integers(0, 2, (7, cells), np.uint8),
+        rng.integers(0, 2**64 - 1, (cells, *shape), np.uint64, endpoint=True),
+    )
     twin = np.stack([np.bitwise_xor.reduce(words[row == 1], axis=0, initial=0) for row in rows])
     assert (kernels.lookup(rows, words) == twin).all()
-    assert (kernels.lookup(rows, words[::-1]) == np.stack([np.bitwise_xor.reduce(words[::-1][row == 1], axis=0, initial=0) for row in rows])).all()
+    assert (
+        kernels.lookup(rows, words[::-1])
+        == np.stack([np.bitwise_xor.reduce(words[::-1][row == 1], axis=0, initial=0) for row in rows])
+    ).all()

@@ -1,4 +1,7 @@
-"""Encoding, noise and accounting together: the noise in the sum is what the stated ε needs, also after drop-outs."""
+"""Encoding, noise and accounting together: the noise in the sum is what the stated ε needs, also after
+drop-outs.
+"""
+
 from __future__ import annotations
 
 import math
@@ -12,7 +15,13 @@ from scipy import stats
 
 from mpc.errors import BudgetSpent, ConfigError, EncodingError
 from mpc.prg import Stream
-from protocols.privacy import Budget, DistributedDiscreteGaussian, DistributedSkellam, JointDiscreteGaussian, samplers
+from protocols.privacy import (
+    Budget,
+    DistributedDiscreteGaussian,
+    DistributedSkellam,
+    JointDiscreteGaussian,
+    samplers,
+)
 from protocols.privacy.mechanisms import Distributed
 
 KINDS = [DistributedDiscreteGaussian, DistributedSkellam]
@@ -20,7 +29,18 @@ SEED = b"rotation" * 4
 
 
 def make(kind: type[Distributed], **kwargs: object) -> Distributed:
-    return kind(**{"epsilon": 2.0, "delta": 1e-5, "clip": 1.0, "clients": 40, "dimension": 200, "rounds": 10, "dropout": 0.25} | kwargs)   # type: ignore[arg-type]
+    return kind(
+        **{
+            "epsilon": 2.0,
+            "delta": 1e-5,
+            "clip": 1.0,
+            "clients": 40,
+            "dimension": 200,
+            "rounds": 10,
+            "dropout": 0.25,
+        }
+        | kwargs
+    )  # type: ignore[arg-type]
 
 
 def total(mechanism: Distributed, vectors: np.ndarray) -> np.ndarray:
@@ -31,8 +51,20 @@ def total(mechanism: Distributed, vectors: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("kwargs", [{}, {"rotation": SEED}, {"population": 4000}, {"dimension": 1, "clients": 1000}, {"dimension": 5000, "clients": 3, "dropout": 0.4},
-                                    {"epsilon": 30.0, "rounds": 1}, {"epsilon": 0.05}, {"step": 0.5}], ids=str)
+@pytest.mark.parametrize(
+    "kwargs",
+    [
+        {},
+        {"rotation": SEED},
+        {"population": 4000},
+        {"dimension": 1, "clients": 1000},
+        {"dimension": 5000, "clients": 3, "dropout": 0.4},
+        {"epsilon": 30.0, "rounds": 1},
+        {"epsilon": 0.05},
+        {"step": 0.5},
+    ],
+    ids=str,
+)
 def test_the_stated_epsilon_is_what_the_noise_gives(kind: type[Distributed], kwargs: dict) -> None:
     """Recomputed from what is sent: sensitivity and variance in steps, as a Gaussian's by dp-accounting."""
     mechanism = make(kind, **kwargs)
@@ -41,7 +73,10 @@ def test_the_stated_epsilon_is_what_the_noise_gives(kind: type[Distributed], kwa
     z = math.sqrt(mechanism.survivors * float(mechanism.variance) / mechanism.limit) / apart
     if mechanism.population:
         accountant = RdpAccountant(neighboring_relation=NeighboringRelation.REPLACE_ONE)
-        accountant.compose(SampledWithoutReplacementDpEvent(mechanism.population, mechanism.clients, GaussianDpEvent(z)), mechanism.rounds)
+        accountant.compose(
+            SampledWithoutReplacementDpEvent(mechanism.population, mechanism.clients, GaussianDpEvent(z)),
+            mechanism.rounds,
+        )
     else:
         accountant = RdpAccountant()
         accountant.compose(GaussianDpEvent(z), mechanism.rounds)
@@ -54,7 +89,11 @@ def test_the_noise_of_a_client_is_its_share(kind: type[Distributed]) -> None:
     """A zero vector is sent as noise alone; its variance is the stated one, and so is that of a sum."""
     mechanism = make(kind, dimension=200_000)
     half, mask = 1 << (mechanism.encoding.bits - 1), (1 << mechanism.encoding.bits) - 1
-    shares = [((mechanism.encode(np.zeros(200_000), Stream(bytes(32), str(i))).astype(np.int64) + half) & mask) - half for i in range(4)]
+    shares = [
+        ((mechanism.encode(np.zeros(200_000), Stream(bytes(32), str(i))).astype(np.int64) + half) & mask)
+        - half
+        for i in range(4)
+    ]
     v = float(mechanism.variance)
     for count in (1, 4):
         noise = np.sum(shares[:count], axis=0)
@@ -79,7 +118,9 @@ def test_the_mean_comes_out(kind: type[Distributed], rotation: bytes | None) -> 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_drop_outs_are_paid_for_beforehand(kind: type[Distributed]) -> None:
-    """A third fewer clients: a third more noise each.  And a sum with fewer than the stated number is refused."""
+    """A third fewer clients: a third more noise each.  And a sum with fewer than the stated number is
+    refused.
+    """
     full, partial = make(kind, clients=90, dropout=0.0), make(kind, clients=90, dropout=1 / 3)
     assert (full.survivors, partial.survivors) == (90, 60)
     assert float(partial.variance / full.variance) == pytest.approx(1.5, rel=0.01)
@@ -96,12 +137,16 @@ def test_the_sensitivity_holds_for_what_is_rounded(kind: type[Distributed]) -> N
     stream = Stream(bytes(32), "norm")
     for x in (np.full(200, 9.0), np.eye(200)[7], np.full(200, 0.5 * mechanism.step)):
         for _ in range(50):
-            assert (mechanism.encoding.integers(x, stream, limit=mechanism.limit) ** 2).sum() <= mechanism.limit
+            assert (
+                mechanism.encoding.integers(x, stream, limit=mechanism.limit) ** 2
+            ).sum() <= mechanism.limit
     assert mechanism.limit >= (1.0 / mechanism.step) ** 2
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_what_is_sent_was_rounded_within_the_limit(kind: type[Distributed], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_sent_was_rounded_within_the_limit(
+    kind: type[Distributed], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Without noise, and with a limit that free rounding breaks half of the time."""
     mechanism, x, stream = make(kind), np.full(200, 0.03), Stream(bytes(32), "sent")
     free = [int((mechanism.encoding.integers(x, stream) ** 2).sum()) for _ in range(41)]
@@ -124,17 +169,24 @@ def test_a_budget_is_charged_by_mechanism(kind: type[Distributed]) -> None:
 
 
 def test_noise_of_servers_is_one_share_however_many_take_part() -> None:
-    """As much as all the clients' shares at the least, and no more with more of them; ε as of a Gaussian, and a little for the distance."""
+    """As much as all the clients' shares at the least, and no more with more of them; ε as of a Gaussian, and
+    a little for the distance.
+    """
     arguments = dict(epsilon=2.0, delta=1e-5, clip=1.0, clients=40, dimension=200, rounds=10)
-    joint, shared = JointDiscreteGaussian(**arguments), DistributedDiscreteGaussian(**arguments, dropout=0.25)      # type: ignore[arg-type]
-    assert float(joint.variance) == pytest.approx(float(30 * shared.variance), rel=1e-3) and joint.encoding.noise < shared.encoding.noise
+    joint, shared = JointDiscreteGaussian(**arguments), DistributedDiscreteGaussian(**arguments, dropout=0.25)  # type: ignore[arg-type]
+    assert (
+        float(joint.variance) == pytest.approx(float(30 * shared.variance), rel=1e-3)
+        and joint.encoding.noise < shared.encoding.noise
+    )
     assert (joint.error(40) / shared.error(40)) ** 2 == pytest.approx(30 / 40, rel=0.01)
     accountant = RdpAccountant()
     accountant.compose(GaussianDpEvent(math.sqrt(float(joint.variance) / joint.limit)), 10)
-    assert accountant.get_epsilon(1e-5) <= joint.cost() <= 2.0 and joint.cost() == pytest.approx(accountant.get_epsilon(1e-5), rel=1e-3)
+    assert accountant.get_epsilon(1e-5) <= joint.cost() <= 2.0 and joint.cost() == pytest.approx(
+        accountant.get_epsilon(1e-5), rel=1e-3
+    )
     assert joint.decode(np.zeros(200, np.uint32), 1).shape == (200,)
     with pytest.raises(EncodingError, match="too wide to draw together"):
-        JointDiscreteGaussian(**arguments | {"step": 1e-6})             # type: ignore[arg-type]
+        JointDiscreteGaussian(**arguments | {"step": 1e-6})  # type: ignore[arg-type]
 
 
 def test_parameters() -> None:
@@ -154,5 +206,5 @@ def test_parameters() -> None:
     with pytest.raises(EncodingError, match="could need"):
         make(DistributedDiscreteGaussian, step=1e-9)
     for kind in KINDS:
-        with pytest.raises(EncodingError, match="too wide to sample"):      # before anything is sent
+        with pytest.raises(EncodingError, match="too wide to sample"):  # before anything is sent
             make(kind, step=3e-6, clients=3)

@@ -1,4 +1,7 @@
-"""The samplers have the laws they name: certified tables, chi-square, and the rare samples that take more bits."""
+"""The samplers have the laws they name: certified tables, chi-square, and the rare samples that take more
+bits.
+"""
+
 from __future__ import annotations
 
 import math
@@ -16,8 +19,17 @@ from mpc.ring import RingArray, Spec
 from protocols.privacy.laws import DiscreteGaussian, DiscreteLaplace, Law, Poisson, table
 from protocols.privacy.samplers import CHUNK, Skellam, sample, settle
 
-LAWS: list[Law] = [DiscreteGaussian(Fraction(1, 1000)), DiscreteGaussian(Fraction(1, 3)), DiscreteGaussian(Fraction(2)), DiscreteGaussian(Fraction(1000, 7)),
-                   DiscreteLaplace(Fraction(1, 5)), DiscreteLaplace(Fraction(7, 2)), Poisson(Fraction(1, 100)), Poisson(Fraction(5)), Poisson(Fraction(777, 2))]
+LAWS: list[Law] = [
+    DiscreteGaussian(Fraction(1, 1000)),
+    DiscreteGaussian(Fraction(1, 3)),
+    DiscreteGaussian(Fraction(2)),
+    DiscreteGaussian(Fraction(1000, 7)),
+    DiscreteLaplace(Fraction(1, 5)),
+    DiscreteLaplace(Fraction(7, 2)),
+    Poisson(Fraction(1, 100)),
+    Poisson(Fraction(5)),
+    Poisson(Fraction(777, 2)),
+]
 
 
 def weight(law: Law | Skellam, k: int) -> mpmath.mpf:
@@ -28,7 +40,11 @@ def weight(law: Law | Skellam, k: int) -> mpmath.mpf:
         case DiscreteLaplace(scale):
             return mpmath.exp(-mpmath.mpf(abs(k)) * scale.denominator / scale.numerator)
         case Poisson(rate):
-            return mpmath.mpf(rate.numerator) ** k / mpmath.mpf(rate.denominator) ** k / mpmath.factorial(k) if k >= 0 else mpmath.mpf(0)
+            return (
+                mpmath.mpf(rate.numerator) ** k / mpmath.mpf(rate.denominator) ** k / mpmath.factorial(k)
+                if k >= 0
+                else mpmath.mpf(0)
+            )
         case Skellam(variance):
             return mpmath.besseli(abs(k), mpmath.mpf(variance.numerator) / variance.denominator)
     raise AssertionError
@@ -48,8 +64,16 @@ def window(law: Law | Skellam) -> range:
     return range(first, last + 1)
 
 
-@pytest.mark.parametrize(("law", "bits"), [*((law, bits) for law in LAWS for bits in (4, 64, 130)), (DiscreteGaussian(Fraction(10**5)), 64),
-                                           (DiscreteLaplace(Fraction(50)), 64), (Poisson(Fraction(10**4)), 64)], ids=str)
+@pytest.mark.parametrize(
+    ("law", "bits"),
+    [
+        *((law, bits) for law in LAWS for bits in (4, 64, 130)),
+        (DiscreteGaussian(Fraction(10**5)), 64),
+        (DiscreteLaplace(Fraction(50)), 64),
+        (Poisson(Fraction(10**4)), 64),
+    ],
+    ids=str,
+)
 def test_tables_are_right_to_the_last_bit(law: Law, bits: int) -> None:
     made = table(law, bits)
     with mpmath.workdps(120):
@@ -62,7 +86,7 @@ def test_tables_are_right_to_the_last_bit(law: Law, bits: int) -> None:
     for k, floor in enumerate(made.floors, made.first):
         assert floor == floors[k]
     assert made.floors[-1] == 2**bits - 1
-    assert made.first == 0 or floors[made.first] == 0       # nothing lies below the table
+    assert made.first == 0 or floors[made.first] == 0  # nothing lies below the table
 
 
 def pvalue(values: np.ndarray, law: Law | Skellam) -> float:
@@ -87,10 +111,18 @@ def test_samples_have_the_law(law: Law | Skellam) -> None:
 def test_the_test_sees_a_small_difference() -> None:
     values = sample(DiscreteGaussian(Fraction(2)), 500_000, Stream(b"samplers" * 4, "power"))
     assert pvalue(values, DiscreteGaussian(Fraction(204, 100))) < 1e-6
-    assert pvalue(np.rint(np.random.default_rng(1).normal(0, math.sqrt(2), 500_000)).astype(np.int64), DiscreteGaussian(Fraction(2))) < 1e-6
+    assert (
+        pvalue(
+            np.rint(np.random.default_rng(1).normal(0, math.sqrt(2), 500_000)).astype(np.int64),
+            DiscreteGaussian(Fraction(2)),
+        )
+        < 1e-6
+    )
 
 
-@pytest.mark.parametrize("law", [DiscreteGaussian(Fraction(2)), DiscreteLaplace(Fraction(3, 2)), Poisson(Fraction(5))], ids=str)
+@pytest.mark.parametrize(
+    "law", [DiscreteGaussian(Fraction(2)), DiscreteLaplace(Fraction(3, 2)), Poisson(Fraction(5))], ids=str
+)
 def test_settling_has_the_law(law: Law) -> None:
     """With two bits at first nearly every sample takes more."""
     stream = Stream(b"samplers" * 4, "settle")
@@ -131,12 +163,14 @@ class Scripted(Stream):
 @pytest.mark.parametrize("law", [DiscreteGaussian(Fraction(2)), Poisson(Fraction(5))], ids=str)
 def test_samples_on_a_floor_are_settled(law: Law) -> None:
     made = table(law, 64)
-    inner = slice(1, len(made.floors) - 1)                  # where floors are all different
+    inner = slice(1, len(made.floors) - 1)  # where floors are all different
     words = np.array(made.floors[inner], np.uint64)
     assert len(set(made.floors[inner])) == len(words)
     at = np.arange(len(made.floors))[inner] + made.first
-    assert (sample(law, len(words), Scripted(words, b"\x00")) == at).all()          # U just above the floor, below F
-    assert (sample(law, len(words), Scripted(words, b"\xff")) == at + 1).all()      # U just below the next, above F
+    # U just above the floor, below F
+    assert (sample(law, len(words), Scripted(words, b"\x00")) == at).all()
+    # U just below the next, above F
+    assert (sample(law, len(words), Scripted(words, b"\xff")) == at + 1).all()
 
 
 @pytest.mark.parametrize("count", [0, 1, 33, CHUNK - 1, CHUNK + 1])
@@ -166,7 +200,7 @@ def test_too_wide_a_law_is_refused() -> None:
 def test_five_million_samples_a_second(law: Law | Skellam) -> None:
     """Seconds of this process, so that others on the machine do not count."""
     stream = Stream.fresh("speed")
-    sample(law, 1000, stream)                               # compiles, and computes the table
+    sample(law, 1000, stream)  # compiles, and computes the table
     took = []
     for _ in range(5):
         start = process_time()

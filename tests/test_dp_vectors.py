@@ -1,4 +1,7 @@
-"""Vectors as integers: sums that decode to the mean and never wrap, rounding without bias, norms that survive it."""
+"""Vectors as integers: sums that decode to the mean and never wrap, rounding without bias, norms that survive
+it.
+"""
+
 from __future__ import annotations
 
 import math
@@ -28,25 +31,49 @@ def added(encoding: Encoding, parts: list[np.ndarray]) -> np.ndarray:
     """As a server adds them: modulo 2^bits."""
     total = np.zeros(encoding.length, np.uint32)
     for part in parts:
-        assert part.dtype == np.uint32 and part.shape == (encoding.length,) and int(part.max()) < 2**encoding.bits
+        assert (
+            part.dtype == np.uint32
+            and part.shape == (encoding.length,)
+            and int(part.max()) < 2**encoding.bits
+        )
         total += part
     return total & np.uint32(2**encoding.bits - 1)
 
 
 @settings(max_examples=60, deadline=None)
-@given(count=st.integers(1, 12), spare=st.integers(0, 1000), dimension=st.integers(1, 40), clip=st.floats(0.01, 100), steps=st.integers(1, 10**6),
-       weight=st.sampled_from([1, 7, 500]), rotate=st.booleans(), seed=st.integers(0, 10**6))
-def test_a_sum_decodes_to_the_mean(count: int, spare: int, dimension: int, clip: float, steps: int, weight: int, rotate: bool, seed: int) -> None:
+@given(
+    count=st.integers(1, 12),
+    spare=st.integers(0, 1000),
+    dimension=st.integers(1, 40),
+    clip=st.floats(0.01, 100),
+    steps=st.integers(1, 10**6),
+    weight=st.sampled_from([1, 7, 500]),
+    rotate=st.booleans(),
+    seed=st.integers(0, 10**6),
+)
+def test_a_sum_decodes_to_the_mean(
+    count: int, spare: int, dimension: int, clip: float, steps: int, weight: int, rotate: bool, seed: int
+) -> None:
     """For any sizes: within one step for each client, which is the most that rounding can do."""
-    encoding = Encoding(dimension, count + spare, clip, step=clip / steps, weight=weight, rotation=SEED if rotate else None)
+    encoding = Encoding(
+        dimension, count + spare, clip, step=clip / steps, weight=weight, rotation=SEED if rotate else None
+    )
     x = vectors(count, dimension, seed) * clip
     weights = np.random.default_rng(seed).integers(1, weight, count, endpoint=True)
-    total = added(encoding, [encoding.encode(v, Stream(bytes(32), str(i)), int(w)) for i, (v, w) in enumerate(zip(x, weights, strict=True))])
+    total = added(
+        encoding,
+        [
+            encoding.encode(v, Stream(bytes(32), str(i)), int(w))
+            for i, (v, w) in enumerate(zip(x, weights, strict=True))
+        ],
+    )
     mean = encoding.decode(total, count)
     expected = (clipped(x, clip) * weights[:, None]).sum(axis=0) / weights.sum()
     off = np.abs(mean - expected)
     bound = encoding.step * count * weight / weights.sum() * (1 + 1e-9)
-    assert mean.shape == (dimension,) and (np.linalg.norm(off) if rotate else off.max()) <= bound * (math.sqrt(encoding.padded) if rotate else 1)
+    assert mean.shape == (dimension,) and (np.linalg.norm(off) if rotate else off.max()) <= bound * (
+        math.sqrt(encoding.padded) if rotate else 1
+    )
     if weight > 1:
         assert encoding.total_weight(total) == weights.sum()
 
@@ -68,7 +95,7 @@ def test_a_sum_that_could_wrap_is_refused() -> None:
     with pytest.raises(EncodingError, match="could need 35 bits of the 32"):
         Encoding(10, 1000, peak=1.0, step=1e-7)
     with pytest.raises(EncodingError, match="could need"):
-        Encoding(10, 1000, peak=1.0, step=0.1, weight=10**7)                # the weights' own sum
+        Encoding(10, 1000, peak=1.0, step=0.1, weight=10**7)  # the weights' own sum
     with pytest.raises(EncodingError, match="do not fit 32 bits"):
         Encoding(10, 2**31, peak=1.0)
     with pytest.raises(EncodingError, match="could need"):
@@ -77,10 +104,17 @@ def test_a_sum_that_could_wrap_is_refused() -> None:
 
 def test_a_step_by_default_is_as_fine_as_is_of_use() -> None:
     """2^-10 of a coordinate of the longest vector, all being alike; or what 32 bits hold."""
-    for encoding, coordinate in ((Encoding(100, 50, clip=2.0), 0.2), (Encoding(100, 50, peak=2.0), 2.0), (Encoding(100, 50, clip=2.0, peak=0.1), 0.1),
-                                 (Encoding(100, 50, clip=2.0, rotation=SEED), 2.0 / math.sqrt(128))):
+    for encoding, coordinate in (
+        (Encoding(100, 50, clip=2.0), 0.2),
+        (Encoding(100, 50, peak=2.0), 2.0),
+        (Encoding(100, 50, clip=2.0, peak=0.1), 0.1),
+        (Encoding(100, 50, clip=2.0, rotation=SEED), 2.0 / math.sqrt(128)),
+    ):
         assert encoding.step == pytest.approx(coordinate / 1024) and encoding.bits < 32
-    assert Encoding(10**6, 10**4, clip=2.0).step > 2.0 / 1000 / 1024 and Encoding(10**6, 10**4, clip=2.0).bits == 32
+    assert (
+        Encoding(10**6, 10**4, clip=2.0).step > 2.0 / 1000 / 1024
+        and Encoding(10**6, 10**4, clip=2.0).bits == 32
+    )
 
 
 def test_noise_gets_the_room_it_needs() -> None:
@@ -109,16 +143,19 @@ def test_the_stated_error_is_the_error() -> None:
         total = added(encoding, [encoding.encode(v, Stream(bytes(32), str(i))) for i, v in enumerate(x)])
         off = encoding.decode(total, 50) - x.mean(axis=0)
         rms = math.sqrt((off**2).mean())
-        assert 0.7 * encoding.error(50) < rms < encoding.error(50)          # fractions are uniform here: √(2/3) of the bound
+        # fractions are uniform here: √(2/3) of the bound
+        assert 0.7 * encoding.error(50) < rms < encoding.error(50)
     weighted = Encoding(4096, 50, clip=1.0, step=1e-3, weight=10)
-    assert weighted.error(50, 500) == pytest.approx(encoding.error(50)) and weighted.error(50, 250) == pytest.approx(2 * encoding.error(50))
+    assert weighted.error(50, 500) == pytest.approx(encoding.error(50)) and weighted.error(
+        50, 250
+    ) == pytest.approx(2 * encoding.error(50))
 
 
 def test_clipping() -> None:
     stream = Stream(bytes(32), "clip")
     long, short = np.array([30.0, 40.0]), np.array([0.3, -0.4])
     encoding = Encoding(2, 1, clip=5.0, step=1e-6)
-    decode = lambda e, x: e.decode(e.encode(x, stream), 1)                  # noqa: E731
+    decode = lambda e, x: e.decode(e.encode(x, stream), 1)  # noqa: E731
     assert decode(encoding, long) == pytest.approx([3.0, 4.0], abs=1e-5)
     assert decode(encoding, short) == pytest.approx(short, abs=1e-5)
     assert decode(encoding, np.zeros(2)).tolist() == [0, 0]
@@ -126,11 +163,24 @@ def test_clipping() -> None:
     assert decode(Encoding(2, 1, clip=5.0, peak=3.5, step=1e-6), long) == pytest.approx([3.0, 3.5], abs=1e-5)
 
 
-@pytest.mark.parametrize("x", [np.array([1, -2, 3]), [0.5, 1.5, -2.0], np.array([1, 2, 3], np.float16), np.array([1.0, 2, 3], ">f8"),
-                               np.arange(6.0)[::2], np.array([True, False, True]), np.array([1e-320, 0, 0])], ids=repr)
+@pytest.mark.parametrize(
+    "x",
+    [
+        np.array([1, -2, 3]),
+        [0.5, 1.5, -2.0],
+        np.array([1, 2, 3], np.float16),
+        np.array([1.0, 2, 3], ">f8"),
+        np.arange(6.0)[::2],
+        np.array([True, False, True]),
+        np.array([1e-320, 0, 0]),
+    ],
+    ids=repr,
+)
 def test_what_counts_as_a_vector(x: object) -> None:
     encoding = Encoding(3, 1, peak=10.0, step=1e-6)
-    assert encoding.decode(encoding.encode(x, Stream(bytes(32), "kinds")), 1) == pytest.approx(np.asarray(x, np.float64), abs=1e-5)
+    assert encoding.decode(encoding.encode(x, Stream(bytes(32), "kinds")), 1) == pytest.approx(
+        np.asarray(x, np.float64), abs=1e-5
+    )
 
 
 def test_what_does_not() -> None:
@@ -145,9 +195,14 @@ def test_what_does_not() -> None:
         encoding.encode(["a", "b", "c"], stream)
     for weight in (0, 6, -1, 1.5):
         with pytest.raises(EncodingError, match="whole number from 1 to 5"):
-            encoding.encode(np.ones(3), stream, weight)                     # type: ignore[arg-type]
+            encoding.encode(np.ones(3), stream, weight)  # type: ignore[arg-type]
     good = encoding.encode(np.ones(3), stream, 2)
-    for total, count, message in ((good[:-1], 1, "4 integers"), (good.astype(float), 1, "4 integers"), (good, 0, "for 1 to 2"), (good, 3, "for 1 to 2")):
+    for total, count, message in (
+        (good[:-1], 1, "4 integers"),
+        (good.astype(float), 1, "4 integers"),
+        (good, 0, "for 1 to 2"),
+        (good, 3, "for 1 to 2"),
+    ):
         with pytest.raises(EncodingError, match=message):
             encoding.decode(total, count)
     forged = good.copy()
@@ -180,20 +235,30 @@ def test_the_rotation_spreads_a_vector_and_saves_bits() -> None:
     other = Encoding(1000, 100, clip=1.0, step=1e-3, rotation=b"another seed of thirty-two bytes")
     x = clipped(vectors(1, 1000), 1.0)[0]
     encoded = rotated.encode(x, Stream(bytes(32), "seeds"))
-    assert np.corrcoef(rotated.decode(encoded, 1), x)[0, 1] > 0.99 and abs(np.corrcoef(other.decode(encoded, 1), x)[0, 1]) < 0.2
+    assert (
+        np.corrcoef(rotated.decode(encoded, 1), x)[0, 1] > 0.99
+        and abs(np.corrcoef(other.decode(encoded, 1), x)[0, 1]) < 0.2
+    )
 
 
-@pytest.mark.parametrize(("dimension", "norm"), [(1, 0.5), (10, 1.0), (100, 3.0), (1000, 50.0), (10_000, 7.5)])
+@pytest.mark.parametrize(
+    ("dimension", "norm"), [(1, 0.5), (10, 1.0), (100, 3.0), (1000, 50.0), (10_000, 7.5)]
+)
 def test_norms_survive_rounding(dimension: int, norm: float) -> None:
     """The bound is kept by every rounding that is let through, and by enough of them without the condition."""
     encoding = Encoding(dimension, 1, clip=norm, peak=norm, step=1.0)
     limit = rounded_norm(norm, dimension)
     assert limit <= (norm + math.sqrt(dimension)) ** 2
     stream = Stream(bytes(32), f"norm {dimension}")
-    for x in (np.full(dimension, norm / math.sqrt(dimension)), vectors(1, dimension)[0], np.eye(dimension)[0] * norm):
+    for x in (
+        np.full(dimension, norm / math.sqrt(dimension)),
+        vectors(1, dimension)[0],
+        np.eye(dimension)[0] * norm,
+    ):
         y = x * norm / np.linalg.norm(x) * (1 + 1e-12)
         free = np.array([(encoding.integers(y, stream) ** 2).sum() for _ in range(200)])
-        assert (free <= limit).mean() >= 1 - REPEAT - 0.12                  # 3.5 standard deviations of 200 trials
+        # 3.5 standard deviations of 200 trials
+        assert (free <= limit).mean() >= 1 - REPEAT - 0.12
         held = np.array([(encoding.integers(y, stream, limit=limit) ** 2).sum() for _ in range(200)])
         assert (held <= limit).all()
     tight = int(free.min())

@@ -1,4 +1,5 @@
 """Drawn programs give NumPy's value, a refusal, or a word of ``check``.  See ``drawn.py``."""
+
 from __future__ import annotations
 
 import os
@@ -19,8 +20,13 @@ FEW = 25
 def test_no_program_is_wrong_in_silence(bits: int, parties: int) -> None:
     seen: Counter[str] = Counter()
 
-    @settings(max_examples=MANY or FEW, derandomize=not MANY, database=None, print_blob=False,
-              suppress_health_check=list(HealthCheck))
+    @settings(
+        max_examples=MANY or FEW,
+        derandomize=not MANY,
+        database=None,
+        print_blob=False,
+        suppress_health_check=list(HealthCheck),
+    )
     @given(st.data())
     def look(data: st.DataObject) -> None:
         seen[verdict(data.draw(programs(bits)), bits, parties)] += 1

@@ -1,4 +1,7 @@
-"""Numbers to ring elements and back: exact where it must be, refused where it does not fit, silent about values."""
+"""Numbers to ring elements and back: exact where it must be, refused where it does not fit, silent about
+values.
+"""
+
 from __future__ import annotations
 
 from typing import Any
@@ -20,9 +23,14 @@ SENTINEL = 876543219
 
 @given(rings, st.data())
 def test_integers_round_trip(ring: Ring, data: st.DataObject) -> None:
-    half = 2**(ring.bits - 1)
-    values = data.draw(hnp.arrays(np.int64, hnp.array_shapes(min_dims=0, max_dims=3, min_side=0),
-                                  elements=st.one_of(st.integers(-half, half - 1), st.sampled_from([-half, half - 1]))))
+    half = 2 ** (ring.bits - 1)
+    values = data.draw(
+        hnp.arrays(
+            np.int64,
+            hnp.array_shapes(min_dims=0, max_dims=3, min_side=0),
+            elements=st.one_of(st.integers(-half, half - 1), st.sampled_from([-half, half - 1])),
+        )
+    )
     encoded = INT.encode(values, ring)
     assert encoded.shape == values.shape
     assert (INT.decode(encoded) == values).all()
@@ -30,24 +38,27 @@ def test_integers_round_trip(ring: Ring, data: st.DataObject) -> None:
 
 @given(rings, st.integers(1, 29), st.data())
 def test_fixed_point_is_right_to_half_a_unit(ring: Ring, fraction: int, data: st.DataObject) -> None:
-    limit = 2.0**(ring.bits - 2 - fraction) - 2.0**-(fraction + 1)       # from here on it is rounded to the end of the range
+    # from here on it is rounded to the end of the range
+    limit = 2.0 ** (ring.bits - 2 - fraction) - 2.0 ** -(fraction + 1)
     reals = st.floats(-limit, limit, exclude_min=True, exclude_max=True, allow_nan=False)
-    values = data.draw(hnp.arrays(np.float64, hnp.array_shapes(min_dims=0, max_dims=2, min_side=0), elements=reals))
+    values = data.draw(
+        hnp.arrays(np.float64, hnp.array_shapes(min_dims=0, max_dims=2, min_side=0), elements=reals)
+    )
     kind = Fixed(fraction)
     back = kind.decode(kind.encode(values, ring))
     assert back.shape == values.shape and back.dtype == np.float64
-    assert (np.abs(back - values) <= 2.0**-(fraction + 1)).all()
+    assert (np.abs(back - values) <= 2.0 ** -(fraction + 1)).all()
 
 
 @given(rings, st.integers(1, 13), st.data())
 def test_integers_as_fixed_point_are_exact(ring: Ring, fraction: int, data: st.DataObject) -> None:
-    half = min(2**(ring.bits - 2 - fraction), 2**52) - 1
+    half = min(2 ** (ring.bits - 2 - fraction), 2**52) - 1
     values = np.array(data.draw(st.lists(st.integers(-half, half), max_size=5)), np.int64)
     kind = Fixed(fraction)
     assert (kind.decode(kind.encode(values, ring)) == values).all()
 
 
-@given(rings, st.integers(-2**31, 2**31 - 1), st.integers(-2**31, 2**31 - 1))
+@given(rings, st.integers(-(2**31), 2**31 - 1), st.integers(-(2**31), 2**31 - 1))
 def test_encoding_is_additive(ring: Ring, x: int, y: int) -> None:
     """Sums of encodings encode sums, modulo the ring."""
     total = INT.encode(x, ring) + INT.encode(y, ring)
@@ -57,11 +68,11 @@ def test_encoding_is_additive(ring: Ring, x: int, y: int) -> None:
 
 @pytest.mark.parametrize("ring", RING_LIST)
 def test_integer_limits(ring: Ring) -> None:
-    half = 2**(ring.bits - 1)
+    half = 2 ** (ring.bits - 1)
     for value in (-half, half - 1):
         assert int(INT.decode(INT.encode([value], ring))[0]) == value
     for value in (-half - 1, half):
-        if -2**63 <= value < 2**64:
+        if -(2**63) <= value < 2**64:
             with pytest.raises(EncodingError, match=rf"2\^{ring.bits - 1}"):
                 INT.encode(np.array([value]), ring)  # of dtype uint64, where that is needed
 
@@ -70,21 +81,30 @@ def test_integer_limits(ring: Ring) -> None:
 @pytest.mark.parametrize("fraction", [1, 8, 13])
 def test_fixed_point_limits(ring: Ring, fraction: int) -> None:
     """Just inside ±2^(k-2-f) is accepted, the limit itself refused with its name."""
-    limit = 2.0**(ring.bits - 2 - fraction)
+    limit = 2.0 ** (ring.bits - 2 - fraction)
     kind = Fixed(fraction)
     for sign in (1, -1):
         inside = sign * (limit - 2.0**-fraction if ring.bits == 32 else np.nextafter(limit, 0))
-        assert abs(float(kind.decode(kind.encode(inside, ring))) - inside) <= 2.0**-(fraction + 1)
+        assert abs(float(kind.decode(kind.encode(inside, ring))) - inside) <= 2.0 ** -(fraction + 1)
         for outside in (sign * limit, sign * 2 * limit, sign * 1e300, int(sign * limit)):
             with pytest.raises(EncodingError, match=rf"±2\^{ring.bits - 2 - fraction}"):
                 kind.encode([0, outside], ring)
 
 
 REFUSED: list[tuple[str, Any]] = [
-    ("nan", [1.0, float("nan")]), ("inf", float("inf")), ("minus inf", [-float("inf")]),
-    ("complex", [complex(SENTINEL, 1)]), ("str", [str(SENTINEL)]), ("bytes", b"876543219"), ("object", [object()]),
-    ("None", None), ("ragged", [[SENTINEL], [SENTINEL, SENTINEL]]), ("huge", 10**30 + SENTINEL), ("dates", np.array(["2020-01-01"], "M8[D]")),
-    ("records", np.zeros(2, [("a", "i4")])), ("dict", {SENTINEL: SENTINEL}),
+    ("nan", [1.0, float("nan")]),
+    ("inf", float("inf")),
+    ("minus inf", [-float("inf")]),
+    ("complex", [complex(SENTINEL, 1)]),
+    ("str", [str(SENTINEL)]),
+    ("bytes", b"876543219"),
+    ("object", [object()]),
+    ("None", None),
+    ("ragged", [[SENTINEL], [SENTINEL, SENTINEL]]),
+    ("huge", 10**30 + SENTINEL),
+    ("dates", np.array(["2020-01-01"], "M8[D]")),
+    ("records", np.zeros(2, [("a", "i4")])),
+    ("dict", {SENTINEL: SENTINEL}),
 ]
 
 
@@ -100,7 +120,11 @@ def test_what_is_no_number_is_refused(values: Any, kind: Any, ring: Ring) -> Non
 
 @pytest.mark.parametrize("kind", [INT, Fixed(16)], ids=str)
 def test_refusals_name_the_limit_and_no_value(kind: Any) -> None:
-    for values in ([SENTINEL * 10], [-SENTINEL * 10], [SENTINEL * 10.0] if kind is not INT else [SENTINEL * 100]):
+    for values in (
+        [SENTINEL * 10],
+        [-SENTINEL * 10],
+        [SENTINEL * 10.0] if kind is not INT else [SENTINEL * 100],
+    ):
         with pytest.raises(EncodingError) as caught:
             kind.encode(values, Z32)
         assert "2^" in str(caught.value) and "Z_2^32" in str(caught.value)
@@ -112,7 +136,9 @@ def test_floats_are_not_integers() -> None:
         INT.encode([1.0], Z64)
 
 
-@pytest.mark.parametrize("dtype", [np.bool_, np.int8, np.uint8, np.int16, np.uint16, np.int32, np.uint32, np.int64, np.uint64])
+@pytest.mark.parametrize(
+    "dtype", [np.bool_, np.int8, np.uint8, np.int16, np.uint16, np.int32, np.uint32, np.int64, np.uint64]
+)
 @pytest.mark.parametrize("ring", RING_LIST)
 def test_every_integer_dtype(dtype: Any, ring: Ring) -> None:
     values = np.array([0, 1, 1, 0], dtype)
@@ -137,7 +163,12 @@ def test_scalars_stay_scalars_and_inputs_stay_unchanged() -> None:
 
 
 def test_kinds_are_values() -> None:
-    assert Fixed(8) == Fixed(8) != Fixed(9) and Int() == INT and str(INT) == "int" and str(Fixed(8)) == "fixed(8)"
+    assert (
+        Fixed(8) == Fixed(8) != Fixed(9)
+        and Int() == INT
+        and str(INT) == "int"
+        and str(Fixed(8)) == "fixed(8)"
+    )
     assert INT.fraction == 0
 
 

@@ -1,4 +1,7 @@
-"""Federations: what a round gives beside plaintext, whoever drops out; budgets; and the example, trained for real."""
+"""Federations: what a round gives beside plaintext, whoever drops out; budgets; and the example, trained for
+real.
+"""
+
 from __future__ import annotations
 
 import re
@@ -23,7 +26,9 @@ DIMENSION = 50
 
 
 def updates(scale: float = 0.1, dimension: int = DIMENSION) -> dict[str, np.ndarray]:
-    return dict(zip(NAMES, np.random.default_rng(1).normal(scale=scale, size=(len(NAMES), dimension)), strict=True))
+    return dict(
+        zip(NAMES, np.random.default_rng(1).normal(scale=scale, size=(len(NAMES), dimension)), strict=True)
+    )
 
 
 def silent_from(lost: dict[str, Phase]):
@@ -31,7 +36,18 @@ def silent_from(lost: dict[str, Phase]):
 
 
 def private(rounds: int = 2, **more) -> DistributedDiscreteGaussian:
-    return DistributedDiscreteGaussian(**{"epsilon": 6.0, "delta": 1e-3, "clip": 1.0, "clients": 10, "dimension": DIMENSION, "rounds": rounds, "dropout": 0.2} | more)
+    return DistributedDiscreteGaussian(
+        **{
+            "epsilon": 6.0,
+            "delta": 1e-3,
+            "clip": 1.0,
+            "clients": 10,
+            "dimension": DIMENSION,
+            "rounds": rounds,
+            "dropout": 0.2,
+        }
+        | more
+    )
 
 
 # -- means ----------------------------------------------------------------------------------------------
@@ -41,20 +57,28 @@ def private(rounds: int = 2, **more) -> DistributedDiscreteGaussian:
 @pytest.mark.parametrize("weighted", [False, True])
 def test_the_mean_is_that_of_who_was_there(phase: Phase | None, weighted: bool) -> None:
     """Clipped, weighted, within the error that is stated; round after round."""
-    vectors, clip = updates(), 0.6                                      # norms are about 0.7: some are clipped, some not
+    # norms are about 0.7: some are clipped, some not
+    vectors, clip = updates(), 0.6
     norms = [np.linalg.norm(v) for v in vectors.values()]
     assert min(norms) < clip < max(norms)
     weights = {name: 1 + 7 * i for i, name in enumerate(NAMES)} if weighted else None
-    federation = Federation(NAMES, Encoding(DIMENSION, len(NAMES), clip=clip, step=1e-8, weight=64 if weighted else 1))
+    federation = Federation(
+        NAMES, Encoding(DIMENSION, len(NAMES), clip=clip, step=1e-8, weight=64 if weighted else 1)
+    )
     for lost in ("client-3", "client-8"):
         result = federation.mean(vectors, weights, silent_from({lost: phase} if phase else {}))
         there = [name for name in NAMES if name != lost or phase is None or phase > Phase.MASK]
         assert list(result.clients) == there and set(result.faults) == ({lost} if phase else set())
-        clipped = [vectors[name] / max(1, norm / clip) for name, norm in zip(NAMES, norms, strict=True) if name in there]
+        clipped = [
+            vectors[name] / max(1, norm / clip)
+            for name, norm in zip(NAMES, norms, strict=True)
+            if name in there
+        ]
         exact = np.average(clipped, axis=0, weights=[weights[name] for name in there] if weights else None)
         assert result.error < 1e-8
         np.testing.assert_allclose(result.vector, exact, atol=7 * result.error, rtol=0)
-        assert np.std(result.vector - exact) > result.error / 3         # and the error that is stated is not far off
+        # and the error that is stated is not far off
+        assert np.std(result.vector - exact) > result.error / 3
 
 
 @pytest.mark.parametrize("weighted", [False, True])
@@ -62,11 +86,18 @@ def test_metrics_travel_in_the_same_sum(weighted: bool) -> None:
     """Their means, weighted like the vectors, over who is in them."""
     weights = {name: 1 + 7 * i for i, name in enumerate(NAMES)} if weighted else None
     said = {name: {"loss": 0.3 * i, "accuracy": 1 / (1 + i)} for i, name in enumerate(NAMES)}
-    federation = Federation(NAMES, Encoding(DIMENSION, len(NAMES), clip=1.0, weight=64 if weighted else 1), metrics=["loss", "accuracy"])
+    federation = Federation(
+        NAMES,
+        Encoding(DIMENSION, len(NAMES), clip=1.0, weight=64 if weighted else 1),
+        metrics=["loss", "accuracy"],
+    )
     result = federation.mean(updates(), weights, silent_from({"client-3": Phase.MASK}), said)
     there = [name for name in NAMES if name != "client-3"]
     for metric in ("loss", "accuracy"):
-        exact = np.average([said[name][metric] for name in there], weights=[weights[name] for name in there] if weights else None)
+        exact = np.average(
+            [said[name][metric] for name in there],
+            weights=[weights[name] for name in there] if weights else None,
+        )
         total = sum(weights[name] for name in there) if weights else len(there)
         assert abs(result.metrics[metric] - exact) < 6 * RESOLUTION * 3 / 2 * (64 if weights else 1) / total
     with pytest.raises(EncodingError, match="client 'client-0': the metric 'loss' is agreed on"):
@@ -88,8 +119,11 @@ def test_too_many_drop_outs_end_a_round_and_the_next_one_is_right() -> None:
     federation, vectors = Federation(NAMES, Encoding(DIMENSION, len(NAMES), clip=10.0)), updates()
     with pytest.raises(AggregationFailed, match="6 of 10 clients are missing"):
         federation.mean(vectors, speaks=silent_from(dict.fromkeys(NAMES[:6], Phase.MASK)))
-    np.testing.assert_allclose(federation.mean(vectors).vector, np.mean(list(vectors.values()), axis=0), atol=1e-3)
-    assert federation.terms.round == 2                                  # a number serves one round, whatever came of it
+    np.testing.assert_allclose(
+        federation.mean(vectors).vector, np.mean(list(vectors.values()), axis=0), atol=1e-3
+    )
+    # a number serves one round, whatever came of it
+    assert federation.terms.round == 2
 
 
 # -- privacy --------------------------------------------------------------------------------------------
@@ -102,11 +136,14 @@ def test_the_sum_has_the_noise_that_is_stated(law) -> None:
     result = federation.mean(vectors, speaks=silent_from({"client-1": Phase.SHARE}))
     noise = result.vector - np.mean([vectors[name] for name in result.clients], axis=0)
     assert len(result.clients) == 9 and result.error == codec.error(9) > 0.05
-    assert abs(noise.std() / result.error - 1) < 0.07                   # six standard deviations of an estimate from 4,000
+    # six standard deviations of an estimate from 4,000
+    assert abs(noise.std() / result.error - 1) < 0.07
 
 
 def test_a_sum_with_too_little_noise_is_not_opened() -> None:
-    """Of ten shares of noise eight are enough and one may be known to a colluding client: nine clients, or none."""
+    """Of ten shares of noise eight are enough and one may be known to a colluding client: nine clients, or
+    none.
+    """
     federation = Federation(NAMES, private(rounds=3))
     assert (federation.codec.survivors, federation.terms.least) == (8, 9)
     federation.mean(updates(), speaks=silent_from({"client-1": Phase.MASK}))
@@ -152,7 +189,9 @@ def test_what_is_refused() -> None:
     with pytest.raises(ConfigError, match="'mallory' is not in the directory"):
         federation.mean({"mallory": np.zeros(DIMENSION)})
     for weights in ({}, dict.fromkeys(NAMES, 10), dict.fromkeys(NAMES, 1.5)):
-        with pytest.raises(EncodingError, match="client 'client-0': a weight must be a whole number from 1 to 9"):
+        with pytest.raises(
+            EncodingError, match="client 'client-0': a weight must be a whole number from 1 to 9"
+        ):
             federation.mean(updates(), weights)
     with pytest.raises(EncodingError, match=r"client 'client-2': a vector has shape \(3,\)"):
         federation.mean(updates() | {"client-2": np.zeros(3)})
@@ -185,6 +224,7 @@ def example(monkeypatch):
 
 def test_the_digits_are_scikit_learns_and_every_one_is_somewhere_once(example) -> None:
     from sklearn.datasets import load_digits
+
     clients, (x, y) = example("digits").load(100)
     sizes = [len(mine) for _, mine in clients.values()]
     assert len(clients) == 100 and min(sizes) == 1 and max(sizes) > 5 * np.median(sizes)
@@ -222,10 +262,11 @@ def test_secure_training_equals_plain_training_and_learns(example, model_name, m
         for run in (plain, secure, noisy):
             if not run.end:
                 run.round(model, model.METHODS[method], clients, held_out, speaks)
-    # A coordinate of a mean is off by 1e-4 at most, by rounding, which is right on average; training carries that on.
+    # A coordinate of a mean is off by 1e-4 at most, by rounding, which is right on average; training carries
+    # that on.
     np.testing.assert_allclose(secure.theta, plain.theta, rtol=0, atol=1e-3)
     assert np.abs(plain.theta - model.start()).max() > 0.05
-    assert len(held_out[1]) * max(np.abs(np.subtract(plain.accuracy, secure.accuracy))) < 1.5      # one digit
+    assert len(held_out[1]) * max(np.abs(np.subtract(plain.accuracy, secure.accuracy))) < 1.5  # one digit
     assert max(plain.accuracy) > model.accuracy(model.start(), *held_out) + 0.1
     assert len(noisy.accuracy) == 4 and noisy.end == "budget spent"
     assert np.abs(noisy.theta - plain.theta).max() > 0.01
@@ -243,7 +284,13 @@ def test_a_training_converges(example) -> None:
 
 
 def script(*args: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, FOLDER / "train.py", *map(str, args)], cwd=ROOT, capture_output=True, text=True, check=False)
+    return subprocess.run(
+        [sys.executable, FOLDER / "train.py", *map(str, args)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
 
 def test_the_script_prints_a_table_and_plots_it(tmp_path) -> None:

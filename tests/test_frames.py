@@ -1,9 +1,10 @@
 """Frames from an adversary on the wire: whatever is done to a header or a length ends in an ``MpcError``.
 
 Nothing here alters a payload and keeps its length: a semi-honest suite does not detect that, and the link in
-memory, unlike TLS, does not either.  What must hold is that no header is accepted but the one that is due, that
-nothing hangs, and that no other type of exception escapes.
+memory, unlike TLS, does not either.  What must hold is that no header is accepted but the one that is due,
+that nothing hangs, and that no other type of exception escapes.
 """
+
 from __future__ import annotations
 
 import threading
@@ -26,7 +27,7 @@ from mpc.transport.wrappers import Recorded, Tampered
 
 Alter = Callable[[int, int, bytes], bytes]
 FRAMES = 5
-CHECKED = 4 + 4 + 8 + 16                               # bytes of the header before the operation's name
+CHECKED = 4 + 4 + 8 + 16  # bytes of the header before the operation's name
 
 
 async def program(rank: int, size: int) -> list[int]:
@@ -34,7 +35,9 @@ async def program(rank: int, size: int) -> list[int]:
     heard = []
     others = [p for p in range(size) if p != rank]
     for i in range(FRAMES):
-        inbox = await exchange({p: (Z64([rank, p, i]),) for p in others}, dict.fromkeys(others, (Spec(Z64, (3,)),)), "talk")
+        inbox = await exchange(
+            {p: (Z64([rank, p, i]),) for p in others}, dict.fromkeys(others, (Spec(Z64, (3,)),)), "talk"
+        )
         for p in others:
             heard += [int(w) for w in inbox[p][0].data]
     return heard
@@ -66,6 +69,7 @@ def at(number: int, change: Callable[[bytes], bytes], peer: int = 0) -> Alter:
             return frame
         seen["frames"] += 1
         return change(frame) if seen["frames"] == number + 1 else frame
+
     return alter
 
 
@@ -76,11 +80,15 @@ def refused(alter: Alter, size: int = 2) -> BaseException:
 
 
 sizes = st.sampled_from([2, 3])
-numbers = st.integers(0, FRAMES - 2)                   # not the last frame: nothing follows that would show its length
+# not the last frame: nothing follows that would show its length
+numbers = st.integers(0, FRAMES - 2)
 
 
 def test_honest_frames_pass() -> None:
-    assert lockstep(2, honest) == [[w for i in range(FRAMES) for w in (1, 0, i)], [w for i in range(FRAMES) for w in (0, 1, i)]]
+    assert lockstep(2, honest) == [
+        [w for i in range(FRAMES) for w in (1, 0, i)],
+        [w for i in range(FRAMES) for w in (0, 1, i)],
+    ]
     assert lockstep(3, honest)[0][:6] == [1, 0, 0, 2, 0, 0]
 
 
@@ -165,7 +173,9 @@ def test_another_number_or_length_is_refused(number: int, claimed: int, length: 
     if claimed != number + 1:
         refused(at(number, lambda frame: frame[:4] + claimed.to_bytes(4, "little") + frame[8:]))
     if length != 24:
-        assert str(length) in str(refused(at(number, lambda frame: frame[:8] + length.to_bytes(8, "little") + frame[16:])))
+        assert str(length) in str(
+            refused(at(number, lambda frame: frame[:8] + length.to_bytes(8, "little") + frame[16:]))
+        )
 
 
 def test_swapped_frames_are_refused() -> None:
@@ -246,7 +256,9 @@ async def flow(generator: Any) -> Any:
     return await generator
 
 
-@pytest.mark.parametrize("other", [{"tag": "u"}, {"shape": (2, 2)}, {"ring": Z32, "shape": (8,)}, {"shape": (5,)}])
+@pytest.mark.parametrize(
+    "other", [{"tag": "u"}, {"shape": (2, 2)}, {"ring": Z32, "shape": (8,)}, {"shape": (5,)}]
+)
 def test_different_programs_are_named(other: dict[str, Any]) -> None:
     """Different tags, shapes or rings: even where the numbers of bytes agree."""
     said = diverge(("here", flow(talk(1))), ("there", flow(talk(0, **other))))
@@ -305,9 +317,13 @@ def threaded(size: int, alter: Alter, timeout: float = 0.5) -> list[Any]:
 
 
 MANGLED: dict[str, Callable[[bytes], bytes]] = {
-    "drop": lambda frame: b"", "truncate": lambda frame: frame[:70], "grow": lambda frame: frame + b"mpc",
-    "zero": lambda frame: bytes(len(frame)), "number": lambda frame: frame[:4] + b"\x09" + frame[5:],
-    "digest": lambda frame: frame[:16] + bytes(16) + frame[32:], "bye": lambda frame: notice(BYE, "") + frame,
+    "drop": lambda frame: b"",
+    "truncate": lambda frame: frame[:70],
+    "grow": lambda frame: frame + b"mpc",
+    "zero": lambda frame: bytes(len(frame)),
+    "number": lambda frame: frame[:4] + b"\x09" + frame[5:],
+    "digest": lambda frame: frame[:16] + bytes(16) + frame[32:],
+    "bye": lambda frame: notice(BYE, "") + frame,
     "twice": lambda frame: frame * 2,
 }
 
@@ -342,6 +358,7 @@ def test_a_party_that_ends_early_is_named() -> None:
 
 def test_headers_hold_nothing_but_public_facts() -> None:
     """Two runs with other values have the same headers: magic, numbers, lengths, digests, names."""
+
     def headers(value: int) -> list[bytes]:
         left, right = mesh(2, timeout=0)
         recorded = Recorded(left)
@@ -350,6 +367,6 @@ def test_headers_hold_nothing_but_public_facts() -> None:
             send = {1 - p.rank: (Z64([value] * 4),)}
             p.start(flow(exchange(send, {1 - p.rank: (Spec(Z64, (4,)),)}, "t")), "op")
             p.post()
-        return [frame[:HEADER.size] for _, frame in recorded.sent]
+        return [frame[: HEADER.size] for _, frame in recorded.sent]
 
     assert headers(1) == headers(2**60) != []

@@ -1,8 +1,9 @@
-"""Drawn attacks on the aggregation server's listener and, from a client's seat, on rounds under way: none ends it, or grows.
+"""Drawn attacks on the aggregation server's listener and, from a client's seat, on rounds under way: none
+ends it, or grows.
 
-``MPC_FUZZ_CASES`` attacks (``make fuzz``: 10,000), a tenth of them in rounds that honest clients take part in all the
-while and whose means must be right; and a tenth as many things that a server says to a client.  ``MPC_SEED`` draws others.
-"""
+``MPC_FUZZ_CASES`` attacks (``make fuzz``: 10,000), a tenth of them in rounds that honest clients take part in
+all the while and whose means must be right; and a tenth as many things that a server says to a client.
+``MPC_SEED`` draws others."""
 
 from __future__ import annotations
 
@@ -252,7 +253,9 @@ class Attacks:
 
 
 class Crowd:
-    """The honest clients, each in a thread of its own, in one round after the other; ``wrong`` is what was not as it must be."""
+    """The honest clients, each in a thread of its own, in one round after the other; ``wrong`` is what was
+    not as it must be.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.wrong, self.rounds, self.spoilt, self.ended = list[str](), Counter[int](), set[str](), False
@@ -366,8 +369,8 @@ def test_the_server_lives_through_anything(tmp_path: Path) -> None:
     assert not crowd.wrong and not [e for e in told if "foresee" in json.dumps(e)], crowd.wrong
     ended = len([e for e in told if e["event"] == "round ends"])
     print(
-        f"\n{dict(attacks.done)}; {ended} rounds, all means right, and {len(crowd.spoilt)} that bob spoilt; memory {warm} and {memory} kB, "
-        f"{descriptors} descriptors, log {log.stat().st_size} bytes"
+        f"\n{dict(attacks.done)}; {ended} rounds, all means right, and {len(crowd.spoilt)} that bob spoilt;"
+        f" memory {warm} and {memory} kB, {descriptors} descriptors, log {log.stat().st_size} bytes"
     )
     assert memory < warm + 8192 + 2 * ended  # of each round a server keeps what it has written
 

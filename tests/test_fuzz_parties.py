@@ -1,7 +1,8 @@
-"""Drawn attacks on a party that waits, on sessions under way, and on a dealer: none ends what it should not, or grows.
+"""Drawn attacks on a party that waits, on sessions under way, and on a dealer: none ends what it should not,
+or grows.
 
-``MPC_FUZZ_CASES`` attacks on the listener (``make fuzz``: 10,000) and a fifth as many conversations that are bent;
-``MPC_SEED`` draws others.
+``MPC_FUZZ_CASES`` attacks on the listener (``make fuzz``: 10,000) and a fifth as many conversations that are
+bent; ``MPC_SEED`` draws others.
 """
 
 from __future__ import annotations
@@ -40,7 +41,10 @@ ROOT = Path(__file__).parent.parent
 CASES = int(os.environ.get("MPC_FUZZ_CASES", "250"))
 SEED = int(os.environ.get("MPC_SEED", "1"))
 HELLO: dict[str, Any] = {"mpc": 1, "from": 1, "to": 0}
-PROGRAM = "def main(party):\n    x = party.secret_from_each(20 + party.id)\n    return int((x[0] + x[1] * x[2]).reveal())\n"
+PROGRAM = (
+    "def main(party):\n    x = party.secret_from_each(20 + party.id)\n    return int((x[0] + x[1] *"
+    " x[2]).reveal())\n"
+)
 
 
 # -- a party that waits -------------------------------------------------------------------------------
@@ -273,7 +277,8 @@ def test_a_party_that_waits_lives_through_all_of_it(tmp_path: Path) -> None:
         after = memory(ann.pid)
         for sock in attacks.open:
             sock.close()
-        until, quiet = time.monotonic() + 60, 0     # also those who have left and are not let in yet, one of whom may be bob
+        # also those who have left and are not let in yet, one of whom may be bob
+        until, quiet = time.monotonic() + 60, 0
         while quiet < 20 and time.monotonic() < until:
             quiet = quiet + 1 if files(ann.pid) <= at_first + 1 else 0
             time.sleep(0.1)
@@ -346,7 +351,8 @@ class Bent(Tampered):
             return HEADER.pack(*fields) + frame[HEADER.size :]
         self.how = "bytes"
         changed = bent(rng, frame)
-        # A payload that is altered is not noticed, as these suites are semi-honest: only the rest of a frame is.
+        # A payload that is altered is not noticed, as these suites are semi-honest: only the rest of a frame
+        # is.
         return changed if changed[:32] != frame[:32] or changed.startswith(frame) else frame[:31]
 
 
@@ -429,7 +435,9 @@ def test_bent_conversations_end_in_errors_or_right_results(
 def test_bent_requests_end_a_dealer_in_errors_or_are_answered(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The last party asks for anything: the dealer makes nothing that is not allowed, and ends in one sentence."""
+    """The last party asks for anything: the dealer makes nothing that is not allowed, and ends in one
+    sentence.
+    """
     folder, counts = certificates(tmp_path), Counter[str]()
     before, ended = memory(os.getpid()), 0
     for case in range(max(1, CASES // 5)):

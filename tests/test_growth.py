@@ -1,4 +1,5 @@
 """The page of how a round grows: measured, tabulated, plotted, and put in its place."""
+
 from __future__ import annotations
 
 import json
@@ -30,5 +31,6 @@ def test_points_are_kept_and_the_page_written(tmp_path: Path) -> None:
 
 def test_neighbours_grow_no_faster_than_the_page_says() -> None:
     import math
+
     for n in (100, 200, 500, 1000, 2000, 5000, 10_000, 100_000, 1_000_000):
         assert bounds.choose(n, 0.05, 0.05)[0] <= 7.7 * math.log2(n)

@@ -1,4 +1,7 @@
-"""Every Numba kernel equals its NumPy twin: words of both sizes and pairs of them, and sizes around its blocks of 4 and 256."""
+"""Every Numba kernel equals its NumPy twin: words of both sizes and pairs of them, and sizes around its
+blocks of 4 and 256.
+"""
+
 from __future__ import annotations
 
 import ast
@@ -19,8 +22,26 @@ from protocols.ot import silent_kernels
 from protocols.suites import blocks
 
 WORDS = [np.uint64, np.uint32]
-SIZES = [(0, 0, 0), (0, 3, 2), (3, 0, 2), (3, 2, 0), (1, 1, 1), (1, 7, 5), (3, 4, 4), (4, 4, 4), (5, 3, 1), (6, 1, 9), (7, 2, 3),
-         (4, 255, 257), (5, 256, 256), (3, 257, 255), (8, 511, 3), (9, 3, 513), (258, 5, 6), (2, 513, 512)]
+SIZES = [
+    (0, 0, 0),
+    (0, 3, 2),
+    (3, 0, 2),
+    (3, 2, 0),
+    (1, 1, 1),
+    (1, 7, 5),
+    (3, 4, 4),
+    (4, 4, 4),
+    (5, 3, 1),
+    (6, 1, 9),
+    (7, 2, 3),
+    (4, 255, 257),
+    (5, 256, 256),
+    (3, 257, 255),
+    (8, 511, 3),
+    (9, 3, 513),
+    (258, 5, 6),
+    (2, 513, 512),
+]
 
 
 def twin(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -83,7 +104,9 @@ def test_matmul_wraps_around() -> None:
 def test_sums_of_products_in_one_pass_equal_their_twin(ring: Ring, shape: tuple[int, ...]) -> None:
     a, b, c, d, e = (elements(ring, shape, seed) for seed in range(5))
     expected = a * b + c * d + e
-    out = (kernels.muladd_bits if ring is BITS else ring.kernels.muladd)(a.data, b.data, c.data, d.data, e.data)
+    out = (kernels.muladd_bits if ring is BITS else ring.kernels.muladd)(
+        a.data, b.data, c.data, d.data, e.data
+    )
     assert out.dtype == ring.dtype and (out == expected.data).all()
     assert (muladd(a, b, c, d, e).data == expected.data).all()
     turned = [x.map(np.transpose) for x in (a, b, c, d, e)]
@@ -95,7 +118,9 @@ def test_sums_of_products_in_one_pass_equal_their_twin(ring: Ring, shape: tuple[
 def test_cross_terms_in_one_pass_equal_their_twin(ring: Ring, shape: tuple[int, ...]) -> None:
     x0, x1, y0, y1, plus, minus = (elements(ring, shape, seed) for seed in range(6))
     expected = x0 * (y0 + y1) + x1 * y0 + plus - minus
-    out = (kernels.cross_bits if ring is BITS else ring.kernels.cross)(x0.data, x1.data, y0.data, y1.data, plus.data, minus.data)
+    out = (kernels.cross_bits if ring is BITS else ring.kernels.cross)(
+        x0.data, x1.data, y0.data, y1.data, plus.data, minus.data
+    )
     assert out.dtype == ring.dtype and (out == expected.data).all()
     assert (cross(x0, x1, y0, y1, plus, minus).data == expected.data).all()
 
@@ -119,7 +144,11 @@ def test_numbers_of_two_words_equal_their_twins(shape: tuple[int, ...]) -> None:
         compiled, plain = getattr(limb_kernels, name), getattr(limbs, name)
         for a, b in ((x, y), (x, one), (one, x), (x, one.reshape(1)), (x.T, y[::-1].T), (one, one)):
             out = compiled(a, b)
-            assert out.dtype == limbs.DTYPE and out.shape == np.broadcast_shapes(a.shape, b.shape) and (out == plain(a, b)).all()
+            assert (
+                out.dtype == limbs.DTYPE
+                and out.shape == np.broadcast_shapes(a.shape, b.shape)
+                and (out == plain(a, b)).all()
+            )
     assert (limb_kernels.neg(x) == limbs.neg(x)).all()
 
 
@@ -136,7 +165,12 @@ def test_blocks_equal_their_twins(k: int, w: int) -> None:
     """Monomials, with all of them or one block without, and what is made of shares of them."""
     n, mask = k // 4, words((15 * k // 4, w), 1)
     bits, mine = words((k, w), 2), words((k, w), 3)
-    for whole, first, complement, rows in ((n - 1, True, False, 2), (n - 1, False, False, 2), (n, True, True, 1), (n, False, True, 1)):
+    for whole, first, complement, rows in (
+        (n - 1, True, False, 2),
+        (n - 1, False, False, 2),
+        (n, True, True, 1),
+        (n, False, True, 1),
+    ):
         size = 7 * n + 8 * whole + n - whole
         shared = mask[:size].copy()
         kernels.monomials(bits, whole, shared)
@@ -145,17 +179,35 @@ def test_blocks_equal_their_twins(k: int, w: int) -> None:
         assert (kernels.evaluate(shared, mine, whole, first, complement, rows) == expected).all()
 
 
-@pytest.mark.parametrize(("ring", "bits"), [(ring, bits) for ring in (Z32, Z64, Z128) for bits in (1, 13, 30, 33, 62, 63, 64) if bits < ring.bits - 1], ids=str)
+@pytest.mark.parametrize(
+    ("ring", "bits"),
+    [
+        (ring, bits)
+        for ring in (Z32, Z64, Z128)
+        for bits in (1, 13, 30, 33, 62, 63, 64)
+        if bits < ring.bits - 1
+    ],
+    ids=str,
+)
 def test_quotients_equal_their_twins(ring: Ring, bits: int) -> None:
     small = narrowest(bits, ring)
-    (term, x), (e, s) = ([elements(r, (300,), seed) for seed in seeds] for r, seeds in ((ring, (1, 2)), (small, (3, 4))))
+    (term, x), (e, s) = (
+        [elements(r, (300,), seed) for seed in seeds] for r, seeds in ((ring, (1, 2)), (small, (3, 4)))
+    )
     moved = term + ring(truncation.offset(ring))
     rest, head = ring.kernels.split_quotient(term.data, truncation.offset(ring), bits, x.data, e.data)
-    assert (rest == (truncation.quotient(moved, bits) - x).data).all() and (head == (truncation.top(moved, small) - e).data).all()
-    whole, masked = ring.kernels.masked_quotient(term.data, truncation.correction(bits, ring), bits, e.data, s.data)
+    assert (rest == (truncation.quotient(moved, bits) - x).data).all() and (
+        head == (truncation.top(moved, small) - e).data
+    ).all()
+    whole, masked = ring.kernels.masked_quotient(
+        term.data, truncation.correction(bits, ring), bits, e.data, s.data
+    )
     assert (whole == (truncation.quotient(term, bits) + ring(truncation.correction(bits, ring))).data).all()
     assert (masked == (e * truncation.top(term, small) - s).data).all()
-    assert (ring.kernels.plus_shifted(x.data, s.data, ring.bits - bits) == (x + (ring(s.data) << (ring.bits - bits))).data).all()
+    assert (
+        ring.kernels.plus_shifted(x.data, s.data, ring.bits - bits)
+        == (x + (ring(s.data) << (ring.bits - bits))).data
+    ).all()
 
 
 # -- nothing branches on a secret ------------------------------------------------------------------------
@@ -178,12 +230,15 @@ def test_no_loop_branches_on_what_it_reads(module: ModuleType) -> None:
 
 def test_numbers_of_two_words_are_chosen_by_masks(monkeypatch: pytest.MonkeyPatch) -> None:
     """``np.where`` takes one way or the other for each element: the sign of an input would show in the time."""
+
     def refused(*_: object) -> None:
         raise AssertionError("np.where on secrets")
 
-    values = np.array([0, -1, 1, -2**62, 2**63 - 1])
+    values = np.array([0, -1, 1, -(2**62), 2**63 - 1])
     x = Z128(values)
     monkeypatch.setattr(np, "where", refused)
     assert (x.ring.signed(x.data) == values).all() and (x.ring.doubles(x.data) == values.astype(float)).all()
     assert (Z128.whole(values.astype(float)).ring.doubles(x.data) == values.astype(float)).all()
-    assert (Z128.flipped(x.data, Z128([0, 1, 1, 0, 1]).data, 1) == Z128([0, 1, -1, -2**62, 1 - 2**63]).data).all()
+    assert (
+        Z128.flipped(x.data, Z128([0, 1, 1, 0, 1]).data, 1) == Z128([0, 1, -1, -(2**62), 1 - 2**63]).data
+    ).all()

@@ -1,4 +1,5 @@
-"""``mpc run`` under signals at random moments: nobody and nothing is left behind, and who survives says why it ends.
+"""``mpc run`` under signals at random moments: nobody and nothing is left behind, and who survives says why
+it ends.
 
 ``MPC_KILLS`` cases of each kind; ``make kills`` does 300.  ``MPC_SEED`` draws others.
 """
@@ -204,7 +205,9 @@ def test_a_folder_goes_though_nobody_is_there_to_learn_its_name(tmp_path: Path) 
     nobody, name = os.pipe()
     os.close(nobody)
     environment = os.environ | {"TMPDIR": str(tmp_path)}
-    with subprocess.Popen(["/bin/sh", "-c", KEEPER], stdin=subprocess.DEVNULL, stdout=name, env=environment) as keeper:
+    with subprocess.Popen(
+        ["/bin/sh", "-c", KEEPER], stdin=subprocess.DEVNULL, stdout=name, env=environment
+    ) as keeper:
         os.close(name)
         assert keeper.wait(60) == 0
     assert not list(tmp_path.iterdir())
@@ -353,6 +356,8 @@ def test_a_run_without_standard_files_is_one_all_the_same(tmp_path: Path, closed
         f"    Path({str(tmp_path)!r}, str(party.id)).write_text(str(party.secret(42, owner=0).reveal()))\n"
     )
     command = f"{sys.executable} -m mpc run {tmp_path}/program.py -n 2 {closed}"
-    done = subprocess.run(["/bin/sh", "-c", command], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        ["/bin/sh", "-c", command], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+    )
     assert done.returncode == 0, done
     assert [(tmp_path / str(i)).read_text() for i in (0, 1)] == ["42", "42"]

@@ -1,8 +1,8 @@
-"""SIGKILL at random moments, of the aggregation server and of its clients, session after session: no mean is wrong or lost, no
-number of a round and no vector is used twice, and no account falls behind.
+"""SIGKILL at random moments, of the aggregation server and of its clients, session after session: no mean is
+wrong or lost, no number of a round and no vector is used twice, and no account falls behind.
 
-``MPC_KILLS`` kills (``make kills``: 300), every other session with noise and budgets; ``MPC_SEED`` draws others.
-"""
+``MPC_KILLS`` kills (``make kills``: 300), every other session with noise and budgets; ``MPC_SEED`` draws
+others."""
 
 from __future__ import annotations
 
@@ -141,7 +141,9 @@ class Session:
             time.sleep(0.005)
 
     def end(self) -> None:
-        """Let it come to its end without a kill; who was started too late to meet the server cannot know that it is over."""
+        """Let it come to its end without a kill; who was started too late to meet the server cannot know that
+        it is over.
+        """
         until = math.inf
         for who in ("server", *NAMES):
             if who != "server":

@@ -1,7 +1,8 @@
-"""Every function of the tables, with operands of every kind, secret and public: kind and value are NumPy's, or it is refused.
+"""Every function of the tables, with operands of every kind, secret and public: kind and value are NumPy's,
+or it is refused.
 
-Truth values, integers and reals in all combinations.  ``RECIPES`` says how each function is called; one that is added to
-a table needs its own.
+Truth values, integers and reals in all combinations.  ``RECIPES`` says how each function is called; one that
+is added to a table needs its own.
 """
 
 from __future__ import annotations
@@ -35,9 +36,9 @@ OPERANDS: dict[str, dict[str, Any]] = {
 class Recipe:
     """A call of operands that ``takes`` names.
 
-    Where it ``counts``, truth values are the integers 0 and 1, for which NumPy has an algebra of its own (or float16).  ``refused``
-    are the operands that are refused though NumPy takes them: "b", "i", "f" secret, "s" any secret, "P" any public, "*" anything.
-    """
+    Where it ``counts``, truth values are the integers 0 and 1, for which NumPy has an algebra of its own (or
+    float16).  ``refused`` are the operands that are refused though NumPy takes them: "b", "i", "f" secret,
+    "s" any secret, "P" any public, "*" anything."""
 
     f: Callable[..., Any]
     takes: str = "x"
@@ -66,19 +67,26 @@ RECIPES: dict[Any, list[Recipe]] = {
     np.negative: one(np.negative, counts=True),
     np.positive: one(np.positive, counts=True),
     np.matmul: two(np.matmul, counts=True) + one(np.matmul, takes="mm", counts=True),
-    **{f: one(f, takes="mm", counts=True) + one(lambda m, x, f=f: f(m, x[:2]), takes="mx", counts=True) for f in (np.vecdot, np.matvec)},
+    **{
+        f: one(f, takes="mm", counts=True) + one(lambda m, x, f=f: f(m, x[:2]), takes="mx", counts=True)
+        for f in (np.vecdot, np.matvec)
+    },
     np.vecmat: one(lambda x, m: np.vecmat(x[:2], m), takes="xm", counts=True),
     np.true_divide: one(np.true_divide, takes="xp"),
     np.reciprocal: one(np.reciprocal, takes="p", refused=("b", "i")),
-    np.power: one(*(lambda x, a=a: np.power(x, a) for a in (2, 0, [1, 2, 0, 3], 2.0, [2.0, 1.0, 3.0, 0.0])))
-    + one(
-        *(lambda x, a=a: np.power(x, a) for a in (-2.0, 0.5, -0.5, 1.25, [0.5, 2.0, -1.0, -0.5])), takes="p"
-    )
-    + one(np.power, takes="pn")
-    + one(lambda p, q: np.power(p, q * 0.5), takes="pp")
-    + one(lambda n: np.power(3, n), lambda n: np.power(1.5, n), takes="n"),
-    np.float_power: one(lambda x: np.float_power(x, 2), takes="x")
-    + one(lambda n: np.float_power(2, n), takes="n"),
+    np.power: (
+        one(*(lambda x, a=a: np.power(x, a) for a in (2, 0, [1, 2, 0, 3], 2.0, [2.0, 1.0, 3.0, 0.0])))
+        + one(
+            *(lambda x, a=a: np.power(x, a) for a in (-2.0, 0.5, -0.5, 1.25, [0.5, 2.0, -1.0, -0.5])),
+            takes="p",
+        )
+        + one(np.power, takes="pn")
+        + one(lambda p, q: np.power(p, q * 0.5), takes="pp")
+        + one(lambda n: np.power(3, n), lambda n: np.power(1.5, n), takes="n")
+    ),
+    np.float_power: (
+        one(lambda x: np.float_power(x, 2), takes="x") + one(lambda n: np.float_power(2, n), takes="n")
+    ),
     **{f: one(f, counts=True) for f in (np.exp, np.exp2, np.expm1, np.tanh)},
     **{
         f: one(f)
@@ -118,8 +126,10 @@ RECIPES: dict[Any, list[Recipe]] = {
     np.left_shift: one(np.left_shift, takes="xn"),
     np.right_shift: one(np.right_shift, takes="xn"),
     **{
-        f: one(*(lambda x, y=y, f=f: f(x, y) for y in (2, 0.5, 3, -1.25, [1, 3, 2, -4])))
-        + one(f, takes="xp", counts=True)
+        f: (
+            one(*(lambda x, y=y, f=f: f(x, y) for y in (2, 0.5, 3, -1.25, [1, 3, 2, -4])))
+            + one(f, takes="xp", counts=True)
+        )
         for f in (np.remainder, np.floor_divide, np.divmod, np.fmod)
     },
     np.bitwise_count: one(np.bitwise_count, counts=True),
@@ -150,10 +160,7 @@ RECIPES |= {
     **{f: one(f, counts=True) for f in (np.signbit, np.conjugate, np.isnan, np.isinf, np.isfinite)},
 }
 IN_A_TREE = {
-    **{
-        f: one(f)
-        for f in (np.fmin, np.fmax, np.bitwise_and, np.bitwise_or, np.bitwise_xor, np.logical_xor)
-    },
+    **{f: one(f) for f in (np.fmin, np.fmax, np.bitwise_and, np.bitwise_or, np.bitwise_xor, np.logical_xor)},
     **{f: one(f, counts=True) for f in (np.logaddexp, np.logaddexp2, np.hypot)},
 }
 REDUCED: dict[Any, list[Recipe]] = {
@@ -195,7 +202,10 @@ CALLED: dict[Any, list[Recipe]] = {
             np.size,
         )
     },
-    **{f: one(f, takes="m") + one(lambda m, f=f: f(m, 0), takes="m") for f in (np.fft.fftshift, np.fft.ifftshift)},
+    **{
+        f: one(f, takes="m") + one(lambda m, f=f: f(m, 0), takes="m")
+        for f in (np.fft.fftshift, np.fft.ifftshift)
+    },
     **{
         f: one(f, takes="m")
         for f in (np.fliplr, np.rot90, np.diagonal, np.matrix_transpose, np.tril, np.triu, np.trace)
@@ -207,12 +217,14 @@ CALLED: dict[Any, list[Recipe]] = {
     np.append: two(np.append) + one(*(lambda x, v=v: np.append(x, v) for v in (True, 3, 2.5))),
     np.diag: one(np.diag) + one(np.diag, takes="m"),
     np.diagflat: one(np.diagflat),
-    np.where: one(np.where, takes="cxy")
-    + one(
-        lambda c, x: np.where(c, x, True),
-        lambda c, x: np.where(c, 7, x),
-        lambda c, x: np.where(c, x, 0.5),
-        takes="cx",
+    np.where: (
+        one(np.where, takes="cxy")
+        + one(
+            lambda c, x: np.where(c, x, True),
+            lambda c, x: np.where(c, 7, x),
+            lambda c, x: np.where(c, x, 0.5),
+            takes="cx",
+        )
     ),
     **{
         f: one(f)
@@ -244,29 +256,39 @@ CALLED: dict[Any, list[Recipe]] = {
     np.argsort: one(lambda x: np.argsort(x, kind="stable")),
     np.round: one(np.round) + one(lambda r: np.round(r, 1), takes="r"),
     np.around: one(np.around),
-    np.clip: one(np.clip, takes="xyp")
-    + one(
-        *(
-            lambda x, lo=lo, hi=hi: np.clip(x, lo, hi)
-            for lo, hi in ((1, 0), (2, 5), (False, True), (0.5, 1), (None, 0), (-1.5, None))
+    np.clip: (
+        one(np.clip, takes="xyp")
+        + one(
+            *(
+                lambda x, lo=lo, hi=hi: np.clip(x, lo, hi)
+                for lo, hi in ((1, 0), (2, 5), (False, True), (0.5, 1), (None, 0), (-1.5, None))
+            )
         )
     ),
     np.lexsort: two(lambda x, y: np.lexsort((x, y))),
-    np.quantile: one(*(lambda x, q=q: np.quantile(x, q) for q in (0, 1, [0, 1])))
-    + one(*(lambda x, q=q: np.quantile(x, q) for q in (0.3, [0.0, 0.5, 1.0])), counts=True),
+    np.quantile: (
+        one(*(lambda x, q=q: np.quantile(x, q) for q in (0, 1, [0, 1])))
+        + one(*(lambda x, q=q: np.quantile(x, q) for q in (0.3, [0.0, 0.5, 1.0])), counts=True)
+    ),
     np.percentile: one(lambda x: np.percentile(x, 40), lambda x: np.percentile(x, [0, 100]), counts=True),
     np.take: one(lambda x: np.take(x, [2, -1])) + one(np.take, takes="xn", refused=("Ps",)),
-    np.take_along_axis: one(lambda x: np.take_along_axis(x, np.array([2, -1]), 0))
-    + one(lambda x, n: np.take_along_axis(x, n, 0), takes="xn"),
+    np.take_along_axis: (
+        one(lambda x: np.take_along_axis(x, np.array([2, -1]), 0))
+        + one(lambda x, n: np.take_along_axis(x, n, 0), takes="xn")
+    ),
     np.searchsorted: one(
         *(lambda x, y, side=side: np.searchsorted(np.sort(x), y, side) for side in ("left", "right")),
         takes="xy",
     ),
     np.digitize: one(*(lambda x, bins=bins: np.digitize(x, bins) for bins in ([0, 1], [-0.5, 0.25, 1.0]))),
-    np.bincount: one(lambda n: np.bincount(n, minlength=4), takes="n")
-    + one(lambda n, y: np.bincount(n, y, 4), takes="ny"),
-    np.histogram: one(lambda x: np.histogram(x, [-1, 0.5, 2])[0], lambda x: np.histogram(x, [0, 1, 5])[0])
-    + one(lambda x, y: np.histogram(x, [-1, 0, 1.5, 5], weights=y)[0], takes="xy", counts=True),
+    np.bincount: (
+        one(lambda n: np.bincount(n, minlength=4), takes="n")
+        + one(lambda n, y: np.bincount(n, y, 4), takes="ny")
+    ),
+    np.histogram: (
+        one(lambda x: np.histogram(x, [-1, 0.5, 2])[0], lambda x: np.histogram(x, [0, 1, 5])[0])
+        + one(lambda x, y: np.histogram(x, [-1, 0, 1.5, 5], weights=y)[0], takes="xy", counts=True)
+    ),
     np.partition: one(lambda x: np.partition(x, 1)[1], lambda x: np.partition(x, [0, 3])[::3]),
     np.argpartition: one(lambda x: np.take_along_axis(x, np.argpartition(x, 1)[1:2], 0)),
     np.isin: two(np.isin) + one(*(lambda x, e=e: np.isin(x, e) for e in ([True], [0, 5], [0.0, 1.5, 0.25]))),
@@ -279,10 +301,14 @@ CALLED: dict[Any, list[Recipe]] = {
     np.linalg.inv: one(np.linalg.inv, takes="d"),
     np.linalg.solve: one(np.linalg.solve, takes="dm"),
     np.linalg.vector_norm: one(np.linalg.vector_norm, lambda x: np.linalg.vector_norm(x, ord=3)),
-    np.linalg.matrix_norm: one(*(lambda m, o=o: np.linalg.matrix_norm(m, ord=o) for o in ("fro", 1, -np.inf)), takes="m"),
+    np.linalg.matrix_norm: one(
+        *(lambda m, o=o: np.linalg.matrix_norm(m, ord=o) for o in ("fro", 1, -np.inf)), takes="m"
+    ),
     np.linalg.cond: one(lambda d: np.linalg.cond(d, 1), np.linalg.cond, takes="d"),
-    np.linalg.matrix_power: one(*(lambda m, n=n: np.linalg.matrix_power(m, n) for n in (0, 1, 3)), takes="m", counts=True)
-    + one(lambda d: np.linalg.matrix_power(d, -1), takes="d"),
+    np.linalg.matrix_power: (
+        one(*(lambda m, n=n: np.linalg.matrix_power(m, n) for n in (0, 1, 3)), takes="m", counts=True)
+        + one(lambda d: np.linalg.matrix_power(d, -1), takes="d")
+    ),
     **{
         f: one(f, takes="d")
         for f in (
@@ -308,24 +334,32 @@ CALLED: dict[Any, list[Recipe]] = {
     np.kron: two(np.kron),
     np.cov: one(np.cov) + two(np.cov),
     np.corrcoef: two(np.corrcoef),
-    np.histogram2d: two(lambda x, y: np.histogram2d(x, y, [[-1, 0.5, 2], [-5, 0, 3]])[0])
-    + one(lambda x, y, p: np.histogram2d(x, y, [[-1, 0.5, 2], [-5, 0, 3]], weights=p)[0], takes="xyp"),
+    np.histogram2d: (
+        two(lambda x, y: np.histogram2d(x, y, [[-1, 0.5, 2], [-5, 0, 3]])[0])
+        + one(lambda x, y, p: np.histogram2d(x, y, [[-1, 0.5, 2], [-5, 0, 3]], weights=p)[0], takes="xyp")
+    ),
     np.polyval: one(np.polyval, lambda r, x: np.polyval(r[:1], x), takes="rx", counts=True),
     np.polyfit: one(lambda x, y: np.polyfit(x, y, 1), takes="xy"),
     np.interp: one(lambda x, y: np.interp(x, [-1, 0, 1, 2], y), takes="xy"),
     np.gradient: one(np.gradient, lambda x: np.gradient(x, [0, 1, 3, 4]), counts=True),
     **{f: two(f, counts=True) for f in (np.dot, np.vdot, np.inner)},
     np.outer: two(np.outer),
-    np.einsum: two(lambda x, y: np.einsum("i,i", x, y), counts=True)
-    + two(lambda x, y: np.einsum("i,j->ij", x, y))
-    + one(lambda m: np.einsum("ij->ji", m), takes="m")
-    + one(lambda m: np.einsum("ij->j", m), takes="m", counts=True),
+    np.einsum: (
+        two(lambda x, y: np.einsum("i,i", x, y), counts=True)
+        + two(lambda x, y: np.einsum("i,j->ij", x, y))
+        + one(lambda m: np.einsum("ij->ji", m), takes="m")
+        + one(lambda m: np.einsum("ij->j", m), takes="m", counts=True)
+    ),
 }
 CALLED |= {
     np.astype: one(*(lambda x, to=to: np.astype(x, to) for to in (bool, int, float))),
-    np.full_like: one(*(lambda x, v=v: np.full_like(x, v) for v in (0, 2.5, True)))
-    + one(lambda x: np.full_like(x, 3, dtype=float, shape=(2, 1)), lambda x: np.full_like(x, 2.5, dtype=int))
-    + one(np.full_like, takes="xc", refused=("P*",)),
+    np.full_like: (
+        one(*(lambda x, v=v: np.full_like(x, v) for v in (0, 2.5, True)))
+        + one(
+            lambda x: np.full_like(x, 3, dtype=float, shape=(2, 1)), lambda x: np.full_like(x, 2.5, dtype=int)
+        )
+        + one(np.full_like, takes="xc", refused=("P*",))
+    ),
     np.empty_like: one(lambda x: [str(np.empty_like(x).dtype), np.empty_like(x, shape=3).shape]),
     **{f: one(f) for f in (np.real, np.imag, np.iscomplexobj, np.isrealobj)},
     np.result_type: one(lambda x: str(np.result_type(x, 1.5)), lambda x: str(np.result_type(x, np.int64(1)))),
@@ -339,20 +373,47 @@ CALLED |= {
     np.block: two(lambda x, y: np.block([[x, y], [y, x]])),
     np.unstack: one(np.unstack, lambda x: np.unstack(x[None], axis=1)),
     np.broadcast_arrays: two(lambda x, y: np.broadcast_arrays(x, y[:1])),
-    np.ediff1d: one(np.ediff1d, lambda x: np.ediff1d(x, 9, [8, 7]), lambda x: np.ediff1d(x, 2.5), counts=True),
-    np.select: one(lambda c, x, y: np.select([c, ~c], [x, y]), takes="cxy")
-    + one(lambda c, x: np.select([c], [x], 2.5), takes="cx"),
+    np.ediff1d: one(
+        np.ediff1d, lambda x: np.ediff1d(x, 9, [8, 7]), lambda x: np.ediff1d(x, 2.5), counts=True
+    ),
+    np.select: (
+        one(lambda c, x, y: np.select([c, ~c], [x, y]), takes="cxy")
+        + one(lambda c, x: np.select([c], [x], 2.5), takes="cx")
+    ),
     np.choose: one(lambda c, x, y: np.choose(c, [x, y]), takes="cxy"),
     **{f: two(f) for f in (np.isclose, np.allclose, np.array_equal, np.array_equiv)},
     np.meshgrid: two(np.meshgrid, lambda x, y: np.meshgrid(x, y, sparse=True, indexing="ij")),
     np.nan_to_num: one(np.nan_to_num),
-    np.linspace: two(lambda x, y: np.linspace(x, y, 3), lambda x, y: np.linspace(x, y, 4, endpoint=False, axis=1), counts=True),
+    np.linspace: two(
+        lambda x, y: np.linspace(x, y, 3),
+        lambda x, y: np.linspace(x, y, 4, endpoint=False, axis=1),
+        counts=True,
+    ),
     np.common_type: one(lambda x: np.common_type(x) is np.float64),
     np.einsum_path: one(lambda x: str(np.einsum_path("i,i", x, x, optimize="greedy")[0])),
     **{f: two(f) for f in (np.may_share_memory, np.shares_memory)},
     np.fix: one(np.fix),
-    **{f: one(f) for f in (np.isreal, np.iscomplex, np.nansum, np.nanprod, np.nanmean, np.nanvar, np.nanstd, np.nancumsum, np.nancumprod,
-                           np.nanmin, np.nanmax, np.nanargmin, np.nanargmax, np.nanmedian, np.amin, np.amax)},
+    **{
+        f: one(f)
+        for f in (
+            np.isreal,
+            np.iscomplex,
+            np.nansum,
+            np.nanprod,
+            np.nanmean,
+            np.nanvar,
+            np.nanstd,
+            np.nancumsum,
+            np.nancumprod,
+            np.nanmin,
+            np.nanmax,
+            np.nanargmin,
+            np.nanargmax,
+            np.nanmedian,
+            np.amin,
+            np.amax,
+        )
+    },
     np.nanquantile: one(lambda x: np.nanquantile(x, 0.3), counts=True),
     np.nanpercentile: one(lambda x: np.nanpercentile(x, 30), counts=True),
     **{f: one(f, lambda x, f=f: f(x, include_initial=True)) for f in (np.cumulative_sum, np.cumulative_prod)},

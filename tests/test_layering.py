@@ -1,4 +1,5 @@
 """Imports go one way, nothing dangerous is imported anywhere, and randomness has one owner."""
+
 from __future__ import annotations
 
 import ast
@@ -27,24 +28,78 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("protocols.privacy", "protocols.running"),
     ("protocols.aggregation",),
     ("protocols.bench",),
-    ("mpc.__init__",),                                  # the front doors
+    ("mpc.__init__",),  # the front doors
     ("mpc.cli",),
     ("mpc.__main__",),
 )
 #: The same within aggregation, whose top is what all its folders use.
-WINGS = ("protocols.aggregation", "protocols.aggregation.one_server", "protocols.aggregation.several_servers",
-         "protocols.aggregation.service", "protocols.aggregation.flower")
-BANNED = {"pickle", "cPickle", "dill", "cloudpickle", "marshal", "shelve", "random", "secrets", "asyncio", "multiprocessing", "numpy.random"}
-LICENSED: dict[str, set[str]] = {
-    "numpy.random": {"protocols.bench.online"},                # public test data
-    "socket": {"protocols.aggregation.service.frames", "protocols.aggregation.service.hub", "protocols.aggregation.service.line", "mpc.cli.sessions", "mpc.transport.joining", "mpc.transport.tcp", "mpc.transport.tls", "mpc.launch", "protocols.running.run", "protocols.bench.online"},
-    "ssl": {"protocols.aggregation.service.hub", "protocols.aggregation.service.line", "mpc.transport.joining", "mpc.transport.tcp", "mpc.transport.tls"},
-    "subprocess": {"mpc.ephemeral", "mpc.launch", "protocols.running.run", "protocols.bench.online"},
-    "threading": {"mpc.meter", "mpc.transport.memory", "protocols.running.run", "protocols.bench.online", "mpc.launch"},
+WINGS = (
+    "protocols.aggregation",
+    "protocols.aggregation.one_server",
+    "protocols.aggregation.several_servers",
+    "protocols.aggregation.service",
+    "protocols.aggregation.flower",
+)
+BANNED = {
+    "pickle",
+    "cPickle",
+    "dill",
+    "cloudpickle",
+    "marshal",
+    "shelve",
+    "random",
+    "secrets",
+    "asyncio",
+    "multiprocessing",
+    "numpy.random",
 }
-#: Who may send: the tools around rounds, the suites and what they are made of, the sources of randomness, the session's announcements.
-SENDERS = {"mpc.rounds", "mpc.seat", "protocols.suites.additive", "protocols.suites.blocks", "protocols.suites.replicated", "protocols.suite", "protocols.array.session", "protocols.prep.dealer",
-           "protocols.prep.stored", "protocols.ot.extension", "protocols.ot.silent", "protocols.ot.products", "protocols.bench.offline"}
+LICENSED: dict[str, set[str]] = {
+    "numpy.random": {"protocols.bench.online"},  # public test data
+    "socket": {
+        "protocols.aggregation.service.frames",
+        "protocols.aggregation.service.hub",
+        "protocols.aggregation.service.line",
+        "mpc.cli.sessions",
+        "mpc.transport.joining",
+        "mpc.transport.tcp",
+        "mpc.transport.tls",
+        "mpc.launch",
+        "protocols.running.run",
+        "protocols.bench.online",
+    },
+    "ssl": {
+        "protocols.aggregation.service.hub",
+        "protocols.aggregation.service.line",
+        "mpc.transport.joining",
+        "mpc.transport.tcp",
+        "mpc.transport.tls",
+    },
+    "subprocess": {"mpc.ephemeral", "mpc.launch", "protocols.running.run", "protocols.bench.online"},
+    "threading": {
+        "mpc.meter",
+        "mpc.transport.memory",
+        "protocols.running.run",
+        "protocols.bench.online",
+        "mpc.launch",
+    },
+}
+#: Who may send: the tools around rounds, the suites and what they are made of, the sources of randomness, the
+#: session's announcements.
+SENDERS = {
+    "mpc.rounds",
+    "mpc.seat",
+    "protocols.suites.additive",
+    "protocols.suites.blocks",
+    "protocols.suites.replicated",
+    "protocols.suite",
+    "protocols.array.session",
+    "protocols.prep.dealer",
+    "protocols.prep.stored",
+    "protocols.ot.extension",
+    "protocols.ot.silent",
+    "protocols.ot.products",
+    "protocols.bench.offline",
+}
 
 
 def type_checking(node: ast.AST) -> bool:
@@ -54,14 +109,18 @@ def type_checking(node: ast.AST) -> bool:
 def nodes(tree: ast.AST, *, everywhere: bool) -> Iterator[ast.AST]:
     """All nodes; unless ``everywhere``, not those inside functions."""
     for child in ast.iter_child_nodes(tree):
-        if type_checking(child) or (not everywhere and isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)):
+        if type_checking(child) or (
+            not everywhere and isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+        ):
             continue
         yield child
         yield from nodes(child, everywhere=everywhere)
 
 
 def imports(name: str, *, everywhere: bool = True) -> set[str]:
-    """The modules that a module names: ``from a import b`` counts as ``a`` and, where that is a module, ``a.b``."""
+    """The modules that a module names: ``from a import b`` counts as ``a`` and, where that is a module,
+    ``a.b``.
+    """
     found: set[str] = set()
     for node in nodes(TREES[name], everywhere=everywhere):
         if isinstance(node, ast.Import):
@@ -86,7 +145,11 @@ def attributes(name: str) -> set[str]:
 
 
 def test_the_parser_sees_something() -> None:
-    assert "protocols.prep.dealer" in MODULES and "mpc.ring" in imports("mpc.prg") and "mpc.prg.SEED_BYTES" not in imports("mpc.seat")
+    assert (
+        "protocols.prep.dealer" in MODULES
+        and "mpc.ring" in imports("mpc.prg")
+        and "mpc.prg.SEED_BYTES" not in imports("mpc.seat")
+    )
     assert "mpc.kernels" in imports("mpc.ring") and "mpc.kernels" not in imports("mpc.ring", everywhere=False)
 
 
@@ -104,7 +167,8 @@ def test_imports_go_downwards(name: str) -> None:
         return
     heights = {place: height for height, floor in enumerate(FLOORS) for place in floor}
     here = room(name)
-    for other in (i for i in imports(name) if i in MODULES and i != "mpc"):     # whose version and place all may ask
+    # whose version and place all may ask
+    for other in (i for i in imports(name) if i in MODULES and i != "mpc"):
         assert room(other) == here or heights[room(other)] < heights[here], f"{name} → {other}"
 
 
@@ -127,11 +191,13 @@ def test_a_floor_is_named_for_each_room() -> None:
 
 def test_there_are_no_cycles() -> None:
     """Among what is imported while modules load."""
-    graph = {name: {i for i in imports(name, everywhere=False) if i in MODULES and i != name} for name in MODULES}
+    graph = {
+        name: {i for i in imports(name, everywhere=False) if i in MODULES and i != name} for name in MODULES
+    }
     done: set[str] = set()
 
     def visit(name: str, path: tuple[str, ...]) -> None:
-        assert name not in path, " → ".join([*path[path.index(name):], name])
+        assert name not in path, " → ".join([*path[path.index(name) :], name])
         if name not in done:
             for below in sorted(graph[name]):
                 visit(below, (*path, name))
@@ -144,18 +210,36 @@ def test_there_are_no_cycles() -> None:
 @pytest.mark.parametrize("name", MODULES)
 def test_nothing_banned_is_imported(name: str) -> None:
     used = {b for b in BANNED | LICENSED.keys() for i in imports(name) if i == b or i.startswith(f"{b}.")}
-    used |= {"numpy.random"} if any(a.startswith(("np.random", "numpy.random")) for a in attributes(name)) else set()
+    used |= (
+        {"numpy.random"}
+        if any(a.startswith(("np.random", "numpy.random")) for a in attributes(name))
+        else set()
+    )
     assert not {b for b in used if name not in LICENSED.get(b, set())}
 
 
 @pytest.mark.parametrize("name", MODULES)
 def test_no_text_is_run(name: str) -> None:
-    assert not calls(name) & {"eval", "exec", "compile", "__import__", "os.system", "os.popen", "np.load", "np.save", "np.fromstring"}
+    assert not calls(name) & {
+        "eval",
+        "exec",
+        "compile",
+        "__import__",
+        "os.system",
+        "os.popen",
+        "np.load",
+        "np.save",
+        "np.fromstring",
+    }
 
 
 @pytest.mark.parametrize("name", MODULES)
 def test_randomness_has_one_owner(name: str) -> None:
-    used = {a for a in attributes(name) | calls(name) if a in ("os.urandom", "os.getrandom") or a.startswith("uuid.")}
+    used = {
+        a
+        for a in attributes(name) | calls(name)
+        if a in ("os.urandom", "os.getrandom") or a.startswith("uuid.")
+    }
     assert not used or name == "mpc.prg"
 
 
@@ -165,6 +249,17 @@ def test_only_these_modules_exchange(name: str) -> None:
     assert "exchange" not in calls(name) or name in SENDERS
 
 
-@pytest.mark.parametrize("name", [n for n in MODULES if n.startswith("protocols.ops") or n.startswith(("protocols.numpy", "protocols.suites")) or n in ("protocols.array.secret", "protocols.beaver", "protocols.truncation", "protocols.carries")])
+@pytest.mark.parametrize(
+    "name",
+    [
+        n
+        for n in MODULES
+        if n.startswith("protocols.ops")
+        or n.startswith(("protocols.numpy", "protocols.suites"))
+        or n in ("protocols.array.secret", "protocols.beaver", "protocols.truncation", "protocols.carries")
+    ],
+)
 def test_protocols_cannot_reach_a_transport(name: str) -> None:
-    assert not {i for i in imports(name) if i.startswith(("mpc.transport", "mpc.party", "mpc.frames", "socket"))}
+    assert not {
+        i for i in imports(name) if i.startswith(("mpc.transport", "mpc.party", "mpc.frames", "socket"))
+    }

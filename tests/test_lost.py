@@ -1,4 +1,6 @@
-"""Peers that are gone, or take nothing: noticed whatever a party does, in whichever direction data flow; and what waits for them has a limit."""
+"""Peers that are gone, or take nothing: noticed whatever a party does, in whichever direction data flow; and
+what waits for them has a limit.
+"""
 
 from __future__ import annotations
 
@@ -212,7 +214,9 @@ MESSAGES = st.lists(
 def test_no_pattern_of_rounds_waits_for_itself(
     kind: str, rounds: list[dict[tuple[int, int], int]], at_once: bool, window: int
 ) -> None:
-    """Three parties that send each other anything, with nothing allowed to wait; in memory, where no kernel helps, too."""
+    """Three parties that send each other anything, with nothing allowed to wait; in memory, where no kernel
+    helps, too.
+    """
 
     async def one(rank: int, sizes: dict[tuple[int, int], int]) -> None:
         send = {b: (Z64(np.full(n, a)),) for (a, b), n in sizes.items() if a == rank != b}

@@ -1,4 +1,5 @@
 """Division, roots, exponentials, logarithms over their whole documented range, on every suite, beside NumPy."""
+
 from __future__ import annotations
 
 import importlib.util
@@ -34,7 +35,7 @@ def accuracy() -> Any:
     spec = importlib.util.spec_from_file_location("accuracy", Path(__file__).parents[1] / "docs/accuracy.py")
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    sys.modules["accuracy"] = module                # dataclasses look their module up
+    sys.modules["accuracy"] = module  # dataclasses look their module up
     spec.loader.exec_module(module)
     return module
 
@@ -75,8 +76,13 @@ def test_bits_top_bit_and_powers_of_two(suite: str, parties: int, bits: int) -> 
         planes = await bits_of(suite, x)
         found, place = await top_bit(suite, planes)
         digits = await numbers(suite, place, ring, len(near))
-        return await suite.open(planes, found.reshape((1, found.size)), await any_bit(suite, planes), await power_of_two(suite, digits),
-                                await power_of_two(suite, digits[:-1], down=True))
+        return await suite.open(
+            planes,
+            found.reshape((1, found.size)),
+            await any_bit(suite, planes),
+            await power_of_two(suite, digits),
+            await power_of_two(suite, digits[:-1], down=True),
+        )
 
     planes, found, some, power, down = play(parties, main, kind=SUITES[suite])[0]
     unpacked = np.unpackbits(planes.data.view(np.uint8), axis=1, count=len(near), bitorder="little")
@@ -86,7 +92,7 @@ def test_bits_top_bit_and_powers_of_two(suite: str, parties: int, bits: int) -> 
     assert whole(down).tolist() == [1 << bits // 2 - 1 - n % (bits // 2) for n in lengths]
     expected = np.packbits(np.array(near, object) != 0, bitorder="little")
     for flag in (found, some):
-        assert (flag.data.view(np.uint8).reshape(-1)[:len(expected)] == expected).all()
+        assert (flag.data.view(np.uint8).reshape(-1)[: len(expected)] == expected).all()
 
 
 @given(st.integers(1, 58), st.lists(st.integers(0, 2**64 - 1), min_size=1, max_size=20))
@@ -106,7 +112,12 @@ def close(mine: Any, true: Any, f: int, ulps: float, relative: float = 0) -> Non
 
 def number(bits: int) -> st.SearchStrategy[int]:
     """Integers of every magnitude, powers of two and their neighbours often."""
-    near = st.builds(lambda i, d, s: s * ((1 << i) + d), st.integers(0, bits - 1), st.sampled_from((-1, 0, 1)), st.sampled_from((-1, 1)))
+    near = st.builds(
+        lambda i, d, s: s * ((1 << i) + d),
+        st.integers(0, bits - 1),
+        st.sampled_from((-1, 0, 1)),
+        st.sampled_from((-1, 1)),
+    )
     limit = (1 << bits) - 1
     return st.one_of(near, st.integers(-limit, limit)).map(lambda v: max(-limit, min(limit, v)))
 
@@ -115,15 +126,26 @@ def number(bits: int) -> st.SearchStrategy[int]:
 @given(st.data(), st.sampled_from(sorted(SUITES)), st.sampled_from(sorted(RINGS)))
 def test_every_quotient_in_range(data: Any, suite: str, bits: int) -> None:
     f = FRACTIONS[bits]
-    pairs = data.draw(st.lists(st.tuples(number(min(bits - 3, 52)), number(min(bits - 5, 52))), min_size=1, max_size=70))
-    x, y = np.array([(a, b) for a, b in pairs if b == 0 or abs(a) < abs(b) << min(bits // 2 - 3, bits - 3 - f)] or [(1, 1)]).T
+    pairs = data.draw(
+        st.lists(st.tuples(number(min(bits - 3, 52)), number(min(bits - 5, 52))), min_size=1, max_size=70)
+    )
+    x, y = np.array(
+        [(a, b) for a, b in pairs if b == 0 or abs(a) < abs(b) << min(bits // 2 - 3, bits - 3 - f)]
+        or [(1, 1)]
+    ).T
     s = mpc.local(3, suite, ring=bits, fraction_bits=f)
     sx, sy = s.secret(x * 2.0**-f, owner=0), s.secret(y * 2.0**-f, owner=2)
     true = np.divide(x, y, out=np.zeros(len(x)), where=y != 0)
     quotient, itself, inverse = s.reveal(sx / sy, sy / sy, np.reciprocal(sy))
     close(quotient, true, f, 1.3, DOUBLES[bits])
     close(itself, (y != 0) * 1.0, f, 1.3)
-    close(inverse, np.divide(2.0**f, y, out=np.zeros(len(y)), where=y != 0), f, 1.4, 2.0 ** -{64: 26, 32: 10, 128: 50}[bits])
+    close(
+        inverse,
+        np.divide(2.0**f, y, out=np.zeros(len(y)), where=y != 0),
+        f,
+        1.4,
+        2.0 ** -{64: 26, 32: 10, 128: 50}[bits],
+    )
     assert (quotient[y == 0] == 0).all() and (inverse[y == 0] == 0).all()
 
 
@@ -179,7 +201,14 @@ def test_other_fractions(suite: str, parties: int, f: int) -> None:
     x, y = np.rint(rng.uniform(0.6, 8, (2, 50)) * 2.0**f) * 2.0**-f
     a, b = s.secret(x), s.secret(y, owner=1)
     ulps = 1.4 if f <= 16 else 12
-    for mine, true in ((a / b, x / y), (1 / b, 1 / y), (np.sqrt(a), np.sqrt(x)), (mpc.rsqrt(a), 1 / np.sqrt(x)), (np.log(a), np.log(x)), (mpc.sigmoid(a), 1 / (1 + np.exp(-x)))):
+    for mine, true in (
+        (a / b, x / y),
+        (1 / b, 1 / y),
+        (np.sqrt(a), np.sqrt(x)),
+        (mpc.rsqrt(a), 1 / np.sqrt(x)),
+        (np.log(a), np.log(x)),
+        (mpc.sigmoid(a), 1 / (1 + np.exp(-x))),
+    ):
         close(mine.reveal(), true, f, ulps + 2, 2.0**-25)
     close(np.exp(-b).reveal(), np.exp(-y), f, ulps, 2.0**-20)
     top = min(3, 60 - f - parties)
@@ -210,7 +239,7 @@ def test_softmax_along_axes_and_powers() -> None:
     assert np.abs(mpc.softmax(huge).reveal() - [[0, 1, 0]]).max() <= 2**-15
     y = abs(x) + 0.5
     for a in (1.5, -2.25, 0.1, np.array([0.5, 1.0, -1.5])):
-        close((s.secret(y) ** a).reveal(), y ** a, 16, 40)
+        close((s.secret(y) ** a).reveal(), y**a, 16, 40)
     assert np.abs((s.secret([2.0, 4.0]) ** -2).reveal() - [0.25, 0.0625]).max() <= 2**-15
 
 
@@ -220,11 +249,19 @@ def test_real_operations_are_streamed(suite: str) -> None:
     x = np.rint(np.linspace(0.5, 9, n) * 2**16) / 2**16
     s = mpc.local(3, suite)
     secret = s.secret(x)
-    for f, plain in ((np.sqrt, np.sqrt), (lambda v: 3 / v, lambda v: 3 / v), (lambda v: np.exp(-v), lambda v: np.exp(-v))):
+    for f, plain in (
+        (np.sqrt, np.sqrt),
+        (lambda v: 3 / v, lambda v: 3 / v),
+        (lambda v: np.exp(-v), lambda v: np.exp(-v)),
+    ):
         close(f(secret).reveal(), plain(x), 16, 4)
 
 
-@pytest.mark.parametrize("work", [lambda x: x / x, np.sqrt, np.exp, np.log, mpc.sigmoid], ids=["/", "sqrt", "exp", "log", "sigmoid"])
+@pytest.mark.parametrize(
+    "work",
+    [lambda x: x / x, np.sqrt, np.exp, np.log, mpc.sigmoid],
+    ids=["/", "sqrt", "exp", "log", "sigmoid"],
+)
 def test_side_by_side_they_cost_the_rounds_of_one(work: Callable[[Any], Any]) -> None:
     s = mpc.local(3)
     x = s.secret([1.0, 2.0])
@@ -241,10 +278,11 @@ def test_side_by_side_they_cost_the_rounds_of_one(work: Callable[[Any], Any]) ->
 
 def test_a_shift_to_nothing_tells_nothing_about_bad_input() -> None:
     """Zero, negative, out of range: the same messages' sizes, no error, no hang."""
+
     def sent(values: list[float]) -> list[int]:
         s = mpc.local(3)
         x = s.secret(values)
-        s.reveal(1 / x, np.sqrt(x), np.log(x), np.exp(x), x ** 0.3)
+        s.reveal(1 / x, np.sqrt(x), np.log(x), np.exp(x), x**0.3)
         return [p.meter.sent for p in s.parties]
 
     assert sent([0.0, 0.0]) == sent([-5.0, 2.0**40]) == sent([1.0, 2.0])
@@ -342,7 +380,8 @@ def test_variances_of_integers(suite: str, parties: int) -> None:
         std, var = s.reveal(secret.std(), secret.var(ddof=1))
         close(std, np.std(x), 16, 3, 2.0**-25)
         close(var, np.var(x, ddof=1), 16, 3, 2.0**-45)
-    assert s.secret(np.array([0] * 9 + [1])).std().reveal() == pytest.approx(0.3, abs=6 * 2.0**-16)     # a unit on average
+    # a unit on average
+    assert s.secret(np.array([0] * 9 + [1])).std().reveal() == pytest.approx(0.3, abs=6 * 2.0**-16)
 
 
 def test_salaries_of_five_parties_over_128_bits() -> None:
@@ -424,7 +463,9 @@ def outcomes(relation: Callable[[Any, Any], Any], a: Any, b: Any) -> list[list[b
 @pytest.mark.parametrize("bits", RINGS)
 @pytest.mark.parametrize(("suite", "parties"), TWO)
 def test_integers_compare_with_reals_as_the_numbers_they_are(suite: str, parties: int, bits: int) -> None:
-    """Also those that have no place among the reals, and borders that are no integers, beyond all, or infinite."""
+    """Also those that have no place among the reals, and borders that are no integers, beyond all, or
+    infinite.
+    """
     f = FRACTIONS[bits]
     near = 1 << bits - 2 - f
     a = np.array(
@@ -530,7 +571,9 @@ def test_quotients_of_integers_have_all_of_their_range(suite: str, parties: int)
 @pytest.mark.parametrize(("suite", "parties"), TWO)
 @pytest.mark.parametrize("bits", sorted(RINGS))
 def test_means_of_groups_have_the_range_of_other_quotients(suite: str, parties: int, bits: int) -> None:
-    """A sum of reals, or a public number, over a secret count, and over a truth value; operands of different fractions."""
+    """A sum of reals, or a public number, over a secret count, and over a truth value; operands of different
+    fractions.
+    """
     f = FRACTIONS[bits]
     s = mpc.local(parties, suite, ring=bits, fraction_bits=f)
     top = 2.0 ** (bits // 2 - 3) - 1
@@ -593,9 +636,14 @@ def test_sines_and_arcs_outside_the_table(suite: str, parties: int) -> None:
         s, unit = mpc.local(parties, suite, ring=bits), 2.0**-f
         x = np.rint(np.linspace(1.3, 1.55, 300) / unit) * unit
         part = 2.0 ** max(4 - bits // 2, -51)
-        assert (np.abs(np.tan(s.secret(x)).reveal() - np.tan(x)) <= 1.4 * unit + part * (1 + np.tan(x) ** 2)).all()
+        assert (
+            np.abs(np.tan(s.secret(x)).reveal() - np.tan(x)) <= 1.4 * unit + part * (1 + np.tan(x) ** 2)
+        ).all()
         far = s.secret([1.5, -3.0, 100.0])
         assert np.abs(np.arcsin(far).reveal() - np.array([1, -1, 1]) * np.pi / 2).max() <= 1.3 * unit
         assert np.abs(np.arccos(far).reveal() - np.array([0, 1, 0]) * np.pi).max() <= 1.3 * unit
-        y = np.rint(np.linspace(0.5, 1, 300) * 2.0 ** (bits - 2 - 2 * f) / unit) * unit     # sines of these are off by more
-        assert (np.abs(np.sin(s.secret(y)).reveal() - np.sin(y)) <= 1.4 * unit + np.pi * y * 2.0 ** (f - bits)).all()
+        # sines of these are off by more
+        y = np.rint(np.linspace(0.5, 1, 300) * 2.0 ** (bits - 2 - 2 * f) / unit) * unit
+        assert (
+            np.abs(np.sin(s.secret(y)).reveal() - np.sin(y)) <= 1.4 * unit + np.pi * y * 2.0 ** (f - bits)
+        ).all()

@@ -1,4 +1,5 @@
 """``mpc offline`` and what follows, as users run them: real processes over TLS."""
+
 from __future__ import annotations
 
 import json
@@ -69,11 +70,16 @@ def configs(tmp_path: Path) -> list[Path]:
     make_authority_and_certificates(NAMES, tmp_path)
     with socket.create_server(("127.0.0.1", 0)) as a, socket.create_server(("127.0.0.1", 0)) as b:
         ports = [s.getsockname()[1] for s in (a, b)]
-    parties = "".join(f'[[parties]]\nname = "{n}"\naddress = "127.0.0.1:{p}"\n' for n, p in zip(NAMES, ports, strict=True))
+    parties = "".join(
+        f'[[parties]]\nname = "{n}"\naddress = "127.0.0.1:{p}"\n' for n, p in zip(NAMES, ports, strict=True)
+    )
     (tmp_path / "program.py").write_text(f"HERE = {str(tmp_path)!r}\n{PROGRAM}")
     paths = [tmp_path / f"{name}.toml" for name in NAMES]
     for name, path in zip(NAMES, paths, strict=True):
-        path.write_text(f'me = "{name}"\ntimeout = 20\nauthority = "ca.pem"\ncertificate = "{name}.pem"\nkey = "{name}.key"\n{parties}')
+        path.write_text(
+            f'me = "{name}"\ntimeout = 20\nauthority = "ca.pem"\ncertificate = "{name}.pem"\nkey ='
+            f' "{name}.key"\n{parties}'
+        )
     return paths
 
 
@@ -82,25 +88,45 @@ class Run:
 
     def __init__(self, configs: list[Path], *commands: str) -> None:
         self.folder = configs[0].parent
-        self._processes = [subprocess.Popen(
-            [sys.executable, "-m", "mpc", word, str(self.folder / "program.py"), "--config", str(config), *options,
-             *(["--report-to", str(config.with_suffix(".json"))] if word == "party" else [])],
-            cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-            for config, (word, *options) in zip(configs, (c.split() for c in commands), strict=True)]
+        self._processes = [
+            subprocess.Popen(
+                [
+                    sys.executable,
+                    "-m",
+                    "mpc",
+                    word,
+                    str(self.folder / "program.py"),
+                    "--config",
+                    str(config),
+                    *options,
+                    *(["--report-to", str(config.with_suffix(".json"))] if word == "party" else []),
+                ],
+                cwd=ROOT,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+            for config, (word, *options) in zip(configs, (c.split() for c in commands), strict=True)
+        ]
 
     def kill(self, rank: int) -> None:
         self._processes[rank].send_signal(signal.SIGKILL)
 
     def end(self) -> list[tuple[int, str, str]]:
         said = [p.communicate(timeout=60) for p in self._processes]
-        return [(p.returncode, out, " ".join(err.split())) for p, (out, err) in zip(self._processes, said, strict=True)]
+        return [
+            (p.returncode, out, " ".join(err.split()))
+            for p, (out, err) in zip(self._processes, said, strict=True)
+        ]
 
     def report(self, rank: int) -> dict[str, Any]:
         return json.loads((self.folder / f"{NAMES[rank]}.json").read_text())
 
 
 def used(configs: list[Path], name: str) -> dict[str, list[int]]:
-    return json.loads((configs[0].parent / "correlations" / name / "cursor").read_text().splitlines()[0])["used"]
+    return json.loads((configs[0].parent / "correlations" / name / "cursor").read_text().splitlines()[0])[
+        "used"
+    ]
 
 
 def is_right(seen: list[Any]) -> None:
@@ -111,11 +137,17 @@ def is_right(seen: list[Any]) -> None:
 def kept(configs: list[Path]) -> None:
     """What the program's first product takes, and its last one."""
     x = Spec(Z64, (1,))
-    counts: dict[Correlation, int] = {Triple(MULTIPLY, x, x): 3, Triple(MATMUL, Spec(Z64, (1, 3)), Spec(Z64, (3,))): 1}
+    counts: dict[Correlation, int] = {
+        Triple(MULTIPLY, x, x): 3,
+        Triple(MATMUL, Spec(Z64, (1, 3)), Spec(Z64, (3,))): 1,
+    }
 
     async def side(rank: int) -> None:
         with closing(Making(*store_of(load(configs[rank])))) as making:
-            making.commit(await fill(await take_seat(rank, 2, Stream.fresh("own")), Oblivious(), making, counts))
+            making.commit(
+                await fill(await take_seat(rank, 2, Stream.fresh("own")), Oblivious(), making, counts)
+            )
+
     simulate(side(0), side(1))
 
 
@@ -125,7 +157,10 @@ def test_a_party_that_was_killed_comes_back_and_nothing_is_used_again(configs: l
     (folder / "wait").touch()
     killed = Run(configs, party, party)
     deadline = time.monotonic() + 30
-    while not all(sum(at for at, _ in used(configs, name).values()) for name in NAMES) and time.monotonic() < deadline:
+    while (
+        not all(sum(at for at, _ in used(configs, name).values()) for name in NAMES)
+        and time.monotonic() < deadline
+    ):
         time.sleep(0.01)
     killed.kill(1)
     (folder / "wait").unlink()
@@ -137,17 +172,38 @@ def test_a_party_that_was_killed_comes_back_and_nothing_is_used_again(configs: l
         assert code == 0 and "printed by the program" in out, err
     is_right(json.loads((folder / "0.seen").read_text()))
     report = last.report(0)
-    assert report["correlations"].startswith("1 from the store") and "on demand, since the store had no more of: triple" in report["correlations"]
+    assert (
+        report["correlations"].startswith("1 from the store")
+        and "on demand, since the store had no more of: triple" in report["correlations"]
+    )
     meter = report["meter"]
     assert 0 < meter["offline"]["sent"] < meter["sent"] and 0 < meter["offline"]["rounds"] < meter["rounds"]
-    assert [p.name for p in (folder / "correlations" / "north").iterdir()] == [p.name for p in (folder / "correlations" / "south").iterdir()]
+    assert [p.name for p in (folder / "correlations" / "north").iterdir()] == [
+        p.name for p in (folder / "correlations" / "south").iterdir()
+    ]
 
 
 def alone(config: Path, *options: str, **environment: str) -> tuple[int, str]:
     """One party that does not come so far that it meets the others."""
-    command = [sys.executable, "-m", "mpc", "party", str(config.parent / "program.py"), "--config", str(config), *options]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False,
-                          env={**os.environ, **environment})
+    command = [
+        sys.executable,
+        "-m",
+        "mpc",
+        "party",
+        str(config.parent / "program.py"),
+        "--config",
+        str(config),
+        *options,
+    ]
+    done = subprocess.run(
+        command,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env={**os.environ, **environment},
+    )
     assert "Traceback" not in done.stderr
     return done.returncode, " ".join(done.stderr.split())
 
@@ -159,8 +215,10 @@ def test_a_store_whose_files_were_exchanged_gives_no_number(configs: list[Path])
     one.write_bytes(before[1])
     two.write_bytes(before[0])
     code, said = alone(configs[1], "--use-offline")
-    assert code == 1 and any(f"{a.name} has what belongs in {b.name}: run 'mpc offline' again" in said
-                             for a, b in ((one, two), (two, one)))
+    assert code == 1 and any(
+        f"{a.name} has what belongs in {b.name}: run 'mpc offline' again" in said
+        for a, b in ((one, two), (two, one))
+    )
 
 
 def test_a_store_that_was_turned_back_is_noticed_by_this_account(configs: list[Path], tmp_path: Path) -> None:
@@ -186,15 +244,22 @@ def test_a_key_that_is_open_to_others_is_refused(configs: list[Path]) -> None:
 
 def test_run_does_both(tmp_path: Path) -> None:
     (tmp_path / "program.py").write_text(f"HERE = {str(tmp_path)!r}\n{PROGRAM}")
-    done = subprocess.run([sys.executable, "-m", "mpc", "run", str(tmp_path / "program.py"), "-n", "2", "--offline"], cwd=ROOT,
-                          capture_output=True, text=True, timeout=60, check=False,
-                          env={**os.environ, "XDG_STATE_HOME": str(tmp_path / "state")})
+    done = subprocess.run(
+        [sys.executable, "-m", "mpc", "run", str(tmp_path / "program.py"), "-n", "2", "--offline"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env={**os.environ, "XDG_STATE_HOME": str(tmp_path / "state")},
+    )
     assert done.returncode == 0, done.stderr
-    assert not (tmp_path / "state").exists()                # keys and stores are gone: there is nothing to remember
-    assert done.stdout == "printed by the program\n"         # once: not in the rehearsal
+    # keys and stores are gone: there is nothing to remember
+    assert not (tmp_path / "state").exists()
+    assert done.stdout == "printed by the program\n"  # once: not in the rehearsal
     rehearsed, seen = (json.loads(line) for line in (tmp_path / "0.seen").read_text().splitlines())
     is_right(seen)
-    assert all(0.2 < v < 2.3 for v in rehearsed[0])             # of dummies, and right too
+    assert all(0.2 < v < 2.3 for v in rehearsed[0])  # of dummies, and right too
     assert abs(sum(rehearsed[0]) - rehearsed[2][0]) < 1e-3
     for words in ("  offline run  ", "  offline  ", "  online  ", "from the store of the offline run"):
         assert words in done.stderr
@@ -202,14 +267,18 @@ def test_run_does_both(tmp_path: Path) -> None:
 
 
 def test_run_says_what_it_cannot_make_in_advance() -> None:
-    for options, said in ((["-n", "3"], "takes no correlated randomness"), (["-n", "2", "--dealer"], "without a dealer"), (["-n", "2", "--insecure-no-tls"], "keys of TLS")):
+    for options, said in (
+        (["-n", "3"], "takes no correlated randomness"),
+        (["-n", "2", "--dealer"], "without a dealer"),
+        (["-n", "2", "--insecure-no-tls"], "keys of TLS"),
+    ):
         done = CliRunner().invoke(cli, ["run", "examples/millionaires.py", "--offline", *options])
         assert done.exit_code == 1 and said in done.output
 
 
 def test_parties_with_other_stores_are_told_so(configs: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
     """One of them without, and one whose store is of another offline run."""
-    for name in ("path", "meta_path"):                  # a program is loaded for the life of a process
+    for name in ("path", "meta_path"):  # a program is loaded for the life of a process
         monkeypatch.setattr(sys, name, getattr(sys, name)[:])
     program = Program(configs[0].parent / "program.py")
     store = "runs 'mpc party --use-offline'"
@@ -218,28 +287,49 @@ def test_parties_with_other_stores_are_told_so(configs: list[Path], monkeypatch:
 
         def side(transport: Any, config: Path, kept: str | None, errors: list[str] = errors) -> None:
             try:
-                agree(transport, {1 - transport.rank: "peer"}, terms_of(load(config), program, kept), frozenset())
+                agree(
+                    transport,
+                    {1 - transport.rank: "peer"},
+                    terms_of(load(config), program, kept),
+                    frozenset(),
+                )
             except HandshakeError as error:
                 errors.append(str(error))
 
-        threads = [threading.Thread(target=side, args=a) for a in zip(mesh(2, timeout=5), configs, (there, here), strict=True)]
+        threads = [
+            threading.Thread(target=side, args=a)
+            for a in zip(mesh(2, timeout=5), configs, (there, here), strict=True)
+        ]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
         does = {None: "runs 'mpc party' without --use-offline", "to be made": "runs 'mpc offline'"}
         assert sorted(errors) == sorted(
-            f"peer runs with another store of correlations (there {json.dumps(a)}, here {json.dumps(b)}); all parties must agree on it" if {a, b} == {"5c", "5d"}
-            else f"peer {does.get(a, store)}, and this party {does.get(b, store)}: all must do the same" for a, b in ((here, there), (there, here)))
+            (
+                f"peer runs with another store of correlations (there {json.dumps(a)}, here {json.dumps(b)});"
+                " all parties must agree on it"
+                if {a, b} == {"5c", "5d"}
+                else f"peer {does.get(a, store)}, and this party {does.get(b, store)}: all must do the same"
+            )
+            for a, b in ((here, there), (there, here))
+        )
 
 
-@pytest.mark.parametrize(("line", "said"), [
-    ('dealer = "x"', "without a dealer"), ('suite = "replicated"', "takes no correlated randomness"), ("insecure_no_tls = true", "encrypted under this party's private key"),
-])
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ('dealer = "x"', "without a dealer"),
+        ('suite = "replicated"', "takes no correlated randomness"),
+        ("insecure_no_tls = true", "encrypted under this party's private key"),
+    ],
+)
 def test_what_cannot_be_made_in_advance(configs: list[Path], line: str, said: str) -> None:
     text = configs[0].read_text()
     if "insecure" in line:
-        text = "\n".join(row for row in text.splitlines() if not row.startswith(("authority", "certificate", "key")))
+        text = "\n".join(
+            row for row in text.splitlines() if not row.startswith(("authority", "certificate", "key"))
+        )
     if "replicated" in line:
         text += '[[parties]]\nname = "east"\naddress = "127.0.0.1:9"\n'
     configs[0].write_text(f"{line}\n{text}")
@@ -258,8 +348,12 @@ def test_no_value_of_a_users_enters_a_rehearsal() -> None:
             party.deliver()
     session = RehearsalSession([parties[0]], [tasks[0].result()], names)
     rng = np.random.default_rng(3)
-    for kind, first, second in ((Fixed(16), rng.normal(size=(3, 4)), rng.normal(size=(3, 4))), (INT, rng.integers(-9, 9, 70), rng.integers(-9, 9, 70)),
-                                (BOOL, np.zeros(9, bool), np.ones(9, bool)), (Fixed(16), np.float64(3.5), np.float64(-7))):
+    for kind, first, second in (
+        (Fixed(16), rng.normal(size=(3, 4)), rng.normal(size=(3, 4))),
+        (INT, rng.integers(-9, 9, 70), rng.integers(-9, 9, 70)),
+        (BOOL, np.zeros(9, bool), np.ones(9, bool)),
+        (Fixed(16), np.float64(3.5), np.float64(-7)),
+    ):
         (said, dummy), (_, again) = session._encode(first, None), session._encode(second, None)
         assert said == kind and dummy.shape == first.shape and (dummy.data == again.data).all()
         values = kind.decode(dummy)
@@ -271,7 +365,16 @@ def test_no_value_of_a_users_enters_a_rehearsal() -> None:
 
 def test_a_round_is_offline_where_nothing_else_travels() -> None:
     meter = Meter()
-    for depth, labels in enumerate([["setup"], [OFFLINE + "triple"], [OFFLINE + "triple", "multiply"], [OFFLINE + "triple", OFFLINE + "mask"], ["reveal"]], 1):
+    for depth, labels in enumerate(
+        [
+            ["setup"],
+            [OFFLINE + "triple"],
+            [OFFLINE + "triple", "multiply"],
+            [OFFLINE + "triple", OFFLINE + "mask"],
+            ["reveal"],
+        ],
+        1,
+    ):
         meter.exchanged(labels, depth, False)
         meter.waited(labels, payers(labels), 0.0, 1.0, 8)
     offline = meter.offline()
@@ -283,12 +386,13 @@ def test_a_batch_on_demand_is_under_way_before_it_is_needed() -> None:
     session = mpc.local(2, dealer=False)
     x = session.secret(np.full((), 3))
     y = x
-    for _ in range(800):                               # one after the other
+    for _ in range(800):  # one after the other
         y = y * x
     assert y.reveal() == np.int64(3) ** np.int64(801)
     for party in session.parties:
         offline = party.meter.offline()
-        assert offline.sent > 500 * 800 and offline.rounds <= 2 + 2 * 2    # of the setup, and of the first two batches
+        # of the setup, and of the first two batches
+        assert offline.sent > 500 * 800 and offline.rounds <= 2 + 2 * 2
 
 
 def test_both_phases_add_up() -> None:

@@ -1,4 +1,5 @@
 """Oblivious transfers against their definition, and against whoever does not follow the protocol."""
+
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -32,11 +33,25 @@ def bits(packed: np.ndarray) -> np.ndarray:
 
 def uniform(data: np.ndarray) -> bool:
     """Whether bytes look uniform."""
-    return bool(stats.chisquare(np.bincount(np.ascontiguousarray(data).view(np.uint8).reshape(-1), minlength=256)).pvalue > 1e-6)
+    return bool(
+        stats.chisquare(
+            np.bincount(np.ascontiguousarray(data).view(np.uint8).reshape(-1), minlength=256)
+        ).pvalue
+        > 1e-6
+    )
 
 
-def linked(parties: int, k: int, main: Callable[[int, Links], Any], seed: int = 1, *, check: bool = False, **options: Any) -> list[Any]:
+def linked(
+    parties: int,
+    k: int,
+    main: Callable[[int, Links], Any],
+    seed: int = 1,
+    *,
+    check: bool = False,
+    **options: Any,
+) -> list[Any]:
     """``main(rank, links)`` at all parties after the base transfers."""
+
     async def side(rank: int) -> Any:
         seat = await take_seat(rank, parties, stream(seed, f"party {rank}"))
         return await main(rank, await connect(seat, k, check=check))
@@ -44,11 +59,16 @@ def linked(parties: int, k: int, main: Callable[[int, Links], Any], seed: int = 
     return simulate(*(side(rank) for rank in range(parties)), **options)
 
 
-def transfers(k: int, choices: np.ndarray | int, *, check: bool = False, **options: Any) -> tuple[Sent, Received]:
+def transfers(
+    k: int, choices: np.ndarray | int, *, check: bool = False, **options: Any
+) -> tuple[Sent, Received]:
     """Party 0 sends, party 1 chooses."""
+
     async def main(rank: int, links: Links) -> Any:
         n, random = (choices, True) if isinstance(choices, int) else (len(choices), False)
-        received, sent = await links.extend({0: choices} if rank else {}, {} if rank else {1: n}, random=random)
+        received, sent = await links.extend(
+            {0: choices} if rank else {}, {} if rank else {1: n}, random=random
+        )
         return received[0] if rank else sent[1]
 
     sent, received = linked(2, k, main, check=check, **options)
@@ -79,7 +99,9 @@ def test_base_transfers_of_another_session_or_at_another_place_give_other_keys()
     mine = elsewhere.keys(sender.message)
     assert not (sender.keys(elsewhere.message)[np.arange(20), choices] == mine).any()
     swapped = RingArray(Z64, receiver.message.data[::-1])
-    assert not (sender.keys(swapped)[np.arange(20), choices[::-1]] == receiver.keys(sender.message)[::-1]).any()
+    assert not (
+        sender.keys(swapped)[np.arange(20), choices[::-1]] == receiver.keys(sender.message)[::-1]
+    ).any()
 
 
 ONE = sodium.crypto_scalarmult_ed25519_base_noclamp((1).to_bytes(32, "little"))
@@ -143,7 +165,9 @@ def test_a_receivers_points_tell_nothing_of_its_choice() -> None:
 def test_rows_differ_by_delta_where_the_choice_is_one(k: int, n: int, random: bool, seed: int) -> None:
     chosen = words(Z64, n, seed)
     sent, received = transfers(k, n if random else chosen, seed=seed)
-    assert sent.rows.shape == received.rows.shape == (64 * n, 2) and (random or (received.choices == chosen).all())
+    assert sent.rows.shape == received.rows.shape == (64 * n, 2) and (
+        random or (received.choices == chosen).all()
+    )
     u = bits(received.choices)[:, None]
     assert (received.rows == np.where(u, sent.rows ^ sent.delta, sent.rows)).all()
     h0, h1 = sent.pads()
@@ -152,7 +176,12 @@ def test_rows_differ_by_delta_where_the_choice_is_one(k: int, n: int, random: bo
 
 
 @settings(max_examples=6)
-@given(st.integers(1, 300), st.integers(1, 5), st.sampled_from([(1, False), (1, True), (4, False)]), st.integers(0, 99))
+@given(
+    st.integers(1, 300),
+    st.integers(1, 5),
+    st.sampled_from([(1, False), (1, True), (4, False)]),
+    st.integers(0, 99),
+)
 @example(1, 1, (4, False), 0)
 @example(127, 2, (1, True), 1)
 @example(128, 3, (4, False), 2)
@@ -198,19 +227,25 @@ def test_what_a_receiver_sends_is_uniform_whatever_it_chooses(k: int) -> None:
         data = asked.arrays[0].data
         assert uniform(data)
         assert 0.49 < bits(data).mean() < 0.51
-        assert uniform(data[1:] ^ data[:-1])         # what one column could say of another
+        assert uniform(data[1:] ^ data[:-1])  # what one column could say of another
 
 
 def test_two_batches_of_one_session_have_nothing_in_common() -> None:
     async def main(rank: int, links: Links) -> Any:
         out = []
         for _ in range(2):
-            received, sent = await links.extend({0: np.zeros(8, np.uint64)} if rank else {}, {} if rank else {1: 8})
+            received, sent = await links.extend(
+                {0: np.zeros(8, np.uint64)} if rank else {}, {} if rank else {1: 8}
+            )
             out.append(received[0] if rank else sent[1])
         return out
 
     (first, second), (mine, again) = linked(2, 4, main)
-    assert not (first.rows == second.rows).any() and not (mine.pads() == again.pads()).any() and second.first == 512
+    assert (
+        not (first.rows == second.rows).any()
+        and not (mine.pads() == again.pads()).any()
+        and second.first == 512
+    )
     assert (first.delta == second.delta).all()
 
 
@@ -224,27 +259,35 @@ def tampered(tag: str, change: Callable[[np.ndarray], None]) -> Callable[[Messag
         data = message.arrays[0].data.copy()
         change(data)
         return (RingArray(message.arrays[0].ring, data), *message.arrays[1:])
+
     return tamper
 
 
 @pytest.mark.parametrize("columns", [range(0, 128), range(5, 128, 2), range(0, 128, 3)])
 def test_a_receiver_with_inconsistent_columns_is_caught(columns: range) -> None:
-    """One bit of some columns: it would learn Δ there from whether the keys still agree.  Uncaught only if it guesses Δ."""
+    """One bit of some columns: it would learn Δ there from whether the keys still agree.  Uncaught only if it
+    guesses Δ.
+    """
+
     def flip(data: np.ndarray) -> None:
         for c in columns:
             data[c, c % data.shape[1]] ^= np.uint64(1) << np.uint64(c % 64)
 
     with pytest.raises(CheatError, match="inconsistent columns"):
         transfers(1, words(Z64, 20, 1), check=True, tamper=tampered("transfers", flip))
-    transfers(1, words(Z64, 20, 1), tamper=tampered("transfers", flip))     # nobody looks
+    transfers(1, words(Z64, 20, 1), tamper=tampered("transfers", flip))  # nobody looks
 
 
 def test_a_flipped_column_passes_the_check_only_where_delta_is_zero() -> None:
-    """The sender's w changes by Δ's bit times the flip, so that half of the single flips are harmless and the others caught."""
+    """The sender's w changes by Δ's bit times the flip, so that half of the single flips are harmless and the
+    others caught.
+    """
     delta = bits(transfers(1, words(Z64, 4, 1))[0].delta)
     for c in (*np.flatnonzero(delta)[:3], *np.flatnonzero(~delta)[:3]):
+
         def flip(data: np.ndarray, c: int = c) -> None:
             data[c, 0] ^= np.uint64(1)
+
         if delta[c]:
             with pytest.raises(CheatError):
                 transfers(1, words(Z64, 4, 1), check=True, tamper=tampered("transfers", flip))
@@ -254,8 +297,10 @@ def test_a_flipped_column_passes_the_check_only_where_delta_is_zero() -> None:
 
 def test_wrong_answers_to_the_check_are_caught() -> None:
     for at in (0, 1, 77, 128):
+
         def flip(data: np.ndarray, at: int = at) -> None:
-            data[at] ^= np.uint64(2**64 - 1)         # at 0 in the place of all of Δ
+            data[at] ^= np.uint64(2**64 - 1)  # at 0 in the place of all of Δ
+
         with pytest.raises(CheatError):
             transfers(1, words(Z64, 4, 1), check=True, tamper=tampered("check: sums", flip))
 
@@ -279,6 +324,7 @@ def test_the_answer_to_the_check_does_not_tell_the_choices() -> None:
 def test_messages_of_a_wrong_length_are_refused(tag: str) -> None:
     def shorter(message: Message) -> tuple[RingArray, ...]:
         return tuple(a[:-1] for a in message.arrays) if message.tag == tag else message.arrays
+
     k = 4 if tag == "seed trees" else 1
     with pytest.raises(MpcError, match="other arrays than it expects"):
         transfers(k, words(Z64, 2, 1), check=k == 1, tamper=shorter)
@@ -295,8 +341,12 @@ def test_nothing_secret_is_printed() -> None:
 
 def crossed(parties: int, f: Bilinear, x: Spec, y: Spec, seed: int = 1) -> None:
     """Shares of what is missing from the sum of everybody's own products."""
+
     async def main(rank: int, links: Links) -> Any:
-        a, b = x.ring(words(x.ring, x.shape, 10 * seed + rank)), y.ring(words(y.ring, y.shape, 100 * seed + rank))
+        a, b = (
+            x.ring(words(x.ring, x.shape, 10 * seed + rank)),
+            y.ring(words(y.ring, y.shape, 100 * seed + rank)),
+        )
         a, b = RingArray(x.ring, a.data), RingArray(y.ring, b.data)
         return a, b, f(a, b) + await cross(links, f, a, b)
 
@@ -316,8 +366,22 @@ def test_products_across(ring: Ring, n: int, parties: int, seed: int) -> None:
 
 
 @pytest.mark.parametrize("ring", [Z64, Z32])
-@pytest.mark.parametrize(("x", "y"), [((8, 3), (3, 2)), ((2, 5), (5, 11)), ((3, 4), (4, 5)), ((4,), (4,)), ((2, 3, 4), (4, 7)), ((7, 1), (1, 1)), ((4,), (4, 3)),
-                                      ((5, 3, 4), (5, 4, 2)), ((40, 3), (3, 2)), ((1, 30), (30, 1)), ((2, 1, 3, 2), (4, 2, 3))])
+@pytest.mark.parametrize(
+    ("x", "y"),
+    [
+        ((8, 3), (3, 2)),
+        ((2, 5), (5, 11)),
+        ((3, 4), (4, 5)),
+        ((4,), (4,)),
+        ((2, 3, 4), (4, 7)),
+        ((7, 1), (1, 1)),
+        ((4,), (4, 3)),
+        ((5, 3, 4), (5, 4, 2)),
+        ((40, 3), (3, 2)),
+        ((1, 30), (30, 1)),
+        ((2, 1, 3, 2), (4, 2, 3)),
+    ],
+)
 def test_matrix_products_across(ring: Ring, x: tuple[int, ...], y: tuple[int, ...]) -> None:
     crossed(2, MATMUL, Spec(ring, x), Spec(ring, y))
 
@@ -343,12 +407,14 @@ def test_what_a_sender_of_products_sends_is_uniform() -> None:
         linked(2, 4, main, record=recorder)
         (said,) = [m.arrays[0].data for m in recorder.view(1) if m.tag == "products"]
         if ring is not BITS:
-            said = said[:, :-1]                      # the last word is half full
+            said = said[:, :-1]  # the last word is half full
         assert uniform(said)
 
 
 def test_what_a_sender_of_rows_sends_is_uniform() -> None:
-    """Rows of zeros, and every element chosen by zeros: rows and trees look random, and no two words are alike."""
+    """Rows of zeros, and every element chosen by zeros: rows and trees look random, and no two words are
+    alike.
+    """
     for ring in (Z64, Z32):
         recorder = Recorder()
 
@@ -370,14 +436,16 @@ def test_the_chooser_gets_every_leaf_but_its_digits() -> None:
     sent, received = transfers(4, words(Z64, 8, 5))
     leaves, sums = vole.plant(sent)
     known = vole.prune(received, sums)
-    assert leaves.shape == (256, 4, 2) and known.shape == (256, 3, 2) and sums.shape == vole.sums_spec(256).shape
+    assert (
+        leaves.shape == (256, 4, 2) and known.shape == (256, 3, 2) and sums.shape == vole.sums_spec(256).shape
+    )
     digits, every = bits(received.choices).reshape(256, 2) @ (1, 2), np.arange(256)
     for y in (1, 2, 3):
         assert (known[:, y - 1] == leaves[every, digits ^ y]).all()
     missing = leaves[every, digits]
     seen = [known, sums, received.keys().reshape(256, 2, 2), received.rows.reshape(256, 2, 2)]
     assert not np.isin(missing, np.concatenate([x.reshape(-1) for x in seen])).any()
-    for x in seen:                                  # nor is it what one of them takes off another
+    for x in seen:  # nor is it what one of them takes off another
         for at in range(x.shape[1]):
             assert uniform(missing ^ x[:, at])
     assert uniform(missing ^ known[:, 1] ^ sums[:, 0]) and uniform(missing ^ known[:, 1] ^ sums[:, 1])
@@ -404,8 +472,13 @@ def test_products_of_rows_and_their_twin(ring: Ring, m: int, n: int, seed: int) 
         return flat, flat.view(np.uint32), once
 
     def row(e: int, d: int, x: int) -> np.ndarray:
-        once, count, lanes = h.once(leaves[e, d, x:x + 1]), *((long, np.uint64) if d < wide else (short, np.uint32))
-        tweak = np.stack([np.full(count, 7 + 2 * (e * digits + d)), (2 << 32) | np.arange(count)], axis=1).astype(np.uint64)
+        once, count, lanes = (
+            h.once(leaves[e, d, x : x + 1]),
+            *((long, np.uint64) if d < wide else (short, np.uint32)),
+        )
+        tweak = np.stack(
+            [np.full(count, 7 + 2 * (e * digits + d)), (2 << 32) | np.arange(count)], axis=1
+        ).astype(np.uint64)
         p = once.reshape(-1).view(lanes)
         return (h.once(once ^ tweak).reshape(-1).view(lanes) + np.tile(p, count))[:m].astype(ring.dtype)
 
@@ -419,7 +492,7 @@ def test_products_of_rows_and_their_twin(ring: Ring, m: int, n: int, seed: int) 
             assert (said << shift == (rows[order[e]] - p[0] - p[1] - p[2] - p[3]) << shift).all()
             expected += (p[1] + word(2) * p[2] + word(3) * p[3]) << shift
         assert (share[order[e]] == expected).all()
-    numbers = bits(choices)[:n * ring.bits].reshape(n, digits, 2) @ (1, 2)
+    numbers = bits(choices)[: n * ring.bits].reshape(n, digits, 2) @ (1, 2)
     known = np.take_along_axis(leaves, (numbers[:, :, None] ^ np.arange(1, 4))[..., None], axis=2)
     other, factors = np.zeros((n, m), ring.dtype), choices.view(ring.dtype)[:n, None]
     kernels.receive_rows(*streams(known), lengths, choices, 0, order, packed, other)
@@ -444,7 +517,7 @@ def test_switches_give_any_order(depth: int, seed: int) -> None:
         if len(x) == 2:
             return pairs.reshape(-1)
         half = len(pairs) // 2
-        upper, lower = (through(pairs[:, i], layers[1:-1, i * half:(i + 1) * half]) for i in (0, 1))
+        upper, lower = (through(pairs[:, i], layers[1:-1, i * half : (i + 1) * half]) for i in (0, 1))
         pairs = np.stack([upper, lower], axis=1)
         pairs[layers[-1] == 1] = pairs[layers[-1] == 1][:, ::-1]
         return pairs.reshape(-1)
@@ -473,6 +546,7 @@ def test_rows(n: int) -> None:
 def test_hash() -> None:
     """TMMO by the formula; longer pads begin with the shorter ones; numbers matter."""
     from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+
     h, x = Hash(b"here"), words(Z64, (9000, 2), 3)
     pi = Cipher(algorithms.AES(h.key), modes.ECB()).encryptor()
 
@@ -482,7 +556,7 @@ def test_hash() -> None:
     once, numbers = permuted(x), 7 + np.arange(9000, dtype=np.uint64)
     for j in range(3):
         tweak = np.stack([numbers, np.full(9000, j, np.uint64)], axis=1)
-        assert (h.pads(x, 7, 3)[:, 2 * j:2 * j + 2] == permuted(once ^ tweak) ^ once).all()
+        assert (h.pads(x, 7, 3)[:, 2 * j : 2 * j + 2] == permuted(once ^ tweak) ^ once).all()
     assert (h.pads(x, 7) == h.pads(x, 7, 3)[:, :2]).all() and not (h.pads(x, 8) == h.pads(x, 7)).any()
     assert (h.pads(x, 7, plus=x[0]) == h.pads(x ^ x[0], 7)).all()
     assert not (Hash(b"there").pads(x, 7) == h.pads(x, 7)).any()
@@ -495,7 +569,7 @@ def test_random_sums() -> None:
     got = kernels.random_sums(columns, sums)
     for c in range(3):
         parities = [bits(row & columns[c, :5]).sum() % 2 for row in sums]
-        assert (bits(got[c:c + 1]) == np.array(parities, bool)).all()
+        assert (bits(got[c : c + 1]) == np.array(parities, bool)).all()
 
 
 def test_add_masked() -> None:

@@ -1,4 +1,5 @@
 """Correlated randomness that the parties make themselves: right, fresh, and used as the dealer's is."""
+
 from __future__ import annotations
 
 from functools import reduce
@@ -21,8 +22,11 @@ from protocols.prep import Correlation, CrossTriple, Permutation, Triple, Trunca
 from protocols.prep.ot import Oblivious
 
 
-def drawn(parties: int, kinds: list[Correlation], seed: int = 1, *, silent: bool = False, **options: Any) -> list[list[tuple[Any, Any]]]:
+def drawn(
+    parties: int, kinds: list[Correlation], seed: int = 1, *, silent: bool = False, **options: Any
+) -> list[list[tuple[Any, Any]]]:
     """What each party draws."""
+
     async def side(rank: int) -> Any:
         prep = Oblivious(silent=silent)
         await prep.setup(await take_seat(rank, parties, stream(seed, f"party {rank}")))
@@ -53,13 +57,37 @@ def triple(ring: Ring, *shape: int) -> Triple:
 
 
 KINDS: dict[str, list[Correlation]] = {
-    "triples": [triple(ring, *shape) for ring in (Z64, Z32, Z128, BITS) for shape in ((), (3,), (5, 7), (5000,), (0, 2))],
+    "triples": [
+        triple(ring, *shape)
+        for ring in (Z64, Z32, Z128, BITS)
+        for shape in ((), (3,), (5, 7), (5000,), (0, 2))
+    ],
     "broadcast": [Triple(MULTIPLY, Spec(Z64, (3, 1)), Spec(Z64, (4,)))],
-    "matrices": [Triple(MATMUL, Spec(ring, x), Spec(ring, y)) for ring in (Z64, Z32, Z128)
-                 for x, y in (((3, 4), (4, 2)), ((6,), (6,)), ((2, 1, 9), (9, 3)), ((17, 3), (3, 40)), ((3, 0), (0, 2)), ((0, 3), (3, 2)))],
-    "masks": [TruncationMask(Spec(ring, (3, 2)), b) for ring in (Z64, Z32, Z128) for b in (1, 8, ring.bits // 2, ring.bits - 2)] + [TruncationMask(Spec(Z64, (17000,)), 40)],
-    "permutations": [Permutation(Spec(ring, (c, n, m)), owner) for ring in (Z64, Z32, Z128)
-                     for c, n, m, owner in ((1, 1, 1, 0), (2, 2, 1, 1), (1, 5, 3, 0), (3, 100, 2, 1))],
+    "matrices": [
+        Triple(MATMUL, Spec(ring, x), Spec(ring, y))
+        for ring in (Z64, Z32, Z128)
+        for x, y in (
+            ((3, 4), (4, 2)),
+            ((6,), (6,)),
+            ((2, 1, 9), (9, 3)),
+            ((17, 3), (3, 40)),
+            ((3, 0), (0, 2)),
+            ((0, 3), (3, 2)),
+        )
+    ],
+    "masks": (
+        [
+            TruncationMask(Spec(ring, (3, 2)), b)
+            for ring in (Z64, Z32, Z128)
+            for b in (1, 8, ring.bits // 2, ring.bits - 2)
+        ]
+        + [TruncationMask(Spec(Z64, (17000,)), 40)]
+    ),
+    "permutations": [
+        Permutation(Spec(ring, (c, n, m)), owner)
+        for ring in (Z64, Z32, Z128)
+        for c, n, m, owner in ((1, 1, 1, 0), (2, 2, 1, 1), (1, 5, 3, 0), (3, 100, 2, 1))
+    ],
 }
 
 
@@ -70,14 +98,24 @@ def test_what_is_drawn_satisfies_its_relation(parties: int, kinds: str) -> None:
 
 
 def test_five_parties() -> None:
-    holds(5, [triple(Z64, 3), TruncationMask(Spec(Z32, (2,)), 8), Permutation(Spec(Z64, (1, 4, 1)), 3), triple(BITS, 2)])
+    holds(
+        5,
+        [
+            triple(Z64, 3),
+            TruncationMask(Spec(Z32, (2,)), 8),
+            Permutation(Spec(Z64, (1, 4, 1)), 3),
+            triple(BITS, 2),
+        ],
+    )
 
 
 def test_two_parties_cross_triples() -> None:
-    kinds: list[Correlation] = [CrossTriple(Spec(ring, shape)) for ring in (Z64, Z32, Z128, BITS) for shape in ((3,), (2, 5000))]
+    kinds: list[Correlation] = [
+        CrossTriple(Spec(ring, shape)) for ring in (Z64, Z32, Z128, BITS) for shape in ((3,), (2, 5000))
+    ]
     holds(2, kinds)
     for (a, b), _ in drawn(2, kinds)[0]:
-        assert a.data.any() and not b.data.any()     # each operand is one party's
+        assert a.data.any() and not b.data.any()  # each operand is one party's
 
 
 @settings(max_examples=4)
@@ -100,35 +138,83 @@ def test_what_arrives_does_not_repeat() -> None:
     recorder = Recorder()
     drawn(2, [triple(Z64, 5000), CrossTriple(Spec(Z64, (5000,))), triple(Z64, 5000)], record=recorder)
     for party in (0, 1):
-        arrived = [a.data.reshape(-1) for m in recorder.view(party) for a in m.arrays if m.tag in ("transfers", "products")]
-        words = np.concatenate([a[a > np.uint64(2**33)] for a in arrived])  # the last words of products are half full
+        arrived = [
+            a.data.reshape(-1)
+            for m in recorder.view(party)
+            for a in m.arrays
+            if m.tag in ("transfers", "products")
+        ]
+        # the last words of products are half full
+        words = np.concatenate([a[a > np.uint64(2**33)] for a in arrived])
         assert len(words) > 10_000 and len(np.unique(words)) == len(words)
 
 
-@pytest.mark.parametrize(("each", "kind"), [
-    (520 * 8192, triple(Z64, 8192)), (196 * 8192, triple(Z32, 8192)), (1552 * 8192, triple(Z128, 8192)), (264 * 8192, triple(BITS, 8192)),
-    (136 * 16 * 4 * 3 + 1280 * 4 * 3, Triple(MATMUL, Spec(Z64, (16, 4)), Spec(Z64, (4, 3))))])
+@pytest.mark.parametrize(
+    ("each", "kind"),
+    [
+        (520 * 8192, triple(Z64, 8192)),
+        (196 * 8192, triple(Z32, 8192)),
+        (1552 * 8192, triple(Z128, 8192)),
+        (264 * 8192, triple(BITS, 8192)),
+        (136 * 16 * 4 * 3 + 1280 * 4 * 3, Triple(MATMUL, Spec(Z64, (16, 4)), Spec(Z64, (4, 3)))),
+    ],
+)
 def test_bytes_of_triples(each: int, kind: Triple) -> None:
     recorder = Recorder()
     drawn(2, [kind], record=recorder)
     for party in (0, 1):
-        sent = sum(a.spec.nbytes for m in recorder.view(party) for a in m.arrays if m.tag in ("transfers", "products"))
+        sent = sum(
+            a.spec.nbytes
+            for m in recorder.view(party)
+            for a in m.arrays
+            if m.tag in ("transfers", "products")
+        )
         assert sent == each
 
 
-@pytest.mark.parametrize(("most", "kind"), [(300, triple(Z64, 8192)), (100, triple(Z32, 8192)), (1300, triple(Z128, 8192)), (40, triple(BITS, 8192))])
+@pytest.mark.parametrize(
+    ("most", "kind"),
+    [
+        (300, triple(Z64, 8192)),
+        (100, triple(Z32, 8192)),
+        (1300, triple(Z128, 8192)),
+        (40, triple(BITS, 8192)),
+    ],
+)
 def test_bytes_per_silent_triple(most: int, kind: Triple) -> None:
-    """From an iteration that is dearer than all later ones: a fifth of a byte per transfer instead of a twentieth."""
+    """From an iteration that is dearer than all later ones: a fifth of a byte per transfer instead of a
+    twentieth.
+    """
     recorder = Recorder()
     drawn(2, [kind], silent=True, record=recorder)
     for party in (0, 1):
-        assert sum(a.spec.nbytes for m in recorder.view(party) for a in m.arrays if m.tag in ("silent transfers", "products")) <= most * 8192
+        assert (
+            sum(
+                a.spec.nbytes
+                for m in recorder.view(party)
+                for a in m.arrays
+                if m.tag in ("silent transfers", "products")
+            )
+            <= most * 8192
+        )
 
 
 @pytest.mark.parametrize("parties", [2, 3])
 def test_silent_transfers_make_the_same_kinds(parties: int) -> None:
-    holds(parties, [triple(Z64, 3000), triple(Z32, 5), triple(Z128, 9), triple(BITS, 700), Triple(MATMUL, Spec(Z64, (3, 4)), Spec(Z64, (4, 2))), TruncationMask(Spec(Z64, (3,)), 8),
-                    Permutation(Spec(Z64, (1, 5, 2)), 1)] + [CrossTriple(Spec(Z64, (5,)))] * (parties == 2), silent=True)
+    holds(
+        parties,
+        [
+            triple(Z64, 3000),
+            triple(Z32, 5),
+            triple(Z128, 9),
+            triple(BITS, 700),
+            Triple(MATMUL, Spec(Z64, (3, 4)), Spec(Z64, (4, 2))),
+            TruncationMask(Spec(Z64, (3,)), 8),
+            Permutation(Spec(Z64, (1, 5, 2)), 1),
+        ]
+        + [CrossTriple(Spec(Z64, (5,)))] * (parties == 2),
+        silent=True,
+    )
 
 
 def test_permutations_over_bits_are_refused() -> None:
@@ -151,7 +237,9 @@ def test_comparisons_sorting_and_fixed_point_without_a_dealer(parties: int) -> N
     x = session.secret(values, owner=0)
     y = session.secret(values[::-1].copy(), owner=1)
     np.testing.assert_allclose(np.sort(x).reveal(), np.sort(values), atol=1e-4)
-    assert ((x < y).reveal() == (values < values[::-1])).all() and ((x == y).reveal() == (values == values[::-1])).all()
+    assert ((x < y).reveal() == (values < values[::-1])).all() and (
+        (x == y).reveal() == (values == values[::-1])
+    ).all()
     np.testing.assert_allclose((x * y).reveal(), values * values[::-1], atol=1e-3)
     np.testing.assert_allclose((x @ y).reveal(), values @ values[::-1], atol=1e-3)
 

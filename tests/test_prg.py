@@ -1,4 +1,5 @@
 """Streams against an independent computation of HKDF-SHA256 and AES-CTR; their draws never overlap."""
+
 from __future__ import annotations
 
 import hmac
@@ -42,11 +43,17 @@ def test_keys_are_the_key_stream() -> None:
 
 def test_known_answer() -> None:
     """Fixed for good: parties of different releases that disagree here would not notice otherwise."""
-    assert Stream(bytes(32), "live").bytes(32).hex() == "87c203e8cbfc3ebf550169f1f39a94f05af65cedba43ea3f4a6e7b318fee1651"
+    assert (
+        Stream(bytes(32), "live").bytes(32).hex()
+        == "87c203e8cbfc3ebf550169f1f39a94f05af65cedba43ea3f4a6e7b318fee1651"
+    )
     assert Stream(bytes(32), "live").draw(Spec(Z64, ())).data.dtype == np.uint64
 
 
-sizes = st.lists(st.tuples(st.sampled_from([1, 3, 16, 63, 64, 65, 127, 128, 129, 700, 2000]), st.sampled_from([Z64, Z32])), max_size=12)
+sizes = st.lists(
+    st.tuples(st.sampled_from([1, 3, 16, 63, 64, 65, 127, 128, 129, 700, 2000]), st.sampled_from([Z64, Z32])),
+    max_size=12,
+)
 
 
 @given(sizes)
@@ -64,12 +71,16 @@ def test_no_block_of_the_key_stream_is_used_twice(draws: list[tuple[int, Ring]])
     """Aligned 16-byte runs of what is drawn are all different, whatever the mix of small and big draws."""
     stream = Stream(SEED, "y")
     drawn = [raw(stream, n, ring) for n, ring in draws] + [stream.bytes(32), stream.bytes(40)]
-    words = [d[i:i + 8] for d in drawn for i in range(0, len(d) - 7, 8)]
+    words = [d[i : i + 8] for d in drawn for i in range(0, len(d) - 7, 8)]
     assert len(set(words)) == len(words)
 
 
 def test_other_labels_and_seeds_give_other_values() -> None:
-    drawn = {raw(Stream(seed, label), 4) for seed in (SEED, bytes(32), SEED[::-1]) for label in ("live", "stock", "own", "")}
+    drawn = {
+        raw(Stream(seed, label), 4)
+        for seed in (SEED, bytes(32), SEED[::-1])
+        for label in ("live", "stock", "own", "")
+    }
     assert len(drawn) == 12
 
 

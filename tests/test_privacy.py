@@ -1,4 +1,7 @@
-"""What a party sees tells it nothing: masked by what it does not have, uniform, the same for all inputs; and nothing secret is ever printed."""
+"""What a party sees tells it nothing: masked by what it does not have, uniform, the same for all inputs; and
+nothing secret is ever printed.
+"""
+
 from __future__ import annotations
 
 import traceback
@@ -61,14 +64,16 @@ async def chain(suite: Suite, x: Share, y: Share) -> Share:
 
 def square(x: Share) -> Share:
     """The elements as a square matrix."""
-    side = round(x.size ** 0.5)
+    side = round(x.size**0.5)
     return x.reshape((side, side))
 
 
 async def sort(suite: Suite, x: Share, y: Share) -> Share:
     """By two keys and the place, of so few that their order says nothing of how many comparisons there are."""
     place = suite.constant(x.ring(np.broadcast_to(np.arange(12)[:, None], (12, 16))))
-    return await arranged(suite, lift(lambda *rows: np.stack(rows), *(z[:192].reshape((12, 16)) for z in (x, y)), place), 3)
+    return await arranged(
+        suite, lift(lambda *rows: np.stack(rows), *(z[:192].reshape((12, 16)) for z in (x, y)), place), 3
+    )
 
 
 async def move(suite: Suite, x: Share, y: Share) -> Share:
@@ -81,7 +86,9 @@ async def move(suite: Suite, x: Share, y: Share) -> Share:
 async def numbers(suite: Suite, x: Share, y: Share) -> Any:
     """Bits, and numbers of them, both ways."""
     bits = await bits_of(suite, x[:256])
-    return await gather(number_of(suite, bits, x.ring, (256,)), to_ring(suite, bits, x.ring, (x.ring.bits, 256)))
+    return await gather(
+        number_of(suite, bits, x.ring, (256,)), to_ring(suite, bits, x.ring, (x.ring.bits, 256))
+    )
 
 
 async def top(suite: Suite, x: Share, y: Share) -> Any:
@@ -91,11 +98,17 @@ async def top(suite: Suite, x: Share, y: Share) -> Any:
 
 def few(x: Share) -> np.ndarray:
     """Three numbers as the bits of their ring."""
-    return np.array([0, 1, 2**30 + 5], np.uint64)[:, None] >> np.arange(x.ring.bits, dtype=np.uint64) & np.uint64(1) == 1
+    return (
+        np.array([0, 1, 2**30 + 5], np.uint64)[:, None] >> np.arange(x.ring.bits, dtype=np.uint64)
+        & np.uint64(1)
+        == 1
+    )
 
 
 async def quotient(suite: Suite, x: Share, d: float) -> Any:
-    return await by_public(suite, Plan(Divisor.of(np.array([d]), 8 if d < 1 else 0), x.ring, suite.terms, True), True, x)
+    return await by_public(
+        suite, Plan(Divisor.of(np.array([d]), 8 if d < 1 else 0), x.ring, suite.terms, True), True, x
+    )
 
 
 OPERATIONS: dict[str, Operation] = {
@@ -124,7 +137,9 @@ OPERATIONS: dict[str, Operation] = {
 }
 #: What else sends messages; it is made of the same parts.
 MORE: dict[str, Operation] = {
-    "multiply, broadcast": lambda suite, x, y: suite.bilinear(MULTIPLY, x.reshape((x.size, 1)), y[:3].reshape((1, 3))),
+    "multiply, broadcast": lambda suite, x, y: suite.bilinear(
+        MULTIPLY, x.reshape((x.size, 1)), y[:3].reshape((1, 3))
+    ),
     "multiply and truncate": lambda suite, x, y: suite.bilinear(MULTIPLY, x, y, 8),
     "matmul and truncate": lambda suite, x, y: suite.bilinear(MATMUL, square(x), square(y), 8),
     "truncate by many bits": lambda suite, x, y: suite.truncate(x, x.ring.bits - 2),
@@ -144,7 +159,9 @@ MORE: dict[str, Operation] = {
     "ones": lambda suite, x, y: ones_in(suite, x),
     "normal numbers": lambda suite, x, y: normals(suite, x.ring, x.size, 8),
     "angle": lambda suite, x, y: _arctan2(suite, 8, x, y),
-    "power of secrets": lambda suite, x, y: gather(_whole_power(suite, x, y), _size_of_power(8, 8, suite, x, y)),
+    "power of secrets": lambda suite, x, y: gather(
+        _whole_power(suite, x, y), _size_of_power(8, 8, suite, x, y)
+    ),
     "small power of two": lambda suite, x, y: two_to(suite, x, 16, 8, 12, 0),
 }
 
@@ -152,14 +169,25 @@ MORE: dict[str, Operation] = {
 def parts_of(kind: type[Suite], parties: int, x: RingArray, y: RingArray) -> list[tuple[Any, Any]]:
     """What each party holds of x and y: additive parts, or whatever another suite makes of an input."""
     if kind is Additive:
-        return list(zip([(p,) for p in split(x, parties, 1)], [(p,) for p in split(y, parties, 2)], strict=True))
+        return list(
+            zip([(p,) for p in split(x, parties, 1)], [(p,) for p in split(y, parties, 2)], strict=True)
+        )
 
     async def main(suite: Suite) -> Any:
         return [(await input_of(suite, v)).parts for v in (x, y)]
+
     return [tuple(r) for r in play(parties, main, kind=kind, seed=3)]
 
 
-def record(kind: type[Suite], parties: int, held: list[tuple[Any, Any]], operation: Operation, seed: int | None = None, *, oblivious: bool = False) -> list[Message]:
+def record(
+    kind: type[Suite],
+    parties: int,
+    held: list[tuple[Any, Any]],
+    operation: Operation,
+    seed: int | None = None,
+    *,
+    oblivious: bool = False,
+) -> list[Message]:
     """All messages of an operation on fixed shares, after the keys are agreed on; the result stays closed."""
     recorder = Recorder()
 
@@ -173,17 +201,24 @@ def record(kind: type[Suite], parties: int, held: list[tuple[Any, Any]], operati
 
 def seen(messages: list[Message], party: int | None = None) -> np.ndarray:
     """All bytes that arrive at a party (or at all)."""
-    return np.concatenate([a.data.reshape(-1).view(np.uint8) for m in messages if party in (None, m.receiver) for a in m.arrays])
+    return np.concatenate(
+        [a.data.reshape(-1).view(np.uint8) for m in messages if party in (None, m.receiver) for a in m.arrays]
+    )
 
 
 def long_words(messages: list[Message]) -> np.ndarray:
     """The words of all elements that have one of 64 bits, or two."""
     arrays = [a for m in messages for a in m.arrays if a.ring.itemsize >= 8]
-    return np.concatenate([np.zeros(0, np.uint64), *(word.reshape(-1) for a in arrays for word in a.ring.words(a.data))])
+    return np.concatenate(
+        [np.zeros(0, np.uint64), *(word.reshape(-1) for a in arrays for word in a.ring.words(a.data))]
+    )
 
 
-def stale(kind: type[Suite], parties: int, operation: Operation, bits: int = 64, *, oblivious: bool = False) -> list[str]:
-    """The messages to a coalition, from outside of it, that stay the same when all keys that it does not have change.
+def stale(
+    kind: type[Suite], parties: int, operation: Operation, bits: int = 64, *, oblivious: bool = False
+) -> list[str]:
+    """The messages to a coalition, from outside of it, that stay the same when all keys that it does not have
+    change.
 
     That bytes are fresh would not do: under a key that the receiver has, too, they are, and hide nothing.
     """
@@ -197,27 +232,42 @@ def stale(kind: type[Suite], parties: int, operation: Operation, bits: int = 64,
         async def main(suite: Suite) -> None:
             await operation(suite, *(Share(suite, parts) for parts in held[suite.seat.rank]))
 
-        replay(parties, main, kind=kind, coalition=coalition, others=others, record=recorder, oblivious=oblivious)
+        replay(
+            parties, main, kind=kind, coalition=coalition, others=others, record=recorder, oblivious=oblivious
+        )
         return [m for m in recorder.messages if m.tag != "seed"]
 
     first, found = messages(set(), 0), []
     for coalition in coalitions(kind, parties):
         second = messages(coalition, 1)
-        assert [(m.sender, m.receiver, m.tag) for m in first] == [(m.sender, m.receiver, m.tag) for m in second] and first
-        found += [f"{a.tag}, array {i}" for a, b in zip(first, second, strict=True) if a.receiver in coalition and a.sender not in coalition
-                  for i, (u, v) in enumerate(zip(a.arrays, b.arrays, strict=True)) if u.size and alike(u, v)]
+        assert [(m.sender, m.receiver, m.tag) for m in first] == [
+            (m.sender, m.receiver, m.tag) for m in second
+        ] and first
+        found += [
+            f"{a.tag}, array {i}"
+            for a, b in zip(first, second, strict=True)
+            if a.receiver in coalition and a.sender not in coalition
+            for i, (u, v) in enumerate(zip(a.arrays, b.arrays, strict=True))
+            if u.size and alike(u, v)
+        ]
     return found
 
 
 def alike(u: RingArray, v: RingArray) -> bool:
     """Whether words at one place of the elements, of one or of two, are the same."""
-    return any((a == b).mean() > 0.01 for a, b in zip(u.ring.words(u.data), v.ring.words(v.data), strict=True))
+    return any(
+        (a == b).mean() > 0.01 for a, b in zip(u.ring.words(u.data), v.ring.words(v.data), strict=True)
+    )
 
 
-@pytest.mark.parametrize(("operation", "bits"), [(o, bits) for o in OPERATIONS for bits in RINGS] + [(o, 64) for o in MORE])
+@pytest.mark.parametrize(
+    ("operation", "bits"), [(o, bits) for o in OPERATIONS for bits in RINGS] + [(o, 64) for o in MORE]
+)
 @pytest.mark.parametrize(("suite", "parties"), GRID)
 def test_freshness(suite: str, parties: int, operation: str, bits: int) -> None:
-    """Everything that those who may collude have is fixed, their shares and keys; all other keys are new: all that arrives differs."""
+    """Everything that those who may collude have is fixed, their shares and keys; all other keys are new: all
+    that arrives differs.
+    """
     assert stale(SUITES[suite], parties, (OPERATIONS | MORE)[operation], bits) == []
 
 
@@ -233,7 +283,9 @@ async def unmasked(suite: Suite, f: Any, x: Share, y: Share) -> Share:
 async def local_product(suite: Suite, f: Any, x: Share, y: Share) -> Share:
     """The mistake two libraries make, as we read them: the local product travels as it is."""
     mine = f(x.parts[0], y.parts[0])
-    inbox = await exchange(dict.fromkeys(suite.seat.others, (mine,)), dict.fromkeys(suite.seat.others, (mine.spec,)), f.name)
+    inbox = await exchange(
+        dict.fromkeys(suite.seat.others, (mine,)), dict.fromkeys(suite.seat.others, (mine.spec,)), f.name
+    )
     return Share(suite, (mine, *(i[0] for i in inbox.values()))[:1])
 
 
@@ -267,7 +319,9 @@ def test_freshness_catches_a_word_that_is_not_masked() -> None:
 
 
 class Shared(Replicated):
-    """``replicated`` with masks that the party to which a term is passed on has, too: its bytes are fresh all the same."""
+    """``replicated`` with masks that the party to which a term is passed on has, too: its bytes are fresh all
+    the same.
+    """
 
     def _zero(self, spec: Spec) -> tuple[RingArray, RingArray]:
         return spec.ring.zeros(spec.shape), super()._zero(spec)[1]
@@ -279,7 +333,9 @@ def test_freshness_catches_masks_that_the_receiver_has() -> None:
 
 @pytest.mark.parametrize(("kind", "readable"), [(Bare, True), (Replicated, False)])
 def test_without_zero_shares_a_party_reads_what_is_squared(kind: type[Suite], readable: bool) -> None:
-    """Of x·x party 0 gets x_1² + 2·x_1·x_2 of party 1, and knows x_1: x_2 follows where x_1 is odd, and x with it."""
+    """Of x·x party 0 gets x_1² + 2·x_1·x_2 of party 1, and knows x_1: x_2 follows where x_1 is odd, and x
+    with it.
+    """
     x = Z64(np.arange(SIZE) * 7919)
     views: list[Any] = [None, None, None]
 
@@ -295,7 +351,7 @@ def test_without_zero_shares_a_party_reads_what_is_squared(kind: type[Suite], re
     guess = []
     for i in odd:
         a, t = int(x1.data[i]), int(seen_product.data[i])
-        x2 = (t - a * a) * pow(a, -1, 2**64) % 2**64 // 2            # up to the top bit
+        x2 = (t - a * a) * pow(a, -1, 2**64) % 2**64 // 2  # up to the top bit
         guess.append((int(x0.data[i]) + a + x2) % 2**63)
     right = np.mean([g == int(v) for g, v in zip(guess, x.data[odd], strict=True)])
     assert right == 1 if readable else right < 0.01
@@ -322,7 +378,9 @@ def repeated_masks(operation: Operation) -> int:
 
 @pytest.mark.parametrize("operation", OPERATIONS)
 def test_no_mask_is_used_twice(operation: str) -> None:
-    """On shares that are 0, what party 0 opens are its parts of the masks: all different, over all operations."""
+    """On shares that are 0, what party 0 opens are its parts of the masks: all different, over all
+    operations.
+    """
     f = OPERATIONS[operation]
 
     async def thrice(suite: Suite, x: Share, y: Share) -> Share:
@@ -348,7 +406,9 @@ def test_masks_differ_when_big_arrays_are_streamed() -> None:
 
 
 INPUTS = {
-    "zeros": lambda bits: np.zeros(SIZE, np.int64), "ones": lambda bits: np.ones(SIZE, np.int64), "small": lambda bits: np.arange(SIZE) % 10,
+    "zeros": lambda bits: np.zeros(SIZE, np.int64),
+    "ones": lambda bits: np.ones(SIZE, np.int64),
+    "small": lambda bits: np.arange(SIZE) % 10,
     "large": lambda bits: np.full(SIZE, -(1 << (bits - 3)) + 12345),
 }
 
@@ -373,12 +433,20 @@ def test_what_a_party_receives_is_uniform_whatever_the_input(operation: str, bit
 @pytest.mark.parametrize("operation", ["multiply", "truncate"])
 def test_what_is_opened_in_an_operation_is_uniform(operation: str) -> None:
     """Not only each part: also their sum, which all parties learn.  This fails for ``unmasked``."""
+
     def opened(f: Operation) -> np.ndarray:
         v = Z64(INPUTS["small"](64))
         messages = record(Additive, 2, parts_of(Additive, 2, v, v), f, seed=8)
         mine = [m for m in messages if m.sender < 2]
-        pairs = [(m, o) for m in mine for o in mine if m.receiver == 0 and o.receiver == 1 and (m.step, m.tag) == (o.step, o.tag)]
-        return np.concatenate([(a + b).data.view(np.uint8) for m, o in pairs for a, b in zip(m.arrays, o.arrays, strict=True)])
+        pairs = [
+            (m, o)
+            for m in mine
+            for o in mine
+            if m.receiver == 0 and o.receiver == 1 and (m.step, m.tag) == (o.step, o.tag)
+        ]
+        return np.concatenate(
+            [(a + b).data.view(np.uint8) for m, o in pairs for a, b in zip(m.arrays, o.arrays, strict=True)]
+        )
 
     assert pvalue(opened(OPERATIONS[operation])) > 1e-5
     assert pvalue(opened(lambda suite, x, y: unmasked(suite, MULTIPLY, x, y))) < 1e-9
@@ -386,6 +454,7 @@ def test_what_is_opened_in_an_operation_is_uniform(operation: str) -> None:
 
 def test_views_under_two_inputs_are_alike() -> None:
     """Two-sample test of everything a party receives in a session, the final reveal aside."""
+
     def view(value: int, seed: int) -> np.ndarray:
         recorder = Recorder()
 
@@ -403,7 +472,9 @@ def test_views_under_two_inputs_are_alike() -> None:
 
 
 def test_the_dealers_corrections_are_uniform() -> None:
-    """They go to one party, which holds its own parts of everything: they must be masked by the others' seeds."""
+    """They go to one party, which holds its own parts of everything: they must be masked by the others'
+    seeds.
+    """
     v = Z64(np.zeros(SIZE, np.int64))
     for operation in ("multiply", "matmul", "truncate"):
         messages = record(Additive, 2, parts_of(Additive, 2, v, v), OPERATIONS[operation], seed=9)
@@ -446,7 +517,10 @@ def test_reveal_to_some_parties_sends_to_these_only(kind: type[Suite], to: tuple
 def test_message_sizes_do_not_depend_on_values() -> None:
     def shape_of_run(value: int) -> list[Any]:
         v = Z64(np.full(SIZE, value))
-        return [(m.step, m.sender, m.receiver, m.tag, [a.spec for a in m.arrays]) for m in record(Additive, 3, parts_of(Additive, 3, v, v), chain)]
+        return [
+            (m.step, m.sender, m.receiver, m.tag, [a.spec for a in m.arrays])
+            for m in record(Additive, 3, parts_of(Additive, 3, v, v), chain)
+        ]
 
     assert shape_of_run(0) == shape_of_run(2**40)
 
@@ -461,9 +535,29 @@ def spoken(session: Any) -> list[str]:
     """What everything that holds the secret says of itself."""
     x = session.secret(np.full(3, SENTINEL))
     session.sync(y := x * x)
-    things: list[Any] = [x, y, session, session.parties[0], session.suites[0], session.suites[0].seat, session.suites[0].prep, session.suites[0].seat.own, x.tasks[0], session.id,
-                         x.tasks[0].result(), x.tasks[0].result().parts[0], session.threat, stream(1, "x"), session.parties[0].meter.as_dict(), session.kind_of(3)]
-    return [said for thing in things for said in (repr(thing), str(thing), f"{thing}", repr([thing]), repr({"k": thing}))]
+    things: list[Any] = [
+        x,
+        y,
+        session,
+        session.parties[0],
+        session.suites[0],
+        session.suites[0].seat,
+        session.suites[0].prep,
+        session.suites[0].seat.own,
+        x.tasks[0],
+        session.id,
+        x.tasks[0].result(),
+        x.tasks[0].result().parts[0],
+        session.threat,
+        stream(1, "x"),
+        session.parties[0].meter.as_dict(),
+        session.kind_of(3),
+    ]
+    return [
+        said
+        for thing in things
+        for said in (repr(thing), str(thing), f"{thing}", repr([thing]), repr({"k": thing}))
+    ]
 
 
 def test_no_repr_or_str_holds_a_secret_or_a_share() -> None:
@@ -475,12 +569,25 @@ def test_no_repr_or_str_holds_a_secret_or_a_share() -> None:
 
 
 ERRORS: dict[str, Callable[[Any], Any]] = {
-    "range": lambda s: s.secret(float(SENTINEL) * 1e12), "int range": lambda s: mpc.local(2, ring=32).secret(SENTINEL * 100), "nan": lambda s: s.secret([SENTINEL, float("nan")]),
-    "text": lambda s: s.secret(str(SENTINEL)), "object": lambda s: s.secret([SENTINEL * 10**20]), "ragged": lambda s: s.secret([[SENTINEL], [1, 2]]),
-    "shape": lambda s: s.secret([SENTINEL], shape=(2,)), "mix": lambda s: s.secret([SENTINEL] * 2) + s.secret([SENTINEL] * 3), "matmul": lambda s: s.secret([SENTINEL] * 2) @ s.secret([SENTINEL] * 3),
-    "bool": lambda s: bool(s.secret(SENTINEL)), "float": lambda s: float(s.secret(SENTINEL)), "array": lambda s: np.asarray(s.secret(SENTINEL)), "index": lambda s: s.secret([SENTINEL])[s.secret(SENTINEL)],
-    "unknown": lambda s: np.unique(s.secret([SENTINEL])), "owner": lambda s: s.secret(SENTINEL, owner=7), "other session": lambda s: s.reveal(mpc.local(2).secret(SENTINEL)),
-    "structured": lambda s: s.secret(np.array([(SENTINEL,)], [("a", "i8")])), "out of bounds": lambda s: s.secret([SENTINEL])[5], "public range": lambda s: s.secret([1.0]) * (SENTINEL * 1e12),
+    "range": lambda s: s.secret(float(SENTINEL) * 1e12),
+    "int range": lambda s: mpc.local(2, ring=32).secret(SENTINEL * 100),
+    "nan": lambda s: s.secret([SENTINEL, float("nan")]),
+    "text": lambda s: s.secret(str(SENTINEL)),
+    "object": lambda s: s.secret([SENTINEL * 10**20]),
+    "ragged": lambda s: s.secret([[SENTINEL], [1, 2]]),
+    "shape": lambda s: s.secret([SENTINEL], shape=(2,)),
+    "mix": lambda s: s.secret([SENTINEL] * 2) + s.secret([SENTINEL] * 3),
+    "matmul": lambda s: s.secret([SENTINEL] * 2) @ s.secret([SENTINEL] * 3),
+    "bool": lambda s: bool(s.secret(SENTINEL)),
+    "float": lambda s: float(s.secret(SENTINEL)),
+    "array": lambda s: np.asarray(s.secret(SENTINEL)),
+    "index": lambda s: s.secret([SENTINEL])[s.secret(SENTINEL)],
+    "unknown": lambda s: np.unique(s.secret([SENTINEL])),
+    "owner": lambda s: s.secret(SENTINEL, owner=7),
+    "other session": lambda s: s.reveal(mpc.local(2).secret(SENTINEL)),
+    "structured": lambda s: s.secret(np.array([(SENTINEL,)], [("a", "i8")])),
+    "out of bounds": lambda s: s.secret([SENTINEL])[5],
+    "public range": lambda s: s.secret([1.0]) * (SENTINEL * 1e12),
 }
 
 
@@ -502,9 +609,11 @@ def test_no_error_holds_a_value(name: str) -> None:
 
 def test_keys_are_shared_by_whom_they_should_be_and_nobody_else() -> None:
     """Each pair draws the same from its stream, all from the common one; everything else differs."""
+
     async def main(suite: Suite) -> Any:
         def first(s: Any) -> bytes:
             return bytes(s.draw(Spec(Z64, (4,))).data.tobytes())
+
         seat = suite.seat
         return {p: first(s) for p, s in seat.pair.items()}, first(seat.common), first(seat.own)
 
@@ -518,10 +627,14 @@ def test_keys_are_shared_by_whom_they_should_be_and_nobody_else() -> None:
 @pytest.mark.parametrize(("bits", "value"), [(64, 0), (64, 2**61 - 1), (128, 2**125 - 1)])
 @pytest.mark.parametrize("operation", OPERATIONS)
 @pytest.mark.parametrize(("suite", "parties"), [g for g in GRID if g[1] <= 3])
-def test_all_that_arrives_is_uniform_and_nothing_arrives_twice(suite: str, parties: int, operation: str, bits: int, value: int) -> None:
+def test_all_that_arrives_is_uniform_and_nothing_arrives_twice(
+    suite: str, parties: int, operation: str, bits: int, value: int
+) -> None:
     """For every suite and operation, at every party, whatever the inputs are; the same in every run."""
     x = RINGS[bits]([value] * (SIZE // 4))
-    messages = record(SUITES[suite], parties, parts_of(SUITES[suite], parties, x, x), OPERATIONS[operation], seed=11)
+    messages = record(
+        SUITES[suite], parties, parts_of(SUITES[suite], parties, x, x), OPERATIONS[operation], seed=11
+    )
     for party in range(parties):
         everything = long_words([m for m in messages if m.receiver == party])
         if len(everything) < 1000:
@@ -534,53 +647,100 @@ def test_all_that_arrives_is_uniform_and_nothing_arrives_twice(suite: str, parti
 #
 # What parties do on a network unless they name a dealer.
 
-OBLIVIOUS = {name: (OPERATIONS | MORE)[name] for name in ("multiply", "multiply and truncate", "truncate", "less than zero", "equal to zero", "quotient", "shuffle")}
-TRANSFERS = ("base transfers", "seed trees", "transfers")           # tested by themselves, in test_ot
+OBLIVIOUS = {
+    name: (OPERATIONS | MORE)[name]
+    for name in (
+        "multiply",
+        "multiply and truncate",
+        "truncate",
+        "less than zero",
+        "equal to zero",
+        "quotient",
+        "shuffle",
+    )
+}
+TRANSFERS = ("base transfers", "seed trees", "transfers")  # tested by themselves, in test_ot
 FEW = 256
 
 
 def opened(operation: Operation) -> Operation:
     """With an opening of what comes out, which party 0 sees as well."""
+
     async def both(suite: Suite, x: Share, y: Share) -> Any:
         return await suite.open(await operation(suite, x, y))
+
     return both
 
 
 def bits_of_words(message: Message) -> np.ndarray:
     """±1 by word and place, for all arrays of a message."""
     data = np.concatenate([a.data.reshape(-1).view(np.uint8) for a in message.arrays])
-    return np.unpackbits(data[:data.size // 8 * 8].reshape(-1, 8), axis=1).astype(np.float32) * 2 - 1
+    return np.unpackbits(data[: data.size // 8 * 8].reshape(-1, 8), axis=1).astype(np.float32) * 2 - 1
 
 
 def correlated(messages: list[Message]) -> float:
-    """The largest correlation, in standard deviations, of any bit of one message with any of another, word by word."""
+    """The largest correlation, in standard deviations, of any bit of one message with any of another, word by
+    word.
+    """
     bits = [b for b in map(bits_of_words, messages) if len(b) >= 64]
     most = 0.0
     for i, a in enumerate(bits):
-        for b in bits[i + 1:]:
+        for b in bits[i + 1 :]:
             n = min(len(a), len(b))
             most = max(most, float(np.abs(a[:n].T @ b[:n]).max()) / n**0.5)
     return most
 
 
-def honest_messages(parties: int, operation: Operation, value: int, bits: int = 64) -> tuple[list[Message], list[Message]]:
-    """All that the last party sends to party 0 beside the transfers themselves; and what is opened for products, as if it were messages.  Seeded."""
+def honest_messages(
+    parties: int, operation: Operation, value: int, bits: int = 64
+) -> tuple[list[Message], list[Message]]:
+    """All that the last party sends to party 0 beside the transfers themselves; and what is opened for
+    products, as if it were messages.  Seeded.
+    """
     x = RINGS[bits]([value] * FEW)
-    messages = [m for m in record(Additive, parties, parts_of(Additive, parties, x, x), opened(operation), seed=12, oblivious=True) if m.tag not in TRANSFERS]
-    products = zip(*([m for m in messages if m.tag == "multiply" and (m.sender, m.receiver) == (p, int(p == 0))] for p in range(parties)), strict=True)
-    sums = [Message(0, 0, 0, "", tuple(reduce(add, column) for column in zip(*[m.arrays for m in each], strict=True))) for each in products]
+    messages = [
+        m
+        for m in record(
+            Additive, parties, parts_of(Additive, parties, x, x), opened(operation), seed=12, oblivious=True
+        )
+        if m.tag not in TRANSFERS
+    ]
+    products = zip(
+        *(
+            [m for m in messages if m.tag == "multiply" and (m.sender, m.receiver) == (p, int(p == 0))]
+            for p in range(parties)
+        ),
+        strict=True,
+    )
+    sums = [
+        Message(
+            0, 0, 0, "", tuple(reduce(add, column) for column in zip(*[m.arrays for m in each], strict=True))
+        )
+        for each in products
+    ]
     return [m for m in messages if (m.sender, m.receiver) == (parties - 1, 0)], sums
 
 
 @pytest.mark.parametrize("operation", OBLIVIOUS)
-@pytest.mark.parametrize(("bits", "parties", "value"), [(64, 2, 0), (64, 2, 5 << 16), (64, 2, 2**61 - 1), (64, 3, 2**61 - 1), (128, 2, 2**125 - 1)])
-def test_with_transfers_all_that_arrives_is_uniform_and_uncorrelated(bits: int, parties: int, operation: str, value: int) -> None:
+@pytest.mark.parametrize(
+    ("bits", "parties", "value"),
+    [(64, 2, 0), (64, 2, 5 << 16), (64, 2, 2**61 - 1), (64, 3, 2**61 - 1), (128, 2, 2**125 - 1)],
+)
+def test_with_transfers_all_that_arrives_is_uniform_and_uncorrelated(
+    bits: int, parties: int, operation: str, value: int
+) -> None:
     """Whatever the inputs are, from a party that is the only honest one."""
     messages, sums = honest_messages(parties, OBLIVIOUS[operation], value, bits)
-    assert {m.tag for m in messages} & {"multiply", "product of terms", "truncate 16", "truncate 8", "shuffle"} and messages[-1].tag == "open"
+    assert {m.tag for m in messages} & {
+        "multiply",
+        "product of terms",
+        "truncate 16",
+        "truncate 8",
+        "shuffle",
+    } and messages[-1].tag == "open"
     for tag in {m.tag for m in messages}:
         data = seen([m for m in messages if m.tag == tag])
-        if tag == "products":                       # the last word of each is half full
+        if tag == "products":  # the last word of each is half full
             words = data.view(np.uint64)
             data = words[words >> np.uint64(32) > 0].view(np.uint8)
         assert data.size < 1024 or pvalue(data) > 1e-5, tag
@@ -591,7 +751,10 @@ def test_with_transfers_all_that_arrives_is_uniform_and_uncorrelated(bits: int, 
     assert len(np.unique(words)) == len(words)
 
 
-@pytest.mark.parametrize(("parties", "operation"), [*((2, name) for name in OBLIVIOUS), *((3, name) for name in ("multiply", "truncate", "shuffle"))])
+@pytest.mark.parametrize(
+    ("parties", "operation"),
+    [*((2, name) for name in OBLIVIOUS), *((3, name) for name in ("multiply", "truncate", "shuffle"))],
+)
 def test_freshness_with_transfers(parties: int, operation: str) -> None:
     assert stale(Additive, parties, OBLIVIOUS[operation], oblivious=True) == []
 

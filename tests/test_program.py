@@ -1,4 +1,7 @@
-"""Parties that run other code are told before data move: a program, what it imports from its folder, the engine."""
+"""Parties that run other code are told before data move: a program, what it imports from its folder, the
+engine.
+"""
+
 from __future__ import annotations
 
 import json
@@ -44,7 +47,9 @@ def written(folder: Path, files: Mapping[str, str]) -> Path:
 
 STUDY = {
     "study.py": "import json, plans.base\nfrom first import BASE\n\ndef main(party):\n    import second\n",
-    "first.py": "try:\n    from plans.deep.rates import *\nfinally:\n    BASE = 1\nif not BASE:\n    import fifth\n",
+    "first.py": (
+        "try:\n    from plans.deep.rates import *\nfinally:\n    BASE = 1\nif not BASE:\n    import fifth\n"
+    ),
     "second.py": "from typing import TYPE_CHECKING\n\ndef f():\n    from plans import third as t\n",
     "plans/__init__.py": "",
     "plans/base.py": "from . import deep\nfrom .deep import fourth\n",
@@ -84,8 +89,12 @@ def test_names_computed_while_loading_are_compared_too(tmp_path: Path) -> None:
 def test_installed_packages_are_not_compared_wherever_they_lie(tmp_path: Path) -> None:
     site = f".venv/lib/python3.{sys.version_info.minor}/site-packages"
     text = f"import sys\nsys.path.append({str(tmp_path / site)!r})\nimport big, own\nmain = print\n"
-    files = {"program.py": text, "own.py": "import big.part\n",
-             f"{site}/big/__init__.py": "from big import part\n", f"{site}/big/part.py": ""}
+    files = {
+        "program.py": text,
+        "own.py": "import big.part\n",
+        f"{site}/big/__init__.py": "from big import part\n",
+        f"{site}/big/part.py": "",
+    }
     assert Program(written(tmp_path, files)).terms["modules"].keys() == {"own.py"}
 
 
@@ -115,9 +124,14 @@ def test_the_same_files_elsewhere_are_the_same(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("imports")
-@pytest.mark.parametrize(("text", "said"), [
-    ("x = 1\n", "has no function main"), ("main = 3\n", "has no function main"),
-    ("async def main(party):\n    pass\n", "is async")])
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("x = 1\n", "has no function main"),
+        ("main = 3\n", "has no function main"),
+        ("async def main(party):\n    pass\n", "is async"),
+    ],
+)
 def test_what_is_no_program(tmp_path: Path, text: str, said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         Program(written(tmp_path, {"program.py": text}))
@@ -166,8 +180,10 @@ def told(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> str:
 
 def test_the_file_that_differs_is_named() -> None:
     ours = {"program": "0", "modules": {"a.py": "1", "rates.py": "2"}}
-    assert told(ours, {"program": "0", "modules": {"a.py": "1", "rates.py": "3"}}) == (
-        'south runs with another rates.py (there "3", here "2"); all parties must agree on it')
+    assert (
+        told(ours, {"program": "0", "modules": {"a.py": "1", "rates.py": "3"}})
+        == 'south runs with another rates.py (there "3", here "2"); all parties must agree on it'
+    )
     less = {"program": "1", "modules": {"a.py": "1"}}
     assert 'another rates.py (there null, here "2") and program' in told(ours, less)
     more = {**ours["modules"], "b.py": "4"}
@@ -176,8 +192,9 @@ def test_the_file_that_differs_is_named() -> None:
     assert words.count(".py") == 3 and " and 6 more;" in words
 
 
-@pytest.mark.parametrize("modules", [
-    7, [], None, "x", {"a\x1b[2J.py": "1"}, {"x" * 5000: "1"}, {"a.py": {"b": [1]}}])
+@pytest.mark.parametrize(
+    "modules", [7, [], None, "x", {"a\x1b[2J.py": "1"}, {"x" * 5000: "1"}, {"a.py": {"b": [1]}}]
+)
 def test_whatever_a_peer_says_of_its_files_is_answered_with_a_sentence(modules: Any) -> None:
     assert len(told({"modules": {"a.py": "1"}}, {"modules": modules})) < 400
 
@@ -202,14 +219,17 @@ def main(party):
 
 def both(folder: Path, start: Processes, program: str, rates: tuple[str, str]) -> list[tuple[int, str, str]]:
     """Two parties with folders of their own, and how each of them ends."""
-    programs = [written(folder / f"{rank}", {"program.py": program, "rates.py": text})
-                for rank, text in enumerate(rates)]
+    programs = [
+        written(folder / f"{rank}", {"program.py": program, "rates.py": text})
+        for rank, text in enumerate(rates)
+    ]
     return [ended(p) for p in start.session(deployment(folder, tls=False), *programs)[:2]]
 
 
 @pytest.mark.parametrize("late", [False, True])
 def test_parties_with_other_helpers_are_told_before_data_move(
-        tmp_path: Path, processes: Processes, late: bool) -> None:
+    tmp_path: Path, processes: Processes, late: bool
+) -> None:
     line = "import rates"
     program = MAIN.format(early="" if late else line, first="", late=line if late else "")
     ends = both(tmp_path, processes, program, ("BASE = 2.0\n", "BASE = 3.0\n"))
@@ -218,8 +238,7 @@ def test_parties_with_other_helpers_are_told_before_data_move(
         assert f"hospital-{1 - rank} runs with another rates.py (there" in err and "Traceback" not in err
 
 
-def test_a_helper_that_nobody_foresaw_gives_no_number(
-        tmp_path: Path, processes: Processes) -> None:
+def test_a_helper_that_nobody_foresaw_gives_no_number(tmp_path: Path, processes: Processes) -> None:
     late = "rates = import_module('ra' + 'tes')"
     program = MAIN.format(early="from importlib import import_module", first="x.reveal()", late=late)
     for code, out, err in both(tmp_path, processes, program, ("BASE = 2.0\n", "BASE = 2.0  # the same\n")):
@@ -237,10 +256,18 @@ def test_another_engine_is_told(tmp_path: Path) -> None:
         file.write("# another\n")
     program = written(tmp_path / "study", {"program.py": "def main(party):\n    return 1\n"})
     *parties, dealer = deployment(tmp_path, tls=False)
-    commands = [*(["party", program, "--config", config] for config in parties), ["dealer", "--config", dealer]]
+    commands = [
+        *(["party", program, "--config", config] for config in parties),
+        ["dealer", "--config", dealer],
+    ]
     pipes: Any = {"text": True, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    ends = [ended(p) for p in [subprocess.Popen([*MPC, *command], cwd=home, **pipes)
-                               for command, home in zip(commands, (ROOT, tmp_path, ROOT), strict=True)]]
+    ends = [
+        ended(p)
+        for p in [
+            subprocess.Popen([*MPC, *command], cwd=home, **pipes)
+            for command, home in zip(commands, (ROOT, tmp_path, ROOT), strict=True)
+        ]
+    ]
     assert [code for code, _, _ in ends] == [1, 1, 1], ends
     assert 'hospital-1 runs with another engine (there "0.1.0 ' in ends[0][2]
     assert "hospital-0 runs with another engine" in ends[1][2]

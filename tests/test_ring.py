@@ -1,4 +1,5 @@
 """The algebra of Z_2^64 and Z_2^32, the one encoding of their elements, and products of stacks."""
+
 from __future__ import annotations
 
 import copy
@@ -23,14 +24,22 @@ shapes = hnp.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=4)
 def triples(draw: Any) -> tuple[RingArray, RingArray, RingArray]:
     """Three arrays of one shape over one ring; extreme elements are frequent."""
     ring, shape = draw(rings), draw(shapes)
-    element = st.one_of(st.integers(0, 2**ring.bits - 1), st.sampled_from([0, 1, 2**(ring.bits - 1), 2**ring.bits - 1]),
-                        st.sampled_from([2**(ring.bits // 2) - 1, 2**(ring.bits // 2)]))
+    element = st.one_of(
+        st.integers(0, 2**ring.bits - 1),
+        st.sampled_from([0, 1, 2 ** (ring.bits - 1), 2**ring.bits - 1]),
+        st.sampled_from([2 ** (ring.bits // 2) - 1, 2 ** (ring.bits // 2)]),
+    )
     arrays = [draw(hnp.arrays(object, shape, elements=element)) for _ in range(3)]
     return tuple(ring(a) for a in arrays)  # type: ignore[return-value]
 
 
 def same(x: RingArray, y: RingArray) -> bool:
-    return x.ring is y.ring and x.data.dtype == x.ring.dtype and x.shape == y.shape and bool((x.data == y.data).all())
+    return (
+        x.ring is y.ring
+        and x.data.dtype == x.ring.dtype
+        and x.shape == y.shape
+        and bool((x.data == y.data).all())
+    )
 
 
 @given(triples())
@@ -45,7 +54,9 @@ def test_ring_axioms(abc: tuple[RingArray, RingArray, RingArray]) -> None:
 
 
 @given(triples())
-def test_arithmetic_is_that_of_integers_modulo_2_to_the_k(abc: tuple[RingArray, RingArray, RingArray]) -> None:
+def test_arithmetic_is_that_of_integers_modulo_2_to_the_k(
+    abc: tuple[RingArray, RingArray, RingArray],
+) -> None:
     a, b, _ = abc
     x, y = whole(a), whole(b)
     modulus = 2**a.ring.bits
@@ -70,27 +81,42 @@ def test_sums(abc: tuple[RingArray, RingArray, RingArray]) -> None:
     a = abc[0]
     if a.data.ndim:
         x, modulus = whole(a), 2**a.ring.bits
-        assert (whole(a.sum(0)) == np.sum(x, axis=0) % modulus).all() and whole(a.sum()) == np.sum(x) % modulus
-        assert (whole(a.cumsum(-1)) == np.cumsum(x, axis=-1) % modulus).all() and a.sum(-1, True).shape == (*a.shape[:-1], 1)
+        assert (whole(a.sum(0)) == np.sum(x, axis=0) % modulus).all() and whole(a.sum()) == np.sum(
+            x
+        ) % modulus
+        assert (whole(a.cumsum(-1)) == np.cumsum(x, axis=-1) % modulus).all() and a.sum(-1, True).shape == (
+            *a.shape[:-1],
+            1,
+        )
 
 
-@given(rings, hnp.arrays(np.float64, hnp.array_shapes(max_dims=2, max_side=3), elements=st.floats(-2.0**126, 2.0**126)))
+@given(
+    rings,
+    hnp.arrays(
+        np.float64, hnp.array_shapes(max_dims=2, max_side=3), elements=st.floats(-(2.0**126), 2.0**126)
+    ),
+)
 def test_doubles_there_and_back(ring: Ring, values: np.ndarray) -> None:
-    most = 2.0**(ring.bits - 2)
+    most = 2.0 ** (ring.bits - 2)
     values = np.rint(np.clip(values, -most, most))
     there = ring.whole(values)
-    assert (np.asarray(ring.signed(there.data), object) == np.array([int(v) for v in values.reshape(-1)], object).reshape(values.shape)).all()
+    assert (
+        np.asarray(ring.signed(there.data), object)
+        == np.array([int(v) for v in values.reshape(-1)], object).reshape(values.shape)
+    ).all()
     assert (ring.doubles(there.data) == values).all()
 
 
 def test_small_negative_numbers_keep_their_digits_as_doubles() -> None:
-    assert (Z128.doubles(Z128([-1, -3, 2**63 + 1, -2**100 - 1]).data) == [-1.0, -3.0, 2.0**63, -2.0**100]).all()
+    assert (
+        Z128.doubles(Z128([-1, -3, 2**63 + 1, -(2**100) - 1]).data) == [-1.0, -3.0, 2.0**63, -(2.0**100)]
+    ).all()
 
 
-@given(rings, st.integers(-2**130, 2**130))
+@given(rings, st.integers(-(2**130), 2**130))
 def test_integers_are_reduced(ring: Ring, value: int) -> None:
     """Whatever fits a NumPy integer is taken modulo 2^k, whatever its sign."""
-    if -2**63 <= value < 2**64 or ring is Z128:
+    if -(2**63) <= value < 2**64 or ring is Z128:
         assert whole(ring(value)) == value % 2**ring.bits
         assert ring(np.array([value])).data.dtype == ring.dtype
 
@@ -120,7 +146,13 @@ def test_bytes_round_trip(abc: tuple[RingArray, RingArray, RingArray], data: st.
 @pytest.mark.parametrize("ring", [Z64, Z32])
 def test_views_are_encoded_in_c_order(ring: Ring) -> None:
     a = np.arange(24, dtype=ring.dtype).reshape(4, 6)
-    for view in (a.T, a[::-1, ::2], a.astype(a.dtype.newbyteorder(">")), np.broadcast_to(a[0], (3, 6)), np.asfortranarray(a)):
+    for view in (
+        a.T,
+        a[::-1, ::2],
+        a.astype(a.dtype.newbyteorder(">")),
+        np.broadcast_to(a[0], (3, 6)),
+        np.asfortranarray(a),
+    ):
         assert (ring.decode(ring.encode(view), view.shape) == view).all()
 
 
@@ -138,9 +170,22 @@ def test_specs_say_what_to_expect() -> None:
     assert {bits: ring.bits for bits, ring in RINGS.items()} == {64: 64, 32: 32, 128: 128}
 
 
-MATMULS = [((3,), (3,)), ((3,), (3, 2)), ((2, 3), (3,)), ((2, 3), (3, 4)), ((5, 2, 3), (3, 4)), ((5, 2, 3), (5, 3, 4)),
-           ((2, 3), (5, 3, 4)), ((5, 1, 2, 3), (2, 3, 4)), ((0, 3), (3, 2)), ((2, 0), (0, 3)), ((4, 0, 3), (3, 2)),
-           ((2, 3), (3, 0)), ((7, 2, 3), (3,)), ((0,), (0,))]
+MATMULS = [
+    ((3,), (3,)),
+    ((3,), (3, 2)),
+    ((2, 3), (3,)),
+    ((2, 3), (3, 4)),
+    ((5, 2, 3), (3, 4)),
+    ((5, 2, 3), (5, 3, 4)),
+    ((2, 3), (5, 3, 4)),
+    ((5, 1, 2, 3), (2, 3, 4)),
+    ((0, 3), (3, 2)),
+    ((2, 0), (0, 3)),
+    ((4, 0, 3), (3, 2)),
+    ((2, 3), (3, 0)),
+    ((7, 2, 3), (3,)),
+    ((0,), (0,)),
+]
 
 
 @pytest.mark.parametrize("ring", [Z64, Z32, Z128])
@@ -153,8 +198,16 @@ def test_matmul_of_any_dimensions(ring: Ring, x: tuple[int, ...], y: tuple[int, 
 
 
 @pytest.mark.parametrize("ring", [Z64, Z32])
-@pytest.mark.parametrize(("x", "y"), [((40, 130, 65), (65, 33)), ((3, 150, 170), (3, 170, 190)), ((2, 3, 90, 64), (2, 3, 64, 800)),
-                                      ((180, 170), (170, 190)), ((2, 180, 170), (1, 170, 190))])
+@pytest.mark.parametrize(
+    ("x", "y"),
+    [
+        ((40, 130, 65), (65, 33)),
+        ((3, 150, 170), (3, 170, 190)),
+        ((2, 3, 90, 64), (2, 3, 64, 800)),
+        ((180, 170), (170, 190)),
+        ((2, 180, 170), (1, 170, 190)),
+    ],
+)
 def test_matmul_above_the_kernel_threshold(ring: Ring, x: tuple[int, ...], y: tuple[int, ...]) -> None:
     """Large products take another path (Numba) and must give the same."""
     rng = np.random.default_rng(1)
@@ -162,7 +215,10 @@ def test_matmul_above_the_kernel_threshold(ring: Ring, x: tuple[int, ...], y: tu
     assert (ring.matmul(ring(a).data, ring(b).data) == np.matmul(a, b).astype(ring.dtype)).all()
 
 
-@pytest.mark.parametrize(("x", "y"), [((40, 33), (33, 30)), ((3, 40, 33), (3, 33, 30)), ((2, 70, 5), (5, 7)), ((9, 300), (300, 10))])
+@pytest.mark.parametrize(
+    ("x", "y"),
+    [((40, 33), (33, 30)), ((3, 40, 33), (3, 33, 30)), ((2, 70, 5), (5, 7)), ((9, 300), (300, 10))],
+)
 def test_matmul_of_two_words_above_the_kernel_threshold(x: tuple[int, ...], y: tuple[int, ...]) -> None:
     a, b = (RingArray(Z128, words(Z128, shape, seed)) for seed, shape in enumerate((x, y)))
     assert (whole(a @ b) == np.matmul(whole(a), whole(b)) % 2**128).all()

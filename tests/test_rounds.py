@@ -1,4 +1,5 @@
 """Coroutines, rounds and the scheduler: what merges, in which order, how deep, and how errors travel."""
+
 from __future__ import annotations
 
 import gc
@@ -99,7 +100,7 @@ def test_spawn_runs_the_local_part_at_once_and_waits_later() -> None:
         task = await spawn(child(peer))
         order.append("parent")
         mine = await swap(1, peer, "parent")
-        return mine + await task + await task          # a task may be awaited more than once
+        return mine + await task + await task  # a task may be awaited more than once
 
     results, recorder = both(main)
     assert results == [9, 9]
@@ -237,6 +238,7 @@ def test_a_message_that_never_comes_is_noticed() -> None:
 
 def test_wrong_shapes_and_rings_are_noticed() -> None:
     for answer in (Z64([1]), Z32(1)):
+
         async def other(answer: RingArray = answer) -> None:
             await exchange({0: (answer,)}, {0: (WORD,)})
 
@@ -246,8 +248,9 @@ def test_wrong_shapes_and_rings_are_noticed() -> None:
 
 def test_a_forgotten_await_fails() -> None:
     """A protocol that is created and never awaited warns, and warnings are errors in this test suite."""
+
     async def main(peer: int) -> int:
-        swap(1, peer)                                  # the mistake
+        swap(1, peer)  # the mistake
         return 0
 
     with warnings.catch_warnings(record=True) as caught:
@@ -262,7 +265,7 @@ def test_a_failing_operation_surfaces_on_the_users_line() -> None:
     x, y = session.secret(np.arange(3)), session.secret(np.arange(4))
     with pytest.raises(ValueError):
         x * y
-    assert session.reveal(x).tolist() == [0, 1, 2]      # the session lives on
+    assert session.reveal(x).tolist() == [0, 1, 2]  # the session lives on
 
 
 # -- pipelines ----------------------------------------------------------------------------------------
@@ -312,6 +315,7 @@ def test_small_rounds_do_not_wait_for_a_pipeline_to_end() -> None:
     async def slow(peer: int) -> None:
         async def piece(i: int) -> None:
             await swap(i, peer, "piece")
+
         await pipeline((piece(i) for i in range(4)), 4)
 
     async def main(peer: int) -> None:
@@ -328,6 +332,7 @@ def test_pieces_of_two_rounds_and_no_pieces() -> None:
 
         async def piece(i: int) -> None:
             out.append(await swap(i, peer) + await swap(i, peer))
+
         await pipeline((piece(i) for i in range(3)), 3)
         await pipeline(iter(()), 0)
         return out
@@ -341,6 +346,7 @@ def test_an_error_in_a_piece_reaches_the_owner() -> None:
             await swap(i, peer)
             if i == 1:
                 raise Oops
+
         try:
             await pipeline((piece(i) for i in range(4)), 4)
         except Oops:
@@ -352,6 +358,7 @@ def test_an_error_in_a_piece_reaches_the_owner() -> None:
 
 def test_an_error_in_the_generator_of_pieces_reaches_the_owner() -> None:
     """Not whoever happened to collect."""
+
     def pieces(peer: int) -> Iterator[Any]:
         yield swap(1, peer)
         raise Oops
@@ -378,7 +385,10 @@ def test_tamper_alters_what_is_delivered_and_record_sees_it() -> None:
 
     results, recorder = both(main, tamper=alter)
     assert results == [1, 99]
-    assert [(m.sender, m.receiver, m.tag, int(m.arrays[0].data)) for m in recorder.messages] == [(1, 0, "x", 1), (0, 1, "x", 99)]
+    assert [(m.sender, m.receiver, m.tag, int(m.arrays[0].data)) for m in recorder.messages] == [
+        (1, 0, "x", 1),
+        (0, 1, "x", 99),
+    ]
     assert [m.receiver for m in recorder.view(1)] == [1]
 
 
@@ -412,7 +422,7 @@ def test_simulate_takes_any_number_of_sides() -> None:
 
 def test_a_party_that_leaves_a_round_out_is_told() -> None:
     async def never() -> None:
-        await Task(exchange(), "", 0)                   # type: ignore[arg-type]  # a task that nobody runs
+        await Task(exchange(), "", 0)  # type: ignore[arg-type]  # a task that nobody runs
 
     party = Party(mesh(2, timeout=0)[0])
     with pytest.raises(DesyncError):

@@ -1,4 +1,6 @@
-"""Products with public reals, quotients by public numbers and means: right over all of their range, to the units that ``scaling`` proves."""
+"""Products with public reals, quotients by public numbers and means: right over all of their range, to the
+units that ``scaling`` proves.
+"""
 
 from __future__ import annotations
 
@@ -75,7 +77,9 @@ def test_products_are_right_to_three_units_over_the_whole_range(suite: str, part
 )
 @pytest.mark.parametrize(("suite", "parties"), SUITES)
 def test_matrix_products_with_reals(suite: str, parties: int, bits: int, inner: int) -> None:
-    """Within five units for each 2^(k/4−1) of the inner axis, and a small part of what is summed; from both sides, and at the limit."""
+    """Within five units for each 2^(k/4−1) of the inner axis, and a small part of what is summed; from both
+    sides, and at the limit.
+    """
     rng = np.random.default_rng(inner)
     f = RINGS[bits].fraction
     s = mpc.local(parties, suite, ring=bits)

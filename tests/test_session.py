@@ -1,4 +1,7 @@
-"""Sessions: what parties must agree on is checked, what cannot be is refused, and a failed session stays ended."""
+"""Sessions: what parties must agree on is checked, what cannot be is refused, and a failed session stays
+ended.
+"""
+
 from __future__ import annotations
 
 import json
@@ -52,6 +55,7 @@ def test_parties_with_other_public_values_are_told_and_get_no_numbers(name: str)
 
 def test_links_into_another_session_are_noticed() -> None:
     """A party that has other common keys, whatever the reason, is out at the next frame."""
+
     def swap(message: Message) -> Any:
         if (message.sender, message.receiver) == (2, 0):
             return message.arrays[0], Z64(message.arrays[1].data + np.uint64(1))
@@ -68,17 +72,19 @@ def test_links_into_another_session_are_noticed() -> None:
 
 def test_a_shape_without_a_kind_is_announced_by_its_owner_as_by_the_others() -> None:
     for options in ({"shape": (3,)}, {"kind": mpc.INT}, {"shape": (3,), "kind": mpc.INT}, {}):
-        results = mpc.local(2).run(lambda p, options=options: p.secret([1, 2, 3] if p.id == 0 else None, owner=0, **options).reveal())
+        results = mpc.local(2).run(
+            lambda p, options=options: p.secret([1, 2, 3] if p.id == 0 else None, owner=0, **options).reveal()
+        )
         assert all((r == [1, 2, 3]).all() for r in results)
 
 
 @pytest.mark.parametrize(("size", "p"), [(100_000, None), (1, 0.0004), (1, 0.0001), (1000, None)])
 def test_small_public_factors_work_over_the_whole_range(size: int, p: float | None) -> None:
-    x = np.full(size, 50_000.0) if p is None else np.array([2.0 ** 40])
+    x = np.full(size, 50_000.0) if p is None else np.array([2.0**40])
     s = mpc.local(2)
     secret = s.secret(x)
     out, expected = (secret.mean(), x.mean()) if p is None else ((secret * p)[0], (x * p)[0])
-    assert abs(out.reveal() - expected) <= 3 * 2.0 ** -16 + expected * 2.0 ** -31
+    assert abs(out.reveal() - expected) <= 3 * 2.0**-16 + expected * 2.0**-31
 
 
 def test_half_precision_operands_do_not_overflow() -> None:
@@ -86,12 +92,21 @@ def test_half_precision_operands_do_not_overflow() -> None:
     assert (mpc.local(2).secret([3.0]) * np.array([2.5], np.float16)).reveal().tolist() == [7.5]
 
 
-@pytest.mark.parametrize("words", [
-    [0, 1, 1 << 40], [0, 3, 1 << 63, 1 << 63, 0], [0, 3, 1 << 40, 1 << 40, 0], [63, 1, 3], [0, 17], [0, 1, 3, 5],
-])
+@pytest.mark.parametrize(
+    "words",
+    [
+        [0, 1, 1 << 40],
+        [0, 3, 1 << 63, 1 << 63, 0],
+        [0, 3, 1 << 40, 1 << 40, 0],
+        [63, 1, 3],
+        [0, 17],
+        [0, 1, 3, 5],
+    ],
+)
 def test_announcements_that_cannot_be_are_refused(words: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
     """A peer's word about a shape decides what we allocate."""
     from protocols.array import session as module
+
     s = mpc.local(2)
     forged = Z64(words + [0] * (18 - len(words)))
     monkeypatch.setattr(module, "Z64", lambda _: forged)
@@ -156,7 +171,7 @@ def test_a_session_that_was_interrupted_stays_ended(monkeypatch: pytest.MonkeyPa
         x.reveal()
 
 
-@pytest.mark.parametrize("said", [b"[" * 60_000, b"\xff\xfe", b"[1]", b"{\"x\x1b[2J\": 1}", b"{}"])
+@pytest.mark.parametrize("said", [b"[" * 60_000, b"\xff\xfe", b"[1]", b'{"x\x1b[2J": 1}', b"{}"])
 def test_greetings_that_are_none(said: bytes) -> None:
     ours, theirs = mesh(2, timeout=2)
     theirs.post(0, [memoryview(len(said).to_bytes(4, "little") + said)])
@@ -169,7 +184,9 @@ def test_different_suites_are_named() -> None:
     ours, theirs = mesh(2, timeout=2)
     other = json.dumps({"suite": "additive"}).encode()
     theirs.post(0, [memoryview(len(other).to_bytes(4, "little") + other)])
-    with pytest.raises(HandshakeError, match=r'bob runs with another suite .there "additive", here "replicated"'):
+    with pytest.raises(
+        HandshakeError, match=r'bob runs with another suite .there "additive", here "replicated"'
+    ):
         agree(ours, {1: "bob"}, {"suite": "replicated"}, frozenset())
 
 
@@ -194,7 +211,7 @@ def test_a_peer_that_has_left_keeps_our_terms_from_nobody(monkeypatch: pytest.Mo
     with pytest.raises(PartyLost, match="bob"):
         agree(ours, {1: "bob", 2: "cy"}, {"version": 1}, frozenset())
     monkeypatch.setattr(third, "post", lambda *_: 0)
-    with pytest.raises(PartyLost, match="party 1 said nothing"):     # and party 0 had
+    with pytest.raises(PartyLost, match="party 1 said nothing"):  # and party 0 had
         agree(third, {0: "ann", 1: "bob"}, {"version": 1}, frozenset())
     with pytest.raises(HandshakeError, match="another version"):
         ours.post(2, [memoryview((2).to_bytes(4, "little") + b"{}")])
@@ -226,17 +243,27 @@ def test_a_party_is_named_by_its_rank(value: Any) -> None:
 
 def test_what_is_announced_has_a_limit() -> None:
     """The others would allocate it at its owner's word: 144 bytes on the wire for any amount of memory."""
+
     def main(party: mpc.Session) -> Any:
         return party.secret(np.arange(1001) if party.id else None, owner=1).reveal()[-1]
 
     def named(party: mpc.Session) -> Any:
-        return party.secret(np.arange(1001) if party.id else None, owner=1, shape=(1001,), kind=mpc.INT).reveal()[-1]
+        return party.secret(
+            np.arange(1001) if party.id else None, owner=1, shape=(1001,), kind=mpc.INT
+        ).reveal()[-1]
 
     with closing(Deployment(2, None, largest_array=1001)) as small:
         assert together(*[lambda rank=rank: small.play(rank, main) for rank in (0, 1)]) == [1000, 1000]  # type: ignore[misc]
     with closing(Deployment(2, None)) as mixed:
-        errors = together(lambda: failure(lambda: mixed.play(0, main, largest_array=1000)), lambda: failure(lambda: mixed.play(1, main)))
-    assert isinstance(errors[0], WireError) and "party 1 announced an array of 1001 elements; at another's word a party takes up to 1000" in str(errors[0])
+        errors = together(
+            lambda: failure(lambda: mixed.play(0, main, largest_array=1000)),
+            lambda: failure(lambda: mixed.play(1, main)),
+        )
+    assert isinstance(
+        errors[0], WireError
+    ) and "party 1 announced an array of 1001 elements; at another's word a party takes up to 1000" in str(
+        errors[0]
+    )
     assert "largest_array" in str(errors[0]) and "ann gave up" in str(errors[1])
     with closing(Deployment(2, None, largest_array=1000)) as small:
         errors = together(*[lambda rank=rank: failure(lambda: small.play(rank, main)) for rank in (0, 1)])  # type: ignore[misc]
@@ -251,7 +278,7 @@ def test_a_large_announcement_is_refused_before_anything_is_allocated(shape: tup
     session = mpc.local(2)
     session.largest = Config("", (), None).largest_array
     words = np.zeros(18, np.uint64)
-    words[1], words[2:2 + len(shape)] = len(shape), shape
+    words[1], words[2 : 2 + len(shape)] = len(shape), shape
     tracemalloc.start()
     try:
         with pytest.raises(WireError, match="announced an array of"):

@@ -1,4 +1,5 @@
 """Silent transfers: parameters, code, trees and iterations against their definitions."""
+
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
@@ -31,7 +32,9 @@ EVEN = np.uint64(2**64 - 2)
 
 def linked(main: Callable[[int, Links], Any], seed: int = 1, parties: int = 2, **options: Any) -> list[Any]:
     async def side(rank: int) -> Any:
-        return await main(rank, await silent.connect(await take_seat(rank, parties, stream(seed, f"party {rank}")), 4))
+        return await main(
+            rank, await silent.connect(await take_seat(rank, parties, stream(seed, f"party {rank}")), 4)
+        )
 
     return simulate(*(side(rank) for rank in range(parties)), **options)
 
@@ -44,6 +47,7 @@ def asks(rank: int, choices: np.ndarray | int) -> tuple[Any, Any, bool]:
 
 def transfers(requests: list[np.ndarray | int], **options: Any) -> list[tuple[Sent, Received]]:
     """One call after the other."""
+
     async def main(rank: int, links: Links) -> Any:
         out = []
         for choices in requests:
@@ -89,7 +93,8 @@ def test_parameters_are_those_of_emp_ot() -> None:
 def test_iterations_feed_each_other(p: Parameters) -> None:
     kept = -(-MAIN.base // p.leaves)
     assert kept < p.trees and p.leaves % 64 == 0 and p.leaves <= MAIN.leaves
-    assert 16 * p.depth * p.trees / ((p.trees - kept) * p.leaves) < (0.05 if p is MAIN else 0.25)     # bytes per transfer
+    # bytes per transfer
+    assert 16 * p.depth * p.trees / ((p.trees - kept) * p.leaves) < (0.05 if p is MAIN else 0.25)
 
 
 def binomial(n: int, k: int) -> float:
@@ -98,7 +103,9 @@ def binomial(n: int, k: int) -> float:
 
 @pytest.mark.parametrize(("p", "security"), [(START, 139.6), (MAIN, 144.2)])
 def test_guessing_rows_without_errors_costs_more_than_2_to_the_128(p: Parameters, security: float) -> None:
-    """ePrint 2022/712: k − t rows without errors and an inversion, where each block's parity is known; the cheapest of the old attacks."""
+    """ePrint 2022/712: k − t rows without errors and an inversion, where each block's parity is known; the
+    cheapest of the old attacks.
+    """
     n, k, t = p.n - p.trees, p.secret - p.trees, p.trees
     cost = 2.8 * log2(k) + binomial(n, t) - binomial(n - k, t)
     assert cost > 128 and abs(cost - security) < 0.05
@@ -112,7 +119,9 @@ def test_guessing_rows_without_errors_costs_more_than_2_to_the_128(p: Parameters
 @example([(1, False), (127, True), (128, False), (129, True)], 0)
 @example([(4096 * 64, False), (1, False), (64 * 5000, True)], 1)
 def test_rows_differ_by_delta_where_the_choice_is_one(sizes: list[tuple[int, bool]], seed: int) -> None:
-    requests = [words_for(n) if random else words(Z64, words_for(n), seed + i) for i, (n, random) in enumerate(sizes)]
+    requests = [
+        words_for(n) if random else words(Z64, words_for(n), seed + i) for i, (n, random) in enumerate(sizes)
+    ]
     batches = transfers(requests, seed=seed)
     for (sent, received), choices in zip(batches, requests, strict=True):
         holds(sent, received, choices)
@@ -128,29 +137,40 @@ def test_a_million_transfers_across_iterations() -> None:
     assert len(u) >= 10**6 and abs(u.mean() - 0.5) < 0.003
     assert uniform(sent.rows[:, 1]) and uniform(sent.rows[1:, 1] ^ sent.rows[:-1, 1])
     other = sent.rows ^ np.where(u[:, None], 0, sent.delta)
-    assert uniform(other[:, 1]) and uniform(sent.hash.keys(other)) and uniform(sent.hash.keys(other) ^ received.keys())
+    assert (
+        uniform(other[:, 1])
+        and uniform(sent.hash.keys(other))
+        and uniform(sent.hash.keys(other) ^ received.keys())
+    )
     assert uniform(received.choices) and uniform(received.choices[1:] ^ received.choices[:-1])
 
 
 @settings(max_examples=8)
-@given(st.lists(st.lists(st.integers(1, 40), min_size=1, max_size=6), min_size=1, max_size=4), st.integers(0, 99))
+@given(
+    st.lists(st.lists(st.integers(1, 40), min_size=1, max_size=6), min_size=1, max_size=4), st.integers(0, 99)
+)
 @example([[40] * 6, [1], [40]], 0)
 def test_many_calls_under_way(calls: list[list[int]], seed: int) -> None:
     """Side by side, over several iterations none of which was complete when the first call was sent."""
+
     async def one(rank: int, links: Links, choices: np.ndarray) -> Any:
         choose, serve, _ = asks(rank, choices)
         received, sent = await links.extend(choose, serve)
         return received[0] if rank else sent[1]
 
     async def main(rank: int, links: Links) -> Any:
-        return [batch for sizes in calls for batch in await gather(*(one(rank, links, words(Z64, n, n)) for n in sizes))]
+        return [
+            batch
+            for sizes in calls
+            for batch in await gather(*(one(rank, links, words(Z64, n, n)) for n in sizes))
+        ]
 
     with pytest.MonkeyPatch.context() as patch, small(patch):
         results = list(zip(*linked(main, seed=seed), strict=True))
     for (sent, received), n in zip(results, [n for sizes in calls for n in sizes], strict=True):
         holds(sent, received, words(Z64, n, n))
     rows = np.concatenate([sent.rows[:, 1] for sent, _ in results])
-    assert len(np.unique(rows)) == len(rows)         # also between iterations
+    assert len(np.unique(rows)) == len(rows)  # also between iterations
     firsts = [(sent.first, len(sent.rows)) for sent, _ in results]
     assert all(a + n == b for (a, n), (b, _) in pairwise(firsts))
 
@@ -165,7 +185,9 @@ def test_everybody_with_everybody(parties: int) -> None:
     for rank, (received, _) in enumerate(results):
         for p, batch in received.items():
             holds(results[p][1][rank], batch, words(Z64, 3, 10 * rank + p))
-    assert len({sent.delta.tobytes() for _, sents in results for sent in sents.values()}) == parties * (parties - 1)
+    assert len({sent.delta.tobytes() for _, sents in results for sent in sents.values()}) == parties * (
+        parties - 1
+    )
 
 
 @pytest.mark.parametrize("n", [1, 127, 128, 129])
@@ -229,9 +251,23 @@ def test_nothing_comes_twice(monkeypatch: pytest.MonkeyPatch) -> None:
         second = linked(main, seed=2)
     assert len(np.unique(np.concatenate(roots), axis=0)) == sum(map(len, roots)) > 400
     assert len(coded) == 2 * n and n > 2 * 4 * 1280
-    sent = np.concatenate([s.rows[:, 1] for results in (first, second) for calls in results for _, sents in calls for s in sents.values()])
+    sent = np.concatenate(
+        [
+            s.rows[:, 1]
+            for results in (first, second)
+            for calls in results
+            for _, sents in calls
+            for s in sents.values()
+        ]
+    )
     assert len(np.unique(sent)) == len(sent) == 2 * 2 * 4 * 1280
-    keys = {s.hash.key for results in (first, second) for calls in results for _, sents in calls for s in sents.values()}
+    keys = {
+        s.hash.key
+        for results in (first, second)
+        for calls in results
+        for _, sents in calls
+        for s in sents.values()
+    }
     assert len(keys) == 4
 
 
@@ -240,14 +276,19 @@ def test_messages_of_a_wrong_length_are_refused(receiver: int) -> None:
     def shorter(message: Any) -> Any:
         short = message.tag == "silent transfers" and message.receiver == receiver
         return tuple(a[:-1] for a in message.arrays) if short else message.arrays
+
     with pytest.raises(MpcError, match="other arrays than it expects"):
         transfers([words(Z64, 2, 1)], tamper=shorter)
 
 
 def test_other_sums_give_other_keys() -> None:
-    """A sender that departs from the protocol is not caught, as is said: its receiver's keys are none of both."""
+    """A sender that departs from the protocol is not caught, as is said: its receiver's keys are none of
+    both.
+    """
+
     def flip(data: np.ndarray) -> None:
         data[:] ^= np.uint64(2)
+
     ((sent, received),) = transfers([16], tamper=tampered("silent transfers", flip))
     h0, h1 = sent.keys()
     assert ((received.keys() != h0) & (received.keys() != h1)).all(axis=1).sum() > 500
@@ -260,13 +301,20 @@ def test_nothing_secret_is_printed() -> None:
 
 
 def test_known_answers() -> None:
-    """Of fixed seeds, as they were when this was written: two versions that differ here do not understand each other."""
+    """Of fixed seeds, as they were when this was written: two versions that differ here do not understand
+    each other.
+    """
     with pytest.MonkeyPatch.context() as patch, small(patch):
         ((sent, received),) = transfers([words(Z64, 30, 1)])
     out, leaves = np.zeros((1000, 2), np.uint64), np.empty((1 << 12, 2), np.uint64)
     Code(b"here").add(np.arange(1 << 17, dtype=np.uint64).reshape(-1, 2), 0, out)
     sums = ggm.Trees(b"here").grow(np.array([[1, 2]], np.uint64), np.array([3, 4], np.uint64), leaves)
-    known = {"8aa3712dbc4570b0": sent.rows, "6e521c894e06c9ac": received.pads(), "b71fb9ae9400226b": out, "c749010e5b197505": sums}
+    known = {
+        "8aa3712dbc4570b0": sent.rows,
+        "6e521c894e06c9ac": received.pads(),
+        "b71fb9ae9400226b": out,
+        "c749010e5b197505": sums,
+    }
     for digest, data in known.items():
         assert blake2b(data.tobytes(), digest_size=8).hexdigest() == digest
 
@@ -306,7 +354,9 @@ def test_the_code_of_a_session_is_its_own() -> None:
 
 def leaves_of(context: bytes, root: np.ndarray, delta: np.ndarray, depth: int) -> list[np.ndarray]:
     """All levels of one tree, node by node, after the paper."""
-    pi = Cipher(algorithms.AES(blake2b(context, digest_size=16, person=b"mpc/1 GGM tree").digest()), modes.ECB()).encryptor()
+    pi = Cipher(
+        algorithms.AES(blake2b(context, digest_size=16, person=b"mpc/1 GGM tree").digest()), modes.ECB()
+    ).encryptor()
 
     def h(x: np.ndarray) -> np.ndarray:
         crossed = np.array([x[0] ^ x[1], x[0]])
@@ -322,7 +372,9 @@ def leaves_of(context: bytes, root: np.ndarray, delta: np.ndarray, depth: int) -
 
 @pytest.mark.parametrize("depth", [2, 5])
 def test_a_tree_lacks_the_leaf_at_any_place(depth: int) -> None:
-    """As many trees as leaves, tree i without its leaf i: grown node by node, all at once, and by the receiver."""
+    """As many trees as leaves, tree i without its leaf i: grown node by node, all at once, and by the
+    receiver.
+    """
     n = 1 << depth
     roots, delta = words(Z64, (n, 2), 1), words(Z64, 2, 2) | np.array([1, 0], np.uint64)
     levels = [leaves_of(b"here", root, delta, depth) for root in roots]
@@ -333,7 +385,7 @@ def test_a_tree_lacks_the_leaf_at_any_place(depth: int) -> None:
         kept = np.array([EVEN, ALL]) if level == depth - 1 else ALL
         for i, tree in enumerate(levels):
             assert (np.bitwise_xor.reduce(tree[level]) == delta & kept).all()
-            assert (np.bitwise_xor.reduce(tree[level][:1 << level]) == sums[level, i]).all()
+            assert (np.bitwise_xor.reduce(tree[level][: 1 << level]) == sums[level, i]).all()
 
     q = words(Z64, (depth, n, 2), 3) & np.array([EVEN, ALL])
     ways = (np.arange(n) >> np.arange(depth)[:, None]) & 1
@@ -364,7 +416,12 @@ def test_crossed() -> None:
 
 @pytest.mark.parametrize("keep", [ALL, EVEN])
 def test_grow(keep: np.uint64) -> None:
-    p, c, nodes, sums = words(Z64, (12, 2), 1), words(Z64, (12, 2), 2), words(Z64, (24, 2), 3), np.empty((3, 2), np.uint64)
+    p, c, nodes, sums = (
+        words(Z64, (12, 2), 1),
+        words(Z64, (12, 2), 2),
+        words(Z64, (24, 2), 3),
+        np.empty((3, 2), np.uint64),
+    )
     mask = np.array([keep, ALL])
     left, right = (p ^ c) & mask, (nodes[:12] ^ p ^ c) & mask
     silent_kernels.grow(p, c, keep, nodes, sums)
@@ -373,7 +430,12 @@ def test_grow(keep: np.uint64) -> None:
 
 
 def test_mended() -> None:
-    nodes, siblings, places, out = words(Z64, (12, 2), 1), words(Z64, (3, 2), 2), np.array([0, 3, 2]), np.empty((12, 2), np.uint64)
+    nodes, siblings, places, out = (
+        words(Z64, (12, 2), 1),
+        words(Z64, (3, 2), 2),
+        np.array([0, 3, 2]),
+        np.empty((12, 2), np.uint64),
+    )
     expected = nodes.reshape(4, 3, 2).copy()
     expected[places, np.arange(3)] ^= siblings
     silent_kernels.mended(nodes, siblings, places, out)
@@ -383,13 +445,23 @@ def test_mended() -> None:
 
 @pytest.mark.parametrize("keep", [ALL, EVEN])
 def test_regrow(keep: np.uint64) -> None:
-    p, c, nodes, sums = words(Z64, (12, 2), 1), words(Z64, (12, 2), 2), words(Z64, (24, 2), 3), words(Z64, (3, 2), 4)
+    p, c, nodes, sums = (
+        words(Z64, (12, 2), 1),
+        words(Z64, (12, 2), 2),
+        words(Z64, (24, 2), 3),
+        words(Z64, (3, 2), 4),
+    )
     missing, ways, every, mask = np.array([0, 3, 1]), np.array([1, 0, 1]), np.arange(3), np.array([keep, ALL])
     children = np.concatenate([p ^ c, nodes[:12] ^ p ^ c]).reshape(2, 4, 3, 2) & mask
     children[:, missing, every] = 0
     sides = np.bitwise_xor.reduce(children, axis=1)
     beside = (sides[ways, every] ^ sums) & mask
-    siblings, totals, places, left = np.empty((3, 2), np.uint64), np.empty((3, 2), np.uint64), np.empty(3, np.int64), missing.copy()
+    siblings, totals, places, left = (
+        np.empty((3, 2), np.uint64),
+        np.empty((3, 2), np.uint64),
+        np.empty(3, np.int64),
+        missing.copy(),
+    )
     silent_kernels.regrow(p, c, keep, nodes, left, ways, sums, siblings, places, totals)
     assert (nodes == children.reshape(24, 2)).all() and (siblings == beside).all()
     assert (totals == np.bitwise_xor.reduce(sides) ^ beside).all()
@@ -398,7 +470,12 @@ def test_regrow(keep: np.uint64) -> None:
 
 def test_settle_and_noise() -> None:
     nodes, siblings, totals = words(Z64, (12, 2), 1), words(Z64, (3, 2), 2), words(Z64, (3, 2), 3)
-    places, missing, out, every = np.array([0, 3, 1]), np.array([2, 1, 0]), words(Z64, (12, 2), 4), np.arange(3)
+    places, missing, out, every = (
+        np.array([0, 3, 1]),
+        np.array([2, 1, 0]),
+        words(Z64, (12, 2), 4),
+        np.arange(3),
+    )
     expected = (out ^ nodes).reshape(4, 3, 2)
     expected[places, every] ^= siblings
     expected[missing, every] ^= totals
@@ -411,7 +488,12 @@ def test_settle_and_noise() -> None:
 
 
 def test_lowest_and_adapt() -> None:
-    rows, differences, delta, lowest = words(Z64, (192, 2), 1), words(Z64, 3, 2), words(Z64, 2, 3), np.empty(3, np.uint64)
+    rows, differences, delta, lowest = (
+        words(Z64, (192, 2), 1),
+        words(Z64, 3, 2),
+        words(Z64, 2, 3),
+        np.empty(3, np.uint64),
+    )
     silent_kernels.lowest(rows, lowest)
     assert (bits(lowest) == (rows[:, 0] & np.uint64(1)).astype(bool)).all()
     expected = np.where(bits(differences)[:, None], rows ^ delta, rows)

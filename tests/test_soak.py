@@ -1,4 +1,6 @@
-"""Long sessions and many: memory, descriptors, threads and processes do not grow.  ``make soak`` for 50,000 operations and 200 sessions."""
+"""Long sessions and many: memory, descriptors, threads and processes do not grow.  ``make soak`` for 50,000
+operations and 200 sessions.
+"""
 
 from __future__ import annotations
 
@@ -80,7 +82,8 @@ def test_a_long_session_grows_nothing(tmp_path: Path, options: list[str]) -> Non
     for number, party in enumerate(json.loads(done.stdout)):
         memory, files, threads = zip(*party, strict=True)
         print(
-            f"{options}, {OPERATIONS} operations, party {number}: {[m >> 10 for m in memory]} MB, {set(files)} files, {set(threads)} threads"
+            f"{options}, {OPERATIONS} operations, party {number}: {[m >> 10 for m in memory]} MB,"
+            f" {set(files)} files, {set(threads)} threads"
         )
         assert steady(memory, 4 << 10) and len(set(files)) == len(set(threads)) == 1
 
@@ -118,6 +121,7 @@ def test_many_sessions_grow_nothing(tmp_path: Path) -> None:
         seen.append(taken())
     memory, *counts = zip(*seen, strict=True)
     print(
-        f"{SESSIONS} sessions: {[m >> 10 for m in memory[:: max(1, SESSIONS // 10)]]} MB, files, threads, children {[set(c) for c in counts]}"
+        f"{SESSIONS} sessions: {[m >> 10 for m in memory[:: max(1, SESSIONS // 10)]]} MB, files, threads,"
+        f" children {[set(c) for c in counts]}"
     )
     assert steady(memory, 4 << 10) and all(max(c[len(c) // 2 :]) <= max(c[: len(c) // 2]) for c in counts)

@@ -1,4 +1,7 @@
-"""Sorting and shuffling: right for every order and tie, and what is opened on the way is a uniformly random order."""
+"""Sorting and shuffling: right for every order and tie, and what is opened on the way is a uniformly random
+order.
+"""
+
 from __future__ import annotations
 
 from itertools import permutations
@@ -21,11 +24,18 @@ from protocols.suite import Share, Suite
 from protocols.suites import SUITES
 
 GRID = [(name, n) for name, suite in SUITES.items() for n in counts(suite)[:2]]
-EDGES = [-2**63, -2**63 + 1, -2**62, -1, 0, 1, 2**62, 2**63 - 1]
+EDGES = [-(2**63), -(2**63) + 1, -(2**62), -1, 0, 1, 2**62, 2**63 - 1]
 
 
 @settings(max_examples=30)
-@given(st.lists(st.integers(-2**63, 2**63 - 1) | st.integers(-3, 3) | st.sampled_from(EDGES), min_size=1, max_size=60), st.sampled_from(GRID))
+@given(
+    st.lists(
+        st.integers(-(2**63), 2**63 - 1) | st.integers(-3, 3) | st.sampled_from(EDGES),
+        min_size=1,
+        max_size=60,
+    ),
+    st.sampled_from(GRID),
+)
 def test_sorts_are_numpys(values: list[int], grid: tuple[str, int]) -> None:
     v = np.array(values)
     s = mpc.local(grid[1], grid[0])
@@ -35,7 +45,10 @@ def test_sorts_are_numpys(values: list[int], grid: tuple[str, int]) -> None:
 
 
 @settings(max_examples=20)
-@given(st.lists(st.tuples(*[st.integers(-2, 2) | st.sampled_from(EDGES)] * 3), min_size=1, max_size=50), st.sampled_from(GRID))
+@given(
+    st.lists(st.tuples(*[st.integers(-2, 2) | st.sampled_from(EDGES)] * 3), min_size=1, max_size=50),
+    st.sampled_from(GRID),
+)
 def test_several_keys_are_numpys(rows: list[tuple[int, ...]], grid: tuple[str, int]) -> None:
     keys = np.array(rows).T
     s = mpc.local(grid[1], grid[0])
@@ -77,7 +90,9 @@ def test_what_is_opened_is_any_order_equally_likely(suite: str, values: list[int
 
 @pytest.mark.parametrize(("suite", "parties"), GRID)
 def test_an_order_is_known_to_nobody(suite: str, parties: int) -> None:
-    """With all that those who may collude have, any order is as likely as any other: by what two runs differ is uniform."""
+    """With all that those who may collude have, any order is as likely as any other: by what two runs differ
+    is uniform.
+    """
     kind, columns = SUITES[suite], 400
 
     async def main(suite: Suite) -> Any:
@@ -86,8 +101,13 @@ def test_an_order_is_known_to_nobody(suite: str, parties: int) -> None:
         return v.data[0].astype(int)
 
     for coalition in coalitions(kind, parties):
-        first, second = (replay(parties, main, kind=kind, coalition=coalition, others=others)[0] for others in (1, 2))
-        between = [tuple(column.tolist()) for column in np.take_along_axis(np.argsort(first, axis=0), second, axis=0).T]
+        first, second = (
+            replay(parties, main, kind=kind, coalition=coalition, others=others)[0] for others in (1, 2)
+        )
+        between = [
+            tuple(column.tolist())
+            for column in np.take_along_axis(np.argsort(first, axis=0), second, axis=0).T
+        ]
         table = [between.count(p) for p in permutations(range(3))]
         assert sum(table) == columns and stats.chisquare(table).pvalue > 1e-4
 
@@ -118,7 +138,10 @@ def test_rows_move_together(suite: str, parties: int, bits: int) -> None:
 
 @pytest.mark.parametrize("suite", sorted(SUITES))
 def test_as_many_comparisons_whatever_the_elements_are(suite: str) -> None:
-    """Equal elements are no harder, nor those further apart than half the ring: batches are those of others, run by run."""
+    """Equal elements are no harder, nor those further apart than half the ring: batches are those of others,
+    run by run.
+    """
+
     def rounds(values: np.ndarray) -> float:
         taken = []
         for seed in range(8):
@@ -130,7 +153,11 @@ def test_as_many_comparisons_whatever_the_elements_are(suite: str) -> None:
             taken.append(s.parties[0].meter.rounds - before)
         return float(np.mean(taken))
 
-    alike, distinct, far = rounds(np.full(300, 5)), rounds(np.arange(300)), rounds(np.arange(300) % 3 * (2**62 + 2**61) - 2**62 - 2**61)
+    alike, distinct, far = (
+        rounds(np.full(300, 5)),
+        rounds(np.arange(300)),
+        rounds(np.arange(300) % 3 * (2**62 + 2**61) - 2**62 - 2**61),
+    )
     assert abs(alike - distinct) < 0.3 * distinct and abs(far - distinct) < 0.3 * distinct
 
 
@@ -158,7 +185,9 @@ def test_a_shuffle_hides_where_elements_go(suite: str) -> None:
 
     play(3, main, kind=SUITES[suite], record=recorder)
     for party in range(3):
-        words = np.concatenate([a.data.reshape(-1) for m in recorder.view(party) if m.tag == "shuffle" for a in m.arrays])
+        words = np.concatenate(
+            [a.data.reshape(-1) for m in recorder.view(party) if m.tag == "shuffle" for a in m.arrays]
+        )
         assert len(np.unique(words)) == len(words) >= 1000 and (words != 0).all()
 
 

@@ -1,4 +1,7 @@
-"""Correlations on disk: each is served once, whatever happens; a store that is not whole or not ours is refused."""
+"""Correlations on disk: each is served once, whatever happens; a store that is not whole or not ours is
+refused.
+"""
+
 from __future__ import annotations
 
 import contextlib
@@ -56,10 +59,16 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture(scope="module")
 def lives() -> Iterator[list[dict[str, Any]]]:
-    quick = "/dev/shm" if os.path.isdir("/dev/shm") else None      # what a kill leaves does not depend on the disk
+    # what a kill leaves does not depend on the disk
+    quick = "/dev/shm" if os.path.isdir("/dev/shm") else None
     with tempfile.TemporaryDirectory(dir=quick) as folder:
-        done = subprocess.run([sys.executable, str(ROOT / "tests/crashes.py"), folder], capture_output=True,
-                              text=True, check=False, env={**os.environ, "PYTHONPATH": str(ROOT)})
+        done = subprocess.run(
+            [sys.executable, str(ROOT / "tests/crashes.py"), folder],
+            capture_output=True,
+            text=True,
+            check=False,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+        )
     assert done.returncode == 0, done.stderr
     yield [json.loads(line) for line in done.stdout.splitlines()]
 
@@ -68,24 +77,30 @@ FULL = pytest.mark.parametrize("full", [False, True], ids=["killed", "full disk"
 
 
 @FULL
-def test_ended_at_every_step_of_serving_nothing_is_served_twice(lives: list[dict[str, Any]], full: bool) -> None:
+def test_ended_at_every_step_of_serving_nothing_is_served_twice(
+    lives: list[dict[str, Any]], full: bool
+) -> None:
     serving = [life for life in lives if life["what"] == "serve" and life["full"] is full]
     assert len(serving) > 15 and sum(life["said"] == "to its end" for life in serving) == 1
     for life in serving:
         served = life["first"] + life["rest"]
         assert len(set(served)) == len(served) and set(served) <= set(ALL)
-        assert len(served) >= len(ALL) - 3, life        # what is lost is the block that was reserved
+        assert len(served) >= len(ALL) - 3, life  # what is lost is the block that was reserved
         assert sorted(served) == ALL or life["said"] != "to its end"
 
 
 @FULL
-def test_the_next_process_overwrites_what_is_left_of_used_blocks(lives: list[dict[str, Any]], full: bool) -> None:
+def test_the_next_process_overwrites_what_is_left_of_used_blocks(
+    lives: list[dict[str, Any]], full: bool
+) -> None:
     serving = [life for life in lives if life["what"] == "serve" and life["full"] is full]
     assert all(life["clean"] for life in serving)
 
 
 @FULL
-def test_ended_at_every_step_of_making_there_is_a_whole_store_or_none(lives: list[dict[str, Any]], full: bool) -> None:
+def test_ended_at_every_step_of_making_there_is_a_whole_store_or_none(
+    lives: list[dict[str, Any]], full: bool
+) -> None:
     making = [life for life in lives if life["what"] == "make" and life["full"] is full]
     assert len(making) > 15 and sum(life["said"] == "to its end" for life in making) == 1
     outcomes = set()
@@ -94,7 +109,8 @@ def test_ended_at_every_step_of_making_there_is_a_whole_store_or_none(lives: lis
         assert len(runs) <= 1 and len(life["first"]) in (0, len(ALL)), life
         outcomes.add("".join(runs))
         assert {word[0] for word in life["rest"]} == {"m"} and len(life["rest"]) == len(ALL)
-    assert outcomes == ({"r", "n"} if full else {"r", "", "n"})     # the old one, the new one, and killed between, none
+    # the old one, the new one, and killed between, none
+    assert outcomes == ({"r", "n"} if full else {"r", "", "n"})
 
 
 def test_a_full_disk_is_said_in_a_sentence(lives: list[dict[str, Any]]) -> None:
@@ -121,8 +137,13 @@ except ConfigError as told:
 @pytest.mark.parametrize(("what", "limit"), [("make", 100), ("make", 350), ("serve", 100)])
 def test_where_the_system_takes_no_more_nothing_is_lost(folder: Path, what: str, limit: int) -> None:
     """A limit on the size of files, as a quota is: a write is cut, and the next one fails."""
-    done = subprocess.run([sys.executable, "-c", LIMITED, str(folder), str(limit), what], capture_output=True, text=True,
-                          check=True, env={**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"})
+    done = subprocess.run(
+        [sys.executable, "-c", LIMITED, str(folder), str(limit), what],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"},
+    )
     assert "cannot be written (File too large): " in done.stdout and "make room for it" in done.stdout
     served: list[bytes] = []
     with closing(opened(folder)) as store:
@@ -138,10 +159,14 @@ class Steps:
         self.seen: list[str] = []
         for name in ("fsync", "replace", "pwrite", "unlink"):
             real = getattr(os, name)
-            monkeypatch.setattr(os, name, lambda *a, name=name, real=real: (self.seen.append(name), real(*a))[1])
+            monkeypatch.setattr(
+                os, name, lambda *a, name=name, real=real: (self.seen.append(name), real(*a))[1]
+            )
 
 
-def test_the_cursor_is_on_disk_before_a_block_is_decrypted(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_cursor_is_on_disk_before_a_block_is_decrypted(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     store = opened(folder)
     shelf = store.shelves["one, x"]
     steps, sealed = Steps(monkeypatch), shelf._cipher
@@ -163,12 +188,16 @@ def test_used_blocks_are_overwritten_and_used_files_removed(folder: Path) -> Non
     shelf.take()
     now = (folder / name).read_bytes()
     place = next(i for i in range(len(now)) if now[i] != before[name][i])
-    assert now[place:place + 3 * 8 + 16] == bytes(3 * 8 + 16) and now[place + 3 * 8 + 16:] == before[name][place + 3 * 8 + 16:]
+    assert (
+        now[place : place + 3 * 8 + 16] == bytes(3 * 8 + 16)
+        and now[place + 3 * 8 + 16 :] == before[name][place + 3 * 8 + 16 :]
+    )
     with (folder / name).open("rb") as file:
         while shelf.count:
             shelf.take()
         assert not (folder / name).exists()
-        assert not any(file.read())                         # whoever has it open still reads neither a block nor the salt
+        # whoever has it open still reads neither a block nor the salt
+        assert not any(file.read())
     store.close()
 
 
@@ -179,7 +208,7 @@ def test_blocks_that_are_left_out_are_overwritten(folder: Path) -> None:
     place, size = shelf._place(1)
     store.advance({shelf.name: 2})
     data = shelf.path.read_bytes()
-    assert not any(data[place - size:place + size]) and any(data[place + size:])
+    assert not any(data[place - size : place + size]) and any(data[place + size :])
     assert shelf.take().startswith(b"rone0006")
     store.close()
 
@@ -203,14 +232,19 @@ def test_one_process_at_a_time(folder: Path) -> None:
     opened(folder).close()
 
 
-@pytest.mark.parametrize(("change", "said"), [
-    ({"peers": ("a", "c")}, r"another peers \(there \['a', 'b'\], here \['a', 'c'\]\)"), ({"rank": 1}, "another rank"),
-    ({"ring": 32}, r"another ring \(there 64, here 32\)"), ({"suite": "other"}, "another suite"),
-])
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"peers": ("a", "c")}, r"another peers \(there \['a', 'b'\], here \['a', 'c'\]\)"),
+        ({"rank": 1}, "another rank"),
+        ({"ring": 32}, r"another ring \(there 64, here 32\)"),
+        ({"suite": "other"}, "another suite"),
+    ],
+)
 def test_a_store_of_others_is_refused(folder: Path, change: dict[str, Any], said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         opened(folder, replace(TERMS, **change))
-    opened(folder).close()                              # and the lock is free again
+    opened(folder).close()  # and the lock is free again
 
 
 def test_another_key_opens_nothing(folder: Path) -> None:
@@ -225,8 +259,11 @@ def test_a_store_that_was_altered_is_refused(folder: Path) -> None:
         for at in range(0, len(data), 7):
             shutil.rmtree(folder.parent / "b", ignore_errors=True)
             shutil.copytree(folder, folder.parent / "b")
-            (folder.parent / "b" / path.name).write_bytes(data[:at] + bytes([data[at] ^ 1]) + data[at + 1:])
-            with pytest.raises(ConfigError, match=r"altered|incomplete"), closing(opened(folder.parent / "b")) as store:
+            (folder.parent / "b" / path.name).write_bytes(data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :])
+            with (
+                pytest.raises(ConfigError, match=r"altered|incomplete"),
+                closing(opened(folder.parent / "b")) as store,
+            ):
                 while any(s.count for s in store.shelves.values()):
                     for shelf in store.shelves.values():
                         if shelf.count:
@@ -252,8 +289,11 @@ def exchanged(a: Path, b: Path) -> None:
 
 
 CURSORS: list[Callable[[dict[str, Any]], object]] = [
-    lambda facts: facts.update(run="q"), lambda facts: facts.update(version=3), lambda facts: facts["used"].popitem(),
-    lambda facts: facts["used"].update({"more-0": [0, 1]}), lambda facts: facts.update(used={}),
+    lambda facts: facts.update(run="q"),
+    lambda facts: facts.update(version=3),
+    lambda facts: facts["used"].popitem(),
+    lambda facts: facts["used"].update({"more-0": [0, 1]}),
+    lambda facts: facts.update(used={}),
     lambda facts: facts.update(used=dict(zip(facts["used"], reversed(facts["used"].values()), strict=True))),
     lambda facts: facts.update(used={name: [at + 1, total] for name, (at, total) in facts["used"].items()}),
     lambda facts: facts.update(used={name: [0, total] for name, (_, total) in facts["used"].items()}),
@@ -262,7 +302,9 @@ CURSORS: list[Callable[[dict[str, Any]], object]] = [
 
 
 @pytest.mark.parametrize("change", CURSORS)
-def test_a_cursor_says_what_this_party_wrote(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
+def test_a_cursor_says_what_this_party_wrote(
+    folder: Path, change: Callable[[dict[str, Any]], object]
+) -> None:
     with closing(opened(folder)) as store:
         store.shelves["one, x"].take()
     edited(folder, change)
@@ -270,7 +312,9 @@ def test_a_cursor_says_what_this_party_wrote(folder: Path, change: Callable[[dic
         opened(folder)
 
 
-def test_files_that_were_exchanged_or_renamed_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_files_that_were_exchanged_or_renamed_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Two kinds with as many blocks as each other, after different numbers of them were used, and before."""
     monkeypatch.setitem(KINDS, "two, x", 8)
     monkeypatch.setattr(module, "_BLOCK", 3)
@@ -359,7 +403,9 @@ def test_only_the_party_may_read(folder: Path) -> None:
 @pytest.mark.parametrize("mode", [0o701, 0o720, 0o770, 0o755])
 def test_a_store_that_is_open_to_others_is_not_used(folder: Path, mode: int) -> None:
     folder.chmod(mode)
-    with pytest.raises(ConfigError, match=f"open to others than its owner .mode {mode:04o}.: run 'chmod 700 "):
+    with pytest.raises(
+        ConfigError, match=f"open to others than its owner .mode {mode:04o}.: run 'chmod 700 "
+    ):
         opened(folder)
     folder.chmod(0o700)
     opened(folder).close()
@@ -392,9 +438,12 @@ def memory(folder: Path, tmp_path: Path) -> Path:
 
 
 def test_a_store_that_was_turned_back_is_refused(folder: Path, memory: Path) -> None:
-    with pytest.raises(ConfigError, match=r"was turned back, or is a copy: 0 of its blocks of one kind are used .* remembers 1;"):
+    with pytest.raises(
+        ConfigError,
+        match=r"was turned back, or is a copy: 0 of its blocks of one kind are used .* remembers 1;",
+    ):
         lasting(folder.parent / "copy", memory)
-    with closing(lasting(folder, memory)) as store:         # and the lock is free, the true one goes on
+    with closing(lasting(folder, memory)) as store:  # and the lock is free, the true one goes on
         assert not store.doubt and store.shelves["one, x"].take() == bytes([1] * 24)
     shutil.rmtree(folder)
     (folder.parent / "copy").rename(folder)
@@ -431,7 +480,7 @@ def test_a_machine_that_never_saw_a_store_says_so(folder: Path, memory: Path) ->
     with closing(lasting(folder, folder.parent / "elsewhere")) as store:
         assert "this machine does not remember the store" in store.doubt
         assert "in doubt run 'mpc offline' again" in store.doubt
-    with closing(lasting(folder, folder.parent / "elsewhere")) as store:    # from now on it does
+    with closing(lasting(folder, folder.parent / "elsewhere")) as store:  # from now on it does
         assert not store.doubt
     with pytest.raises(ConfigError, match="remembers 1"):
         lasting(folder.parent / "copy", folder.parent / "elsewhere")
@@ -452,7 +501,10 @@ def test_a_copy_that_was_used_elsewhere_does_not_come_back(tmp_path: Path) -> No
     for folder, memory, kind in (store, here, "one, x"), (copy, tmp_path / "elsewhere", "two, x"):
         with closing(lasting(folder, memory)) as opened:
             opened.shelves[kind].take()
-    with pytest.raises(ConfigError, match="0 of its blocks of one kind are used by its own account, and this machine remembers 1;"):
+    with pytest.raises(
+        ConfigError,
+        match="0 of its blocks of one kind are used by its own account, and this machine remembers 1;",
+    ):
         lasting(copy, here)
     lasting(store, here).close()
 
@@ -471,15 +523,27 @@ def test_a_machine_that_cannot_remember_says_so(folder: Path, memory: Path) -> N
 # -- correlations ---------------------------------------------------------------------------------------
 
 DRAWS: list[Correlation] = [
-    triple(Z64, 3), triple(Z64, 2, 2), triple(BITS, 70), CrossTriple(Spec(Z32, (5,))), TruncationMask(Spec(Z64, (3, 2)), 16), triple(Z64, 0),
-    Triple(MULTIPLY, Spec(BITS, (1, 3, 4)), Spec(BITS, (2, 3, 4))), Triple(MATMUL, Spec(Z64, (2, 3)), Spec(Z64, (3, 2))), triple(Z64),
-    Permutation(Spec(Z64, (1, 4, 2)), 1), Triple(MATMUL, Spec(Z64, (2, 3)), Spec(Z64, (3, 2))), Triple(MULTIPLY, Spec(BITS, (1, 5)), Spec(BITS, (2, 5))),
+    triple(Z64, 3),
+    triple(Z64, 2, 2),
+    triple(BITS, 70),
+    CrossTriple(Spec(Z32, (5,))),
+    TruncationMask(Spec(Z64, (3, 2)), 16),
+    triple(Z64, 0),
+    Triple(MULTIPLY, Spec(BITS, (1, 3, 4)), Spec(BITS, (2, 3, 4))),
+    Triple(MATMUL, Spec(Z64, (2, 3)), Spec(Z64, (3, 2))),
+    triple(Z64),
+    Permutation(Spec(Z64, (1, 4, 2)), 1),
+    Triple(MATMUL, Spec(Z64, (2, 3)), Spec(Z64, (3, 2))),
+    Triple(MULTIPLY, Spec(BITS, (1, 5)), Spec(BITS, (2, 5))),
 ]
 
 
 def relations_hold(everyones: list[list[tuple[Any, Any]]], kinds: list[Correlation]) -> None:
     for at, kind in enumerate(kinds):
-        free, dependent = ([reduce(add, column) for column in zip(*(mine[at][i] for mine in everyones), strict=True)] for i in (0, 1))
+        free, dependent = (
+            [reduce(add, column) for column in zip(*(mine[at][i] for mine in everyones), strict=True)]
+            for i in (0, 1)
+        )
         assert tuple(x.spec for x in free) == kind.free and tuple(x.spec for x in dependent) == kind.dependent
         for got, expected in zip(dependent, kind.derive(*free), strict=True):
             assert (got.data == expected.data).all(), kind
@@ -504,8 +568,11 @@ def counted(kinds: list[Correlation]) -> dict[Correlation, int]:
 def filled(folder: Path, counts: dict[Correlation, int]) -> None:
     async def side(rank: int) -> None:
         making = Making(folder / str(rank), replace(TERMS, rank=rank), SECRET)
-        making.commit(await fill(await take_seat(rank, 2, stream(7, f"{rank}{folder}")), Oblivious(), making, counts))
+        making.commit(
+            await fill(await take_seat(rank, 2, stream(7, f"{rank}{folder}")), Oblivious(), making, counts)
+        )
         making.close()
+
     simulate(*(side(rank) for rank in range(2)))
 
 
@@ -521,6 +588,7 @@ def served(folder: Path, kinds: list[Correlation]) -> tuple[list[list[tuple[Any,
             return await drawn(prep, kinds)
         finally:
             store.close()
+
     return simulate(*(side(rank) for rank in range(2))), preps
 
 
@@ -545,19 +613,29 @@ def test_what_is_stored_satisfies_its_relations_and_is_all_there(copy: Path) -> 
     assert not preps[0].made and preps[0].served == sum(counted(DRAWS).values())
     for rank in (0, 1):
         assert [p.name for p in (copy / str(rank)).iterdir()] == ["cursor"]
-    words = np.concatenate([free[0].data.ravel() for (free, _), kind in zip(everyones[0], DRAWS, strict=True) if isinstance(kind, Triple) and kind.ring is Z64])
+    words = np.concatenate(
+        [
+            free[0].data.ravel()
+            for (free, _), kind in zip(everyones[0], DRAWS, strict=True)
+            if isinstance(kind, Triple) and kind.ring is Z64
+        ]
+    )
     assert len(np.unique(words)) == len(words)
 
 
 @settings(max_examples=3)
 @given(st.permutations(range(len(DRAWS))), st.integers(0, 3))
-def test_in_any_order_and_beyond_its_end(stocked: Path, tmp_path_factory: pytest.TempPathFactory, order: list[int], more: int) -> None:
+def test_in_any_order_and_beyond_its_end(
+    stocked: Path, tmp_path_factory: pytest.TempPathFactory, order: list[int], more: int
+) -> None:
     copy = Path(shutil.copytree(stocked, tmp_path_factory.mktemp("any") / "copy"))
     kinds = [DRAWS[i] for i in order] + [triple(Z64, 5)] * more
     everyones, preps = served(copy, kinds)
     relations_hold(everyones, kinds)
     assert [p.made.total() for p in preps] == [5 * more] * 2
-    assert ("on demand, since the store had no more of: triple; another 'mpc offline'" in preps[0].said()) is (more > 0)
+    assert (
+        "on demand, since the store had no more of: triple; another 'mpc offline'" in preps[0].said()
+    ) is (more > 0)
 
 
 def test_stores_at_different_places_go_on_from_the_furthest(copy: Path) -> None:
@@ -581,4 +659,7 @@ def test_a_rehearsals_correlations_are_right_and_counted() -> None:
 
     done = simulate(*(side(rank) for rank in range(2)))
     relations_hold([mine for mine, _ in done], DRAWS)
-    assert all({k: n for k, n in taken.items() if n} == {k: n for k, n in counted(DRAWS).items() if n} for _, taken in done)
+    assert all(
+        {k: n for k, n in taken.items() if n} == {k: n for k, n in counted(DRAWS).items() if n}
+        for _, taken in done
+    )

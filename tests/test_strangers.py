@@ -1,4 +1,6 @@
-"""Whoever calls a party that waits for others, or answers in a peer's place: no stranger ends it, holds it up, or keeps peers out."""
+"""Whoever calls a party that waits for others, or answers in a peer's place: no stranger ends it, holds it
+up, or keeps peers out.
+"""
 
 from __future__ import annotations
 
@@ -120,12 +122,23 @@ def test_with_few_descriptors_a_crowd_keeps_nobody_out_either(folder: Path, tmp_
     """Fewer than there are places: ann may have 64, and 300 patient strangers come before bob."""
     with closing(Table(2, folder, timeout=12)) as table:
         table.listeners[0].close()
-        lines = [f'me = "ann"\nauthority = "{folder}/ca.pem"\ncertificate = "{folder}/ann.pem"\nkey = "{folder}/ann.key"']
+        lines = [
+            f'me = "ann"\nauthority = "{folder}/ca.pem"\ncertificate = "{folder}/ann.pem"\nkey ='
+            f' "{folder}/ann.key"'
+        ]
         lines += [f'[[parties]]\nname = "{peer.name}"\naddress = "{peer.address}"' for peer in table.peers]
         (tmp_path / "ann.toml").write_text("\n".join(lines))
         (tmp_path / "program.py").write_text("def main(party):\n    return 1\n")
         ann = subprocess.Popen(
-            [sys.executable, "-m", "mpc", "party", tmp_path / "program.py", "--config", tmp_path / "ann.toml"],
+            [
+                sys.executable,
+                "-m",
+                "mpc",
+                "party",
+                tmp_path / "program.py",
+                "--config",
+                tmp_path / "ann.toml",
+            ],
             cwd=Path(__file__).parent.parent,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -244,9 +257,9 @@ def test_a_peer_that_leaves_before_all_are_here_may_come_again(
             ) -> TcpTransport:
                 first = {
                     "timeout": 0.4,
-                    "listener": socket.socket(fileno=socket.dup(table.listeners[0].fileno()))
-                    if again == 0
-                    else None,
+                    "listener": (
+                        socket.socket(fileno=socket.dup(table.listeners[0].fileno())) if again == 0 else None
+                    ),
                 }
                 assert "did not join" in str(failure(lambda: table.join(again, **first)))
                 if again == 0:

@@ -1,9 +1,11 @@
-"""The conformance suite: NumPy on secrets gives what NumPy gives, with every suite, ring and number of parties.
+"""The conformance suite: NumPy on secrets gives what NumPy gives, with every suite, ring and number of
+parties.
 
 One table of operations is evaluated on ndarrays and on secrets.  Integers and everything linear must agree
 exactly.  A product of fixed-point numbers is rounded at random to one of its two neighbours, so it may be off
 by one unit in the last place; ``ulps`` follows from that by the usual propagation, for operands in [-2, 2].
 """
+
 from __future__ import annotations
 
 import copy
@@ -23,7 +25,7 @@ from mpc.errors import ConfigError, DesyncError, PartyLost
 from protocols.array.session import Session
 from protocols.suite import CHUNK
 
-RINGS = {64: 16, 32: 8, 128: 40}                           # bits of the ring, and of the fraction
+RINGS = {64: 16, 32: 8, 128: 40}  # bits of the ring, and of the fraction
 MASK = np.array([[True, False, True, False], [False, False, True, True], [True, True, True, False]])
 PI = np.array([[0.5, -1.25, 0.3, 2.0], [1.0, 0.0, -0.7, 0.01], [1.5, 1.0, -2.0, 0.125]])
 PUBLIC = np.array([[3, -1, 0, 2], [1, 0, -2, 5], [4, 4, -3, 1]])
@@ -67,132 +69,376 @@ ARITHMETIC = [
     op("multiply, scalars", lambda x, y: x * y, S, S, ulps=1),
     op("multiply, by itself", lambda x: x * x, A, ulps=1),
     op("multiply.outer", np.multiply.outer, A, V, ulps=1),
-    *[op(f"power {n}", lambda x, n=n: x ** n, A, ulps=u) for n, u in enumerate((0, 0, 1, 4, 10, 24))],
+    *[op(f"power {n}", lambda x, n=n: x**n, A, ulps=u) for n, u in enumerate((0, 0, 1, 4, 10, 24))],
     op("distribute", lambda x, y, z: x * (y + z) - x * y, A, A, A, ulps=2),
     op("polynomial", lambda x: 3 * x * x - 2 * x + 1, A, ulps=3),
     op("chain", lambda x, y: ((x * y + y) * 2 - x) * y + (x - 1), A, A, ulps=6),
 ]
 PUBLIC_OPERANDS = [
-    op("+ int", lambda x: x + 3, A), op("int +", lambda x: 3 + x, A), op("- int", lambda x: x - 3, A), op("int -", lambda x: 3 - x, A),
-    op("+ bool", lambda x: x + True, A), op("+ list", lambda x: x + LIST, A),
-    op("+ array", lambda x: x + PUBLIC, A), op("array +", lambda x: PUBLIC + x, A), op("array -", lambda x: PUBLIC - x, V),
-    op("array + scalar", lambda x: PUBLIC + x, S), op("numpy scalar +", lambda x: np.int64(3) + x, A),
-    op("+ float", lambda x: x + 0.3, A, ulps=0.5), op("float -", lambda x: 0.3 - x, A, ulps=0.5), op("- reals", lambda x: x - PI, A, ulps=0.5),
-    op("reals +", lambda x: PI + x, A, ulps=0.5), op("* int", lambda x: x * -3, A), op("int *", lambda x: 3 * x, A), op("* 0", lambda x: x * 0, A),
-    op("* ints", lambda x: x * PUBLIC, A), op("ints *", lambda x: PUBLIC * x, V), op("* mask", lambda x: x * MASK, A),
-    op("* float", lambda x: x * 0.3, A, ulps=3), op("float *", lambda x: -1.7 * x, A, ulps=3), op("* power of two", lambda x: x * 0.25, A, ulps=1),
-    op("* large float", lambda x: x * 8.0, A, ulps=0), op("* 1e-9", lambda x: x * 1e-9, A, ulps=3), op("* 0.0", lambda x: x * 0.0, A, ulps=0),
-    op("* reals", lambda x: x * PI, A, ulps=3), op("reals *", lambda x: PI * x, V, ulps=3), op("reals * scalar", lambda x: PI * x, S, ulps=3),
-    op("/ int", lambda x: x / 3, A, ulps=3), op("/ float", lambda x: x / 0.7, A, ulps=3), op("/ power of two", lambda x: x / 4, A, ulps=1),
-    op("/ array", lambda x: x / np.array([1, 2, -3, 10]), A, ulps=3), op("/ numpy scalar", lambda x: x / np.float64(1.5), A, ulps=3),
-    op("@ ints", lambda x: x @ PUBLIC.T, A), op("ints @", lambda x: PUBLIC @ x, V), op("ints @ matrix", lambda x: PUBLIC.T @ x, A),
-    op("@ reals", lambda x: x @ PI.T, A, ulps=3.1), op("reals @", lambda x: PI @ x, V, ulps=3.1), op("reals @ stack", lambda x: PI.T @ x, B, ulps=3.1),
-    op("dot reals", lambda x: np.dot(PI, x), V, ulps=3.1), op("einsum ints", lambda x: np.einsum("ij,kj->ki", PUBLIC, x), A),
-    op("einsum reals", lambda x: np.einsum("ij,kj->ki", x, PI), A, ulps=3.1), op("outer reals", lambda x: np.outer(x, PI), V, ulps=3),
+    op("+ int", lambda x: x + 3, A),
+    op("int +", lambda x: 3 + x, A),
+    op("- int", lambda x: x - 3, A),
+    op("int -", lambda x: 3 - x, A),
+    op("+ bool", lambda x: x + True, A),
+    op("+ list", lambda x: x + LIST, A),
+    op("+ array", lambda x: x + PUBLIC, A),
+    op("array +", lambda x: PUBLIC + x, A),
+    op("array -", lambda x: PUBLIC - x, V),
+    op("array + scalar", lambda x: PUBLIC + x, S),
+    op("numpy scalar +", lambda x: np.int64(3) + x, A),
+    op("+ float", lambda x: x + 0.3, A, ulps=0.5),
+    op("float -", lambda x: 0.3 - x, A, ulps=0.5),
+    op("- reals", lambda x: x - PI, A, ulps=0.5),
+    op("reals +", lambda x: PI + x, A, ulps=0.5),
+    op("* int", lambda x: x * -3, A),
+    op("int *", lambda x: 3 * x, A),
+    op("* 0", lambda x: x * 0, A),
+    op("* ints", lambda x: x * PUBLIC, A),
+    op("ints *", lambda x: PUBLIC * x, V),
+    op("* mask", lambda x: x * MASK, A),
+    op("* float", lambda x: x * 0.3, A, ulps=3),
+    op("float *", lambda x: -1.7 * x, A, ulps=3),
+    op("* power of two", lambda x: x * 0.25, A, ulps=1),
+    op("* large float", lambda x: x * 8.0, A, ulps=0),
+    op("* 1e-9", lambda x: x * 1e-9, A, ulps=3),
+    op("* 0.0", lambda x: x * 0.0, A, ulps=0),
+    op("* reals", lambda x: x * PI, A, ulps=3),
+    op("reals *", lambda x: PI * x, V, ulps=3),
+    op("reals * scalar", lambda x: PI * x, S, ulps=3),
+    op("/ int", lambda x: x / 3, A, ulps=3),
+    op("/ float", lambda x: x / 0.7, A, ulps=3),
+    op("/ power of two", lambda x: x / 4, A, ulps=1),
+    op("/ array", lambda x: x / np.array([1, 2, -3, 10]), A, ulps=3),
+    op("/ numpy scalar", lambda x: x / np.float64(1.5), A, ulps=3),
+    op("@ ints", lambda x: x @ PUBLIC.T, A),
+    op("ints @", lambda x: PUBLIC @ x, V),
+    op("ints @ matrix", lambda x: PUBLIC.T @ x, A),
+    op("@ reals", lambda x: x @ PI.T, A, ulps=3.1),
+    op("reals @", lambda x: PI @ x, V, ulps=3.1),
+    op("reals @ stack", lambda x: PI.T @ x, B, ulps=3.1),
+    op("dot reals", lambda x: np.dot(PI, x), V, ulps=3.1),
+    op("einsum ints", lambda x: np.einsum("ij,kj->ki", PUBLIC, x), A),
+    op("einsum reals", lambda x: np.einsum("ij,kj->ki", x, PI), A, ulps=3.1),
+    op("outer reals", lambda x: np.outer(x, PI), V, ulps=3),
 ]
 PRODUCTS = [
-    op("matmul", lambda x, y: x @ y, A, (4, 2), ulps=1), op("matmul, vector", lambda x, y: x @ y, A, V, ulps=1),
-    op("matmul, vector on the left", lambda x, y: x @ y, V, (4, 3), ulps=1), op("matmul, vectors", lambda x, y: x @ y, V, V, ulps=1),
-    op("matmul, stack", lambda x, y: x @ y, B, (2, 4, 3), ulps=1), op("matmul, stack and matrix", lambda x, y: x @ y, B, (4, 2), ulps=1),
-    op("matmul, matrix and stack", lambda x, y: x @ y, (5, 3), B, ulps=1), op("matmul, broadcast stacks", lambda x, y: x @ y, (2, 1, 3, 4), (5, 4, 2), ulps=1),
+    op("matmul", lambda x, y: x @ y, A, (4, 2), ulps=1),
+    op("matmul, vector", lambda x, y: x @ y, A, V, ulps=1),
+    op("matmul, vector on the left", lambda x, y: x @ y, V, (4, 3), ulps=1),
+    op("matmul, vectors", lambda x, y: x @ y, V, V, ulps=1),
+    op("matmul, stack", lambda x, y: x @ y, B, (2, 4, 3), ulps=1),
+    op("matmul, stack and matrix", lambda x, y: x @ y, B, (4, 2), ulps=1),
+    op("matmul, matrix and stack", lambda x, y: x @ y, (5, 3), B, ulps=1),
+    op("matmul, broadcast stacks", lambda x, y: x @ y, (2, 1, 3, 4), (5, 4, 2), ulps=1),
     op("gram", lambda x: x.T @ x, A, ulps=1),
-    op("dot", np.dot, A, (4, 2), ulps=1), op("dot, vectors", np.dot, V, V, ulps=1), op("dot, scalar", np.dot, A, S, ulps=1), op("x.dot", lambda x, y: x.dot(y), A, V, ulps=1),
-    op("vdot", np.vdot, A, A, ulps=1), op("inner", np.inner, A, (2, 4), ulps=1), op("inner, vectors", np.inner, V, V, ulps=1),
-    op("outer", np.outer, V, (3,), ulps=1), op("outer, matrices", np.outer, A, (2, 2), ulps=1),
+    op("dot", np.dot, A, (4, 2), ulps=1),
+    op("dot, vectors", np.dot, V, V, ulps=1),
+    op("dot, scalar", np.dot, A, S, ulps=1),
+    op("x.dot", lambda x, y: x.dot(y), A, V, ulps=1),
+    op("vdot", np.vdot, A, A, ulps=1),
+    op("inner", np.inner, A, (2, 4), ulps=1),
+    op("inner, vectors", np.inner, V, V, ulps=1),
+    op("outer", np.outer, V, (3,), ulps=1),
+    op("outer, matrices", np.outer, A, (2, 2), ulps=1),
     op("sum of products", lambda x, y: (x * y).sum(), V, V, ulps=4),
 ]
 EINSUMS = {
-    "ij,jk->ik": (A, (4, 2)), "ij,jk": (A, (4, 2)), "ij, kj -> ik": (A, (2, 4)), "ij,kj->ki": (A, (2, 4)), "i,i->": (V, V), "i,i": (V, V), "i,j->ij": (V, (3,)),
-    "i,j->ji": (V, (3,)), "bij,bjk->bik": (B, (2, 4, 2)), "bij,bjk->ikb": (B, (2, 4, 2)), "bij,bkj->kib": (B, (2, 5, 4)), "ij,ij->ij": (A, A), "ij,ij->ji": (A, A),
-    "ij,ij->": (A, A), "ij,ij->i": (A, A), "ij,ji->j": (A, (4, 3)), "ij,j->i": (A, V), "i,ij->j": ((3,), A), "bij,jk->bik": (B, (4, 2)), "ij,kl->ijkl": (A, (2, 2)),
-    "ij,kl->ljik": (A, (2, 2)), "ijk,k->ji": (B, V), "ij,k->k": (A, (2,)), "ii,ij->j": ((3, 3), A), "ij,->ij": (A, S), ",->": (S, S),
-    "...i,...i->...": (B, A), "i...,ij": (A, (3, 2)), "...ij->...ji": (B,), "ij,jk,k->i": (A, (4, 2), (2,)), "ij,kj,lj->ikl": ((2, 3), (2, 3), (2, 3)), "ij,jl->il": (A, (1, 2)),
-    "ij->ji": (A,), "ii->i": ((3, 3),), "ii": ((3, 3),), "ij->": (A,), "ij->j": (A,), "ijk->kji": (B,), "ba": (A,),
+    "ij,jk->ik": (A, (4, 2)),
+    "ij,jk": (A, (4, 2)),
+    "ij, kj -> ik": (A, (2, 4)),
+    "ij,kj->ki": (A, (2, 4)),
+    "i,i->": (V, V),
+    "i,i": (V, V),
+    "i,j->ij": (V, (3,)),
+    "i,j->ji": (V, (3,)),
+    "bij,bjk->bik": (B, (2, 4, 2)),
+    "bij,bjk->ikb": (B, (2, 4, 2)),
+    "bij,bkj->kib": (B, (2, 5, 4)),
+    "ij,ij->ij": (A, A),
+    "ij,ij->ji": (A, A),
+    "ij,ij->": (A, A),
+    "ij,ij->i": (A, A),
+    "ij,ji->j": (A, (4, 3)),
+    "ij,j->i": (A, V),
+    "i,ij->j": ((3,), A),
+    "bij,jk->bik": (B, (4, 2)),
+    "ij,kl->ijkl": (A, (2, 2)),
+    "ij,kl->ljik": (A, (2, 2)),
+    "ijk,k->ji": (B, V),
+    "ij,k->k": (A, (2,)),
+    "ii,ij->j": ((3, 3), A),
+    "ij,->ij": (A, S),
+    ",->": (S, S),
+    "...i,...i->...": (B, A),
+    "i...,ij": (A, (3, 2)),
+    "...ij->...ji": (B,),
+    "ij,jk,k->i": (A, (4, 2), (2,)),
+    "ij,kj,lj->ikl": ((2, 3), (2, 3), (2, 3)),
+    "ij,jl->il": (A, (1, 2)),
+    "ij->ji": (A,),
+    "ii->i": ((3, 3),),
+    "ii": ((3, 3),),
+    "ij->": (A,),
+    "ij->j": (A,),
+    "ijk->kji": (B,),
+    "ba": (A,),
 }
 REDUCTIONS = [
-    op(f"{name}, axis={axis}, keepdims={keep}", lambda x, f=f, axis=axis, keep=keep: f(x, axis=axis, keepdims=keep), B, ulps=ulps)
+    op(
+        f"{name}, axis={axis}, keepdims={keep}",
+        lambda x, f=f, axis=axis, keep=keep: f(x, axis=axis, keepdims=keep),
+        B,
+        ulps=ulps,
+    )
     for name, f, ulps in (("sum", np.sum, 0), ("mean", np.mean, 3), ("var", np.var, 24))
-    for axis, keep in ((None, False), (None, True), (0, False), (1, True), (-1, False), ((0, 2), False), ((0, -1), True))
+    for axis, keep in (
+        (None, False),
+        (None, True),
+        (0, False),
+        (1, True),
+        (-1, False),
+        ((0, 2), False),
+        ((0, -1), True),
+    )
 ] + [
-    op("mean, NumPy axis", lambda x: np.mean(x, axis=np.int64(1)), A, ulps=3), op("sum, NumPy axis", lambda x: np.sum(x, axis=np.int64(-1)), A),
-    op("x.sum", lambda x: x.sum(), A), op("x.sum(0)", lambda x: x.sum(0), A), op("add.reduce", np.add.reduce, A), op("sum of scalar", np.sum, S),
-    op("x.mean", lambda x: x.mean(axis=1), A, ulps=3), op("x.var", lambda x: x.var(0, ddof=1), A, ulps=24), op("average", np.average, A, ulps=3),
+    op("mean, NumPy axis", lambda x: np.mean(x, axis=np.int64(1)), A, ulps=3),
+    op("sum, NumPy axis", lambda x: np.sum(x, axis=np.int64(-1)), A),
+    op("x.sum", lambda x: x.sum(), A),
+    op("x.sum(0)", lambda x: x.sum(0), A),
+    op("add.reduce", np.add.reduce, A),
+    op("sum of scalar", np.sum, S),
+    op("x.mean", lambda x: x.mean(axis=1), A, ulps=3),
+    op("x.var", lambda x: x.var(0, ddof=1), A, ulps=24),
+    op("average", np.average, A, ulps=3),
     op("average, weights", lambda x: np.average(x, axis=1, weights=[1, 2, 3, 4]), A, ulps=3.1),
-    op("cumsum", np.cumsum, A), op("cumsum 0", lambda x: np.cumsum(x, axis=0), A), op("cumsum -1", lambda x: x.cumsum(axis=-1), A),
-    op("prod", np.prod, (5,), ulps=48), op("prod 0", lambda x: np.prod(x, axis=0), A, ulps=7), op("prod -1, keepdims", lambda x: x.prod(axis=-1, keepdims=True), A, ulps=11),
-    op("cumprod", np.cumprod, V, ulps=10), op("x.cumprod", lambda x: x.cumprod(axis=0), A, ulps=5), op("multiply.accumulate", lambda x: np.multiply.accumulate(x, axis=-1), A, ulps=10),
-    op("cumprod of signs", lambda x: np.cumprod(np.sign(x - 3), axis=0), (11, 2)), op("add.accumulate", np.add.accumulate, A), op("maximum.accumulate", lambda x: np.maximum.accumulate(x, axis=1), (2, 7)),
-    op("minimum.accumulate", np.minimum.accumulate, (9,)), op("maximum.accumulate of one", np.maximum.accumulate, (1, 3)), op("cumprod of none", lambda x: np.cumprod(x[:0]), A),
-    op("prod of one", np.prod, (1,)), op("diff", np.diff, A), op("diff 2", lambda x: np.diff(x, 2, axis=0), A), op("trace", np.trace, A), op("trace 1", lambda x: np.trace(x, 1), A),
-    op("builtin sum", sum, A), op("builtin sum of products", lambda x, y: sum(a * b for a, b in zip(x, y, strict=True)), V, V, ulps=4),
+    op("cumsum", np.cumsum, A),
+    op("cumsum 0", lambda x: np.cumsum(x, axis=0), A),
+    op("cumsum -1", lambda x: x.cumsum(axis=-1), A),
+    op("prod", np.prod, (5,), ulps=48),
+    op("prod 0", lambda x: np.prod(x, axis=0), A, ulps=7),
+    op("prod -1, keepdims", lambda x: x.prod(axis=-1, keepdims=True), A, ulps=11),
+    op("cumprod", np.cumprod, V, ulps=10),
+    op("x.cumprod", lambda x: x.cumprod(axis=0), A, ulps=5),
+    op("multiply.accumulate", lambda x: np.multiply.accumulate(x, axis=-1), A, ulps=10),
+    op("cumprod of signs", lambda x: np.cumprod(np.sign(x - 3), axis=0), (11, 2)),
+    op("add.accumulate", np.add.accumulate, A),
+    op("maximum.accumulate", lambda x: np.maximum.accumulate(x, axis=1), (2, 7)),
+    op("minimum.accumulate", np.minimum.accumulate, (9,)),
+    op("maximum.accumulate of one", np.maximum.accumulate, (1, 3)),
+    op("cumprod of none", lambda x: np.cumprod(x[:0]), A),
+    op("prod of one", np.prod, (1,)),
+    op("diff", np.diff, A),
+    op("diff 2", lambda x: np.diff(x, 2, axis=0), A),
+    op("trace", np.trace, A),
+    op("trace 1", lambda x: np.trace(x, 1), A),
+    op("builtin sum", sum, A),
+    op("builtin sum of products", lambda x, y: sum(a * b for a, b in zip(x, y, strict=True)), V, V, ulps=4),
 ]
 INDEXING = [
     op(f"index {text}", eval(f"lambda x: x[{text}]", {"np": np, "MASK": MASK}), A)
-    for text in ("0", "-1", "1, 2", "1:", "::-1", ":, 1", "..., 0", "None", ":, None, 1:3", "::2, ::-2", "...", "[2, 0]", "[[0, 1], [2, 2]]", "[0, 1], [3, 3]",
-                 "MASK", "MASK[:, 0]", ":, [True, False, True, True]", "np.array([1, 1])", "np.int64(1)", "1:1", "np.ix_([0, 2], [1, 3])", "()", "True")
+    for text in (
+        "0",
+        "-1",
+        "1, 2",
+        "1:",
+        "::-1",
+        ":, 1",
+        "..., 0",
+        "None",
+        ":, None, 1:3",
+        "::2, ::-2",
+        "...",
+        "[2, 0]",
+        "[[0, 1], [2, 2]]",
+        "[0, 1], [3, 3]",
+        "MASK",
+        "MASK[:, 0]",
+        ":, [True, False, True, True]",
+        "np.array([1, 1])",
+        "np.int64(1)",
+        "1:1",
+        "np.ix_([0, 2], [1, 3])",
+        "()",
+        "True",
+    )
 ]
 STRUCTURE = [
-    op("reshape", lambda x: np.reshape(x, (2, 6)), A), op("x.reshape", lambda x: x.reshape(2, -1), A), op("x.reshape tuple", lambda x: x.reshape((4, 3)), A), op("ravel", np.ravel, A),
-    op("flatten", lambda x: x.flatten(), A), op("T", lambda x: x.T, A), op("transpose", lambda x: np.transpose(x, (2, 0, 1)), B), op("x.transpose", lambda x: x.transpose(1, 0, 2), B),
-    op("swapaxes", lambda x: np.swapaxes(x, 0, 2), B), op("moveaxis", lambda x: np.moveaxis(x, 0, -1), B), op("rollaxis", lambda x: np.rollaxis(x, 2), B),
-    op("matrix_transpose", np.matrix_transpose, B), op("squeeze", np.squeeze, (1, 3, 1)), op("squeeze axis", lambda x: x.squeeze(0), (1, 3, 1)),
-    op("expand_dims", lambda x: np.expand_dims(x, (0, 2)), A), op("broadcast_to", lambda x: np.broadcast_to(x, (2, 3, 4)), A), op("atleast_2d", np.atleast_2d, V),
-    op("concatenate", lambda x, y: np.concatenate([x, y]), A, (1, 4)), op("concatenate 1", lambda x, y: np.concatenate((x, y), axis=-1), A, A),
-    op("concatenate None", lambda x, y: np.concatenate([x, y], axis=None), A, V), op("concatenate public", lambda x: np.concatenate([PUBLIC, x, PUBLIC[:1]]), A),
-    op("stack", lambda x, y: np.stack([x, y]), A, A), op("stack -1", lambda x, y: np.stack([x, y], axis=-1), A, A), op("stack scalars", lambda x: np.stack([x[0], x[2] * 2, 7]), V),
-    op("hstack", lambda x, y: np.hstack([x, y]), A, A), op("vstack", lambda x, y: np.vstack([x, y]), A, V), op("dstack", lambda x, y: np.dstack([x, y]), A, A),
-    op("column_stack", lambda x, y: np.column_stack([x, y]), V, V), op("append", np.append, A, V), op("append axis", lambda x: np.append(x, PUBLIC, axis=0), A),
-    op("split", lambda x: np.split(x, 2, axis=1), A), op("split at", lambda x: np.split(x, [1, 3], axis=1), A), op("array_split", lambda x: np.array_split(x, 2), A),
-    op("hsplit", lambda x: np.hsplit(x, 2), A), op("vsplit", lambda x: np.vsplit(x, 3), A), op("where", lambda x, y: np.where(MASK, x, y), A, A),
-    op("where, broadcast", lambda x, y: np.where(MASK, x, y), V, S), op("where, public", lambda x: np.where(MASK, x, 0), A), op("where, public left", lambda x: np.where(MASK, PUBLIC, x), A),
-    op("repeat", lambda x: np.repeat(x, 3), A), op("repeat axis", lambda x: x.repeat([1, 0, 2], axis=0), A), op("tile", lambda x: np.tile(x, (2, 1, 2)), A), op("flip", np.flip, A),
-    op("flip axis", lambda x: np.flip(x, 1), A), op("fliplr", np.fliplr, A), op("flipud", np.flipud, A), op("roll", lambda x: np.roll(x, 2), A), op("roll axis", lambda x: np.roll(x, -1, axis=1), A),
-    op("rot90", np.rot90, A), op("fftshift", np.fft.fftshift, A), op("ifftshift", lambda x: np.fft.ifftshift(x, axes=1), A), op("take", lambda x: np.take(x, [0, -1, 5]), A), op("take axis", lambda x: np.take(x, [2, 0], axis=1), A), op("delete", lambda x: np.delete(x, 1, axis=0), A),
-    op("diag of matrix", np.diag, A), op("diag of vector", lambda x: np.diag(x, 1), V), op("diagflat", np.diagflat, (2, 2)), op("diagonal", lambda x: x.diagonal(1), A),
-    op("tril", np.tril, A), op("tril -1", lambda x: np.tril(x, -1), B), op("triu", np.triu, A), op("triu 1", lambda x: np.triu(x, 1), A), op("copy", np.copy, A),
-    op("resize", lambda x: np.resize(x, (2, 3)), A), op("zeros_like", np.zeros_like, A), op("ones_like", np.ones_like, A), op("iterate", lambda x: [row * 2 for row in x], A),
-    op("unpack", unpacked, A), op("reversed", lambda x: x[::-1] - x, A), op("views", lambda x, y: x.T[1:, ::2] * y[::2, 1:].T, A, A, ulps=1),
-    op("empty", lambda x: x[:0] * x[:0] + 1, A), op("empty sum", lambda x: x[:0].sum(axis=0), A), op("empty matmul", lambda x, y: x[:, :0] @ y[:0], A, A),
+    op("reshape", lambda x: np.reshape(x, (2, 6)), A),
+    op("x.reshape", lambda x: x.reshape(2, -1), A),
+    op("x.reshape tuple", lambda x: x.reshape((4, 3)), A),
+    op("ravel", np.ravel, A),
+    op("flatten", lambda x: x.flatten(), A),
+    op("T", lambda x: x.T, A),
+    op("transpose", lambda x: np.transpose(x, (2, 0, 1)), B),
+    op("x.transpose", lambda x: x.transpose(1, 0, 2), B),
+    op("swapaxes", lambda x: np.swapaxes(x, 0, 2), B),
+    op("moveaxis", lambda x: np.moveaxis(x, 0, -1), B),
+    op("rollaxis", lambda x: np.rollaxis(x, 2), B),
+    op("matrix_transpose", np.matrix_transpose, B),
+    op("squeeze", np.squeeze, (1, 3, 1)),
+    op("squeeze axis", lambda x: x.squeeze(0), (1, 3, 1)),
+    op("expand_dims", lambda x: np.expand_dims(x, (0, 2)), A),
+    op("broadcast_to", lambda x: np.broadcast_to(x, (2, 3, 4)), A),
+    op("atleast_2d", np.atleast_2d, V),
+    op("concatenate", lambda x, y: np.concatenate([x, y]), A, (1, 4)),
+    op("concatenate 1", lambda x, y: np.concatenate((x, y), axis=-1), A, A),
+    op("concatenate None", lambda x, y: np.concatenate([x, y], axis=None), A, V),
+    op("concatenate public", lambda x: np.concatenate([PUBLIC, x, PUBLIC[:1]]), A),
+    op("stack", lambda x, y: np.stack([x, y]), A, A),
+    op("stack -1", lambda x, y: np.stack([x, y], axis=-1), A, A),
+    op("stack scalars", lambda x: np.stack([x[0], x[2] * 2, 7]), V),
+    op("hstack", lambda x, y: np.hstack([x, y]), A, A),
+    op("vstack", lambda x, y: np.vstack([x, y]), A, V),
+    op("dstack", lambda x, y: np.dstack([x, y]), A, A),
+    op("column_stack", lambda x, y: np.column_stack([x, y]), V, V),
+    op("append", np.append, A, V),
+    op("append axis", lambda x: np.append(x, PUBLIC, axis=0), A),
+    op("split", lambda x: np.split(x, 2, axis=1), A),
+    op("split at", lambda x: np.split(x, [1, 3], axis=1), A),
+    op("array_split", lambda x: np.array_split(x, 2), A),
+    op("hsplit", lambda x: np.hsplit(x, 2), A),
+    op("vsplit", lambda x: np.vsplit(x, 3), A),
+    op("where", lambda x, y: np.where(MASK, x, y), A, A),
+    op("where, broadcast", lambda x, y: np.where(MASK, x, y), V, S),
+    op("where, public", lambda x: np.where(MASK, x, 0), A),
+    op("where, public left", lambda x: np.where(MASK, PUBLIC, x), A),
+    op("repeat", lambda x: np.repeat(x, 3), A),
+    op("repeat axis", lambda x: x.repeat([1, 0, 2], axis=0), A),
+    op("tile", lambda x: np.tile(x, (2, 1, 2)), A),
+    op("flip", np.flip, A),
+    op("flip axis", lambda x: np.flip(x, 1), A),
+    op("fliplr", np.fliplr, A),
+    op("flipud", np.flipud, A),
+    op("roll", lambda x: np.roll(x, 2), A),
+    op("roll axis", lambda x: np.roll(x, -1, axis=1), A),
+    op("rot90", np.rot90, A),
+    op("fftshift", np.fft.fftshift, A),
+    op("ifftshift", lambda x: np.fft.ifftshift(x, axes=1), A),
+    op("take", lambda x: np.take(x, [0, -1, 5]), A),
+    op("take axis", lambda x: np.take(x, [2, 0], axis=1), A),
+    op("delete", lambda x: np.delete(x, 1, axis=0), A),
+    op("diag of matrix", np.diag, A),
+    op("diag of vector", lambda x: np.diag(x, 1), V),
+    op("diagflat", np.diagflat, (2, 2)),
+    op("diagonal", lambda x: x.diagonal(1), A),
+    op("tril", np.tril, A),
+    op("tril -1", lambda x: np.tril(x, -1), B),
+    op("triu", np.triu, A),
+    op("triu 1", lambda x: np.triu(x, 1), A),
+    op("copy", np.copy, A),
+    op("resize", lambda x: np.resize(x, (2, 3)), A),
+    op("zeros_like", np.zeros_like, A),
+    op("ones_like", np.ones_like, A),
+    op("iterate", lambda x: [row * 2 for row in x], A),
+    op("unpack", unpacked, A),
+    op("reversed", lambda x: x[::-1] - x, A),
+    op("views", lambda x, y: x.T[1:, ::2] * y[::2, 1:].T, A, A, ulps=1),
+    op("empty", lambda x: x[:0] * x[:0] + 1, A),
+    op("empty sum", lambda x: x[:0].sum(axis=0), A),
+    op("empty matmul", lambda x, y: x[:, :0] @ y[:0], A, A),
     op("empty public product", lambda x: x[:0] * 0.3, A),
 ]
 COMPARISON = [
-    op("<", lambda x, y: x < y, A, A), op("< broadcast", lambda x, y: x < y, A, V), op("< public", lambda x: x < 1, A), op("public <", lambda x: 1 < x, A),  # noqa: SIM300
-    op("<=", lambda x, y: x <= y, A, A), op(">", lambda x, y: x > y, A, A), op(">=", lambda x, y: x >= y, A, A), op(">= itself", lambda x: x >= x * 1, A),
-    op("==", lambda x, y: x == y, A, A), op("== permuted", lambda x: x == x[::-1], A), op("!=", lambda x: x != 2, A), op("== scalars", lambda x: x == x * 1, S),
-    op("np.less", np.less, A, A), op("<, empty", lambda x: x[:0] < 1, A),
-    op("where", lambda x, y: np.where(x < y, x, y), A, A), op("where, public", lambda x: np.where(x > 0, x, -1), A), op("where, all public", lambda x: np.where(x > 0, 3, 7), A),
-    op("where, broadcast", lambda x, y: np.where(y < 1, x, 0), A, V), op("where, truth values", lambda x, y: np.where(x < y, x < 0, y < 0), A, A),
-    op("minimum", np.minimum, A, A), op("maximum", lambda x: np.maximum(x, 0), A), op("clip", lambda x: np.clip(x, -1, 1), A), op("x.clip", lambda x: x.clip(0), A),
-    op("abs", abs, A), op("sign", np.sign, A),
-    *(op(f"{f.__name__} axis={axis}", lambda x, f=f, axis=axis: f(x, axis=axis), B) for axis in (None, 0, -1)
-      for f in (np.min, np.max, np.argmin, np.argmax, np.ptp)),
-    op("sort", np.sort, A), op("sort 0", lambda x: np.sort(x, axis=0), (7, 2)), op("sort None", lambda x: np.sort(x, axis=None), A), op("sort of one", np.sort, (1,)),
-    op("sort, ties", lambda x: np.sort(np.concatenate([x, x, x])), (3,)), op("argsort", lambda x: np.argsort(x, kind="stable"), A),
-    op("lexsort", lambda x, y: np.lexsort((x, y)), A, A), op("lexsort 0", lambda x, y: np.lexsort((x, np.concatenate([y, y[:1], y])), axis=0), (7, 2), (3, 2)),
-    op("lexsort public", lambda x: np.lexsort((x, PUBLIC)), A), op("sort descending", lambda x: np.sort(x)[..., ::-1], (40,)),
-    op("argsort 0", lambda x: np.argsort(np.concatenate([x, x]), axis=0, kind="stable"), (3, 2)), op("median", np.median, (7,), ulps=3), op("median 1", lambda x: np.median(x, axis=1), A, ulps=3),
-    op("quantile", lambda x: np.quantile(x, [0, 0.1, 0.5, 1]), (9,), ulps=5), op("percentile", lambda x: np.percentile(x, 30, axis=0, keepdims=True), (6, 2), ulps=5),
-    op("min, keepdims", lambda x: np.min(x, axis=1, keepdims=True), B), op("argmax, keepdims", lambda x: x.argmax(keepdims=True), A), op("x.max", lambda x: x.max(), (5,)),
-    op("argmin, ties", lambda x: np.argmin(np.concatenate([x, x]), axis=0), A), op("argmax of one", lambda x: x.argmax(), (1,)), op("minimum.reduce", np.minimum.reduce, A),
-    op("any", lambda x: np.any(x > 0, axis=0), A), op("all", lambda x: np.all(x > -3, axis=1), A), op("any of numbers", np.any, A), op("x.all", lambda x: (x < 99).all(), A),
-    op("count_nonzero", lambda x: np.count_nonzero(x, axis=0), A), op("sum of truth values", lambda x: (x > 0).sum(axis=1), A),
-    op("&", lambda x, y: (x > 0) & (y > 0), A, A), op("|", lambda x, y: (x > 0) | (y > 0), A, A), op("^", lambda x, y: (x > 0) ^ (y > 0), A, A), op("~", lambda x: ~(x > 0), A),
-    op("& public", lambda x: (x > 0) & MASK, A), op("logical_and", np.logical_and, A, A), op("logical_not", np.logical_not, A), op("logical_or public", lambda x: np.logical_or(MASK, x), A),
-    op("times a truth value", lambda x, y: x * (y > 0), A, A), op("truth values are moved", lambda x: np.concatenate([x > 0, x.T.reshape(3, 4) < 0])[::2], A),
+    op("<", lambda x, y: x < y, A, A),
+    op("< broadcast", lambda x, y: x < y, A, V),
+    op("< public", lambda x: x < 1, A),
+    op("public <", lambda x: 1 < x, A),  # noqa: SIM300
+    op("<=", lambda x, y: x <= y, A, A),
+    op(">", lambda x, y: x > y, A, A),
+    op(">=", lambda x, y: x >= y, A, A),
+    op(">= itself", lambda x: x >= x * 1, A),
+    op("==", lambda x, y: x == y, A, A),
+    op("== permuted", lambda x: x == x[::-1], A),
+    op("!=", lambda x: x != 2, A),
+    op("== scalars", lambda x: x == x * 1, S),
+    op("np.less", np.less, A, A),
+    op("<, empty", lambda x: x[:0] < 1, A),
+    op("where", lambda x, y: np.where(x < y, x, y), A, A),
+    op("where, public", lambda x: np.where(x > 0, x, -1), A),
+    op("where, all public", lambda x: np.where(x > 0, 3, 7), A),
+    op("where, broadcast", lambda x, y: np.where(y < 1, x, 0), A, V),
+    op("where, truth values", lambda x, y: np.where(x < y, x < 0, y < 0), A, A),
+    op("minimum", np.minimum, A, A),
+    op("maximum", lambda x: np.maximum(x, 0), A),
+    op("clip", lambda x: np.clip(x, -1, 1), A),
+    op("x.clip", lambda x: x.clip(0), A),
+    op("abs", abs, A),
+    op("sign", np.sign, A),
+    *(
+        op(f"{f.__name__} axis={axis}", lambda x, f=f, axis=axis: f(x, axis=axis), B)
+        for axis in (None, 0, -1)
+        for f in (np.min, np.max, np.argmin, np.argmax, np.ptp)
+    ),
+    op("sort", np.sort, A),
+    op("sort 0", lambda x: np.sort(x, axis=0), (7, 2)),
+    op("sort None", lambda x: np.sort(x, axis=None), A),
+    op("sort of one", np.sort, (1,)),
+    op("sort, ties", lambda x: np.sort(np.concatenate([x, x, x])), (3,)),
+    op("argsort", lambda x: np.argsort(x, kind="stable"), A),
+    op("lexsort", lambda x, y: np.lexsort((x, y)), A, A),
+    op("lexsort 0", lambda x, y: np.lexsort((x, np.concatenate([y, y[:1], y])), axis=0), (7, 2), (3, 2)),
+    op("lexsort public", lambda x: np.lexsort((x, PUBLIC)), A),
+    op("sort descending", lambda x: np.sort(x)[..., ::-1], (40,)),
+    op("argsort 0", lambda x: np.argsort(np.concatenate([x, x]), axis=0, kind="stable"), (3, 2)),
+    op("median", np.median, (7,), ulps=3),
+    op("median 1", lambda x: np.median(x, axis=1), A, ulps=3),
+    op("quantile", lambda x: np.quantile(x, [0, 0.1, 0.5, 1]), (9,), ulps=5),
+    op("percentile", lambda x: np.percentile(x, 30, axis=0, keepdims=True), (6, 2), ulps=5),
+    op("min, keepdims", lambda x: np.min(x, axis=1, keepdims=True), B),
+    op("argmax, keepdims", lambda x: x.argmax(keepdims=True), A),
+    op("x.max", lambda x: x.max(), (5,)),
+    op("argmin, ties", lambda x: np.argmin(np.concatenate([x, x]), axis=0), A),
+    op("argmax of one", lambda x: x.argmax(), (1,)),
+    op("minimum.reduce", np.minimum.reduce, A),
+    op("any", lambda x: np.any(x > 0, axis=0), A),
+    op("all", lambda x: np.all(x > -3, axis=1), A),
+    op("any of numbers", np.any, A),
+    op("x.all", lambda x: (x < 99).all(), A),
+    op("count_nonzero", lambda x: np.count_nonzero(x, axis=0), A),
+    op("sum of truth values", lambda x: (x > 0).sum(axis=1), A),
+    op("&", lambda x, y: (x > 0) & (y > 0), A, A),
+    op("|", lambda x, y: (x > 0) | (y > 0), A, A),
+    op("^", lambda x, y: (x > 0) ^ (y > 0), A, A),
+    op("~", lambda x: ~(x > 0), A),
+    op("& public", lambda x: (x > 0) & MASK, A),
+    op("logical_and", np.logical_and, A, A),
+    op("logical_not", np.logical_not, A),
+    op("logical_or public", lambda x: np.logical_or(MASK, x), A),
+    op("times a truth value", lambda x, y: x * (y > 0), A, A),
+    op("truth values are moved", lambda x: np.concatenate([x > 0, x.T.reshape(3, 4) < 0])[::2], A),
 ]
+
+
 def whole(x: Any) -> Any:
     """Integers of many bits, positive and negative, whatever x is."""
     return (x > 0) * 123456789 - (x > 1) * 1987654321 + (x < 0) * -987654321 + (x < -1) * 3
 
 
 INTEGERS = [
-    op("integers &", lambda x, y: whole(x) & whole(y), A, A), op("integers |", lambda x, y: whole(x) | whole(y), A, V), op("integers ^", lambda x, y: whole(x) ^ whole(y), A, A),
-    op("integers ~", lambda x: ~whole(x), A), op("& mask", lambda x: whole(x) & 0b1011, A), op("public &", lambda x: -256 & whole(x), A),
+    op("integers &", lambda x, y: whole(x) & whole(y), A, A),
+    op("integers |", lambda x, y: whole(x) | whole(y), A, V),
+    op("integers ^", lambda x, y: whole(x) ^ whole(y), A, A),
+    op("integers ~", lambda x: ~whole(x), A),
+    op("& mask", lambda x: whole(x) & 0b1011, A),
+    op("public &", lambda x: -256 & whole(x), A),
     op("& bits", lambda x: whole(x) & 255, A),
-    op("<<", lambda x: np.clip(whole(x), -9, 9) << 3, A), op(">>", lambda x: whole(x) >> 5, A), op(">> array", lambda x: whole(x) >> [0, 1, 7, 30], A), op("<< array", lambda x: (x > 0) << [0, 1, 7, 29], A),
-    op("%", lambda x: x % 4, A), op("%, integers", lambda x: whole(x) % 4096, A), op("//", lambda x: x // 2, A), op("% array", lambda x: x % [1, 2, 4, 8], A),
-    op("% reals", lambda x: x % 0.5, A), op("divmod", lambda x: divmod(x, 2), A), op("floor", np.floor, A), op("ceil", np.ceil, A), op("trunc", np.trunc, A), op("rint", np.rint, A),
-    op("round", np.round, A), op("fabs", np.fabs, A), op(">> empty", lambda x: whole(x[:0]) >> 2, A),
+    op("<<", lambda x: np.clip(whole(x), -9, 9) << 3, A),
+    op(">>", lambda x: whole(x) >> 5, A),
+    op(">> array", lambda x: whole(x) >> [0, 1, 7, 30], A),
+    op("<< array", lambda x: (x > 0) << [0, 1, 7, 29], A),
+    op("%", lambda x: x % 4, A),
+    op("%, integers", lambda x: whole(x) % 4096, A),
+    op("//", lambda x: x // 2, A),
+    op("% array", lambda x: x % [1, 2, 4, 8], A),
+    op("% reals", lambda x: x % 0.5, A),
+    op("divmod", lambda x: divmod(x, 2), A),
+    op("floor", np.floor, A),
+    op("ceil", np.ceil, A),
+    op("trunc", np.trunc, A),
+    op("rint", np.rint, A),
+    op("round", np.round, A),
+    op("fabs", np.fabs, A),
+    op(">> empty", lambda x: whole(x[:0]) >> 2, A),
 ]
 
 
@@ -204,18 +450,38 @@ def small(x: Any) -> Any:
 TABLE = np.array([[7, -1, 4], [2, 0, -5]])
 REALS = np.array([0.5, -1.25, 3.75])
 SELECTION = [
-    op("take, secret", lambda x, y: mpc.take(x, small(y)), A, A), op("np.take, secret", lambda x, y: x.take(small(y), axis=1) if isinstance(x, Secret) else np.take(x, small(y), 1), B, V),
+    op("take, secret", lambda x, y: mpc.take(x, small(y)), A, A),
+    op(
+        "np.take, secret",
+        lambda x, y: x.take(small(y), axis=1) if isinstance(x, Secret) else np.take(x, small(y), 1),
+        B,
+        V,
+    ),
     op("take of public", lambda y: mpc.take(TABLE, small(y), axis=1), V),
-    op("one_hot", lambda x: mpc.one_hot(small(x), 3) if isinstance(x, Secret) else np.eye(3, dtype=bool)[small(x)], A),
+    op(
+        "one_hot",
+        lambda x: mpc.one_hot(small(x), 3) if isinstance(x, Secret) else np.eye(3, dtype=bool)[small(x)],
+        A,
+    ),
     op("take_along_axis", lambda x: np.take_along_axis(x, np.argsort(x, axis=1, kind="stable"), axis=1), A),
     op("take_along_axis, public", lambda x: np.take_along_axis(x, np.array([[0], [3], [1]]), axis=1), A),
     op("take_along_axis of public", lambda y: np.take_along_axis(TABLE, small(y), axis=1), (2, 5)),
-    op("searchsorted", lambda x, y: np.searchsorted(np.sort(x), y), V, A), op("searchsorted right", lambda x: np.searchsorted(np.sort(x), x, side="right"), V),
+    op("searchsorted", lambda x, y: np.searchsorted(np.sort(x), y), V, A),
+    op("searchsorted right", lambda x: np.searchsorted(np.sort(x), x, side="right"), V),
     op("searchsorted public", lambda x: np.searchsorted([-1, 0, 0, 2], x), A),
     op("digitize", lambda x: np.digitize(x, [-1, 0, 1.5]), A),
-    op("bincount", lambda x: np.bincount(small(x), minlength=4), (9,)), op("bincount, weights", lambda x, y: np.bincount(small(x), weights=y, minlength=3), (9,), (9,)),
+    op("bincount", lambda x: np.bincount(small(x), minlength=4), (9,)),
+    op("bincount, weights", lambda x, y: np.bincount(small(x), weights=y, minlength=3), (9,), (9,)),
     op("histogram", lambda x: np.histogram(x, bins=[-2, -0.5, 0, 2])[0], A),
-    op("unique_counts", lambda x: mpc.unique_counts(x, [-1, 0, 2]) if isinstance(x, Secret) else np.array([(x == v).sum() for v in (-1, 0, 2)]), A),
+    op(
+        "unique_counts",
+        lambda x: (
+            mpc.unique_counts(x, [-1, 0, 2])
+            if isinstance(x, Secret)
+            else np.array([(x == v).sum() for v in (-1, 0, 2)])
+        ),
+        A,
+    ),
     op("isin", lambda x: np.isin(x, [0, 1, 2, -2, 2]), A),
 ]
 
@@ -228,7 +494,9 @@ def at(x: Any, index: Any, name: str, values: Any) -> Any:
     if name == "set":
         x[index] = values
     else:
-        {"add": np.add, "multiply": np.multiply, "min": np.minimum, "max": np.maximum}[name].at(x, index, values)
+        {"add": np.add, "multiply": np.multiply, "min": np.minimum, "max": np.maximum}[name].at(
+            x, index, values
+        )
     return x
 
 
@@ -251,14 +519,24 @@ def best(x: Any, k: int, axis: int = -1) -> Any:
 R, S3 = (7, 3), (3,)
 ORDERS = [
     op("rows in order", lambda x, k: np.take(x, np.argsort(k, kind="stable"), axis=0), R, (7,)),
-    op("last rows, falling", lambda x, k: np.take(x, np.argsort(k, kind="stable")[::-1][:3], axis=0), R, (7,)),
-    op("one order for all columns", lambda x, k: np.take_along_axis(x, np.argsort(k, kind="stable")[:, None], axis=0), R, (7,)),
+    op(
+        "last rows, falling", lambda x, k: np.take(x, np.argsort(k, kind="stable")[::-1][:3], axis=0), R, (7,)
+    ),
+    op(
+        "one order for all columns",
+        lambda x, k: np.take_along_axis(x, np.argsort(k, kind="stable")[:, None], axis=0),
+        R,
+        (7,),
+    ),
     op("ranks", lambda x: np.argsort(np.argsort(x, axis=0, kind="stable"), axis=0), R),
     op("argsort of truth values", lambda x: np.argsort(x > 0, axis=0, kind="stable"), R),
     op("partition", lambda x: np.partition(x, (1, -2), axis=0)[[1, -2]], R),
     op("top", lambda x: best(x, 3), (2, 9)),
     op("isin secret", np.isin, A, A),
-    *(op(name, lambda x, y, name=name: padded(name, x, y), (9,), A) for name in ("union1d", "intersect1d", "setdiff1d", "setxor1d")),
+    *(
+        op(name, lambda x, y, name=name: padded(name, x, y), (9,), A)
+        for name in ("union1d", "intersect1d", "setdiff1d", "setxor1d")
+    ),
     op("at set", lambda x, y: at(x, ([0, 2, 0], [1, 1, 1]), "set", y), A, S3),
     op("at add", lambda x, y: at(x, [0, 2, 0, 0], "add", y), A, (4, 1)),
     op("at secret mask", lambda x, y: at(x, x > y, "set", 1), A, A),
@@ -266,7 +544,11 @@ ORDERS = [
     op("at an order", lambda x, y: at(x, np.argsort(x, kind="stable"), "set", y), V, V),
 ]
 MORE_ORDERS = [
-    op("orders moved about", lambda x: np.take_along_axis(x, np.argsort(x, axis=0, kind="stable")[1:4, [2, 0, 2]], axis=0), R),
+    op(
+        "orders moved about",
+        lambda x: np.take_along_axis(x, np.argsort(x, axis=0, kind="stable")[1:4, [2, 0, 2]], axis=0),
+        R,
+    ),
     op("rows by two keys", lambda x, k: np.take(x, np.lexsort((k, small(x[:, 0]))), axis=0), R, (7,)),
     op("compaction", lambda x: np.take(x, np.argsort(~(x[:, 0] > 0), kind="stable"), axis=0), R),
     op("partition None", lambda x: np.partition(x, 5, axis=None)[5], R),
@@ -296,19 +578,33 @@ def definite(x: Any) -> Any:
 
 Q = (3, 3)
 LINALG = [
-    op("inv", lambda x: np.linalg.inv(definite(x)), Q, ulps=4), op("solve", lambda x: np.linalg.solve(definite(x), [1.0, -2.0, 0.5]), Q, ulps=4),
-    op("norm", np.linalg.norm, A, ulps=4), op("norm of rows", lambda x: np.linalg.norm(x, axis=1, keepdims=True), A, ulps=4),
-    op("norm 1", lambda x: np.linalg.norm(x, 1), V), op("norm inf", lambda x: np.linalg.norm(x, np.inf), V), op("norm -inf of rows", lambda x: np.linalg.norm(x, -np.inf, axis=1), A),
+    op("inv", lambda x: np.linalg.inv(definite(x)), Q, ulps=4),
+    op("solve", lambda x: np.linalg.solve(definite(x), [1.0, -2.0, 0.5]), Q, ulps=4),
+    op("norm", np.linalg.norm, A, ulps=4),
+    op("norm of rows", lambda x: np.linalg.norm(x, axis=1, keepdims=True), A, ulps=4),
+    op("norm 1", lambda x: np.linalg.norm(x, 1), V),
+    op("norm inf", lambda x: np.linalg.norm(x, np.inf), V),
+    op("norm -inf of rows", lambda x: np.linalg.norm(x, -np.inf, axis=1), A),
     op("norm inf of a matrix", lambda x: np.linalg.norm(x, np.inf, keepdims=True), A),
 ]
 KNOTS, HEIGHTS = np.array([-1.5, 0.25, 1.0, 3.0]), np.array([0.5, -1.0, 2.0, 7.0])
 COMPOSED = [
-    op("tensordot", lambda x, y: np.tensordot(x, y, axes=([0, 2], [1, 0])), B, (4, 2, 3), ulps=1), op("kron", np.kron, A, (2, 1, 3), ulps=1),
-    op("cross", np.cross, (2, 3), (3,), ulps=1), op("vecdot", np.vecdot, A, V, ulps=1), op("vecdot along", lambda x, y: np.vecdot(x, y, axis=0), A, A, ulps=1), op("convolve", np.convolve, V, (6,), ulps=1),
-    op("correlate", lambda x, y: np.correlate(x, y, "same"), (6,), V, ulps=1), op("cov", np.cov, A, ulps=6), op("corrcoef", lambda x: np.corrcoef(x, rowvar=False), (9, 3), ulps=4),
-    op("interp", lambda x: np.interp(x, KNOTS, HEIGHTS), A, ulps=5.5), op("polyval", lambda x: np.polyval([1, -2, 3], x), A, ulps=3), op("gradient", np.gradient, V, ulps=3),
-    op("trapezoid", np.trapezoid, A, ulps=1), op("histogram2d", lambda x, y: np.histogram2d(x, y, [[-2, 0, 2], [-1, 1, 2]])[0], (9,), (9,)),
-    op("cumulative_sum", lambda x: np.cumulative_sum(x, axis=1, include_initial=True), A), op("multi_dot", lambda x, y: np.linalg.multi_dot([x, PUBLIC.T, y]), A, (3, 2), ulps=1),
+    op("tensordot", lambda x, y: np.tensordot(x, y, axes=([0, 2], [1, 0])), B, (4, 2, 3), ulps=1),
+    op("kron", np.kron, A, (2, 1, 3), ulps=1),
+    op("cross", np.cross, (2, 3), (3,), ulps=1),
+    op("vecdot", np.vecdot, A, V, ulps=1),
+    op("vecdot along", lambda x, y: np.vecdot(x, y, axis=0), A, A, ulps=1),
+    op("convolve", np.convolve, V, (6,), ulps=1),
+    op("correlate", lambda x, y: np.correlate(x, y, "same"), (6,), V, ulps=1),
+    op("cov", np.cov, A, ulps=6),
+    op("corrcoef", lambda x: np.corrcoef(x, rowvar=False), (9, 3), ulps=4),
+    op("interp", lambda x: np.interp(x, KNOTS, HEIGHTS), A, ulps=5.5),
+    op("polyval", lambda x: np.polyval([1, -2, 3], x), A, ulps=3),
+    op("gradient", np.gradient, V, ulps=3),
+    op("trapezoid", np.trapezoid, A, ulps=1),
+    op("histogram2d", lambda x, y: np.histogram2d(x, y, [[-2, 0, 2], [-1, 1, 2]])[0], (9,), (9,)),
+    op("cumulative_sum", lambda x: np.cumulative_sum(x, axis=1, include_initial=True), A),
+    op("multi_dot", lambda x, y: np.linalg.multi_dot([x, PUBLIC.T, y]), A, (3, 2), ulps=1),
     op("matrix_power", lambda x: np.linalg.matrix_power(x, 2), (2, 3, 3), ulps=1),
 ]
 
@@ -336,7 +632,11 @@ VARIANTS = [
     op("searchsorted for public", lambda x: np.sort(x).searchsorted([-1, 0, 2]), V),
     op("searchsorted reals", lambda x: np.searchsorted([-1.5, 0.25], x), A),
     op("digitize falling", lambda x: np.digitize(x, [2, 0, -1], right=True), A),
-    op("bincount, public weights", lambda x: np.bincount(small(x), weights=[0.5, 1.25, -2, 4], minlength=3), V),
+    op(
+        "bincount, public weights",
+        lambda x: np.bincount(small(x), weights=[0.5, 1.25, -2, 4], minlength=3),
+        V,
+    ),
     op("histogram, weights", lambda x, y: np.histogram(x, [-1, 0, 1], weights=y)[0], A, A),
     op("histogram, range", lambda x: np.histogram(x, 4, range=(-2, 2))[0], A),
     op("isin, invert", lambda x: np.isin(small(x), [2.0, 0.5], invert=True), A),
@@ -388,8 +688,16 @@ VARIANTS = [
     op("multi_dot, vectors", lambda x, y: np.linalg.multi_dot([LIST, x.T, y]), A, (3,), ulps=12),
     op("matrix_power 0", lambda x: np.linalg.matrix_power(x, 0), Q),
     op("matrix_power 3", lambda x: np.linalg.matrix_power(x * 0.5, 3), Q, ulps=12),
-    *(op(f"convolve {mode} {n}", lambda x, y, mode=mode: np.convolve(x, y, mode), (5,), (n,), ulps=1) for mode in ("same", "valid") for n in (2, 3, 6)),
-    *(op(f"correlate {mode} {n}", lambda x, y, mode=mode: np.correlate(x, y, mode), (5,), (n,), ulps=1) for mode in ("full", "same", "valid") for n in (2, 6)),
+    *(
+        op(f"convolve {mode} {n}", lambda x, y, mode=mode: np.convolve(x, y, mode), (5,), (n,), ulps=1)
+        for mode in ("same", "valid")
+        for n in (2, 3, 6)
+    ),
+    *(
+        op(f"correlate {mode} {n}", lambda x, y, mode=mode: np.correlate(x, y, mode), (5,), (n,), ulps=1)
+        for mode in ("full", "same", "valid")
+        for n in (2, 6)
+    ),
     op("convolve public", lambda x: np.convolve([0.25, 0.5, 0.25], x), (5,), ulps=5),
     op("cov of two", lambda x, y: np.cov(x, y, bias=True), V, V, ulps=6),
     op("cov of columns", lambda x: np.cov(x, rowvar=False, ddof=0), (40, 2), ulps=6),
@@ -409,7 +717,12 @@ VARIANTS = [
     op("trapezoid, distances", lambda x: np.trapezoid(x, [0, 1, 1.5, 4]), A, ulps=5),
     op("trapezoid, secret", lambda x, y: np.trapezoid(x, y, axis=0), A, A, ulps=2),
     op("trapezoid, dx", lambda x: np.trapezoid(x, dx=0.3, axis=0), A, ulps=4),
-    op("histogram2d, weights", lambda x, y: np.histogram2d(x, y, 2, [[-2, 2], [-1, 1]], weights=x)[0], (9,), (9,)),
+    op(
+        "histogram2d, weights",
+        lambda x, y: np.histogram2d(x, y, 2, [[-2, 2], [-1, 1]], weights=x)[0],
+        (9,),
+        (9,),
+    ),
     op("cumulative_prod", lambda x: np.cumulative_prod(x, include_initial=True), V, ulps=10),
     op("vector_norm", lambda x: np.linalg.vector_norm(x, axis=(0, 2), keepdims=True), B, ulps=4),
     op("vector_norm 1", lambda x: np.linalg.vector_norm(x, ord=1), A),
@@ -430,20 +743,56 @@ DECOMPOSED = [
     op("solve of any", lambda x, y: np.linalg.solve(invertible(x), np.sign(y)), (3, 2, 2), (2,), ulps=3),
     op("slogdet", lambda x: np.linalg.slogdet(invertible(x)), (3, 2, 2), ulps=3),
     op("qr", lambda x: np.linalg.qr(np.concatenate([invertible(x), np.eye(2)])), (2, 2), ulps=3),
-    op("qr complete", lambda x: np.linalg.qr(np.concatenate([invertible(x), np.eye(2)[:1]]), "complete"), (2, 2), ulps=3),
+    op(
+        "qr complete",
+        lambda x: np.linalg.qr(np.concatenate([invertible(x), np.eye(2)[:1]]), "complete"),
+        (2, 2),
+        ulps=3,
+    ),
     op("qr of a triangle", lambda x: np.linalg.qr(np.triu(invertible(x))), (2, 2), ulps=2),
-    op("qr of a wide one", lambda x: np.linalg.qr(np.concatenate([invertible(x), np.eye(2)], axis=1), mode="r"), (2, 2), ulps=3),
-    op("lstsq", lambda x, y: np.linalg.lstsq(np.concatenate([invertible(x), np.eye(2)]), np.sign(y), rcond=None)[:2], (2, 2), (4, 2), ulps=8),
+    op(
+        "qr of a wide one",
+        lambda x: np.linalg.qr(np.concatenate([invertible(x), np.eye(2)], axis=1), mode="r"),
+        (2, 2),
+        ulps=3,
+    ),
+    op(
+        "lstsq",
+        lambda x, y: np.linalg.lstsq(np.concatenate([invertible(x), np.eye(2)]), np.sign(y), rcond=None)[:2],
+        (2, 2),
+        (4, 2),
+        ulps=8,
+    ),
     op("pinv", lambda x: np.linalg.pinv(np.concatenate([invertible(x), np.eye(2)], axis=1)), (2, 2), ulps=4),
     op("cholesky", lambda x: np.linalg.cholesky(definite(x)), Q, ulps=3),
     op("cholesky upper", lambda x: np.linalg.cholesky(definite(x), upper=True), Q, ulps=3),
     op("eigh", lambda x: [abs(y) for y in np.linalg.eigh(definite(x)[:2, :2])], Q, ulps=4),
     op("eigvalsh", lambda x: np.linalg.eigvalsh(np.sign(x[:2, :2]) + np.eye(2) * [2, 0.5], "U"), Q, ulps=4),
-    op("svd", lambda x: [abs(y) for y in np.linalg.svd(np.concatenate([invertible(x), np.eye(2)[:1]]))], (2, 2), ulps=12),
-    op("svdvals", lambda x: np.linalg.svdvals(np.concatenate([invertible(x), np.eye(2)[:, :1]], axis=1)), (2, 2), ulps=4),
-    op("polyfit", lambda x, y: np.polyfit(np.sign(x) * 0.5 + np.array([0.5, 1, 2, 4, -1.5, -3]), y, 2), (6,), (6,), ulps=16),
+    op(
+        "svd",
+        lambda x: [abs(y) for y in np.linalg.svd(np.concatenate([invertible(x), np.eye(2)[:1]]))],
+        (2, 2),
+        ulps=12,
+    ),
+    op(
+        "svdvals",
+        lambda x: np.linalg.svdvals(np.concatenate([invertible(x), np.eye(2)[:, :1]], axis=1)),
+        (2, 2),
+        ulps=4,
+    ),
+    op(
+        "polyfit",
+        lambda x, y: np.polyfit(np.sign(x) * 0.5 + np.array([0.5, 1, 2, 4, -1.5, -3]), y, 2),
+        (6,),
+        (6,),
+        ulps=16,
+    ),
     op("polyfit of public", lambda y: np.polyfit([0, 1, 2, 3], y, 1), (4, 2), ulps=4),
-    op("matrix_rank", lambda x: np.linalg.matrix_rank(np.stack([invertible(x), np.outer([1, 2], [3, 1]) + 0 * x])), (2, 2)),
+    op(
+        "matrix_rank",
+        lambda x: np.linalg.matrix_rank(np.stack([invertible(x), np.outer([1, 2], [3, 1]) + 0 * x])),
+        (2, 2),
+    ),
 ]
 
 
@@ -453,56 +802,178 @@ def away(x: Any) -> Any:
 
 
 REAL = [
-    op("divide", lambda x, y: x / away(y), A, A, ulps=1.2), op("divide, broadcast", lambda x, y: x / away(y), (3, 1), (1, 4), ulps=1.2), op("divide scalars", lambda x, y: x / away(y), S, S, ulps=1.2),
-    op("divide itself", lambda x: away(x) / away(x), A, ulps=1.2), op("reals /", lambda x: PI / away(x), A, ulps=1.8), op("1 /", lambda x: 1 / away(x), A, ulps=1.2),
-    op("reciprocal", lambda x: np.reciprocal(away(x) * 1.0), A, ulps=1.2), op("divide, empty", lambda x, y: x[:0] / away(y[:0]), A, A),
-    op("sqrt", lambda x: np.sqrt(abs(x)), A, ulps=1.2), op("1 / sqrt", lambda x: 1 / np.sqrt(abs(x) + 1), A, ulps=2.2), op("x.std", lambda x: (5 * x).std(), B, ulps=20),
-    op("std 0", lambda x: np.std(5 * x, axis=0, ddof=1, keepdims=True), (9, 2), ulps=30), op("exp", lambda x: np.exp(np.minimum(x, 1)), A, ulps=4), op("exp of less", lambda x: np.exp(-abs(x)), B, ulps=2.1),
-    op("exp2", lambda x: np.exp2(np.minimum(x, 1)), A, ulps=4), op("expm1", lambda x: np.expm1(-abs(x)), A, ulps=2.1), op("log", lambda x: np.log(abs(x) + 1), A, ulps=1.3), op("log2", lambda x: np.log2(abs(x) + 0.5), A, ulps=1.3),
-    op("log10", lambda x: np.log10(abs(x) + 1), A, ulps=1.3), op("log1p", lambda x: np.log1p(abs(x)), S, ulps=1.3), op("tanh", np.tanh, A, ulps=2.9), op("exp, empty", lambda x: np.exp(x[:0]), A),
-    *(op(f"power {a}", lambda x, a=a: (abs(x) + 1.0) ** a, A, ulps=u) for a, u in ((-1, 1.2), (-2, 3.2), (0.5, 1.2), (-0.5, 1.2), (0.3, 4), (-1.7, 4))),
-    op("power, exponents", lambda x: (abs(x) + 1.0) ** np.array([0.3, -0.5, 0, -1.25]), A, ulps=4), op("public base", lambda x: 2.0 ** -abs(x), A, ulps=2.1), op("small public base", lambda x: 0.3 ** abs(x), A, ulps=2.1),
+    op("divide", lambda x, y: x / away(y), A, A, ulps=1.2),
+    op("divide, broadcast", lambda x, y: x / away(y), (3, 1), (1, 4), ulps=1.2),
+    op("divide scalars", lambda x, y: x / away(y), S, S, ulps=1.2),
+    op("divide itself", lambda x: away(x) / away(x), A, ulps=1.2),
+    op("reals /", lambda x: PI / away(x), A, ulps=1.8),
+    op("1 /", lambda x: 1 / away(x), A, ulps=1.2),
+    op("reciprocal", lambda x: np.reciprocal(away(x) * 1.0), A, ulps=1.2),
+    op("divide, empty", lambda x, y: x[:0] / away(y[:0]), A, A),
+    op("sqrt", lambda x: np.sqrt(abs(x)), A, ulps=1.2),
+    op("1 / sqrt", lambda x: 1 / np.sqrt(abs(x) + 1), A, ulps=2.2),
+    op("x.std", lambda x: (5 * x).std(), B, ulps=20),
+    op("std 0", lambda x: np.std(5 * x, axis=0, ddof=1, keepdims=True), (9, 2), ulps=30),
+    op("exp", lambda x: np.exp(np.minimum(x, 1)), A, ulps=4),
+    op("exp of less", lambda x: np.exp(-abs(x)), B, ulps=2.1),
+    op("exp2", lambda x: np.exp2(np.minimum(x, 1)), A, ulps=4),
+    op("expm1", lambda x: np.expm1(-abs(x)), A, ulps=2.1),
+    op("log", lambda x: np.log(abs(x) + 1), A, ulps=1.3),
+    op("log2", lambda x: np.log2(abs(x) + 0.5), A, ulps=1.3),
+    op("log10", lambda x: np.log10(abs(x) + 1), A, ulps=1.3),
+    op("log1p", lambda x: np.log1p(abs(x)), S, ulps=1.3),
+    op("tanh", np.tanh, A, ulps=2.9),
+    op("exp, empty", lambda x: np.exp(x[:0]), A),
+    *(
+        op(f"power {a}", lambda x, a=a: (abs(x) + 1.0) ** a, A, ulps=u)
+        for a, u in ((-1, 1.2), (-2, 3.2), (0.5, 1.2), (-0.5, 1.2), (0.3, 4), (-1.7, 4))
+    ),
+    op("power, exponents", lambda x: (abs(x) + 1.0) ** np.array([0.3, -0.5, 0, -1.25]), A, ulps=4),
+    op("public base", lambda x: 2.0 ** -abs(x), A, ulps=2.1),
+    op("small public base", lambda x: 0.3 ** abs(x), A, ulps=2.1),
 ]
 QUOTIENTS = [
-    op("// 7", lambda x: whole(x) // 7, A), op("% -10", lambda x: whole(x) % -10, A), op("divmod 3", lambda x: divmod(x, 3), A),
-    op("% 0.7", lambda x: x % 0.7, A, ulps=1), op("// secret", lambda x, y: x // away(y), A, V), op("% secret", lambda x, y: (3 * x) % away(y), A, V),
+    op("// 7", lambda x: whole(x) // 7, A),
+    op("% -10", lambda x: whole(x) % -10, A),
+    op("divmod 3", lambda x: divmod(x, 3), A),
+    op("% 0.7", lambda x: x % 0.7, A, ulps=1),
+    op("// secret", lambda x, y: x // away(y), A, V),
+    op("% secret", lambda x, y: (3 * x) % away(y), A, V),
 ]
 TRIGONOMETRY = [
-    op("sin", np.sin, A, ulps=1.3), op("tan", lambda x: np.tan(np.clip(x, -1, 1)), A, ulps=3), op("arcsin", lambda x: np.arcsin(np.clip(x, -1, 1)), A, ulps=1.3),
+    op("sin", np.sin, A, ulps=1.3),
+    op("tan", lambda x: np.tan(np.clip(x, -1, 1)), A, ulps=3),
+    op("arcsin", lambda x: np.arcsin(np.clip(x, -1, 1)), A, ulps=1.3),
     op("arctan2", np.arctan2, A, V, ulps=1.3),
 ]
 POWERS = [
-    op("x ** y", lambda x, y: (abs(x) * 0.25 + 1.0) ** np.clip(y, -1, 1), A, V, ulps=8), op("<< secret", lambda x, y: np.clip(whole(x), -9, 9) << small(y), A, V),
-    op(">> secret", lambda x, y: whole(x) >> small(y), A, V), op("bitwise_count", lambda x: np.bitwise_count(whole(x)), A),
+    op("x ** y", lambda x, y: (abs(x) * 0.25 + 1.0) ** np.clip(y, -1, 1), A, V, ulps=8),
+    op("<< secret", lambda x, y: np.clip(whole(x), -9, 9) << small(y), A, V),
+    op(">> secret", lambda x, y: whole(x) >> small(y), A, V),
+    op("bitwise_count", lambda x: np.bitwise_count(whole(x)), A),
 ]
 POSITIVE = np.array([[3, 1, 2, 5], [1, 4, 2, 1], [2, 2, 1, 3]])
 SURFACE = [
-    op("sum, where", lambda x: np.sum(x, axis=1, where=MASK), A), op("sum, secret where", lambda x: np.add.reduce(x, 1, None, None, False, 3, x > 0), A), op("sum of none", lambda x: x.sum(axis=()), A),
-    op("max, where", lambda x: x.max(axis=(0, 1), where=x > -1, initial=-1, keepdims=True), (2, 3, 2)), op("min of several", lambda x: np.min(a=x, axis=(0, -1)), B), op("ptp of all", lambda x: np.ptp(x, (1, 0)), A),
-    op("min, initial", lambda x: x.min(initial=0, axis=0), A), op("max of none", lambda x: np.max(x[:0], axis=0, initial=2), A), op("prod of several", lambda x: np.prod(x, axis=(0, 2)), (2, 2, 2), ulps=22), op("prod of none", lambda x: np.prod(x[:0], axis=0), A),
-    op("prod, initial", lambda x: x.prod(axis=0, initial=2), (2, 3), ulps=2), op("any, where", lambda x: np.any(x > 1, axis=0, where=MASK), A), op("all, where", lambda x: np.all(x > 1, axis=1, where=MASK), A),
-    op("mean, where", lambda x: np.mean(x, axis=1, where=MASK), A, ulps=3), op("var, where", lambda x: x.var(axis=1, where=MASK), A, ulps=24), op("std, correction", lambda x: (5 * x).std(axis=(0, 1), ddof=1), (5, 2, 2), ulps=30),
-    op("average, secret weights", lambda x, y: np.average(x, axis=1, weights=abs(y) + 1), A, V, ulps=3), op("average, weights of each", lambda x: np.average(x, axis=0, weights=POSITIVE, keepdims=True), A, ulps=5),
-    op("average, several axes", lambda x: np.average(x, axis=(1, 2), weights=POSITIVE, returned=True)[0], B, ulps=5), op("median of several", lambda x: np.median(x, axis=(0, 1)), (3, 2, 2), ulps=3),
-    *(op(f"quantile, {method}", lambda x, method=method: np.quantile(a=x, q=[0, 0.3, 0.5], method=method), (7,), ulps=3) for method in ("lower", "nearest", "midpoint", "hazen", "closest_observation")),
-    op("astype bool", lambda x: x.astype(bool), A), op("astype int", lambda x: np.astype(x, int), A), op("astype float", lambda x: (x > 0).astype(float), A), op("sum, dtype", lambda x: np.sum(x, 0, float), A), op("add, dtype", lambda x: np.add(x > 0, x > 1, dtype=int), A),
-    op("full_like", lambda x: np.full_like(x, 3, shape=(2,)), A), op("full_like, secret", np.full_like, A, S), op("imag", np.imag, V), op("concatenate, dtype", lambda x: np.concatenate([x, x], axis=1, dtype=float), A),
-    op("names", lambda x: np.tile(A=np.swapaxes(a=np.repeat(a=x, repeats=2, axis=0), axis1=0, axis2=1), reps=2), A), op("order F", lambda x: x.reshape(6, 2, order="F").flatten("F"), A), op("trace, axes", lambda x: np.trace(x, 1, 2, 0), B),
-    op("pad", lambda x: np.pad(x, ((1, 0), (2, 1)), constant_values=2), A), op("pad, reflect", lambda x: np.pad(x, 2, "reflect"), A), op("insert", lambda x, y: np.insert(x, 1, y, axis=1), A, (3,)), op("block", lambda x, y: np.block([[x, y], [PUBLIC, x]]), A, A),
-    op("unstack", lambda x: list(np.unstack(x, axis=1)), A), op("broadcast_arrays", lambda x, y: list(np.broadcast_arrays(x, y)), A, V), op("meshgrid", lambda x, y: list(np.meshgrid(x, y)), V, (2,)),
-    op("diff, ends", lambda x: np.diff(x, prepend=1, append=x[:, :1]), A), op("ediff1d", lambda x: np.ediff1d(x, [9], 8), A),
-    op("select", lambda x, y: np.select([x > 1, x > 0, MASK], [y, 5, x]), A, A), op("choose", lambda x, y: np.choose(x > 0, [y, 7]), A, V), op("choose, public", lambda x, y: np.choose([0, 1, 1, 0], [x, y]), V, S),
-    op("isclose", lambda x, y: np.isclose(x, np.where(y > 0, x, y)), A, A), op("isclose, wide", lambda x, y: np.isclose(x, y, rtol=0.01, atol=1), A, A), op("allclose", lambda x: np.allclose(x, x * 1), A), op("array_equal", lambda x, y: np.array_equal(x, np.where(y > 9, y, x)), A, A),
-    op("array_equiv", lambda x: np.array_equiv(x, x[:1]), A), op("fmin, fmax", lambda x, y: np.fmax(np.fmin(x, y), -1), A, V), op("signbit", np.signbit, A), op("copysign", np.copysign, A, V), op("heaviside", lambda x: np.heaviside(x, 0.5), A),
-    op("hypot", np.hypot, A, V, ulps=2), op("logaddexp", np.logaddexp, A, V, ulps=4), op("logaddexp2", lambda x: np.logaddexp2(x, 1), A, ulps=4), op("logaddexp.reduce", lambda x: np.logaddexp.reduce(x, axis=0), (3, 2), ulps=8), op("&.reduce", lambda x: np.bitwise_and.reduce(x > -1, axis=1), A),
-    op("^.reduce", lambda x: np.bitwise_xor.reduce(whole(x)), (5,)), op("outer of sums", np.add.outer, V, (2,)), op("fmax.accumulate", np.fmax.accumulate, (5,)), op("dot, three axes", np.dot, B, (2, 4, 3), ulps=1),
-    op("inner, three axes", np.inner, B, A, ulps=1), op("dot, public", lambda x: np.dot(PUBLIC, x), (2, 4, 2)), op("nan_to_num", np.nan_to_num, V), op("nanmean", np.nanmean, V, ulps=3), op("linspace", lambda x: np.linspace(x, 2, 5, axis=1), V, ulps=5),
-    op("einsum, lists", lambda x, y: np.einsum(x, [0, 1], y, [2, 1], [2, 0]), A, (2, 4), ulps=1), op("round(x)", lambda x: np.round(x, 1) if isinstance(x, np.ndarray) else round(x, 1), A, ulps=3),
+    op("sum, where", lambda x: np.sum(x, axis=1, where=MASK), A),
+    op("sum, secret where", lambda x: np.add.reduce(x, 1, None, None, False, 3, x > 0), A),
+    op("sum of none", lambda x: x.sum(axis=()), A),
+    op("max, where", lambda x: x.max(axis=(0, 1), where=x > -1, initial=-1, keepdims=True), (2, 3, 2)),
+    op("min of several", lambda x: np.min(a=x, axis=(0, -1)), B),
+    op("ptp of all", lambda x: np.ptp(x, (1, 0)), A),
+    op("min, initial", lambda x: x.min(initial=0, axis=0), A),
+    op("max of none", lambda x: np.max(x[:0], axis=0, initial=2), A),
+    op("prod of several", lambda x: np.prod(x, axis=(0, 2)), (2, 2, 2), ulps=22),
+    op("prod of none", lambda x: np.prod(x[:0], axis=0), A),
+    op("prod, initial", lambda x: x.prod(axis=0, initial=2), (2, 3), ulps=2),
+    op("any, where", lambda x: np.any(x > 1, axis=0, where=MASK), A),
+    op("all, where", lambda x: np.all(x > 1, axis=1, where=MASK), A),
+    op("mean, where", lambda x: np.mean(x, axis=1, where=MASK), A, ulps=3),
+    op("var, where", lambda x: x.var(axis=1, where=MASK), A, ulps=24),
+    op("std, correction", lambda x: (5 * x).std(axis=(0, 1), ddof=1), (5, 2, 2), ulps=30),
+    op("average, secret weights", lambda x, y: np.average(x, axis=1, weights=abs(y) + 1), A, V, ulps=3),
+    op(
+        "average, weights of each",
+        lambda x: np.average(x, axis=0, weights=POSITIVE, keepdims=True),
+        A,
+        ulps=5,
+    ),
+    op(
+        "average, several axes",
+        lambda x: np.average(x, axis=(1, 2), weights=POSITIVE, returned=True)[0],
+        B,
+        ulps=5,
+    ),
+    op("median of several", lambda x: np.median(x, axis=(0, 1)), (3, 2, 2), ulps=3),
+    *(
+        op(
+            f"quantile, {method}",
+            lambda x, method=method: np.quantile(a=x, q=[0, 0.3, 0.5], method=method),
+            (7,),
+            ulps=3,
+        )
+        for method in ("lower", "nearest", "midpoint", "hazen", "closest_observation")
+    ),
+    op("astype bool", lambda x: x.astype(bool), A),
+    op("astype int", lambda x: np.astype(x, int), A),
+    op("astype float", lambda x: (x > 0).astype(float), A),
+    op("sum, dtype", lambda x: np.sum(x, 0, float), A),
+    op("add, dtype", lambda x: np.add(x > 0, x > 1, dtype=int), A),
+    op("full_like", lambda x: np.full_like(x, 3, shape=(2,)), A),
+    op("full_like, secret", np.full_like, A, S),
+    op("imag", np.imag, V),
+    op("concatenate, dtype", lambda x: np.concatenate([x, x], axis=1, dtype=float), A),
+    op(
+        "names",
+        lambda x: np.tile(A=np.swapaxes(a=np.repeat(a=x, repeats=2, axis=0), axis1=0, axis2=1), reps=2),
+        A,
+    ),
+    op("order F", lambda x: x.reshape(6, 2, order="F").flatten("F"), A),
+    op("trace, axes", lambda x: np.trace(x, 1, 2, 0), B),
+    op("pad", lambda x: np.pad(x, ((1, 0), (2, 1)), constant_values=2), A),
+    op("pad, reflect", lambda x: np.pad(x, 2, "reflect"), A),
+    op("insert", lambda x, y: np.insert(x, 1, y, axis=1), A, (3,)),
+    op("block", lambda x, y: np.block([[x, y], [PUBLIC, x]]), A, A),
+    op("unstack", lambda x: list(np.unstack(x, axis=1)), A),
+    op("broadcast_arrays", lambda x, y: list(np.broadcast_arrays(x, y)), A, V),
+    op("meshgrid", lambda x, y: list(np.meshgrid(x, y)), V, (2,)),
+    op("diff, ends", lambda x: np.diff(x, prepend=1, append=x[:, :1]), A),
+    op("ediff1d", lambda x: np.ediff1d(x, [9], 8), A),
+    op("select", lambda x, y: np.select([x > 1, x > 0, MASK], [y, 5, x]), A, A),
+    op("choose", lambda x, y: np.choose(x > 0, [y, 7]), A, V),
+    op("choose, public", lambda x, y: np.choose([0, 1, 1, 0], [x, y]), V, S),
+    op("isclose", lambda x, y: np.isclose(x, np.where(y > 0, x, y)), A, A),
+    op("isclose, wide", lambda x, y: np.isclose(x, y, rtol=0.01, atol=1), A, A),
+    op("allclose", lambda x: np.allclose(x, x * 1), A),
+    op("array_equal", lambda x, y: np.array_equal(x, np.where(y > 9, y, x)), A, A),
+    op("array_equiv", lambda x: np.array_equiv(x, x[:1]), A),
+    op("fmin, fmax", lambda x, y: np.fmax(np.fmin(x, y), -1), A, V),
+    op("signbit", np.signbit, A),
+    op("copysign", np.copysign, A, V),
+    op("heaviside", lambda x: np.heaviside(x, 0.5), A),
+    op("hypot", np.hypot, A, V, ulps=2),
+    op("logaddexp", np.logaddexp, A, V, ulps=4),
+    op("logaddexp2", lambda x: np.logaddexp2(x, 1), A, ulps=4),
+    op("logaddexp.reduce", lambda x: np.logaddexp.reduce(x, axis=0), (3, 2), ulps=8),
+    op("&.reduce", lambda x: np.bitwise_and.reduce(x > -1, axis=1), A),
+    op("^.reduce", lambda x: np.bitwise_xor.reduce(whole(x)), (5,)),
+    op("outer of sums", np.add.outer, V, (2,)),
+    op("fmax.accumulate", np.fmax.accumulate, (5,)),
+    op("dot, three axes", np.dot, B, (2, 4, 3), ulps=1),
+    op("inner, three axes", np.inner, B, A, ulps=1),
+    op("dot, public", lambda x: np.dot(PUBLIC, x), (2, 4, 2)),
+    op("nan_to_num", np.nan_to_num, V),
+    op("nanmean", np.nanmean, V, ulps=3),
+    op("linspace", lambda x: np.linspace(x, 2, 5, axis=1), V, ulps=5),
+    op("einsum, lists", lambda x, y: np.einsum(x, [0, 1], y, [2, 1], [2, 0]), A, (2, 4), ulps=1),
+    op("round(x)", lambda x: np.round(x, 1) if isinstance(x, np.ndarray) else round(x, 1), A, ulps=3),
 ]
 OPERATIONS = [
-    *SURFACE, *ARITHMETIC, *COMPARISON, *REAL, *QUOTIENTS, *TRIGONOMETRY, *POWERS, *INTEGERS, *SELECTION, *ORDERS, *LINALG,
-    *COMPOSED, *PUBLIC_OPERANDS, *PRODUCTS, *REDUCTIONS, *INDEXING, *STRUCTURE,
-    *(op(f"einsum {text}", lambda *xs, text=text: np.einsum(text, *xs), *shapes, ulps=(0, 1, 8)[len(shapes) - 1]) for text, shapes in EINSUMS.items()),
+    *SURFACE,
+    *ARITHMETIC,
+    *COMPARISON,
+    *REAL,
+    *QUOTIENTS,
+    *TRIGONOMETRY,
+    *POWERS,
+    *INTEGERS,
+    *SELECTION,
+    *ORDERS,
+    *LINALG,
+    *COMPOSED,
+    *PUBLIC_OPERANDS,
+    *PRODUCTS,
+    *REDUCTIONS,
+    *INDEXING,
+    *STRUCTURE,
+    *(
+        op(
+            f"einsum {text}",
+            lambda *xs, text=text: np.einsum(text, *xs),
+            *shapes,
+            ulps=(0, 1, 8)[len(shapes) - 1],
+        )
+        for text, shapes in EINSUMS.items()
+    ),
 ]
 
 
@@ -524,15 +995,24 @@ def evaluate(session: Session, fraction: int, table: list[Operation] = OPERATION
     for i, operation in enumerate(table):
         arrays = operands(operation.shapes, fraction, i)
         owners = [(i + j) % session.size for j in range(len(arrays))]
-        secrets = [session.secret(a if session._holds(o) else None, owner=o, shape=a.shape, kind=Fixed(fraction) if fraction else INT)
-                   for a, o in zip(arrays, owners, strict=True)]
+        secrets = [
+            session.secret(
+                a if session._holds(o) else None,
+                owner=o,
+                shape=a.shape,
+                kind=Fixed(fraction) if fraction else INT,
+            )
+            for a, o in zip(arrays, owners, strict=True)
+        ]
         results = flat(operation.f(*secrets))
         assert all(isinstance(r, Secret) for r in results), operation.name
         pending.append(results)
     return [[r.reveal() for r in results] for results in pending]
 
 
-def check(revealed: list[list[np.ndarray]], fraction: int, ulp: float, table: list[Operation] = OPERATIONS) -> None:
+def check(
+    revealed: list[list[np.ndarray]], fraction: int, ulp: float, table: list[Operation] = OPERATIONS
+) -> None:
     """Compare with NumPy, and name every operation that differs."""
     wrong = []
     for i, (operation, mine) in enumerate(zip(table, revealed, strict=True)):
@@ -552,16 +1032,26 @@ def check(revealed: list[list[np.ndarray]], fraction: int, ulp: float, table: li
 
 
 #: All kinds of numbers where they are quick; of what more dealt parties share, the same products are made.
-KINDS = [(suite, parties, bits, fixed) for suite, parties in GRID for bits in RINGS for fixed in (False, True)
-         if suite != "additive" or parties == 2 or (parties, bits, fixed) in ((3, 64, True), (5, 32, False))]
-THREADS = [("additive", 2, 64, True), ("additive", 3, 32, False), ("replicated", 3, 64, True), ("replicated", 3, 128, False)]
+KINDS = [
+    (suite, parties, bits, fixed)
+    for suite, parties in GRID
+    for bits in RINGS
+    for fixed in (False, True)
+    if suite != "additive" or parties == 2 or (parties, bits, fixed) in ((3, 64, True), (5, 32, False))
+]
+THREADS = [
+    ("additive", 2, 64, True),
+    ("additive", 3, 32, False),
+    ("replicated", 3, 64, True),
+    ("replicated", 3, 128, False),
+]
 
 
 @pytest.mark.parametrize(("suite", "parties", "bits", "fixed"), KINDS)
 def test_parity_in_lockstep(suite: str, parties: int, bits: int, fixed: bool) -> None:
     fraction = RINGS[bits] if fixed else 0
     with mpc.local(parties, suite, ring=bits, fraction_bits=RINGS[bits]) as session:
-        check(evaluate(session, fraction), fraction, 2.0**-RINGS[bits])
+        check(evaluate(session, fraction), fraction, 2.0 ** -RINGS[bits])
 
 
 @pytest.mark.parametrize(("suite", "parties", "bits", "fixed"), THREADS)
@@ -569,9 +1059,13 @@ def test_parity_in_threads(suite: str, parties: int, bits: int, fixed: bool) -> 
     fraction = RINGS[bits] if fixed else 0
     session = mpc.local(parties, suite, ring=bits, fraction_bits=RINGS[bits])
     results = session.run(lambda party: evaluate(party, fraction))
-    check(results[0], fraction, 2.0**-RINGS[bits])
+    check(results[0], fraction, 2.0 ** -RINGS[bits])
     for other in results[1:]:
-        assert all(np.array_equal(a, b) for x, y in zip(results[0], other, strict=True) for a, b in zip(x, y, strict=True))
+        assert all(
+            np.array_equal(a, b)
+            for x, y in zip(results[0], other, strict=True)
+            for a, b in zip(x, y, strict=True)
+        )
 
 
 @pytest.mark.parametrize("fuse", [0, 1 << 16])
@@ -583,8 +1077,16 @@ def test_random_programs_agree(seed: int, bits: int, fuse: int) -> None:
     session = mpc.local(3, ring=bits, fraction_bits=8, fuse=fuse)
     plain = [rng.integers(-100, 100, (3, 3)).astype(object) for _ in range(4)]
     secret = [session.secret(p, owner=i % 3) for i, p in enumerate(plain)]
-    steps: list[Callable[..., Any]] = [lambda x, y: x + y, lambda x, y: x - y, lambda x, y: x * y, lambda x, y: x @ y, lambda x, y: -x.T,
-                                       lambda x, y: x * 3 - 1, lambda x, y: np.where(np.eye(3) > 0, x, y), lambda x, y: x.cumsum(axis=0) + y[::-1]]
+    steps: list[Callable[..., Any]] = [
+        lambda x, y: x + y,
+        lambda x, y: x - y,
+        lambda x, y: x * y,
+        lambda x, y: x @ y,
+        lambda x, y: -x.T,
+        lambda x, y: x * 3 - 1,
+        lambda x, y: np.where(np.eye(3) > 0, x, y),
+        lambda x, y: x.cumsum(axis=0) + y[::-1],
+    ]
     for _ in range(60):
         f, i, j = steps[rng.integers(len(steps))], *rng.integers(len(plain), size=2)
         plain.append(f(plain[i], plain[j]))
@@ -603,7 +1105,7 @@ BIG = [CHUNK - 1, CHUNK, CHUNK + 1, 2 * CHUNK, 2 * CHUNK + 5]
 def test_streamed_sizes(size: int) -> None:
     """Around and above the size from which operations are streamed in pieces."""
     rng = np.random.default_rng(size)
-    x, y = rng.integers(-2**31, 2**31, (2, size))
+    x, y = rng.integers(-(2**31), 2**31, (2, size))
     a, b = x / 2.0**24, y / 2.0**24
     s = mpc.local(2)
     sx, sy, sa, sb = (s.secret(v, owner=i % 2) for i, v in enumerate((x, y, a, b)))
@@ -629,7 +1131,9 @@ def test_streamed_in_threads_with_other_operations_around(parties: int) -> None:
         return party.reveal(z, before, z[:3] * before)
 
     for z, before, after in mpc.local(parties).run(main):
-        assert (z == np.arange(size) ** 2).all() and (before == [0, 1, 4]).all() and (after == [0, 1, 16]).all()
+        assert (
+            (z == np.arange(size) ** 2).all() and (before == [0, 1, 4]).all() and (after == [0, 1, 16]).all()
+        )
 
 
 def test_streamed_arrays_of_several_axes_and_odd_memory() -> None:
@@ -662,7 +1166,13 @@ def test_empty_and_scalar_arrays(shape: tuple[int, ...]) -> None:
     s = mpc.local(3)
     a, f = s.secret(x), s.secret(x * 1.0)
     assert a.shape == f.shape == shape and a.size == x.size and a.ndim == x.ndim
-    for mine, expected in ((a * a + 1, x * x + 1), (a.sum(), x.sum()), (f * f, x * 9.0 / 3), (f * 0.5, x * 0.5), (a.reshape(-1), x.reshape(-1))):
+    for mine, expected in (
+        (a * a + 1, x * x + 1),
+        (a.sum(), x.sum()),
+        (f * f, x * 9.0 / 3),
+        (f * 0.5, x * 0.5),
+        (a.reshape(-1), x.reshape(-1)),
+    ):
         assert np.array_equal(s.reveal(mine), expected)
     assert np.array_equal(s.reveal(a, to=1), x)
     assert np.isscalar(s.reveal(a)) == (shape == ())
@@ -671,7 +1181,9 @@ def test_empty_and_scalar_arrays(shape: tuple[int, ...]) -> None:
 def test_dimensions_without_a_round() -> None:
     s = mpc.local(2)
     x = s.secret(np.zeros((2, 3)))
-    assert np.shape(x) == (2, 3) and np.ndim(x) == 2 and np.size(x) == 6 and np.size(x, 1) == 3 and len(x) == 2
+    assert (
+        np.shape(x) == (2, 3) and np.ndim(x) == 2 and np.size(x) == 6 and np.size(x, 1) == 3 and len(x) == 2
+    )
     with pytest.raises(TypeError):
         len(x[0, 0])
 
@@ -698,7 +1210,9 @@ def test_what_others_pass_as_an_owners_value_is_ignored() -> None:
     assert all((r == 1).all() for r in mpc.local(3).run(main))
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e30, 2**70, "text", None, [[1], [1, 2]], 1j, ...], ids=repr)
+@pytest.mark.parametrize(
+    "value", [float("nan"), float("inf"), 1e30, 2**70, "text", None, [[1], [1, 2]], 1j, ...], ids=repr
+)
 def test_bad_inputs_are_refused(value: Any) -> None:
     s = mpc.local(2)
     with pytest.raises(MpcError):
@@ -706,8 +1220,14 @@ def test_bad_inputs_are_refused(value: Any) -> None:
     assert s.reveal(s.secret(1)) == 1
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e30, "text", 1j, None, ..., [[1], [1, 2]]], ids=repr)
-@pytest.mark.parametrize("f", [lambda x, v: x + v, lambda x, v: v - x, lambda x, v: x * v, lambda x, v: x @ v], ids=["+", "-", "*", "@"])
+@pytest.mark.parametrize(
+    "value", [float("nan"), float("inf"), 1e30, "text", 1j, None, ..., [[1], [1, 2]]], ids=repr
+)
+@pytest.mark.parametrize(
+    "f",
+    [lambda x, v: x + v, lambda x, v: v - x, lambda x, v: x * v, lambda x, v: x @ v],
+    ids=["+", "-", "*", "@"],
+)
 def test_bad_public_operands_are_refused(f: Any, value: Any) -> None:
     """With an error that says so; never with an array of objects."""
     s = mpc.local(2)
@@ -717,7 +1237,9 @@ def test_bad_public_operands_are_refused(f: Any, value: Any) -> None:
     assert s.reveal(x).tolist() == [1.0, 2.0]
 
 
-@pytest.mark.parametrize("f", [lambda x: x == None, lambda x: x != None, lambda x: x < None, lambda x: None + x])  # noqa: E711
+@pytest.mark.parametrize(
+    "f", [lambda x: x == None, lambda x: x != None, lambda x: x < None, lambda x: None + x]
+)  # noqa: E711
 def test_nothing_is_no_operand(f: Any) -> None:
     with pytest.raises(EncodingError, match="of type NoneType cannot be shared"):
         f(mpc.local(2).secret([1, 2]))
@@ -725,17 +1247,41 @@ def test_nothing_is_no_operand(f: Any) -> None:
 
 def test_asking_for_what_is_not_there() -> None:
     x = mpc.local(2).secret([1.5, 2.0])
-    assert hasattr(x, "dtype") and not hasattr(x, "nothing") and not hasattr(x, "__array_interface__") and getattr(x, "iloc", 7) == 7
+    assert (
+        hasattr(x, "dtype")
+        and not hasattr(x, "nothing")
+        and not hasattr(x, "__array_interface__")
+        and getattr(x, "iloc", 7) == 7
+    )
 
 
 def test_bad_calls_are_refused() -> None:
     s = mpc.local(2)
     x = s.secret([1, 2])
-    for call in (lambda: s.secret(1, owner=2), lambda: s.secret(None), lambda: s.secret([1], shape=(2,)), lambda: s.secret(x), lambda: s.reveal(5),
-                 lambda: s.reveal(x, to=2), lambda: s.reveal(x, to=-1), lambda: x.reveal(to=[]), lambda: x.reveal(to=[0, 0]), lambda: x.reveal(to=[0, 2]), lambda: x.reveal(to="01"), lambda: s.secret_from_each([1]), lambda: s.secret(np.zeros((1,) * 20))):
+    for call in (
+        lambda: s.secret(1, owner=2),
+        lambda: s.secret(None),
+        lambda: s.secret([1], shape=(2,)),
+        lambda: s.secret(x),
+        lambda: s.reveal(5),
+        lambda: s.reveal(x, to=2),
+        lambda: s.reveal(x, to=-1),
+        lambda: x.reveal(to=[]),
+        lambda: x.reveal(to=[0, 0]),
+        lambda: x.reveal(to=[0, 2]),
+        lambda: x.reveal(to="01"),
+        lambda: s.secret_from_each([1]),
+        lambda: s.secret(np.zeros((1,) * 20)),
+    ):
         with pytest.raises(MpcError):
             call()
-    for arguments in ({"parties": 1}, {"suite": "none"}, {"ring": 48}, {"fraction_bits": 40}, {"fraction_bits": 0}):
+    for arguments in (
+        {"parties": 1},
+        {"suite": "none"},
+        {"ring": 48},
+        {"fraction_bits": 40},
+        {"fraction_bits": 0},
+    ):
         with pytest.raises(MpcError):
             mpc.local(**arguments)
     with pytest.raises(ConfigError, match="additive"):
@@ -748,7 +1294,14 @@ def test_bad_calls_are_refused() -> None:
 
 def test_sessions_do_not_mix() -> None:
     x, y = mpc.local(2).secret([1, 2]), mpc.local(2).secret([1, 2])
-    for call in (lambda: x + y, lambda: x * y, lambda: x @ y, lambda: np.stack([x, y]), lambda: x.session.reveal(y), lambda: x.session.reveal(x, y)):
+    for call in (
+        lambda: x + y,
+        lambda: x * y,
+        lambda: x @ y,
+        lambda: np.stack([x, y]),
+        lambda: x.session.reveal(y),
+        lambda: x.session.reveal(x, y),
+    ):
         with pytest.raises(MpcError, match="session"):
             call()
 
@@ -757,8 +1310,10 @@ def test_sessions_do_not_mix() -> None:
 
 
 UNSUPPORTED: dict[str, Callable[[Any], Any]] = {
-    "gcd": lambda x: np.gcd(x, 6), "lcm": lambda x: np.lcm(x, x),
-    "subtract.accumulate": np.subtract.accumulate, "subtract.reduce": np.subtract.reduce,
+    "gcd": lambda x: np.gcd(x, 6),
+    "lcm": lambda x: np.lcm(x, x),
+    "subtract.accumulate": np.subtract.accumulate,
+    "subtract.reduce": np.subtract.reduce,
 }
 
 
@@ -769,10 +1324,19 @@ def test_unsupported_functions_say_their_names(name: str) -> None:
         UNSUPPORTED[name](s.secret(np.eye(3)))
 
 
-@pytest.mark.parametrize("call", [
-    lambda x: (-2) ** x, lambda x: np.array([1, 0, 3]) ** x, lambda x: x ** np.nan, lambda x: x ** 100.5,
-    lambda x: np.add(x, x, where=np.eye(3) > 0), lambda x: np.mean(x, dtype=int), lambda x: np.pad(x, 1, "mean"),
-    lambda x: np.pad(x, 1, constant_values=x[0, 0])])
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda x: (-2) ** x,
+        lambda x: np.array([1, 0, 3]) ** x,
+        lambda x: x**np.nan,
+        lambda x: x**100.5,
+        lambda x: np.add(x, x, where=np.eye(3) > 0),
+        lambda x: np.mean(x, dtype=int),
+        lambda x: np.pad(x, 1, "mean"),
+        lambda x: np.pad(x, 1, constant_values=x[0, 0]),
+    ],
+)
 def test_unsupported_arguments_are_refused(call: Any) -> None:
     s = mpc.local(2)
     with pytest.raises(NotImplementedError):
@@ -790,13 +1354,39 @@ def in_place_power(x: Any) -> None:
 
 
 LEAKS: dict[str, Callable[[Any], Any]] = {
-    "bool": bool, "if": lambda x: 1 if x else 0, "and": lambda x: x and x, "not": lambda x: not x, "float": float, "int": int, "complex": complex, "hash": hash,
-    "range": lambda x: range(x[0, 0]), "list index": lambda x: [1, 2][x[0, 0]], "array index": lambda x: np.arange(3)[x[0, 0]], "index": lambda x: x[x[0, 0]],
-    "index in tuple": lambda x: x[0, x[0, 0]], "index in list": lambda x: x[[x[0, 0], 1]], "slice": lambda x: x[:x[0, 0]], "np.array": lambda x: np.array([x, x]),
-    "np.asarray": np.asarray, "np.array of scalars": lambda x: np.array([x[0, 0], 1]), "np.array object": lambda x: np.asarray([x]),
-    "np.float64": np.float64, "assign into ndarray": lambda x: np.zeros((3, 3)).__setitem__(0, x[0]), "setitem": lambda x: x.__setitem__(0, 1), "iadd ndarray": in_place,
-    "out": in_place_power, "np.sum out": lambda x: np.sum(x, out=np.zeros(())), "pickle": pickle.dumps, "copy.copy": copy.copy, "deepcopy": copy.deepcopy,
-    "format": lambda x: f"{x:.2f}", "in": lambda x: 1 in x, "min": lambda x: min(x[0]), "np.save": lambda x: np.save("/dev/null", x), "memoryview": memoryview,
+    "bool": bool,
+    "if": lambda x: 1 if x else 0,
+    "and": lambda x: x and x,
+    "not": lambda x: not x,
+    "float": float,
+    "int": int,
+    "complex": complex,
+    "hash": hash,
+    "range": lambda x: range(x[0, 0]),
+    "list index": lambda x: [1, 2][x[0, 0]],
+    "array index": lambda x: np.arange(3)[x[0, 0]],
+    "index": lambda x: x[x[0, 0]],
+    "index in tuple": lambda x: x[0, x[0, 0]],
+    "index in list": lambda x: x[[x[0, 0], 1]],
+    "slice": lambda x: x[: x[0, 0]],
+    "np.array": lambda x: np.array([x, x]),
+    "np.asarray": np.asarray,
+    "np.array of scalars": lambda x: np.array([x[0, 0], 1]),
+    "np.array object": lambda x: np.asarray([x]),
+    "np.float64": np.float64,
+    "assign into ndarray": lambda x: np.zeros((3, 3)).__setitem__(0, x[0]),
+    "setitem": lambda x: x.__setitem__(0, 1),
+    "iadd ndarray": in_place,
+    "out": in_place_power,
+    "np.sum out": lambda x: np.sum(x, out=np.zeros(())),
+    "pickle": pickle.dumps,
+    "copy.copy": copy.copy,
+    "deepcopy": copy.deepcopy,
+    "format": lambda x: f"{x:.2f}",
+    "in": lambda x: 1 in x,
+    "min": lambda x: min(x[0]),
+    "np.save": lambda x: np.save("/dev/null", x),
+    "memoryview": memoryview,
 }
 
 
@@ -807,11 +1397,24 @@ def test_what_would_leak_is_a_type_error(name: str) -> None:
         LEAKS[name](s.secret(np.eye(3)))
 
 
-@pytest.mark.parametrize(("f", "instead"), [
-    (np.unique, r"mpc\.unique\(x\), padded, or mpc\.unique_counts"), (lambda x: np.union1d(x, x), r"mpc\.union1d"), (lambda x: np.setdiff1d([1], x), r"mpc\.setdiff1d"),
-    (lambda x: x[x > 1], r"mask.*np\.where.*x\.at\[mask\]\.set"), (lambda x: x.__setitem__(0, 1), r"x = x\.at\[index\]\.set\(y\)"),
-    (np.nonzero, "np.where"), (np.flatnonzero, "np.where"), (np.argwhere, "np.count_nonzero"), (np.bincount, "minlength"),
-    (np.histogram, "edges"), (lambda x: x[x], "np.take"), (lambda x: np.arange(3)[x], "mpc.take"), (lambda x: np.take([1, 2], x), "mpc.take")])
+@pytest.mark.parametrize(
+    ("f", "instead"),
+    [
+        (np.unique, r"mpc\.unique\(x\), padded, or mpc\.unique_counts"),
+        (lambda x: np.union1d(x, x), r"mpc\.union1d"),
+        (lambda x: np.setdiff1d([1], x), r"mpc\.setdiff1d"),
+        (lambda x: x[x > 1], r"mask.*np\.where.*x\.at\[mask\]\.set"),
+        (lambda x: x.__setitem__(0, 1), r"x = x\.at\[index\]\.set\(y\)"),
+        (np.nonzero, "np.where"),
+        (np.flatnonzero, "np.where"),
+        (np.argwhere, "np.count_nonzero"),
+        (np.bincount, "minlength"),
+        (np.histogram, "edges"),
+        (lambda x: x[x], "np.take"),
+        (lambda x: np.arange(3)[x], "mpc.take"),
+        (lambda x: np.take([1, 2], x), "mpc.take"),
+    ],
+)
 def test_a_result_whose_shape_would_leak_is_refused_with_another_way(f: Any, instead: str) -> None:
     with pytest.raises(TypeError, match=instead):
         f(mpc.local(2).secret([1, 2]))
@@ -841,7 +1444,9 @@ def test_in_place_operators_give_the_name_to_a_new_secret() -> None:
         exec(change, names)
         x = names["x"]
     a = np.array([5, 10])
-    assert x.reveal().tolist() == ((((((a | 16) ^ 3) & 30) << 2 >> 1) % 32) // 4).tolist() and y.reveal().tolist() == [1, 2]
+    assert x.reveal().tolist() == (
+        (((((a | 16) ^ 3) & 30) << 2 >> 1) % 32) // 4
+    ).tolist() and y.reveal().tolist() == [1, 2]
 
 
 def test_revealed_values_are_the_users_own() -> None:
@@ -869,11 +1474,35 @@ def test_public_operands_are_read_when_the_operation_starts() -> None:
     factor, word, mask = np.array([2, 2, 2]), np.array([2, 2, 2], np.uint64), np.array([True, False, True])
     index, listed = np.array([0, 1]), [0, 1]
     waiting = x * x
-    results = [waiting * factor, waiting * word, waiting * (factor * 0.5), np.where(mask, waiting, 0), np.where(mask, word, waiting), waiting[index],
-               waiting[listed], waiting[None, index], np.take(waiting, index), np.repeat(waiting, word.astype(int)), waiting - factor, waiting @ word]
+    results = [
+        waiting * factor,
+        waiting * word,
+        waiting * (factor * 0.5),
+        np.where(mask, waiting, 0),
+        np.where(mask, word, waiting),
+        waiting[index],
+        waiting[listed],
+        waiting[None, index],
+        np.take(waiting, index),
+        np.repeat(waiting, word.astype(int)),
+        waiting - factor,
+        waiting @ word,
+    ]
     factor[:], word[:], mask[:], index[:], listed[:] = 100, 100, False, 2, [2, 2]
     assert [r.tolist() for r in s.reveal(*results)] == [
-        [2, 8, 18], [2, 8, 18], [1, 4, 9], [1, 0, 9], [2, 4, 2], [1, 4], [1, 4], [[1, 4]], [1, 4], [1, 1, 4, 4, 9, 9], [-1, 2, 7], 28]
+        [2, 8, 18],
+        [2, 8, 18],
+        [1, 4, 9],
+        [1, 0, 9],
+        [2, 4, 2],
+        [1, 4],
+        [1, 4],
+        [[1, 4]],
+        [1, 4],
+        [1, 1, 4, 4, 9, 9],
+        [-1, 2, 7],
+        28,
+    ]
 
 
 def test_a_fixed_seed_is_deterministic_and_no_seed_is_not() -> None:
@@ -891,6 +1520,7 @@ def test_a_fixed_seed_is_deterministic_and_no_seed_is_not() -> None:
 
 def test_a_failing_party_ends_the_session_with_its_own_error() -> None:
     """Not with the loss of a party that follows from it."""
+
     def main(party: Session) -> Any:
         x = party.secret([1, 2], shape=(2,), kind=INT)
         if party.id == 1:
@@ -913,7 +1543,7 @@ def test_programs_that_differ_end_in_an_error_that_says_so() -> None:
 def test_public_values_that_differ_in_shape_end_in_an_error() -> None:
     def main(party: Session) -> Any:
         x = party.secret([1, 2, 3], shape=(3,), kind=INT)
-        return x[:2 + party.id % 2].reveal()
+        return x[: 2 + party.id % 2].reveal()
 
     with pytest.raises(DesyncError):
         mpc.local(2).run(main)

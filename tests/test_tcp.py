@@ -1,4 +1,5 @@
 """TCP and TLS links over real loopback sockets: what arrives, who is let in, and how it ends."""
+
 from __future__ import annotations
 
 import socket
@@ -44,14 +45,22 @@ class Table:
 
     def __init__(self, size: int, folder: Path | None, *, dealer: bool = False, timeout: float = 5) -> None:
         self.listeners = [socket.create_server(("127.0.0.1", 0)) for _ in range(size)]
-        self.peers = [Peer(name, *sock.getsockname()) for name, sock in zip(NAMES, self.listeners, strict=False)]
+        self.peers = [
+            Peer(name, *sock.getsockname()) for name, sock in zip(NAMES, self.listeners, strict=False)
+        ]
         self.names = [peer.name for peer in self.peers] + [DEALER] * dealer
         self.dealer, self.folder, self.timeout = DEALER if dealer else None, folder, timeout
 
     def join(self, rank: int, **changes: object) -> TcpTransport:
         tls = tls_of(self.folder, self.names[rank]) if self.folder else None
         listener = self.listeners[rank] if rank < len(self.listeners) else None
-        options = {"tls": tls, "dealer": self.dealer, "timeout": self.timeout, "listener": listener, **changes}
+        options = {
+            "tls": tls,
+            "dealer": self.dealer,
+            "timeout": self.timeout,
+            "listener": listener,
+            **changes,
+        }
         return connect(rank, self.peers, **options)  # type: ignore[arg-type]
 
     def all(self) -> list[TcpTransport]:
@@ -114,7 +123,11 @@ def pair(request: pytest.FixtureRequest, certs: Path) -> Iterator[list[TcpTransp
 
 
 @settings(max_examples=25, deadline=None)
-@given(sizes=st.lists(st.one_of(st.integers(0, 100), st.integers(16000, 17000), st.integers(0, 300_000)), max_size=8))
+@given(
+    sizes=st.lists(
+        st.one_of(st.integers(0, 100), st.integers(16000, 17000), st.integers(0, 300_000)), max_size=8
+    )
+)
 def test_any_sizes(pair: list[TcpTransport], sizes: list[int]) -> None:
     together(*[lambda e=e: swap(e, sizes, [1 - e.rank]) for e in pair])
 
@@ -131,7 +144,13 @@ def test_a_late_party(table: Table) -> None:
         end.close()
 
 
-WORDS = {"goodbye": notice(BYE, ""), "reason": notice(ABORT, "ValueError"), "nothing": b"", "half a goodbye": notice(BYE, "")[:-1], "other bytes": bytes(64)}
+WORDS = {
+    "goodbye": notice(BYE, ""),
+    "reason": notice(ABORT, "ValueError"),
+    "nothing": b"",
+    "half a goodbye": notice(BYE, "")[:-1],
+    "other bytes": bytes(64),
+}
 
 
 @pytest.mark.parametrize("unread", [0, 1000])
@@ -153,7 +172,9 @@ def test_last_words_are_read(table: Table, words: str, unread: int) -> None:
         send()
         first.flush()
     else:
-        with pytest.raises(PartyLost, match="bob gave up: ValueError" if words == "reason" else "bob closed the connection"):
+        with pytest.raises(
+            PartyLost, match="bob gave up: ValueError" if words == "reason" else "bob closed the connection"
+        ):
             send()
     data = bytearray(4)
     first.collect({1: memoryview(data)})
@@ -166,7 +187,9 @@ def test_last_words_are_read(table: Table, words: str, unread: int) -> None:
 
 
 @pytest.mark.parametrize("words", WORDS)
-def test_a_peer_that_is_gone_is_noticed_without_a_word_to_it(table: Table, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_peer_that_is_gone_is_noticed_without_a_word_to_it(
+    table: Table, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """At the next look, whatever it is that a party does: its own sends may all go elsewhere."""
     monkeypatch.setattr(tcp, "LOOK", 0.0)
     first, second = table.all()
@@ -238,7 +261,10 @@ def test_silence(folder: Path | None) -> None:
 
 def test_strangers_do_not_matter(table: Table) -> None:
     first = table.peers[0]
-    with socket.create_connection((first.host, first.port)) as garbage, socket.create_connection((first.host, first.port)):
+    with (
+        socket.create_connection((first.host, first.port)) as garbage,
+        socket.create_connection((first.host, first.port)),
+    ):
         garbage.sendall(b"GET / HTTP/1.0\r\n\r\n")
         start = time.monotonic()
         ends = table.all()
@@ -264,13 +290,19 @@ def test_nobody_comes(folder: Path | None) -> None:
 
 
 def test_port_in_use(folder: Path | None) -> None:
-    with closing(Table(2, folder)) as table, pytest.raises(ConfigError, match=r"cannot listen on 127.0.0.1:\d+ .*another port"):
+    with (
+        closing(Table(2, folder)) as table,
+        pytest.raises(ConfigError, match=r"cannot listen on 127.0.0.1:\d+ .*another port"),
+    ):
         table.join(0, listener=None)
 
 
 def test_one_seat_for_one() -> None:
     with closing(Table(3, None, timeout=1)) as table:
-        calls = [lambda: failure(lambda: table.join(0)), lambda: failure(lambda: connect(2, table.peers, tls=None, timeout=1))] * 2
+        calls = [
+            lambda: failure(lambda: table.join(0)),
+            lambda: failure(lambda: connect(2, table.peers, tls=None, timeout=1)),
+        ] * 2
         first, *others = together(calls[0], calls[1], calls[1])
         assert "bob did not join" in str(first) and "cy has already joined" in str(first)
         assert sum("refused us: cy has already joined" in str(error) for error in others) == 1
@@ -316,11 +348,15 @@ def test_expired(tmp_path: Path) -> None:
 
 def test_not_yet_valid(tmp_path: Path) -> None:
     make_authority_and_certificates(["ann"], tmp_path)
-    make_authority_and_certificates(["bob"], tmp_path, days=5, not_before=datetime.now(UTC) + timedelta(days=10))
+    make_authority_and_certificates(
+        ["bob"], tmp_path, days=5, not_before=datetime.now(UTC) + timedelta(days=10)
+    )
     with closing(Table(2, tmp_path, timeout=0.5)) as table:
         first, second = refused(table, 1, tls_of(tmp_path, "bob"))
     assert "certificate is not yet valid: compare the clocks" in first
-    assert second.startswith("party ann refused our certificate: ") and "not yet valid there: compare" in second
+    assert (
+        second.startswith("party ann refused our certificate: ") and "not yet valid there: compare" in second
+    )
 
 
 class _Bare(Tls):
@@ -353,7 +389,9 @@ def test_wrong_name(certs: Path) -> None:
 
 def test_tls_is_not_optional(certs: Path) -> None:
     with closing(Table(2, certs, timeout=0.5)) as table:
-        errors = together(lambda: failure(lambda: table.join(0)), lambda: failure(lambda: table.join(1, tls=None)))
+        errors = together(
+            lambda: failure(lambda: table.join(0)), lambda: failure(lambda: table.join(1, tls=None))
+        )
     assert "does not speak TLS" in str(errors[0])
 
 

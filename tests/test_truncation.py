@@ -1,4 +1,5 @@
 """Truncation: ⌊x/2^m⌋ or that plus one, the latter with probability (x mod 2^m)/2^m, for every x in range."""
+
 from __future__ import annotations
 
 import numpy as np
@@ -14,6 +15,7 @@ GRID = [(name, n, bits) for name, suite in SUITES.items() for n in counts(suite)
 
 def truncated(suite: str, parties: int, ring: Ring, values: np.ndarray, bits: int) -> np.ndarray:
     """What all parties hold together after truncating signed ``values``; the same in every run."""
+
     async def main(suite: Suite) -> RingArray:
         z = await suite.truncate(await input_of(suite, ring(values)), bits)
         (out,) = await suite.open(z)
@@ -72,6 +74,7 @@ def test_other_numbers_of_bits_are_refused(bits: int) -> None:
 @pytest.mark.parametrize("shape", [(), (0,), (2, 3), (70000,)])
 def test_shapes(shape: tuple[int, ...]) -> None:
     values = np.full(shape, 5 << 16)
+
     async def main(suite: Suite) -> RingArray:
         return (await suite.truncate(await input_of(suite, RINGS[64](values)), 16)).parts[0]
 

@@ -1,4 +1,5 @@
 """Transports around transports: slower, recorded, altered."""
+
 from __future__ import annotations
 
 import time

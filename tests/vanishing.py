@@ -1,8 +1,9 @@
-"""Two parties whose network goes away without a word, in a namespace of its own: ``unshare -rn python vanishing.py HOW WHEN``.
+"""Two parties whose network goes away without a word, in a namespace of its own: ``unshare -rn python
+vanishing.py HOW WHEN``.
 
-HOW is what the first party does then: ``look`` (it computes, and looks at every operation), ``collect``, ``flush``.  WHEN
-is ``idle`` or ``sent``: with bytes under way.  Prints the error and the seconds until it came.
-"""
+HOW is what the first party does then: ``look`` (it computes, and looks at every operation), ``collect``,
+``flush``.  WHEN is ``idle`` or ``sent``: with bytes under way.  Prints the error and the seconds until it
+came."""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Certificates of every sort that a listener may be shown, each with its key, beside the right ones in a folder."""
+"""Certificates of every sort that a listener may be shown, each with its key, beside the right ones in a
+folder.
+"""
 
 from __future__ import annotations
 

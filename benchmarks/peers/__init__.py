@@ -1,1 +1,3 @@
-"""A driver for each system, run by that system's own Python: ``python -m benchmarks.peers.NAME WORK SIZE RUNS``."""
+"""A driver for each system, run by that system's own Python: ``python -m benchmarks.peers.NAME WORK SIZE
+RUNS``.
+"""

@@ -1,8 +1,10 @@
 """Softmax regression in NumPy.  A model is one vector of ``size`` numbers, as aggregation wants it."""
+
 import numpy as np
 
 PIXELS, SORTS = 64, 10
-#: Local steps, their rate, and the rate of the server's step along the mean.  One local step is a gradient: FedSGD.
+#: Local steps, their rate, and the rate of the server's step along the mean.  One local step is a gradient:
+#: FedSGD.
 METHODS = {"fedavg": (5, 0.5, 2.0), "fedsgd": (1, 1.0, 2.0)}
 size = (PIXELS + 1) * SORTS
 

@@ -1,8 +1,9 @@
 """python enrol.py FOLDER CLIENTS: the files of a made-up federation, for trying the app on one machine.
 
-In earnest each client makes its own key and gives its public part to whoever closes the directory, who is not the
-server; then everybody gets the same clients.directory and agreement.toml.
+In earnest each client makes its own key and gives its public part to whoever closes the directory, who is not
+the server; then everybody gets the same clients.directory and agreement.toml.
 """
+
 from __future__ import annotations
 
 import sys

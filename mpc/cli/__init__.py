@@ -1,7 +1,9 @@
-"""The command line: ``mpc run``, ``party``, ``offline``, ``dealer``, ``certs``, ``aggregate``, ``suites``, ``bench``.
+"""The command line: ``mpc run``, ``party``, ``offline``, ``dealer``, ``certs``, ``aggregate``, ``suites``,
+``bench``.
 
 With ``mpc/__init__.py`` the one place in ``mpc`` that knows ``protocols``: this is the front door.
 """
+
 from __future__ import annotations
 
 import signal
@@ -27,6 +29,14 @@ def main() -> None:
     write_no_core()
 
 
-for command in (sessions.run, sessions.party, sessions.offline, sessions.dealer, tools.certs, aggregation.aggregate,
-                tools.suites, tools.bench):
+for command in (
+    sessions.run,
+    sessions.party,
+    sessions.offline,
+    sessions.dealer,
+    tools.certs,
+    aggregation.aggregate,
+    tools.suites,
+    tools.bench,
+):
     main.add_command(command)

@@ -1,4 +1,5 @@
 """What commands have in common: options, and one sentence for whatever goes wrong."""
+
 from __future__ import annotations
 
 import json
@@ -25,6 +26,7 @@ ENGINE = tuple(str(Path(__file__).parents[2] / package) for package in ("mpc", "
 
 def reporting_errors(command: Callable[..., Any]) -> Callable[..., Any]:
     """One sentence and exit code 1 for whatever goes wrong; the traceback only with ``--debug``."""
+
     @wraps(command)
     def wrapper(*args: Any, debug: bool = False, **kwargs: Any) -> Any:
         if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
@@ -38,15 +40,16 @@ def reporting_errors(command: Callable[..., Any]) -> Callable[..., Any]:
             sys.exit(130)
         except BaseException as error:
             if isinstance(error, SystemExit) or (isinstance(error, BrokenPipeError) and _nobody_reads()):
-                raise                               # click ends in silence where its reader has left
+                raise  # click ends in silence where its reader has left
             report_to = kwargs.get("report_to")
             if debug:
                 traceback.print_exc()
-            elif report_to is not None and is_launched():      # which says it once for all that say the same
+            elif report_to is not None and is_launched():  # which says it once for all that say the same
                 report_to.write_text(json.dumps({"error": sentence(error)}))
             else:
                 click.echo(f"error: {sentence(error)}", err=True)
             sys.exit(1)
+
     return click.option("--debug", is_flag=True, help="Show tracebacks.")(wrapper)
 
 
@@ -63,7 +66,7 @@ def sentence(error: BaseException) -> str:
     place = f" (in {Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
     try:
         said = str(error)
-    except Exception:                               # a user's own class may do anything
+    except Exception:  # a user's own class may do anything
         said = "it cannot say what went wrong"
     if isinstance(error, MpcError):
         return f"{said}{place}"
@@ -82,13 +85,17 @@ class NetworkType(click.ParamType[Network]):
         try:
             return value if isinstance(value, Network) else Network.parse(value)
         except ValueError:
-            self.fail("give lan, wan, or a round-trip time in ms and a rate in Mbit/s, as in 20,1000", param, ctx)
+            self.fail(
+                "give lan, wan, or a round-trip time in ms and a rate in Mbit/s, as in 20,1000", param, ctx
+            )
 
 
 class DataType(click.ParamType[tuple[str, str]]):
     name = "name=path"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, str]:
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, str]:
         name, equals, path = value.partition("=")
         if not (name and equals and path):
             self.fail("give NAME=PATH, as in rows=hospital_{id}.csv", param, ctx)
@@ -104,17 +111,34 @@ class Seconds(click.FloatRange):
 
 
 PARTIES = click.IntRange(max=launch.MOST)
-network_option = click.option("--network", "networks", multiple=True, type=NetworkType(),
-                        help="Add what this run would take there: lan (0.2 ms, 10 Gbit/s), wan (50 ms, 100 Mbit/s) "
-                             "or RTT in ms and Mbit/s, as in 20,1000. May be repeated.")
-trace_option = click.option("--trace", type=click.Path(path_type=Path, dir_okay=False), help="Write a trace for Chrome or Perfetto.")
+network_option = click.option(
+    "--network",
+    "networks",
+    multiple=True,
+    type=NetworkType(),
+    help=(
+        "Add what this run would take there: lan (0.2 ms, 10 Gbit/s), wan (50 ms, 100 Mbit/s) "
+        "or RTT in ms and Mbit/s, as in 20,1000. May be repeated."
+    ),
+)
+trace_option = click.option(
+    "--trace", type=click.Path(path_type=Path, dir_okay=False), help="Write a trace for Chrome or Perfetto."
+)
 arguments_option = click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[-- ARGUMENTS]...")
 quiet_option = click.option("--quiet", "-q", is_flag=True, help="Print results and errors alone.")
-config_option = click.option("--config", "config_file", required=True, type=click.Path(path_type=Path), help="This party's TOML file.")
+config_option = click.option(
+    "--config", "config_file", required=True, type=click.Path(path_type=Path), help="This party's TOML file."
+)
 
 
 def started_by_run(command: Callable[..., Any]) -> Callable[..., Any]:
-    """How ``mpc run`` starts a party: where to report to, the socket to listen on, and where to say how far it is."""
-    for option, kind in (("--report-to", click.Path(path_type=Path)), ("--listen-fd", click.INT), ("--progress-fd", click.INT)):
+    """How ``mpc run`` starts a party: where to report to, the socket to listen on, and where to say how far
+    it is.
+    """
+    for option, kind in (
+        ("--report-to", click.Path(path_type=Path)),
+        ("--listen-fd", click.INT),
+        ("--progress-fd", click.INT),
+    ):
         command = click.option(option, type=kind, hidden=True)(command)
     return command

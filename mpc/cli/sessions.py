@@ -1,4 +1,5 @@
 """Programs: ``run``, ``party``, ``offline``, ``dealer``."""
+
 from __future__ import annotations
 
 import io
@@ -43,25 +44,79 @@ S = TypeVar("S", bound="Session")
 @click.argument("program", type=click.Path(path_type=Path))
 @arguments_option
 @click.option("-n", "--parties", default=3, show_default=True, type=PARTIES, help="Number of parties.")
-@click.option("--suite", default=None, help="See 'mpc suites'.  [default: replicated for three parties, else additive]")
+@click.option(
+    "--suite", default=None, help="See 'mpc suites'.  [default: replicated for three parties, else additive]"
+)
 @click.option("--ring", default=64, show_default=True, help="Bits of the ring: 64, 32 or 128.")
-@click.option("--fraction-bits", default=None, type=int, help="Fractional bits of shared floats.  [default: 16; 8 with 32 bits, 40 with 128]")
-@click.option("--timeout", default=60.0, show_default=True, type=Seconds(0, DAY, min_open=True),
-              help="Seconds any wait may last.")
+@click.option(
+    "--fraction-bits",
+    default=None,
+    type=int,
+    help="Fractional bits of shared floats.  [default: 16; 8 with 32 bits, 40 with 128]",
+)
+@click.option(
+    "--timeout",
+    default=60.0,
+    show_default=True,
+    type=Seconds(0, DAY, min_open=True),
+    help="Seconds any wait may last.",
+)
 @click.option("--insecure-no-tls", is_flag=True, help="Send everything in the clear.")
-@click.option("--dealer", is_flag=True, help="Trust a dealer with the random numbers that the suite additive uses up.")
-@click.option("--offline", is_flag=True, help="Make correlated randomness first, in a run of its own: see 'mpc offline'.")
-@click.option("--silent-transfers", is_flag=True, help="Make correlated randomness with half the bytes and more computing: for slow networks.")
-@click.option("--data", multiple=True, type=DataType(), metavar="NAME=PATH", help="Data that the program asks for by NAME, as party.data(NAME); {id} in PATH is the "
-              "party's number.  May be repeated.")
-@click.option("--check", is_flag=True, help="Run the program in the clear beside this run.  A result that is wrong is then an error, which names the operation and "
-              "the line at which a value left its range or lost its digits.  For data that may be shown: every party is shown all inputs, and nothing is protected.")
+@click.option(
+    "--dealer", is_flag=True, help="Trust a dealer with the random numbers that the suite additive uses up."
+)
+@click.option(
+    "--offline",
+    is_flag=True,
+    help="Make correlated randomness first, in a run of its own: see 'mpc offline'.",
+)
+@click.option(
+    "--silent-transfers",
+    is_flag=True,
+    help="Make correlated randomness with half the bytes and more computing: for slow networks.",
+)
+@click.option(
+    "--data",
+    multiple=True,
+    type=DataType(),
+    metavar="NAME=PATH",
+    help=(
+        "Data that the program asks for by NAME, as party.data(NAME); {id} in PATH is the "
+        "party's number.  May be repeated."
+    ),
+)
+@click.option(
+    "--check",
+    is_flag=True,
+    help=(
+        "Run the program in the clear beside this run.  A result that is wrong is then an error, which names"
+        " the operation and the line at which a value left its range or lost its digits.  For data that may"
+        " be shown: every party is shown all inputs, and nothing is protected."
+    ),
+)
 @quiet_option
 @trace_option
 @network_option
 @reporting_errors
-def run(program: Path, arguments: tuple[str, ...], data: tuple[tuple[str, str], ...], parties: int, suite: str | None, ring: int, fraction_bits: int | None, timeout: float, insecure_no_tls: bool, dealer: bool, offline: bool,
-        silent_transfers: bool, check: bool, quiet: bool, trace: Path | None, networks: tuple[Network, ...], debug: bool) -> None:
+def run(
+    program: Path,
+    arguments: tuple[str, ...],
+    data: tuple[tuple[str, str], ...],
+    parties: int,
+    suite: str | None,
+    ring: int,
+    fraction_bits: int | None,
+    timeout: float,
+    insecure_no_tls: bool,
+    dealer: bool,
+    offline: bool,
+    silent_transfers: bool,
+    check: bool,
+    quiet: bool,
+    trace: Path | None,
+    networks: tuple[Network, ...],
+    debug: bool,
+) -> None:
     """Run PROGRAM with all parties as processes on this machine, over TCP with mutual TLS.
 
     A dealer, if asked for, is one more process.  Party 0's output is shown, and the
@@ -70,28 +125,57 @@ def run(program: Path, arguments: tuple[str, ...], data: tuple[tuple[str, str], 
     """
     from protocols.array.session import fraction_bits_of
     from protocols.suites import find, ring_of
+
     kind = find(suite, parties)
     bits = fraction_bits_of(fraction_bits, ring_of(ring))
     if dealer and not kind.needs_prep:
-        raise ConfigError(f"the suite '{kind.name}' needs no dealer: leave out --dealer, or add --suite additive")
+        raise ConfigError(
+            f"the suite '{kind.name}' needs no dealer: leave out --dealer, or add --suite additive"
+        )
     if offline and not kind.needs_prep:
-        raise ConfigError(f"the suite '{kind.name}' takes no correlated randomness: leave out --offline, or add --suite additive")
+        raise ConfigError(
+            f"the suite '{kind.name}' takes no correlated randomness: leave out --offline, or add --suite"
+            " additive"
+        )
     if offline and (dealer or insecure_no_tls):
-        raise ConfigError("what is made in advance is made without a dealer, and encrypted under keys of TLS: leave out --dealer and --insecure-no-tls")
+        raise ConfigError(
+            "what is made in advance is made without a dealer, and encrypted under keys of TLS: leave out"
+            " --dealer and --insecure-no-tls"
+        )
     if check and offline:
         raise ConfigError("a run that checks protects nothing, and uses up no store: leave out --offline")
     if silent_transfers and (dealer or not kind.needs_prep):
-        raise ConfigError("where a dealer deals, or the suite takes no correlated randomness, nothing is transferred: leave out --silent-transfers")
-    plan = launch.Plan(program, parties, kind.name, dealer, offline, silent_transfers, ring, bits, not insecure_no_tls,
-                       trace is not None, debug, timeout, check=check, progress=not quiet, data=data, arguments=arguments)
+        raise ConfigError(
+            "where a dealer deals, or the suite takes no correlated randomness, nothing is transferred: leave"
+            " out --silent-transfers"
+        )
+    plan = launch.Plan(
+        program,
+        parties,
+        kind.name,
+        dealer,
+        offline,
+        silent_transfers,
+        ring,
+        bits,
+        not insecure_no_tls,
+        trace is not None,
+        debug,
+        timeout,
+        check=check,
+        progress=not quiet,
+        data=data,
+        arguments=arguments,
+    )
     launch.check_inputs(plan)
     if trace is not None:
-        _write_trace(trace, [])                     # better to fail now than after the run
+        _write_trace(trace, [])  # better to fail now than after the run
     outcome = launch.run(plan)
     if outcome.code:
         sys.exit(outcome.code)
-    if outcome.reports and not quiet:               # there are none where the program has ended its processes
+    if outcome.reports and not quiet:  # there are none where the program has ended its processes
         from mpc import report
+
         report.show(outcome.reports, networks, outcome.offline)
     if trace is not None:
         _write_trace(trace, [event for r in outcome.reports for event in r["trace"]])
@@ -104,12 +188,31 @@ def run(program: Path, arguments: tuple[str, ...], data: tuple[tuple[str, str], 
 @trace_option
 @network_option
 @quiet_option
-@click.option("--use-offline", is_flag=True, help="Take correlated randomness from the store that 'mpc offline' has made; what it lacks is made on demand.")
+@click.option(
+    "--use-offline",
+    is_flag=True,
+    help=(
+        "Take correlated randomness from the store that 'mpc offline' has made; what it lacks is made on"
+        " demand."
+    ),
+)
 @click.option("--check", is_flag=True, hidden=True)
 @started_by_run
 @reporting_errors
-def party(program: Path, arguments: tuple[str, ...], config_file: Path, trace: Path | None, networks: tuple[Network, ...], quiet: bool, use_offline: bool, check: bool,
-          report_to: Path | None, listen_fd: int | None, progress_fd: int | None, debug: bool) -> None:
+def party(
+    program: Path,
+    arguments: tuple[str, ...],
+    config_file: Path,
+    trace: Path | None,
+    networks: tuple[Network, ...],
+    quiet: bool,
+    use_offline: bool,
+    check: bool,
+    report_to: Path | None,
+    listen_fd: int | None,
+    progress_fd: int | None,
+    debug: bool,
+) -> None:
     """Run PROGRAM as one party of a session with other machines.
 
     What follows -- is the program's, in sys.argv as a script's would be; a main that takes more
@@ -118,16 +221,23 @@ def party(program: Path, arguments: tuple[str, ...], config_file: Path, trace: P
     from mpc.readable import parts, plain
     from protocols.array.secret import Secret
     from protocols.running import run as runner
+
     if check and not is_launched():
-        raise ConfigError("--check shows all parties' inputs to every party: it is there for 'mpc run', which has all of them on this machine")
+        raise ConfigError(
+            "--check shows all parties' inputs to every party: it is there for 'mpc run', which has all of"
+            " them on this machine"
+        )
     config, loaded = _prepared(program, arguments, config_file, quiet or report_to is not None)
     with ExitStack() as stack:
         store = None
         if use_offline:
             from protocols.prep.store import Store
+
             store = stack.enter_context(closing(Store(*runner.store_of(config, lasting=report_to is None))))
             _warn(store.doubt)
-        session = runner.join(config, loaded, source=store, listener=_listener(listen_fd), trace=trace is not None, check=check)
+        session = runner.join(
+            config, loaded, source=store, listener=_listener(listen_fd), trace=trace is not None, check=check
+        )
 
         def compute(session: Session) -> None:
             result = loaded.main(session)
@@ -141,6 +251,7 @@ def party(program: Path, arguments: tuple[str, ...], config_file: Path, trace: P
     facts = {}
     if store is not None:
         from protocols.prep.stored import Stored
+
         prep = session.suites[0].prep
         assert isinstance(prep, Stored)
         facts["correlations"] = prep.said()
@@ -155,18 +266,28 @@ def party(program: Path, arguments: tuple[str, ...], config_file: Path, trace: P
 @quiet_option
 @started_by_run
 @reporting_errors
-def offline(program: Path, arguments: tuple[str, ...], config_file: Path, networks: tuple[Network, ...], quiet: bool, report_to: Path | None, listen_fd: int | None, progress_fd: int | None,
-            debug: bool) -> None:
+def offline(
+    program: Path,
+    arguments: tuple[str, ...],
+    config_file: Path,
+    networks: tuple[Network, ...],
+    quiet: bool,
+    report_to: Path | None,
+    listen_fd: int | None,
+    progress_fd: int | None,
+    debug: bool,
+) -> None:
     """Make in advance what PROGRAM will use up of correlated randomness.
 
-    All parties run this, with the suite additive and without a dealer.  PROGRAM runs on dummy values of the same shapes as
-    its inputs, to learn what it takes; the inputs are read and stay where they are, and what it prints is not shown.  What
-    is made lies in the folder correlations beside the configuration, encrypted under this party's private key, until a run
-    with 'mpc party --use-offline' uses it up; what was there before is thrown away.
-    """
+    All parties run this, with the suite additive and without a dealer.  PROGRAM runs on dummy values of the
+    same shapes as its inputs, to learn what it takes; the inputs are read and stay where they are, and what
+    it prints is not shown.  What is made lies in the folder correlations beside the configuration, encrypted
+    under this party's private key, until a run with 'mpc party --use-offline' uses it up; what was there
+    before is thrown away."""
     from protocols.prep.store import Making
     from protocols.running import run as runner
     from protocols.running.rehearsal import RehearsalSession
+
     config, loaded = _prepared(program, arguments, config_file, quiet or report_to is not None)
     with closing(Making(*runner.store_of(config, lasting=report_to is None))) as making:
         session = runner.join(config, loaded, source=making, listener=_listener(listen_fd))
@@ -179,18 +300,29 @@ def offline(program: Path, arguments: tuple[str, ...], config_file: Path, networ
 
         _carried_out(session, rehearse, _progress_to(progress_fd, quiet or report_to is not None))
         _warn(making.doubt)
-    _conclude(config, session, {"phases": ["making", "rehearsal"], "correlations": making.said()}, networks, quiet, report_to, None)
+    _conclude(
+        config,
+        session,
+        {"phases": ["making", "rehearsal"], "correlations": making.said()},
+        networks,
+        quiet,
+        report_to,
+        None,
+    )
 
 
-def _prepared(program: Path, arguments: tuple[str, ...], config_file: Path, silent: bool) -> tuple[Config, Program]:
+def _prepared(
+    program: Path, arguments: tuple[str, ...], config_file: Path, silent: bool
+) -> tuple[Config, Program]:
     """The configuration and the program, which has been loaded."""
     from mpc import config as configuration
     from protocols.running.program import Program
+
     keep_freed_memory()
     config = configuration.load(config_file)
     if not silent:
         _say_who_is_awaited(config)
-    sys.argv = [str(program), *arguments]           # as a script sees it
+    sys.argv = [str(program), *arguments]  # as a script sees it
     loaded = Program(program, arguments)
     collect_less_garbage()
     return config, loaded
@@ -208,6 +340,7 @@ def _progress_to(fd: int | None, silent: bool) -> TextIO | None:
 def _carried_out(session: S, work: Callable[[S], None], progress_to: TextIO | None) -> None:
     """Do this, then leave the session; the others hear of it if it fails."""
     from mpc.progress import Progress
+
     party = session.parties[0]
     progress = None if progress_to is None else Progress(progress_to, party.meter)
     party.on_progress = progress
@@ -223,26 +356,47 @@ def _carried_out(session: S, work: Callable[[S], None], progress_to: TextIO | No
         session.close(error)
 
 
-def _conclude(config: Config, session: Session, facts: dict[str, Any], networks: tuple[Network, ...], quiet: bool, report_to: Path | None,
-              trace: Path | None) -> None:
+def _conclude(
+    config: Config,
+    session: Session,
+    facts: dict[str, Any],
+    networks: tuple[Network, ...],
+    quiet: bool,
+    report_to: Path | None,
+    trace: Path | None,
+) -> None:
     """Report what the session took, to the user or to ``mpc run``."""
     meter = session.parties[0].meter
-    channels = "TLS 1.3 with certificates on both sides" if config.tls else "INSECURE: plain TCP, anybody on the network can read and alter what is sent"
+    channels = (
+        "TLS 1.3 with certificates on both sides"
+        if config.tls
+        else "INSECURE: plain TCP, anybody on the network can read and alter what is sent"
+    )
     threat = session.protection
     if session.check is None and config.tls is None:
         threat = f"INSECURE: void, since whoever reads the network reads the keys. With TLS: {threat}"
-    said = {"name": config.me, "rank": config.rank, "meter": meter.as_dict(), "threat": threat, "channels": channels, **facts}
+    said = {
+        "name": config.me,
+        "rank": config.rank,
+        "meter": meter.as_dict(),
+        "threat": threat,
+        "channels": channels,
+        **facts,
+    }
     if report_to is not None:
         report_to.write_text(json.dumps(said))
     elif not quiet:
         from mpc import report
+
         report.show([said], networks)
     if trace is not None:
         _write_trace(trace, [{**event, "pid": config.me} for event in meter.trace or ()])
 
 
 def _say_who_is_awaited(config: Config) -> None:
-    others = [p.name for p in config.parties if p.name != config.me] + ([config.dealer] if config.dealer not in (None, config.me) else [])
+    others = [p.name for p in config.parties if p.name != config.me] + (
+        [config.dealer] if config.dealer not in (None, config.me) else []
+    )
     click.echo(f"{config.me}: waiting up to {config.timeout:g} s for {', '.join(map(str, others))}", err=True)
 
 
@@ -268,6 +422,7 @@ def dealer(config_file: Path, debug: bool) -> None:
     """
     from mpc import config as configuration
     from protocols.running import run as runner
+
     keep_freed_memory()
     config = configuration.load(config_file)
     _say_who_is_awaited(config)

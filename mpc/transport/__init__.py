@@ -1,4 +1,5 @@
 """Bytes between parties: one small interface, several ways to carry them."""
+
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence

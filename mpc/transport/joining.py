@@ -5,9 +5,9 @@ everybody.  One loop, no threads: ``connect`` drives all handshakes side by side
 
 No stranger can hold up a party, or end it: callers wait in three rooms, those who have said nothing (no TLS
 object is made for them), those in the middle of TLS and those whose certificate is right.  Each has so many
-places, and a newcomer to a full room, or where no descriptors are left, takes the place of whoever waits longest
-of those who came from where most did.  So a peer is kept out by those only who have come as far as itself, in great numbers, within its
-round-trip time.
+places, and a newcomer to a full room, or where no descriptors are left, takes the place of whoever waits
+longest of those who came from where most did.  So a peer is kept out by those only who have come as far as
+itself, in great numbers, within its round-trip time.
 """
 
 from __future__ import annotations
@@ -180,7 +180,9 @@ class _Gathering:
         reasons = [f"{self.name(rank)}: {self.tried[rank]}" for rank in absent if rank in self.tried]
         reasons += sorted(self.turned_away, key=lambda reason: not self.turned_away[reason])[:5]
         why = ": see what it says itself, and that all have their parties in the same order"
-        message = f"{who} did not join within {timeout:g} s" + (f" ({'; '.join(reasons)})" if reasons else why)
+        message = f"{who} did not join within {timeout:g} s" + (
+            f" ({'; '.join(reasons)})" if reasons else why
+        )
         return HandshakeError(message) if any(self.turned_away.values()) else PartyLost(message, who)
 
     def name(self, rank: int) -> str:
@@ -345,7 +347,11 @@ class _Gathering:
                 patience *= 2  # it may be at work on something else, or somebody else listens there
             except (OSError, EOFError) as error:
                 said = getattr(error, "strerror", None) or "it closed the connection"
-                self.tried[rank] = f"{_LEFT}: see what it says itself" if self.tried.get(rank, "").startswith(_LEFT) else said
+                self.tried[rank] = (
+                    f"{_LEFT}: see what it says itself"
+                    if self.tried.get(rank, "").startswith(_LEFT)
+                    else said
+                )
             finally:
                 if sock is not None:
                     sock.close()

@@ -3,6 +3,7 @@
 Serves local sessions, which run all parties in lockstep in one thread (``timeout=0``: what is not there
 yet will never come), and parties in threads of their own.
 """
+
 from __future__ import annotations
 
 import threading
@@ -20,7 +21,7 @@ Service = Callable[[int, bytes], Sequence[memoryview]]
 
 class _Mesh:
     def __init__(self, size: int) -> None:
-        ranks = range(size + 1)                     # the last one is the dealer's
+        ranks = range(size + 1)  # the last one is the dealer's
         self.links = {(i, j): deque[memoryview]() for i in ranks for j in ranks if i != j}
         self.changed = threading.Condition()
         self.closed: set[int] = set()
@@ -45,7 +46,8 @@ class MemoryTransport:
                 return 0
             link = self.rank, peer
             self._mesh.links[link].extend([b.cast("B") for b in buffers])
-            if not self._timeout:                   # there is one thread: nobody is slow, and nobody to be woken
+            # there is one thread: nobody is slow, and nobody to be woken
+            if not self._timeout:
                 return 0
             self._mesh.waiting[link] += sum([b.nbytes + VIEW for b in buffers])
             self._mesh.changed.notify_all()
@@ -60,8 +62,11 @@ class MemoryTransport:
                         if peer in self._mesh.closed:
                             raise PartyLost(f"party {peer} closed the connection", f"party {peer}")
                         if not self._timeout or not self._mesh.changed.wait_for(
-                                lambda: link or peer in self._mesh.closed, self._timeout):  # noqa: B023
-                            raise PartyLost(f"party {peer} said nothing for {self._timeout:g} s", f"party {peer}")
+                            lambda: link or peer in self._mesh.closed, self._timeout
+                        ):  # noqa: B023
+                            raise PartyLost(
+                                f"party {peer} said nothing for {self._timeout:g} s", f"party {peer}"
+                            )
                         continue
                     piece = link.popleft()
                     n = min(len(piece), len(view))
@@ -85,7 +90,8 @@ class MemoryTransport:
                 link = self.rank, peer
                 waiting, closed = self._mesh.waiting, self._mesh.closed
                 if not self._mesh.changed.wait_for(
-                        lambda: waiting[link] <= so_much or peer in closed, self._timeout):  # noqa: B023
+                    lambda: waiting[link] <= so_much or peer in closed, self._timeout
+                ):  # noqa: B023
                     raise PartyLost(f"party {peer} took nothing for {self._timeout:g} s", f"party {peer}")
         self.look()
 
@@ -101,8 +107,13 @@ class MemoryTransport:
             self._mesh.changed.notify_all()
 
 
-def mesh(size: int, *, service: Service | None = None, greetings: Mapping[int, Sequence[memoryview]] | None = None,
-         timeout: float = 60.0) -> list[MemoryTransport]:
+def mesh(
+    size: int,
+    *,
+    service: Service | None = None,
+    greetings: Mapping[int, Sequence[memoryview]] | None = None,
+    timeout: float = 60.0,
+) -> list[MemoryTransport]:
     """The ends of ``size`` parties.  ``service`` plays the dealer's seat, ``greetings`` what it says first."""
     shared = _Mesh(size)
     for rank, buffers in (greetings or {}).items():

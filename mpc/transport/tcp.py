@@ -6,9 +6,9 @@ nothing for ``DEAF`` seconds, whichever way data flow.
 
 Figures (loopback, a process per party, 2 cores): 8 bytes there and back 11 µs, under TLS 20 µs; without the
 20 µs of trying again before ``poll`` (see ``SPIN``) it is 95 µs, the price of two wake-ups.  With three
-processes on the two cores those 20 µs change nothing beyond noise, 50 µs would cost a third.  512 KiB frames in
-both directions at once: 3.5 GB/s each way, under TLS (AES-256-GCM) 0.9 GB/s.  A MemoryBIO with 128 KiB socket
-reads instead of ``SSLSocket`` is as fast (0.9 GB/s) and adds copies and code: not worth it.
+processes on the two cores those 20 µs change nothing beyond noise, 50 µs would cost a third.  512 KiB frames
+in both directions at once: 3.5 GB/s each way, under TLS (AES-256-GCM) 0.9 GB/s.  A MemoryBIO with 128 KiB
+socket reads instead of ``SSLSocket`` is as fast (0.9 GB/s) and adds copies and code: not worth it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
 """Transports around any other: a slower network, a recorder, an adversary on the wire."""
+
 from __future__ import annotations
 
 import time

@@ -1,9 +1,11 @@
-"""Secure aggregation: many clients, each with a private vector, and servers that learn the sum and nothing else.
+"""Secure aggregation: many clients, each with a private vector, and servers that learn the sum and nothing
+else.
 
-A vector is ``uint32``, summed modulo 2^bits; a few ``uint64`` values (weights, metrics) travel beside it under the
-same masks.  What real numbers become of it is an encoder's business, before and after.
+A vector is ``uint32``, summed modulo 2^bits; a few ``uint64`` values (weights, metrics) travel beside it
+under the same masks.  What real numbers become of it is an encoder's business, before and after.
 
-Nothing here does input or output: bytes in, bytes out, and somebody else carries them (this process, TLS, Flower).
+Nothing here does input or output: bytes in, bytes out, and somebody else carries them (this process, TLS,
+Flower).
 
     ==========================  one server                         several servers, one of them honest
     ==========================  =================================  ==========================================
@@ -31,6 +33,6 @@ Nothing here does input or output: bytes in, bytes out, and somebody else carrie
         server.advance()
     server.result.vector, server.result.clients, server.faults
 
-Keys are fresh in every round: a drop-out's mask key is opened, so it can serve one round only, and a channel key
-that serves one round leaves nothing to an attacker who comes later.  What lives longer is the signing key.
-"""
+Keys are fresh in every round: a drop-out's mask key is opened, so it can serve one round only, and a channel
+key that serves one round leaves nothing to an attacker who comes later.  What lives longer is the signing
+key."""

@@ -8,6 +8,7 @@ digest of the terms.
 client has included another, that it has seen a set of survivors), nobody but the receiver needs to be
 convinced, and a tag costs 2 µs where a signature costs 30 to make and 100 to check.
 """
+
 from __future__ import annotations
 
 from enum import IntEnum
@@ -25,10 +26,10 @@ _KEY_BYTES = 16
 class Kind(IntEnum):
     """What is said, once per round, direction and kind."""
 
-    SHARES = 1                                      # two Shamir shares
-    INCLUDED = 2                                    # "my vector has our common mask"
-    SURVIVORS = 3                                   # "these are the survivors, as I was told"
-    SEED = 4                                        # a client's share, for one of several servers
+    SHARES = 1  # two Shamir shares
+    INCLUDED = 2  # "my vector has our common mask"
+    SURVIVORS = 3  # "these are the survivors, as I was told"
+    SEED = 4  # a client's share, for one of several servers
 
 
 class Channel:
@@ -42,7 +43,7 @@ class Channel:
         low, high = sorted((client, peer))
         info = b"mpc/1 aggregation channel" + digest + low.to_bytes(4, "little") + high.to_bytes(4, "little")
         keys = HKDF(SHA256(), 2 * _KEY_BYTES, salt=None, info=info).derive(shared)
-        up, down = keys[:_KEY_BYTES], keys[_KEY_BYTES:]     # low to high, high to low
+        up, down = keys[:_KEY_BYTES], keys[_KEY_BYTES:]  # low to high, high to low
         self._out, self._in = (up, down) if client == low else (down, up)
 
     def seal(self, kind: Kind, text: bytes, about: bytes = b"") -> bytes:

@@ -7,6 +7,7 @@ join can choose a place next to somebody.  Whoever adds a client makes a new dir
 
 A client is known by its place in the sorted list of names; everything else refers to the directory's digest.
 """
+
 from __future__ import annotations
 
 import hashlib
@@ -32,22 +33,32 @@ class Directory:
 
     def __init__(self, keys: Mapping[str, bytes], seed: bytes) -> None:
         if len(seed) != SEED_BYTES:
-            raise ConfigError(f"a directory's seed has {SEED_BYTES} bytes, not {len(seed)}; make directories with Directory.close")
+            raise ConfigError(
+                f"a directory's seed has {SEED_BYTES} bytes, not {len(seed)}; make directories with"
+                " Directory.close"
+            )
         if not 2 <= len(keys) <= _MOST_CLIENTS:
             raise ConfigError(f"a directory of {len(keys)} clients: give 2 to {_MOST_CLIENTS}")
         for name, key in keys.items():
             if not 0 < len(name.encode()) <= _LONGEST_NAME or len(key) != KEY_BYTES:
-                raise ConfigError(f"client {name!r}: a name has 1 to {_LONGEST_NAME} bytes, and a verification key {KEY_BYTES}")
+                raise ConfigError(
+                    f"client {name!r}: a name has 1 to {_LONGEST_NAME} bytes, and a verification key"
+                    f" {KEY_BYTES}"
+                )
         if len({name.lower() for name in keys}) != len(keys):
-            raise ConfigError("two clients of the directory have names that differ in capitals only, which "
-                              "certificates do not tell apart: rename one")
+            raise ConfigError(
+                "two clients of the directory have names that differ in capitals only, which "
+                "certificates do not tell apart: rename one"
+            )
         if len(set(keys.values())) != len(keys):
-            raise ConfigError("two clients of the directory have the same verification key: every client makes its own")
+            raise ConfigError(
+                "two clients of the directory have the same verification key: every client makes its own"
+            )
         self.names = tuple(sorted(keys))
         self.seed = seed
         self._keys = tuple(bytes(keys[name]) for name in self.names)
         self._places = {name: i for i, name in enumerate(self.names)}
-        self._right: set[bytes] = set()                     # digests of what was found to be signed
+        self._right: set[bytes] = set()  # digests of what was found to be signed
         self.digest = hashlib.sha256(b"mpc/1 directory" + self.encode()).digest()
 
     @classmethod
@@ -68,15 +79,21 @@ class Directory:
         return self._keys[place]
 
     def signed(self, place: int, signature: bytes, text: bytes) -> bool:
-        """Whether this client has signed ``text``.  Who asks again, as all neighbours do where they share a process, is told what was found."""
-        asked = hashlib.sha256(self._keys[place] + signature + text).digest() if len(signature) == SIGNATURE_BYTES else None
+        """Whether this client has signed ``text``.  Who asks again, as all neighbours do where they share a
+        process, is told what was found.
+        """
+        asked = (
+            hashlib.sha256(self._keys[place] + signature + text).digest()
+            if len(signature) == SIGNATURE_BYTES
+            else None
+        )
         if asked is None or asked in self._right:
             return asked is not None
         try:
             Ed25519PublicKey.from_public_bytes(self._keys[place]).verify(signature, text)
         except (InvalidSignature, ValueError):
             return False
-        if len(self._right) > 2 * len(self):                # of rounds that are over
+        if len(self._right) > 2 * len(self):  # of rounds that are over
             self._right.clear()
         self._right.add(asked)
         return True
@@ -86,8 +103,13 @@ class Directory:
         self._right.clear()
 
     def encode(self) -> bytes:
-        """The one encoding, as it is kept in a file: seed, number of clients, then length, name and key of each."""
-        clients = [struct.pack("<B", len(n.encode())) + n.encode() + k for n, k in zip(self.names, self._keys, strict=True)]
+        """The one encoding, as it is kept in a file: seed, number of clients, then length, name and key of
+        each.
+        """
+        clients = [
+            struct.pack("<B", len(n.encode())) + n.encode() + k
+            for n, k in zip(self.names, self._keys, strict=True)
+        ]
         return b"".join([self.seed, struct.pack("<I", len(clients)), *clients])
 
     @classmethod
@@ -98,7 +120,7 @@ class Directory:
             (count,) = struct.unpack_from("<I", data, SEED_BYTES)
             for _ in range(count):
                 end = at + 1 + data[at]
-                keys[data[at + 1:end].decode()] = data[end:end + KEY_BYTES]
+                keys[data[at + 1 : end].decode()] = data[end : end + KEY_BYTES]
                 at = end + KEY_BYTES
             made = cls(keys, data[:SEED_BYTES])
         except (struct.error, IndexError, UnicodeDecodeError):

@@ -1,4 +1,7 @@
-"""Files that are whole whatever happens and their owner's alone, and arrays in them that are numbers, nothing else."""
+"""Files that are whole whatever happens and their owner's alone, and arrays in them that are numbers, nothing
+else.
+"""
+
 from __future__ import annotations
 
 import fcntl
@@ -23,7 +26,7 @@ def replace_file(path: Path, content: bytes | memoryview) -> None:
     new = path.with_name(path.name + ".new")
     try:
         with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, OWN), "wb") as file:
-            os.fchmod(file.fileno(), OWN)           # also where a crash has left a file of another mode
+            os.fchmod(file.fileno(), OWN)  # also where a crash has left a file of another mode
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
@@ -31,7 +34,7 @@ def replace_file(path: Path, content: bytes | memoryview) -> None:
         sync_folder(path.parent)
     except OSError as error:
         with suppress(OSError):
-            new.unlink()                            # half a file would take what little room there is
+            new.unlink()  # half a file would take what little room there is
         raise ConfigError(f"{path} cannot be written ({error.strerror})") from None
 
 
@@ -83,5 +86,7 @@ def read_array(path: Path) -> NDArray:
         with path.open("rb") as file:
             array: NDArray = np.lib.format.read_array(file, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
-        raise ConfigError(f"{path} cannot be read as a .npy file of numbers ({getattr(error, 'strerror', None) or error})") from None
+        raise ConfigError(
+            f"{path} cannot be read as a .npy file of numbers ({getattr(error, 'strerror', None) or error})"
+        ) from None
     return array

@@ -16,6 +16,7 @@
 ascending order), the items follow.  An encoding is the only one of its content: bits beyond the last are
 zero, lengths are exact.  What breaks a rule is a ``WireError`` that says which.
 """
+
 from __future__ import annotations
 
 import hashlib
@@ -60,7 +61,7 @@ def body(message: bytes, direction: bytes, phase: Phase, who: int, digest: bytes
         raise WireError(f"a message of phase {its_phase} arrived where {phase.name} was due")
     if its_who != who:
         raise WireError("a message of another client, or for another client, arrived")
-    return memoryview(message)[HEADER.size:]
+    return memoryview(message)[HEADER.size :]
 
 
 def pack_bits(chosen: Sequence[int] | NDArray, size: int) -> bytes:
@@ -88,8 +89,13 @@ def unpack_items(neighbours: Sequence[int], data: memoryview, size: int) -> dict
     start = -(-len(neighbours) // 8)
     places = np.flatnonzero(unpack_bits(data[:start], len(neighbours))).tolist()
     if len(data) != start + size * len(places):
-        raise WireError(f"{len(data)} bytes arrived where {start + size * len(places)} were due: items of {size} bytes for {len(places)} neighbours")
-    return {neighbours[p]: bytes(data[start + i * size:start + (i + 1) * size]) for i, p in enumerate(places)}
+        raise WireError(
+            f"{len(data)} bytes arrived where {start + size * len(places)} were due: items of {size} bytes"
+            f" for {len(places)} neighbours"
+        )
+    return {
+        neighbours[p]: bytes(data[start + i * size : start + (i + 1) * size]) for i, p in enumerate(places)
+    }
 
 
 def signed_text(text: bytes) -> bytes:

@@ -3,6 +3,7 @@
 The vector is cut into 32 lanes, and coordinate j of lane i has bits i·b … (i+1)·b of column j: packing is 32
 shifts of whole lanes, whatever b is.  What follows the vector's end is zero.
 """
+
 from __future__ import annotations
 
 import numpy as np
@@ -45,5 +46,5 @@ def unpack(packed: NDArray, length: int, bits: int) -> NDArray:
 
 def _lanes(words: NDArray) -> NDArray:
     out = np.zeros(32 * -(-words.size // 32), np.uint32)
-    out[:words.size] = words
+    out[: words.size] = words
     return out.reshape(32, -1)

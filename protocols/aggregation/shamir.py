@@ -8,6 +8,7 @@ Cost     sharing: t·n small products; a secret: t products, given coefficients 
          are computed once for all secrets with the same holders.
 Source   Shamir, CACM 1979; decoding: Gao, "A new algorithm for decoding Reed–Solomon codes", 2003.
 """
+
 from __future__ import annotations
 
 import math
@@ -25,18 +26,19 @@ SHARE_BYTES = 33
 #: Coefficients are uniform but for 2^-127: this many bytes are reduced modulo the prime.
 _WIDE = 48
 
-Poly = list[mpz]                                    # coefficients, lowest first; the last is not zero
+Poly = list[mpz]  # coefficients, lowest first; the last is not zero
 
 
 def split(secret: bytes, threshold: int, xs: Sequence[int], own: Stream) -> list[bytes]:
     """One share of a 32-byte secret for each x in ``xs`` (small, positive, distinct), in their order."""
     raw = own.bytes(_WIDE * (threshold - 1))
-    rest = [mpz(int.from_bytes(raw[i:i + _WIDE], "little")) % PRIME for i in range(0, len(raw), _WIDE)]
+    rest = [mpz(int.from_bytes(raw[i : i + _WIDE], "little")) % PRIME for i in range(0, len(raw), _WIDE)]
     low = mpz(int.from_bytes(secret, "little"))
     shares = []
     for x in xs:
         y = mpz(0)
-        for c in rest:                              # Horner; x is small, so reducing once at the end is cheaper
+        # Horner; x is small, so reducing once at the end is cheaper
+        for c in rest:
             y = (y + c) * x
         shares.append(int((y + low) % PRIME).to_bytes(SHARE_BYTES, "little"))
     return shares
@@ -66,7 +68,7 @@ def decode(shares: Mapping[int, mpz], threshold: int) -> tuple[bytes, list[int]]
     for x in xs:
         whole = _times(whole, [mpz(-x), mpz(1)])
     through: Poly = []
-    for x in xs:                                    # Σ y_x · (Π / (X − x)) / Π'(x)
+    for x in xs:  # Σ y_x · (Π / (X − x)) / Π'(x)
         basis, _ = _divide(whole, [mpz(-x), mpz(1)])
         through = _plus(through, _times(basis, [divm(shares[x], _at(basis, x), PRIME)]))
     (r0, r1), (v0, v1) = (whole, through), ([], [mpz(1)])
@@ -83,7 +85,9 @@ def decode(shares: Mapping[int, mpz], threshold: int) -> tuple[bytes, list[int]]
 
 @lru_cache(maxsize=64)
 def _coefficients(xs: tuple[int, ...]) -> tuple[mpz, ...]:
-    """λ_i = Π_{m≠i} x_m / (x_m − x_i), so that f(0) = Σ λ_i f(x_i).  Products of small integers, one inversion each."""
+    """λ_i = Π_{m≠i} x_m / (x_m − x_i), so that f(0) = Σ λ_i f(x_i).  Products of small integers, one
+    inversion each.
+    """
     total = math.prod(xs)
     return tuple(divm(total, x * math.prod([m - x for m in xs if m != x]), PRIME) for x in xs)
 

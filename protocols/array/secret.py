@@ -4,6 +4,7 @@ The session has been given what NumPy's ufuncs and functions mean on secrets (``
 not among them raises ``NotImplementedError`` with its name; what would leak or cannot work raises
 ``TypeError`` and says what to do instead.  Nothing ever turns into an array of objects.
 """
+
 from __future__ import annotations
 
 import operator
@@ -33,21 +34,46 @@ T = TypeVar("T")
 
 def _method(function: Any) -> Callable[..., Secret]:
     """A method of ndarray that takes what the function of its name takes after the array."""
+
     def method(self: Secret, *args: Any, **kwargs: Any) -> Secret:
         return call(function, self, *args, **kwargs)
+
     method.__name__, method.__doc__ = function.__name__, f"``np.{function.__name__}`` of this array."
     return method
 
 
 #: They would change the array, or show it, by NumPy's definition; and what to write instead.
 _NO_METHOD = {
-    **dict.fromkeys(("sort", "partition"), "would change it, and secrets are immutable: write x = np.{name}(x)"),
-    **dict.fromkeys(("fill", "put", "resize", "setfield", "byteswap", "setflags"),
-                    "would change it, and secrets are immutable: build a new one with np.where, np.concatenate or np.stack"),
-    **dict.fromkeys(("item", "tolist", "tobytes", "tofile", "dump", "dumps", "data", "view", "getfield", "ctypes", "flat"),
-                    "would show it: call .reveal() first"),
-    **dict.fromkeys(("base", "flags", "strides", "nbytes", "itemsize"), "is not there: it has no place in memory"),
-    "compress": "would show where a condition holds by the shape of its result: write np.where(condition, x, 0)",
+    **dict.fromkeys(
+        ("sort", "partition"), "would change it, and secrets are immutable: write x = np.{name}(x)"
+    ),
+    **dict.fromkeys(
+        ("fill", "put", "resize", "setfield", "byteswap", "setflags"),
+        "would change it, and secrets are immutable: build a new one with np.where, np.concatenate or"
+        " np.stack",
+    ),
+    **dict.fromkeys(
+        (
+            "item",
+            "tolist",
+            "tobytes",
+            "tofile",
+            "dump",
+            "dumps",
+            "data",
+            "view",
+            "getfield",
+            "ctypes",
+            "flat",
+        ),
+        "would show it: call .reveal() first",
+    ),
+    **dict.fromkeys(
+        ("base", "flags", "strides", "nbytes", "itemsize"), "is not there: it has no place in memory"
+    ),
+    "compress": (
+        "would show where a condition holds by the shape of its result: write np.where(condition, x, 0)"
+    ),
 }
 
 
@@ -62,7 +88,9 @@ class Names(Protocol):
     @property
     def FUNCTIONS(self) -> Mapping[Callable[..., Any], Callable[..., Any]]: ...
 
-    def normal(self, name: str, function: Callable[..., Any], make: Callable[..., Any], args: Any, kwargs: Any, /) -> Any:
+    def normal(
+        self, name: str, function: Callable[..., Any], make: Callable[..., Any], args: Any, kwargs: Any, /
+    ) -> Any:
         """A call's arguments as ``make`` takes them."""
         ...
 
@@ -80,7 +108,9 @@ class Names(Protocol):
 
 
 class NoAttribute(AttributeError, TypeError):
-    """What an ndarray has would leak, or cannot work: ``hasattr`` finds nothing, and who uses it is told what to do instead."""
+    """What an ndarray has would leak, or cannot work: ``hasattr`` finds nothing, and who uses it is told what
+    to do instead.
+    """
 
 
 class Secret(np.lib.mixins.NDArrayOperatorsMixin):
@@ -88,13 +118,16 @@ class Secret(np.lib.mixins.NDArrayOperatorsMixin):
 
     __slots__ = ("_kind", "_shape", "origin", "serial", "session", "shadow", "tasks")
     __array_priority__ = 100
-    __pandas_priority__ = 10_000                    # series * secret is for the secret to compute
+    __pandas_priority__ = 10_000  # series * secret is for the secret to compute
     __hash__ = None  # type: ignore[assignment]
 
-    def __init__(self, session: Session, tasks: tuple[Task[Share], ...], shape: Shape, kind: Kind, serial: int) -> None:
+    def __init__(
+        self, session: Session, tasks: tuple[Task[Share], ...], shape: Shape, kind: Kind, serial: int
+    ) -> None:
         self.session, self.tasks, self._shape, self._kind, self.serial = session, tasks, shape, kind, serial
-        self.shadow: Shadow | None = None           # of sessions that check
-        self.origin: Origin | None = None           # where its elements are known to come from secret permutations
+        self.shadow: Shadow | None = None  # of sessions that check
+        # where its elements are known to come from secret permutations
+        self.origin: Origin | None = None
 
     @property
     def shape(self) -> Shape:
@@ -132,7 +165,9 @@ class Secret(np.lib.mixins.NDArrayOperatorsMixin):
         return self
 
     def __array_namespace__(self, /, *, api_version: Any = None) -> Any:
-        """NumPy, whose functions are the Array API's, by the standard's names: they take secrets as they take arrays."""
+        """NumPy, whose functions are the Array API's, by the standard's names: they take secrets as they take
+        arrays.
+        """
         return np.empty(0).__array_namespace__(api_version=api_version)
 
     @property
@@ -152,7 +187,9 @@ class Secret(np.lib.mixins.NDArrayOperatorsMixin):
         return call(np.imag, self)
 
     def reveal(self, to: int | Sequence[int] | None = None) -> Any:
-        """The value, to every party, or to party ``to`` or several, ``to=[0, 2]``, alone (elsewhere ``None``).  One round."""
+        """The value, to every party, or to party ``to`` or several, ``to=[0, 2]``, alone (elsewhere
+        ``None``).  One round.
+        """
         return self.session.reveal(self, to=to)
 
     # -- NumPy's methods ---------------------------------------------------------------------------
@@ -174,29 +211,40 @@ class Secret(np.lib.mixins.NDArrayOperatorsMixin):
     def clip(self, min: Any = None, max: Any = None, **options: Any) -> Secret:
         return call(np.clip, self, options.pop("a_min", min), options.pop("a_max", max), **options)
 
-    def astype(self, dtype: Any, order: str = "K", casting: Any = "unsafe", subok: bool = True, copy: bool = True) -> Secret:
+    def astype(
+        self, dtype: Any, order: str = "K", casting: Any = "unsafe", subok: bool = True, copy: bool = True
+    ) -> Secret:
         if not np.can_cast(self.dtype, dtype, casting):
-            raise TypeError(f"a secret of type {self.dtype} is not cast to {np.dtype(dtype)} by the rule {casting!r}")
+            raise TypeError(
+                f"a secret of type {self.dtype} is not cast to {np.dtype(dtype)} by the rule {casting!r}"
+            )
         return call(np.astype, self, dtype)
 
     def copy(self, order: str = "C") -> Secret:
-        return self                                 # immutable: there is nothing to protect it from
+        return self  # immutable: there is nothing to protect it from
 
     def __round__(self, digits: int | None = None) -> Secret:
         return call(np.round, self, digits or 0)
 
     def __getitem__(self, index: Any) -> Secret:
         if any(s.kind == BOOL for s in secrets_in(index)):
-            raise TypeError("a secret mask would show how many elements it takes: np.where(mask, x, other) and "
-                            "x.at[mask].set(y) keep them all, np.count_nonzero(mask) counts them")
+            raise TypeError(
+                "a secret mask would show how many elements it takes: np.where(mask, x, other) and "
+                "x.at[mask].set(y) keep them all, np.count_nonzero(mask) counts them"
+            )
         if secrets_in(index):
-            raise TypeError("a secret cannot be an index: which element is read would show; np.take(x, index, axis=0) does not show it")
-        index = deepcopy(index)                     # it is looked at when this secret is computed
+            raise TypeError(
+                "a secret cannot be an index: which element is read would show; np.take(x, index, axis=0)"
+                " does not show it"
+            )
+        index = deepcopy(index)  # it is looked at when this secret is computed
         return cast(Secret, followed(self.session, "indexing", operator.getitem, _index, (self, index), {}))
 
     @property
     def at(self) -> Places:
-        """``x.at[index].set(y)`` is x with y there, a new secret; so are ``.add``, ``.multiply``, ``.min`` and ``.max``."""
+        """``x.at[index].set(y)`` is x with y there, a new secret; so are ``.add``, ``.multiply``, ``.min``
+        and ``.max``.
+        """
         return self.session.numpy.Places(self)
 
     def __len__(self) -> int:
@@ -220,8 +268,10 @@ class Secret(np.lib.mixins.NDArrayOperatorsMixin):
     # -- what would leak ---------------------------------------------------------------------------
 
     def __bool__(self) -> bool:
-        raise TypeError("a secret cannot decide a branch; compute both sides and choose with np.where, or reveal what may be known "
-                        "(np.max, np.min and np.sort compare secrets, Python's max, min and sorted branch)")
+        raise TypeError(
+            "a secret cannot decide a branch; compute both sides and choose with np.where, or reveal what may"
+            " be known (np.max, np.min and np.sort compare secrets, Python's max, min and sorted branch)"
+        )
 
     def __int__(self) -> int:
         raise TypeError("a secret does not become a number by itself; call .reveal()")
@@ -229,10 +279,12 @@ class Secret(np.lib.mixins.NDArrayOperatorsMixin):
     __float__ = __complex__ = __index__ = __int__
 
     def __array__(self, *args: Any, **kwargs: Any) -> NDArray:
-        raise TypeError("a secret does not become an ndarray by itself; call .reveal(), np.stack for several secrets "
-                        "(np.lexsort takes a tuple of them), or mpc.take to read a public array at secret positions")
+        raise TypeError(
+            "a secret does not become an ndarray by itself; call .reveal(), np.stack for several secrets "
+            "(np.lexsort takes a tuple of them), or mpc.take to read a public array at secret positions"
+        )
 
-    def __iadd__(self, other: Any) -> Secret:       # x += y gives the name x to a new secret
+    def __iadd__(self, other: Any) -> Secret:  # x += y gives the name x to a new secret
         return call(np.add, self, other)
 
     def __isub__(self, other: Any) -> Secret:
@@ -272,8 +324,10 @@ class Secret(np.lib.mixins.NDArrayOperatorsMixin):
         return call(np.right_shift, self, other)
 
     def __setitem__(self, index: Any, value: Any) -> None:
-        raise TypeError("secrets are immutable: x = x.at[index].set(y) gives the name to a new one; a view of the old one keeps "
-                        "its values")
+        raise TypeError(
+            "secrets are immutable: x = x.at[index].set(y) gives the name to a new one; a view of the old one"
+            " keeps its values"
+        )
 
     def __reduce__(self) -> Any:
         raise TypeError("a secret cannot be pickled or copied out of its session")
@@ -283,7 +337,12 @@ class Secret(np.lib.mixins.NDArrayOperatorsMixin):
 
     def _repr_html_(self) -> str:
         """For notebooks."""
-        rows = {"shape": self.shape, "kind": self.kind, "suite": self.session.suites[0].name, "parties": self.session.size}
+        rows = {
+            "shape": self.shape,
+            "kind": self.kind,
+            "suite": self.session.suites[0].name,
+            "parties": self.session.size,
+        }
         return f"<b>Secret</b><table>{''.join(f'<tr><td>{name}</td><td>{value}</td></tr>' for name, value in rows.items())}</table>"
 
     # -- dispatch ----------------------------------------------------------------------------------
@@ -302,15 +361,23 @@ class Secret(np.lib.mixins.NDArrayOperatorsMixin):
             x, y = inputs
             return ufunc(np.reshape(x, (*np.shape(x), *(1,) * np.ndim(y))), y, **kwargs)
         if ufunc.signature is None:
-            _fitting(name, *[numeric(x, "a public operand").shape if isinstance(x, list | tuple) else x.shape
-                             for x in inputs if isinstance(x, Secret | np.ndarray | list | tuple)])
+            _fitting(
+                name,
+                *[
+                    numeric(x, "a public operand").shape if isinstance(x, list | tuple) else x.shape
+                    for x in inputs
+                    if isinstance(x, Secret | np.ndarray | list | tuple)
+                ],
+            )
         if kwargs:
             inputs, kwargs = self._computed_in(name, ufunc, inputs, kwargs), names.taken(name, make, kwargs)
         return followed(self.session, name, ufunc, make, inputs, kwargs)
 
     @staticmethod
     def _computed_in(name: str, ufunc: np.ufunc, inputs: Any, kwargs: dict[str, Any]) -> Any:
-        """The operands in the type that ``dtype`` asks for, by NumPy's rules: what it refuses, it refuses here."""
+        """The operands in the type that ``dtype`` asks for, by NumPy's rules: what it refuses, it refuses
+        here.
+        """
         dtype, casting = kwargs.pop("dtype", None), kwargs.pop("casting", "same_kind")
         if dtype is None:
             return inputs
@@ -318,7 +385,10 @@ class Secret(np.lib.mixins.NDArrayOperatorsMixin):
         made, asked = ufunc(*few), ufunc(*few, dtype=dtype, casting=casting)
         if [a.dtype for a in listed(made)] == [a.dtype for a in listed(asked)]:
             return inputs
-        return [call(np.astype, x, dtype) if isinstance(x, Secret) else np.asarray(x).astype(dtype) for x in inputs]
+        return [
+            call(np.astype, x, dtype) if isinstance(x, Secret) else np.asarray(x).astype(dtype)
+            for x in inputs
+        ]
 
     def __array_function__(self, func: Callable[..., Any], types: Any, args: Any, kwargs: Any) -> Any:
         names = self.session.numpy
@@ -334,16 +404,27 @@ def _fitting(name: str, *shapes: Shape) -> None:
         try:
             np.broadcast_shapes(*shapes)
         except ValueError:
-            raise ValueError(f"{name}: the shapes {' and '.join(map(str, shapes))} do not fit: axes, counted from the last, are equally long or "
-                             "have one element; x[:, None] or np.reshape make such axes") from None
+            raise ValueError(
+                f"{name}: the shapes {' and '.join(map(str, shapes))} do not fit: axes, counted from the"
+                " last, are equally long or have one element; x[:, None] or np.reshape make such axes"
+            ) from None
 
 
 def listed(x: Any) -> list[Any]:
     return list(x) if isinstance(x, list | tuple) else [x]
 
 
-def followed(session: Session, name: str, plain: Callable[..., Any] | None, make: Callable[..., Any], args: Any, kwargs: Any) -> Any:
-    """``make(*args, **kwargs)``; in a session that checks, ``plain`` does the same in the clear (``protocols/numpy/shadow.py``)."""
+def followed(
+    session: Session,
+    name: str,
+    plain: Callable[..., Any] | None,
+    make: Callable[..., Any],
+    args: Any,
+    kwargs: Any,
+) -> Any:
+    """``make(*args, **kwargs)``; in a session that checks, ``plain`` does the same in the clear
+    (``protocols/numpy/shadow.py``).
+    """
     check = session.check
     try:
         return make(*args, **kwargs) if check is None else check.follow(name, plain, make, args, kwargs)
@@ -352,20 +433,29 @@ def followed(session: Session, name: str, plain: Callable[..., Any] | None, make
             raise
         raise np.exceptions.AxisError(error.axis, error.ndim, name) from None
     except ValueError as error:
-        said = error.__cause__ or error             # what a function that this one calls was told
+        said = error.__cause__ or error  # what a function that this one calls was told
         if type(said) is not ValueError or any(word in str(said) for word in (name, "np.", "mpc.")):
             raise
         raise ValueError(f"{name}: {said}") from said
 
 
 def beside(name: str, plain: Callable[..., Any] | None) -> Callable[[Callable[P, T]], Callable[P, T]]:
-    """What a function that NumPy lacks is on arrays; ``None`` where it puts rows in an order that nobody knows."""
+    """What a function that NumPy lacks is on arrays; ``None`` where it puts rows in an order that nobody
+    knows.
+    """
+
     def decorate(make: Callable[P, T]) -> Callable[P, T]:
         @wraps(make)
         def function(*args: P.args, **kwargs: P.kwargs) -> T:
             secret = next((x for x in (*args, *kwargs.values()) if isinstance(x, Secret)), None)
-            return make(*args, **kwargs) if secret is None else cast(T, followed(secret.session, name, plain, make, args, kwargs))
+            return (
+                make(*args, **kwargs)
+                if secret is None
+                else cast(T, followed(secret.session, name, plain, make, args, kwargs))
+            )
+
         return function
+
     return decorate
 
 
@@ -391,7 +481,9 @@ def find_session(x: Any) -> Session:
 
 @dataclass(slots=True, eq=False)
 class Permutations:
-    """Secret orders of 0 to n−1, side by side: the columns of ``forward``; and what undoes each, once it has been asked for."""
+    """Secret orders of 0 to n−1, side by side: the columns of ``forward``; and what undoes each, once it has
+    been asked for.
+    """
 
     forward: Secret
     inverse: Secret | None = None
@@ -401,8 +493,8 @@ class Permutations:
 class Origin:
     """An array's elements are those of secret permutations at these public places, counted through (n, m).
 
-    Whatever moves elements keeps that, whatever computes loses it.  Rows go to such positions in linear time (``protocols/ops/moving.py``).
-    """
+    Whatever moves elements keeps that, whatever computes loses it.  Rows go to such positions in linear time
+    (``protocols/ops/moving.py``)."""
 
     permutations: Permutations
     places: NDArray
@@ -415,7 +507,9 @@ def permutation(forward: Secret, inverse: Secret | None = None) -> Secret:
 
 
 def _carried(f: Callable[..., Any], x: Secret, moved: list[Secret]) -> None:
-    """What is known of x is known of its elements where f has moved them; what f puts between them, zeros, is not."""
+    """What is known of x is known of its elements where f has moved them; what f puts between them, zeros, is
+    not.
+    """
     if x.origin is not None:
         places = f(x.origin.places + 1)
         for y, at in zip(moved, places if isinstance(places, list | tuple) else [places], strict=True):
@@ -430,8 +524,10 @@ def structural(label: str, f: Callable[..., Any], *xs: Secret, public: object = 
     shapes = f(*(np.empty(x.shape, "V0") for x in xs))
     session, kind = xs[0].session, xs[0].kind
     if not isinstance(shapes, list | tuple):
+
         async def one(suite: Suite, *shares: Share) -> Share:
             return cast(Share, lift(f, *shares))
+
         moved = session.spawn(label, one, xs, shapes.shape, kind, public)
         if len(xs) == 1:
             _carried(f, xs[0], [moved])
@@ -440,7 +536,9 @@ def structural(label: str, f: Callable[..., Any], *xs: Secret, public: object = 
     def nth(i: int) -> Callable[..., Any]:
         async def one_of(suite: Suite, *shares: Share) -> Share:
             return cast(Share, lift(lambda *arrays: f(*arrays)[i], *shares))
+
         return one_of
+
     pieces = [session.spawn(label, nth(i), xs, piece.shape, kind, public) for i, piece in enumerate(shapes)]
     if len(xs) == 1:
         _carried(f, xs[0], pieces)
@@ -453,6 +551,7 @@ def constant(session: Session, values: Any, kind: Kind) -> Secret:
 
     async def protocol(suite: Suite) -> Share:
         return suite.constant(array)
+
     return session.spawn("constant", protocol, (), array.shape, kind, array)
 
 
@@ -471,6 +570,7 @@ def rescaled(x: Secret, kind: Kind) -> Secret:
 
     async def protocol(suite: Suite, x: Share) -> Share:
         return x * x.ring(1 << bits)
+
     return x.session.spawn("rescale", protocol, (x,), x.shape, kind)
 
 
@@ -479,7 +579,9 @@ def common_kind(session: Session, *xs: Any) -> Kind:
     fraction = max(x.kind.fraction for x in xs if isinstance(x, Secret))
     if all(x.kind == BOOL if isinstance(x, Secret) else numeric(x).dtype.kind == "b" for x in xs):
         return BOOL
-    if fraction == 0 and any(not isinstance(x, Secret) and numeric(x, "a public operand").dtype.kind == "f" for x in xs):
+    if fraction == 0 and any(
+        not isinstance(x, Secret) and numeric(x, "a public operand").dtype.kind == "f" for x in xs
+    ):
         return session.fixed
     return Fixed(fraction) if fraction else INT
 
@@ -489,4 +591,3 @@ def unified(*xs: Any) -> list[Secret]:
     session = find_session(xs)
     kind = common_kind(session, *xs)
     return [rescaled(x, kind) if isinstance(x, Secret) else constant(session, x, kind) for x in xs]
-

@@ -8,9 +8,10 @@ alone, so all parties do it alike; ``fuse=0`` sends every operation on its own (
 In a networked session a process holds one party; a local session holds all of them and moves them in
 lockstep.  Either way a ``Secret`` is one task per party held here.
 
-An interrupt (Ctrl-C) ends a networked session, whose other parties go on.  A local one stops where all its parties are at
-the same place, and is as it was: what was not computed by then is when it is asked for, or along with what is.
-"""
+An interrupt (Ctrl-C) ends a networked session, whose other parties go on.  A local one stops where all its
+parties are at the same place, and is as it was: what was not computed by then is when it is asked for, or
+along with what is."""
+
 from __future__ import annotations
 
 import math
@@ -46,30 +47,40 @@ T = TypeVar("T")
 FUSE = 1 << 16
 
 _MAX_AXES = 16
-_MAX_ELEMENTS = 1 << 31                             # of one array, whoever names its shape
-_BOOL_CODE = 256                                     # where fractional bits are announced
+_MAX_ELEMENTS = 1 << 31  # of one array, whoever names its shape
+_BOOL_CODE = 256  # where fractional bits are announced
 _ANNOUNCED = Spec(Z64, (2 + _MAX_AXES,))
 
 
 class Session:
     """One party's computation with the others; ``party`` in a user's ``main(party)``.
 
-    ``id`` and ``size`` say which party this is, and of how many; ``data`` where its own data lie.  ``secret`` and
-    ``secret_from_each`` share values, ``reveal`` opens secrets, ``sync`` computes them.  ``rounds``, ``sent`` and ``report``
-    say what it has taken.
+    ``id`` and ``size`` say which party this is, and of how many; ``data`` where its own data lie.  ``secret``
+    and ``secret_from_each`` share values, ``reveal`` opens secrets, ``sync`` computes them.  ``rounds``,
+    ``sent`` and ``report`` say what it has taken.
     """
 
     _ended = _closed = False
 
-    def __init__(self, parties: Sequence[Party], suites: Sequence[Suite], numpy: Names, *, ring: Ring = Z64,
-                 fraction_bits: int | None = None, fuse: int = FUSE, largest: int = _MAX_ELEMENTS,
-                 check: bool = False, data: Mapping[str, Path] | None = None) -> None:
+    def __init__(
+        self,
+        parties: Sequence[Party],
+        suites: Sequence[Suite],
+        numpy: Names,
+        *,
+        ring: Ring = Z64,
+        fraction_bits: int | None = None,
+        fuse: int = FUSE,
+        largest: int = _MAX_ELEMENTS,
+        check: bool = False,
+        data: Mapping[str, Path] | None = None,
+    ) -> None:
         self.parties, self.suites, self.numpy = tuple(parties), tuple(suites), numpy
         self._held = Held(len(self.parties) > 1)
-        self.largest = largest                      # elements of an array that is allocated at a peer's word
+        self.largest = largest  # elements of an array that is allocated at a peer's word
         self.ring, self.fuse, self.fixed = ring, fuse, Fixed(fraction_bits_of(fraction_bits, ring))
         self.check: Shadows | None = None
-        if check:                                   # shows all values to all parties
+        if check:  # shows all values to all parties
             self.check = numpy.checked(self)
         self._data = data
         self._waiting, self._made = 0, 0
@@ -87,15 +98,21 @@ class Session:
     def data(self, name: str) -> Path:
         """Where this party's data of this name lie: a path to read with whatever reads such files.
 
-        Each party says so for itself: ``--data name=rows_{id}.csv`` with ``mpc run``, ``name = "rows.csv"`` under ``[data]`` in
-        the configuration of ``mpc party``, ``mpc.local(data={"name": "rows_{id}.csv"}).run(main)`` in a notebook.  Nobody else is
-        told.
+        Each party says so for itself: ``--data name=rows_{id}.csv`` with ``mpc run``, ``name = "rows.csv"``
+        under ``[data]`` in the configuration of ``mpc party``, ``mpc.local(data={"name":
+        "rows_{id}.csv"}).run(main)`` in a notebook.  Nobody else is told.
         """
         if self._data is None:
-            raise MpcError("this session speaks for all parties, and the data are each one's own: read them in main(party), which .run(main) runs for each")
+            raise MpcError(
+                "this session speaks for all parties, and the data are each one's own: read them in"
+                " main(party), which .run(main) runs for each"
+            )
         if name not in self._data:
             known = f"it has {', '.join(self._data)}" if self._data else "it has none"
-            raise MpcError(f"party {self.id} has no data {name!r} ({known}): say where with --data {name}=PATH, or under [data] in its configuration")
+            raise MpcError(
+                f"party {self.id} has no data {name!r} ({known}): say where with --data {name}=PATH, or under"
+                " [data] in its configuration"
+            )
         return self._data[name]
 
     # -- what it takes ----------------------------------------------------------------------------
@@ -111,35 +128,44 @@ class Session:
         return max(party.meter.sent for party in self.parties)
 
     def report(self, *networks: str) -> None:
-        """Print what this session has taken so far, as ``mpc run`` does at the end: rounds, bytes and seconds by operation.
+        """Print what this session has taken so far, as ``mpc run`` does at the end: rounds, bytes and seconds
+        by operation.
 
-        Networks are ``"lan"``, ``"wan"`` or a round-trip time in ms and Mbit/s, as in ``"20,1000"``: what it would take there.
-        """
+        Networks are ``"lan"``, ``"wan"`` or a round-trip time in ms and Mbit/s, as in ``"20,1000"``: what it
+        would take there."""
         from rich.console import Console
 
         from mpc import report
-        shown = [{"name": f"party-{p.rank}", "meter": p.meter.as_dict(), "threat": self.protection} for p in self.parties]
+
+        shown = [
+            {"name": f"party-{p.rank}", "meter": p.meter.as_dict(), "threat": self.protection}
+            for p in self.parties
+        ]
         report.show(shown, [Network.parse(network) for network in networks], console=Console(highlight=False))
 
     @property
     def protection(self) -> str:
         """In words, what this session protects against."""
         if self.check is not None:
-            return "INSECURE: nothing is protected, since --check has shown every party all inputs and all values on the way."
+            return (
+                "INSECURE: nothing is protected, since --check has shown every party all inputs and all"
+                " values on the way."
+            )
         return self.threat.among(self.size)
 
     # -- in ---------------------------------------------------------------------------------------
 
-    def secret(self, values: Any = None, *, owner: int = 0, shape: Shape | None = None,
-               kind: Kind | None = None) -> Secret:
+    def secret(
+        self, values: Any = None, *, owner: int = 0, shape: Shape | None = None, kind: Kind | None = None
+    ) -> Secret:
         """Share ``values`` of party ``owner``; what the others pass is not looked at.
 
-        Integers are shared as they are, floats as fixed point; ``kind=mpc.Fixed(20)`` chooses.  A frame of pandas or Polars becomes one
-        array: of real numbers if any column is, else of integers, else of truth values, which beside numbers are 0 and 1.  Without
-        ``shape`` (and ``kind``) the owner announces both in one round; they are public.  What is announced
-        has at most ``largest_array`` elements (of the configuration; 2^26 unless it says otherwise).  Sharing
-        itself sends nothing with the suite ``additive``.
-        """
+        Integers are shared as they are, floats as fixed point; ``kind=mpc.Fixed(20)`` chooses.  A frame of
+        pandas or Polars becomes one array: of real numbers if any column is, else of integers, else of truth
+        values, which beside numbers are 0 and 1.  Without ``shape`` (and ``kind``) the owner announces both
+        in one round; they are public.  What is announced has at most ``largest_array`` elements (of the
+        configuration; 2^26 unless it says otherwise).  Sharing itself sends nothing with the suite
+        ``additive``."""
         owner = self._rank(owner)
         _check_kind(kind)
         announced = shape is not None and kind is not None
@@ -149,7 +175,9 @@ class Session:
                 raise MpcError(f"party {owner} is to share a value, but has passed none")
             kind, mine = self._encode(values, kind)
             if shape is not None and tuple(shape) != mine.shape:
-                raise MpcError(f"party {owner} passed an array of shape {mine.shape} where {tuple(shape)} was announced")
+                raise MpcError(
+                    f"party {owner} passed an array of shape {mine.shape} where {tuple(shape)} was announced"
+                )
         if not announced:
             shape, kind = self._announce({owner: (mine, kind)})[owner]
         assert shape is not None and kind is not None
@@ -165,15 +193,24 @@ class Session:
         """
         held = [p.rank for p in self.parties]
         _check_kind(kind)
-        values = array_of(values) if len(held) > 1 else values      # of a frame, a row for each
+        values = array_of(values) if len(held) > 1 else values  # of a frame, a row for each
         if len(held) > 1 and (not hasattr(values, "__len__") or len(values) != len(held)):
             many = len(values) if hasattr(values, "__len__") else type(values).__name__
-            raise MpcError(f"a local session of {len(held)} parties needs {len(held)} values, one per party, not {many}")
+            raise MpcError(
+                f"a local session of {len(held)} parties needs {len(held)} values, one per party, not {many}"
+            )
         own = {rank: self._encode(values if len(held) == 1 else values[rank], kind) for rank in held}
-        said = self._announce({p: (own[p][1], own[p][0]) if p in own else (None, None) for p in range(self.size)})
+        said = self._announce(
+            {p: (own[p][1], own[p][0]) if p in own else (None, None) for p in range(self.size)}
+        )
         secrets = [self._input(p, own[p][1] if p in own else None, *said[p]) for p in range(self.size)]
         if self.check is not None:
-            self._show("secret_from_each", secrets, {p: values if len(held) == 1 else values[p] for p in held}, range(self.size))
+            self._show(
+                "secret_from_each",
+                secrets,
+                {p: values if len(held) == 1 else values[p] for p in held},
+                range(self.size),
+            )
         return secrets
 
     def _rank(self, party: int) -> int:
@@ -188,17 +225,28 @@ class Session:
 
     def _receivers(self, to: int | Sequence[int]) -> tuple[int, ...]:
         """The ranks of those to whom something is revealed, in order: they are the same at all parties."""
-        named: Sequence[Any] = to if isinstance(to, list | tuple | range) else to.tolist() if isinstance(to, np.ndarray) and to.ndim else [to]
+        named: Sequence[Any] = (
+            to
+            if isinstance(to, list | tuple | range)
+            else to.tolist()
+            if isinstance(to, np.ndarray) and to.ndim
+            else [to]
+        )
         ranks = [self._rank(party) for party in named]
         if not ranks or len(set(ranks)) < len(ranks):
-            raise MpcError(f"reveal(to=…) takes one party, or each of several once, not {list(ranks)}; leave to= out for all parties")
+            raise MpcError(
+                f"reveal(to=…) takes one party, or each of several once, not {list(ranks)}; leave to= out for"
+                " all parties"
+            )
         return tuple(sorted(ranks))
 
     def _holds(self, rank: int) -> bool:
         return any(p.rank == rank for p in self.parties)
 
     def kind_of(self, values: Any) -> Kind:
-        """How these values are shared unless said otherwise: floats as fixed point, integers and truth values as such."""
+        """How these values are shared unless said otherwise: floats as fixed point, integers and truth values
+        as such.
+        """
         letter = numeric(values).dtype.kind
         return self.fixed if letter == "f" else BOOL if letter == "b" else INT
 
@@ -221,7 +269,9 @@ class Session:
 
         return self.spawn("input", protocol, (), shape, kind, public=owner)
 
-    def _announce(self, own: dict[int, tuple[RingArray | None, Kind | None]]) -> dict[int, tuple[Shape, Kind]]:
+    def _announce(
+        self, own: dict[int, tuple[RingArray | None, Kind | None]]
+    ) -> dict[int, tuple[Shape, Kind]]:
         """The owners tell everybody shape and kind of what they will share: one round."""
         words = {}
         for rank, (array, kind) in own.items():
@@ -229,7 +279,14 @@ class Session:
                 shape = array.shape
                 if self._elements(shape) > self.largest:
                     raise MpcError(f"{array.size} elements are too many to be announced; {self._ways()}")
-                words[rank] = Z64([_BOOL_CODE if kind == BOOL else kind.fraction, len(shape), *shape, *[0] * (_MAX_AXES - len(shape))])
+                words[rank] = Z64(
+                    [
+                        _BOOL_CODE if kind == BOOL else kind.fraction,
+                        len(shape),
+                        *shape,
+                        *[0] * (_MAX_AXES - len(shape)),
+                    ]
+                )
 
         async def protocol(suite: Suite) -> dict[int, RingArray]:
             me, others = suite.seat.rank, suite.seat.others
@@ -248,8 +305,10 @@ class Session:
             most = self._elements(shape)
             fits = fraction <= self.ring.bits // 2 - 2 or fraction == _BOOL_CODE
             if axes > _MAX_AXES or any(dims[axes:]) or most > _MAX_ELEMENTS or not fits:
-                raise WireError(f"party {rank} announced an array that cannot be shared: more than {_MAX_ELEMENTS} elements, "
-                                "too many axes, or too many fractional bits")
+                raise WireError(
+                    f"party {rank} announced an array that cannot be shared: more than {_MAX_ELEMENTS}"
+                    " elements, too many axes, or too many fractional bits"
+                )
             if most > self.largest:
                 raise WireError(f"party {rank} announced an array of {most} elements; {self._ways()}")
             said[rank] = shape, BOOL if fraction == _BOOL_CODE else Fixed(fraction) if fraction else INT
@@ -261,14 +320,24 @@ class Session:
         return math.prod(max(1, d) for d in shape)
 
     def _ways(self) -> str:
-        return (f"at another's word a party takes up to {self.largest}: pass its shape= and kind= to "
-                "secret(...) at all parties, or raise largest_array in their configurations")
+        return (
+            f"at another's word a party takes up to {self.largest}: pass its shape= and kind= to "
+            "secret(...) at all parties, or raise largest_array in their configurations"
+        )
 
-    def _show(self, name: str, secrets: Sequence[Secret], values: Mapping[int, Any], owners: Sequence[int]) -> None:
-        """For a session that checks: the owners show everybody their real numbers before they are rounded, in one round."""
+    def _show(
+        self, name: str, secrets: Sequence[Secret], values: Mapping[int, Any], owners: Sequence[int]
+    ) -> None:
+        """For a session that checks: the owners show everybody their real numbers before they are rounded, in
+        one round.
+        """
         assert self.check is not None
         specs = {p: Spec(Z64, x.shape) for p, x in zip(owners, secrets, strict=True) if x.kind.fraction}
-        words = {p: Z64(np.asarray(numeric(v), np.float64).view(np.uint64)) for p, v in values.items() if p in specs}
+        words = {
+            p: Z64(np.asarray(numeric(v), np.float64).view(np.uint64))
+            for p, v in values.items()
+            if p in specs
+        }
 
         async def protocol(suite: Suite) -> dict[int, RingArray]:
             me, others = suite.seat.rank, suite.seat.others
@@ -277,17 +346,28 @@ class Session:
             return {p: inbox[p][0] if p != me else words[p] for p in specs}
 
         shown = self._finish(self._start("check", protocol, ()))[0]
-        self.check.begin(name, secrets, [shown[p].data.view(np.float64) if p in shown else None for p in owners])
+        self.check.begin(
+            name, secrets, [shown[p].data.view(np.float64) if p in shown else None for p in owners]
+        )
 
     @property
     def random(self) -> Generator:
-        """Random numbers that nobody knows: ``session.random.integers(0, 10, size=5)``, ``.random``, ``.uniform``, ``.normal``."""
+        """Random numbers that nobody knows: ``session.random.integers(0, 10, size=5)``, ``.random``,
+        ``.uniform``, ``.normal``.
+        """
         return self.numpy.Generator(self)
 
     # -- operations -------------------------------------------------------------------------------
 
-    def spawn(self, label: str, protocol: Callable[..., Flow[Share]], inputs: Sequence[Secret], shape: Shape,
-              kind: Kind, public: object = None) -> Secret:
+    def spawn(
+        self,
+        label: str,
+        protocol: Callable[..., Flow[Share]],
+        inputs: Sequence[Secret],
+        shape: Shape,
+        kind: Kind,
+        public: object = None,
+    ) -> Secret:
         """Start ``protocol(suite, *shares)`` at every party held here; its result has this shape and kind.
 
         ``public`` is what else the operation depends on: constants, indices, axes.  It goes into the digest
@@ -299,7 +379,7 @@ class Session:
                 raise MpcError("cannot combine secrets of different sessions")
         tasks = self._start(label, protocol, inputs, said)
         if tasks[0].done:
-            tasks[0].result()                       # an error surfaces on the user's own line
+            tasks[0].result()  # an error surfaces on the user's own line
         else:
             self._waiting += math.prod(shape)
             if self._waiting > self.fuse:
@@ -313,47 +393,58 @@ class Session:
         for x in xs:
             self._finish(x.tasks)
 
-    def _start(self, label: str, protocol: Callable[..., Flow[T]], inputs: Sequence[Secret], said: bytes = b"") -> tuple[Task[T], ...]:
+    def _start(
+        self, label: str, protocol: Callable[..., Flow[T]], inputs: Sequence[Secret], said: bytes = b""
+    ) -> tuple[Task[T], ...]:
         """Begin a protocol at every party held here."""
         self._look()
         with self._held:
-            self._ended = True                      # until this is through: an error or an interrupt leaves parties out of step
+            # until this is through: an error or an interrupt leaves parties out of step
+            self._ended = True
             for party in self.parties:
                 party.agreed.update(said)
-            tasks = tuple([party.start(_feed(protocol, suite, [x.tasks[i] for x in inputs]), label)
-                           for i, (party, suite) in enumerate(zip(self.parties, self.suites, strict=True))])
+            tasks = tuple(
+                [
+                    party.start(_feed(protocol, suite, [x.tasks[i] for x in inputs]), label)
+                    for i, (party, suite) in enumerate(zip(self.parties, self.suites, strict=True))
+                ]
+            )
             self._ended = False
         return tasks
 
     def _finish(self, tasks: Sequence[Task[T]]) -> list[T]:
         self._look()
         with self._held:
-            self._ended = True                      # as above
+            self._ended = True  # as above
             while not all(task.done for task in tasks):
                 for party in self.parties:
                     party.post()
                 for task in tasks:
                     if task.done:
-                        task.result()               # one party failed: so does the session
+                        task.result()  # one party failed: so does the session
                 for party, task in zip(self.parties, tasks, strict=True):
                     if not task.done:
                         party.deliver()
                 if self._held.came:
-                    self._ended = False             # all are at the same place
+                    self._ended = False  # all are at the same place
                     self._held.release()
             self._ended = False
         return [task.result() for task in tasks]
 
     def _look(self) -> None:
         if self._closed:
-            raise MpcError("this session is closed: what is to be seen has to be revealed before, inside main(party) or the with block")
+            raise MpcError(
+                "this session is closed: what is to be seen has to be revealed before, inside main(party) or"
+                " the with block"
+            )
         if self._ended:
             raise MpcError("this session has ended with an error; start a new one")
 
     # -- out --------------------------------------------------------------------------------------
 
     def reveal(self, *xs: Secret, to: int | Sequence[int] | None = None) -> Any:
-        """Open secrets to everybody, or to party ``to`` or several, ``to=[0, 2]``, alone (elsewhere the result is ``None``).
+        """Open secrets to everybody, or to party ``to`` or several, ``to=[0, 2]``, alone (elsewhere the
+        result is ``None``).
 
         One array for one secret, a tuple for several, all in one round.
         """
@@ -370,13 +461,17 @@ class Session:
 
     def opened(self, xs: Sequence[Secret], to: tuple[int, ...] | None, label: str) -> tuple[Any, ...]:
         """What ``reveal`` does, without its questions."""
+
         def protocol(suite: Suite, *shares: Share) -> Flow[tuple[RingArray, ...]]:
             return suite.reveal(*shares, to=to)
 
         values = self._finish(self._start(label, protocol, xs, f"{label} {_named(xs)} to {to} ".encode()))
         self._waiting = 0
         seen = next((v for v in values if v), None)
-        return tuple(None if seen is None else _decode(x.kind, v) for x, v in zip(xs, seen or [None] * len(xs), strict=True))
+        return tuple(
+            None if seen is None else _decode(x.kind, v)
+            for x, v in zip(xs, seen or [None] * len(xs), strict=True)
+        )
 
     def public(self, values: Any, kind: Kind) -> RingArray:
         """A public value as ring elements of this kind, range-checked."""
@@ -410,13 +505,18 @@ def fraction_bits_of(bits: int | None, ring: Ring) -> int:
     if bits is None:
         return ring.fraction
     if not 1 <= bits <= most:
-        raise ConfigError(f"fixed point over {ring.name} takes 1 to {most} fractional bits, not {bits}; set fraction_bits (--fraction-bits)")
+        raise ConfigError(
+            f"fixed point over {ring.name} takes 1 to {most} fractional bits, not {bits}; set fraction_bits"
+            " (--fraction-bits)"
+        )
     return bits
 
 
 def _check_kind(kind: object) -> None:
     if kind is not None and not isinstance(kind, Fixed) and kind not in (INT, BOOL):
-        raise MpcError(f"kind= is mpc.INT, mpc.BOOL or mpc.Fixed with a number of fractional bits, not {kind!r:.40}")
+        raise MpcError(
+            f"kind= is mpc.INT, mpc.BOOL or mpc.Fixed with a number of fractional bits, not {kind!r:.40}"
+        )
 
 
 def _decode(kind: Kind, value: RingArray | None) -> NDArray | None:
@@ -434,9 +534,9 @@ def _named(xs: Sequence[Secret]) -> str:
 def _canonical(public: object) -> bytes:
     """Public facts as bytes: the same at every party for equal values, others for others.
 
-    Each item says what it is and ends by itself.  Of a number that is whether it is an integer, a real number or a
-    truth value; how wide it is makes no difference.  What has no such form is refused: its ``repr`` may leave
-    something out, or show an address.
+    Each item says what it is and ends by itself.  Of a number that is whether it is an integer, a real number
+    or a truth value; how wide it is makes no difference.  What has no such form is refused: its ``repr`` may
+    leave something out, or show an address.
     """
     if isinstance(public, RingArray):
         return _of_array(public.ring.name, public.data)
@@ -461,20 +561,24 @@ def _canonical(public: object) -> bytes:
     array = np.asarray(public)
     letter = array.dtype.kind
     if letter not in "biuf":
-        raise MpcError(f"a public argument of type {type(public).__name__}: whether the other parties pass the same "
-                       "cannot be seen; pass numbers, texts, slices, or tuples, lists and arrays of numbers")
+        raise MpcError(
+            f"a public argument of type {type(public).__name__}: whether the other parties pass the same "
+            "cannot be seen; pass numbers, texts, slices, or tuples, lists and arrays of numbers"
+        )
     beyond = letter == "u" and array.size and array.max() >= 1 << 63
     wide = "u8" if beyond else {"b": "?", "f": "f8"}.get(letter, "i8")
     return _of_array(wide, array.astype(wide, copy=False))
 
 
 def _of_array(name: str, array: NDArray) -> bytes:
-    """Type, shape and a digest: less to copy than the array, and hashed once for all parties of a local session."""
-    return f"a{name}{array.shape}".encode() + blake2b(np.ascontiguousarray(array).data, digest_size=16).digest()
+    """Type, shape and a digest: less to copy than the array, and hashed once for all parties of a local
+    session.
+    """
+    return (
+        f"a{name}{array.shape}".encode() + blake2b(np.ascontiguousarray(array).data, digest_size=16).digest()
+    )
 
 
 async def _feed(protocol: Callable[..., Flow[T]], suite: Suite, tasks: Sequence[Task[Share]]) -> T:
     """Wait for the inputs, then run the protocol."""
     return await protocol(suite, *[task.result() if task.done else await task for task in tasks])
-
-

@@ -1,11 +1,12 @@
 """What a round takes: each client's seconds in all phases, the server's, and what goes over the network.
 
-All sides run in this process, one after the other; each call into a side is timed on its own, by the processor's clock,
-so that a figure is that of one machine doing nothing else.  A hundred clients are timed: these check all their
-neighbours' signatures, as on machines of their own, where others profit from what was checked in this process before.
-The sum is checked against plaintext.  Peak memory is what Python and NumPy have allocated at most (``tracemalloc``)
-for a second server that hears the same answers again.
+All sides run in this process, one after the other; each call into a side is timed on its own, by the
+processor's clock, so that a figure is that of one machine doing nothing else.  A hundred clients are timed:
+these check all their neighbours' signatures, as on machines of their own, where others profit from what was
+checked in this process before.  The sum is checked against plaintext.  Peak memory is what Python and NumPy
+have allocated at most (``tracemalloc``) for a second server that hears the same answers again.
 """
+
 from __future__ import annotations
 
 import hashlib
@@ -35,8 +36,8 @@ from protocols.aggregation.several_servers.servers import Aggregator, Servers, c
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """Clients, coordinates, the fraction that drops out after sharing, and neighbours and threshold: as given, or
-    ``None`` for what the bounds give if that fraction drops out and 5 % collude."""
+    """Clients, coordinates, the fraction that drops out after sharing, and neighbours and threshold: as
+    given, or ``None`` for what the bounds give if that fraction drops out and 5 % collude."""
 
     clients: int
     length: int
@@ -44,8 +45,9 @@ class Case:
     drop: float = 0.0
 
 
-_VECTORS = 8                                         # different vectors among all clients
-_REPLAYED = 1000                                    # rounds of more clients are not run a second time for memory
+_VECTORS = 8  # different vectors among all clients
+# rounds of more clients are not run a second time for memory
+_REPLAYED = 1000
 _TIMED = 100
 
 CASES = (
@@ -72,14 +74,20 @@ def terms_of(case: Case, directory: Directory) -> Terms:
 
 
 def measure(case: Case, memory: bool = True) -> dict[str, Any]:
-    """One round: seconds of a client (median of those that stay) and of the server, bytes up, peak memory of the server."""
+    """One round: seconds of a client (median of those that stay) and of the server, bytes up, peak memory of
+    the server.
+    """
     directory, keys = enrol(case.clients)
     terms = terms_of(case, directory)
-    gone = set(list(keys)[:round(case.drop * case.clients)])
-    public = [Stream(bytes([i]) * 32, "bench").draw(Spec(Z32, (case.length,))).data for i in range(_VECTORS)]     # test data
-    timed = set(list(keys)[::max(1, case.clients // _TIMED)]) - gone
+    gone = set(list(keys)[: round(case.drop * case.clients)])
+    # test data
+    public = [Stream(bytes([i]) * 32, "bench").draw(Spec(Z32, (case.length,))).data for i in range(_VECTORS)]
+    timed = set(list(keys)[:: max(1, case.clients // _TIMED)]) - gone
     apart = replace(terms, directory=Directory.decode(directory.encode()))
-    clients = {name: Client(apart if name in timed else terms, name, key, public[i % _VECTORS]) for i, (name, key) in enumerate(keys.items())}
+    clients = {
+        name: Client(apart if name in timed else terms, name, key, public[i % _VECTORS])
+        for i, (name, key) in enumerate(keys.items())
+    }
     seconds, sent, said = dict.fromkeys(timed, 0.0), dict.fromkeys(keys, 0), list[tuple[str, bytes]]()
     server, clock = Server(terms), _Clock()
     began, cpu = perf_counter(), process_time()
@@ -102,13 +110,27 @@ def measure(case: Case, memory: bool = True) -> dict[str, Any]:
     whole, cpu = perf_counter() - began, process_time() - cpu
     stayed = [i for i, name in enumerate(keys) if name not in gone]
     counts = np.bincount([i % _VECTORS for i in stayed], minlength=_VECTORS)
-    expected = sum((v * np.uint32(c) for v, c in zip(public, counts, strict=True)), np.zeros(case.length, np.uint32))
+    expected = sum(
+        (v * np.uint32(c) for v, c in zip(public, counts, strict=True)), np.zeros(case.length, np.uint32)
+    )
     up = max(sent.values())
-    return {"clients": case.clients, "length": case.length, "neighbours": terms.degree, "threshold": terms.threshold, "dropped": len(gone),
-            "client_seconds": statistics.median(seconds.values()), "server_seconds": clock.seconds,
-            "whole_seconds": whole, "whole_cpu_seconds": cpu, "bytes_up": up, "bytes_up_beyond_vector": up - 4 * case.length,
-            "server_peak_bytes": _peak(terms, said) if said else None,
-            "verified": bool(np.array_equal(server.result.vector, expected) and len(server.result.clients) == len(stayed))}
+    return {
+        "clients": case.clients,
+        "length": case.length,
+        "neighbours": terms.degree,
+        "threshold": terms.threshold,
+        "dropped": len(gone),
+        "client_seconds": statistics.median(seconds.values()),
+        "server_seconds": clock.seconds,
+        "whole_seconds": whole,
+        "whole_cpu_seconds": cpu,
+        "bytes_up": up,
+        "bytes_up_beyond_vector": up - 4 * case.length,
+        "server_peak_bytes": _peak(terms, said) if said else None,
+        "verified": bool(
+            np.array_equal(server.result.vector, expected) and len(server.result.clients) == len(stayed)
+        ),
+    }
 
 
 class _Clock:
@@ -143,16 +165,27 @@ def _peak(terms: Terms, said: Sequence[tuple[str, bytes]]) -> int:
 
 
 def measure_servers(servers: int, clients: int, length: int) -> dict[str, Any]:
-    """One round of several servers without input checks: seconds of a client (median), of a server of either sort, bytes."""
+    """One round of several servers without input checks: seconds of a client (median), of a server of either
+    sort, bytes.
+    """
     directory, keys = enrol(clients)
     secrets = [X25519PrivateKey.from_private_bytes(Stream.fresh("bench").bytes(32)) for _ in range(servers)]
-    terms = Servers(directory, tuple(s.public_key().public_bytes_raw() for s in secrets), "bench", 1, length, clients // 2 + 1)
+    terms = Servers(
+        directory,
+        tuple(s.public_key().public_bytes_raw() for s in secrets),
+        "bench",
+        1,
+        length,
+        clients // 2 + 1,
+    )
     held = {rank: Aggregator(terms, rank, secret) for rank, secret in enumerate(secrets)}
-    public = Stream(bytes(32), "bench").draw(Spec(Z32, (length,))).data     # test data
+    public = Stream(bytes(32), "bench").draw(Spec(Z32, (length,))).data  # test data
     seconds, clocks, sent = list[float](), {rank: _Clock() for rank in held}, 0
 
-    def said(name: str) -> list[bytes]:             # made twice, so that not all vectors are kept here
-        return contribute(terms, name, keys[name], public, own=Stream(hashlib.sha256(name.encode()).digest(), "bench"))
+    def said(name: str) -> list[bytes]:  # made twice, so that not all vectors are kept here
+        return contribute(
+            terms, name, keys[name], public, own=Stream(hashlib.sha256(name.encode()).digest(), "bench")
+        )
 
     for name in keys:
         start = process_time()
@@ -167,9 +200,16 @@ def measure_servers(servers: int, clients: int, length: int) -> dict[str, Any]:
     for rank, one in held.items():
         clocks[rank](one.settle, range(clients), [True] * clients)
     opened = sum((one.open()[1] for one in held.values()), np.zeros(length, np.uint32))
-    return {"servers": servers, "clients": clients, "length": length, "client_seconds": statistics.median(seconds),
-            "seed_server_seconds": clocks[0].seconds, "vector_server_seconds": clocks[last].seconds, "bytes_up": sent,
-            "verified": bool(np.array_equal(opened, public * np.uint32(clients)))}
+    return {
+        "servers": servers,
+        "clients": clients,
+        "length": length,
+        "client_seconds": statistics.median(seconds),
+        "seed_server_seconds": clocks[0].seconds,
+        "vector_server_seconds": clocks[last].seconds,
+        "bytes_up": sent,
+        "verified": bool(np.array_equal(opened, public * np.uint32(clients))),
+    }
 
 
 def flower(case: Case) -> dict[str, Any] | None:
@@ -177,11 +217,14 @@ def flower(case: Case) -> dict[str, Any] | None:
     if case.neighbours is None or find_spec("flwr") is None:
         return None
     from protocols.aggregation.flower import secagg as flower_secagg
+
     return {"flower": flower_secagg.measure(case.clients, case.length, *case.neighbours, case.drop)}
 
 
 def run(as_json: bool = False) -> None:
-    """Measure all cases and print a line for each.  The last takes minutes; so does Flower where it is installed."""
+    """Measure all cases and print a line for each.  The last takes minutes; so does Flower where it is
+    installed.
+    """
     works: list[Callable[[], dict[str, Any] | None]] = [partial(measure_servers, 2, 1_000, 10**6)]
     for case in CASES:
         works += [partial(measure, case), partial(flower, case)]
@@ -194,14 +237,25 @@ def _sentence(line: Mapping[str, Any]) -> str:
     """Two lines of at most 80 letters."""
     if "flower" in line:
         line = line["flower"]
-        return (f"    Flower SecAgg+ at the same: client {line['client_seconds']:.3f} s, server {line['server_seconds']:.2f} s,\n    "
-                + ("it gave the round up" if line["error"] is None else f"the mean within {line['error']:.0e} of plaintext"))
+        return (
+            f"    Flower SecAgg+ at the same: client {line['client_seconds']:.3f} s, server"
+            f" {line['server_seconds']:.2f} s,\n    "
+            + (
+                "it gave the round up"
+                if line["error"] is None
+                else f"the mean within {line['error']:.0e} of plaintext"
+            )
+        )
     where = f"{line['clients']:,} clients × {line['length']:,}, "
     ending = f"{line['bytes_up']:,} bytes up, {'verified' if line['verified'] else 'WRONG'}"
     if "servers" in line:
-        return (f"{where}{line['servers']} servers:\n    client {line['client_seconds']:.3f} s, "
-                f"servers {line['seed_server_seconds']:.2f} and {line['vector_server_seconds']:.2f} s, {ending}")
+        return (
+            f"{where}{line['servers']} servers:\n    client {line['client_seconds']:.3f} s, "
+            f"servers {line['seed_server_seconds']:.2f} and {line['vector_server_seconds']:.2f} s, {ending}"
+        )
     memory = f", peak {line['server_peak_bytes'] / 2**20:.0f} MiB" if line["server_peak_bytes"] else ""
-    return (f"{where}{line['neighbours']} neighbours, threshold {line['threshold']}, {line['dropped']} drop out:\n"
-            f"    client {line['client_seconds']:.3f} s, server {line['server_seconds']:.2f} s{memory}, {ending}\n"
-            f"    all {line['whole_seconds']:.1f} s ({line['whole_cpu_seconds']:.1f} of the processor)")
+    return (
+        f"{where}{line['neighbours']} neighbours, threshold {line['threshold']}, {line['dropped']} drop"
+        f" out:\n    client {line['client_seconds']:.3f} s, server {line['server_seconds']:.2f} s{memory},"
+        f" {ending}\n    all {line['whole_seconds']:.1f} s ({line['whole_cpu_seconds']:.1f} of the processor)"
+    )

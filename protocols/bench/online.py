@@ -8,6 +8,7 @@ largest difference from plaintext, as a part of it where it is above one.
 
 This file is also the program that the parties run.
 """
+
 from __future__ import annotations
 
 import contextlib
@@ -35,18 +36,34 @@ from protocols.prep import Correlation
 from protocols.prep.dealer import Dealt
 
 _OPTIONS = "MPC_BENCH_OPTIONS"
-_FIELDS = ("name", "suite", "parties", "ring", "size", "tls", "seconds", "per_second", "bytes_sent_per_party", "rounds",
-           "verified", "error", "preprocessing", "spread", "peak_bytes")
+_FIELDS = (
+    "name",
+    "suite",
+    "parties",
+    "ring",
+    "size",
+    "tls",
+    "seconds",
+    "per_second",
+    "bytes_sent_per_party",
+    "rounds",
+    "verified",
+    "error",
+    "preprocessing",
+    "spread",
+    "peak_bytes",
+)
 _ROW = "{:<14}{:>11}  {:<8}{:>9}{:>10}{:>9}{:>7}{:>9}"
 _HEAD = _ROW.format("name", "size", "material", "median", "a second", "sent", "rounds", "memory")
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One benchmark: inputs that fit a ring, the operation on them, the same in plaintext, and what counts as an operation.
+    """One benchmark: inputs that fit a ring, the operation on them, the same in plaintext, and what counts as
+    an operation.
 
-    Results of real numbers may be off by so many units of the last place (and as much as doubles are), integers by nothing.
-    """
+    Results of real numbers may be off by so many units of the last place (and as much as doubles are),
+    integers by nothing."""
 
     sizes: tuple[int, ...]
     inputs: Callable[[int, Ring], tuple[NDArray, ...]]
@@ -59,7 +76,7 @@ class Case:
 
 def _integers(size: int, ring: Ring) -> tuple[NDArray, ...]:
     """Every comparison comes out both ways, and every 64th pair is equal."""
-    base = np.arange(size, dtype=np.int64)          # public test data: nothing here is secret
+    base = np.arange(size, dtype=np.int64)  # public test data: nothing here is secret
     x = base * 7919 % 1_000_003 - 500_000
     return x, np.where(base % 64 == 63, x, base * base % 1_000_003 - 500_000)
 
@@ -67,7 +84,9 @@ def _integers(size: int, ring: Ring) -> tuple[NDArray, ...]:
 def _reals(size: int, ring: Ring) -> tuple[NDArray, ...]:
     """Up to 500 in size, or 31 where products must stay within 2^13."""
     x, y = _integers(size, ring)
-    return _rounded(x / (1000 if ring.bits > 32 else 16_000), ring), _rounded(y / (1000 if ring.bits > 32 else 16_000), ring)
+    return _rounded(x / (1000 if ring.bits > 32 else 16_000), ring), _rounded(
+        y / (1000 if ring.bits > 32 else 16_000), ring
+    )
 
 
 def _rounded(x: NDArray, ring: Ring) -> NDArray:
@@ -99,9 +118,13 @@ def _chain(x: Secret, y: Secret) -> Secret:
 
 def _mlp_inputs(batch: int, ring: Ring) -> tuple[NDArray, ...]:
     """An image of 784 numbers in [0, 1] for each of a batch, and the weights of three layers."""
+
     def waves(*shape: int) -> NDArray:
         return np.asarray(np.sin(np.arange(1.0, 1 + np.prod(shape)) ** 1.5).reshape(shape))
-    layers = [a for m, n in ((784, 128), (128, 128), (128, 10)) for a in (waves(m, n) / np.sqrt(m), waves(n) / 10)]
+
+    layers = [
+        a for m, n in ((784, 128), (128, 128), (128, 10)) for a in (waves(m, n) / np.sqrt(m), waves(n) / 10)
+    ]
     return np.abs(waves(batch, 784)), *layers
 
 
@@ -115,10 +138,24 @@ CASES: dict[str, Case] = {
     "mul": Case((1_000_000, 10_000_000), _integers, lambda x, y: x * y, lambda x, y: x * y),
     "fxmul": Case((1_000_000, 10_000_000), _reals, lambda x, y: x * y, lambda x, y: x * y, units=1),
     "matmul": Case((1024,), _matrices, lambda x, y: x @ y, lambda x, y: x @ y, count=lambda size: 1),
-    "chain": Case((1,), lambda size, ring: (np.full(size, 3), np.full(size, -5)), _chain,
-                  lambda x, y: x * (y.astype(object) ** 1000), count=lambda size: 1000),
-    "share": Case((1_000_000, 10_000_000), _reals, lambda x, y: x.session.secret(
-        _reals(x.size, x.session.ring)[0] if x.session.id == 0 else None, owner=0, shape=x.shape, kind=x.kind), lambda x, y: x),
+    "chain": Case(
+        (1,),
+        lambda size, ring: (np.full(size, 3), np.full(size, -5)),
+        _chain,
+        lambda x, y: x * (y.astype(object) ** 1000),
+        count=lambda size: 1000,
+    ),
+    "share": Case(
+        (1_000_000, 10_000_000),
+        _reals,
+        lambda x, y: x.session.secret(
+            _reals(x.size, x.session.ring)[0] if x.session.id == 0 else None,
+            owner=0,
+            shape=x.shape,
+            kind=x.kind,
+        ),
+        lambda x, y: x,
+    ),
     "lt": Case((1_000_000,), _integers, lambda x, y: x < y, lambda x, y: x < y),
     "eq": Case((1_000_000,), _integers, lambda x, y: x == y, lambda x, y: x == y),
     "where": Case((1_000_000,), _integers, lambda x, y: np.where(x < y, x, y), np.minimum),
@@ -127,16 +164,36 @@ CASES: dict[str, Case] = {
     "div": Case((100_000,), _quotients, lambda x, y: x / y, lambda x, y: x / y, units=2),
     "exp": Case((100_000,), _small, np.exp, np.exp, units=2),
     "sigmoid": Case((100_000,), _small, exponential.sigmoid, lambda x: 1 / (1 + np.exp(-x)), units=2),
-    "rsqrt": Case((100_000,), lambda size, ring: _quotients(size, ring)[1:], roots.rsqrt, lambda y: 1 / np.sqrt(y), units=2),
+    "rsqrt": Case(
+        (100_000,),
+        lambda size, ring: _quotients(size, ring)[1:],
+        roots.rsqrt,
+        lambda y: 1 / np.sqrt(y),
+        units=2,
+    ),
     "open": Case((1_000_000, 10_000_000), _integers, lambda x, y: x.reveal(), lambda x, y: x),
 }
 
 
-def run(names: Sequence[str], *, suite: str | None, parties: int, ring: int, sizes: str, runs: int, tls: bool, as_json: bool, debug: bool) -> None:
+def run(
+    names: Sequence[str],
+    *,
+    suite: str | None,
+    parties: int,
+    ring: int,
+    sizes: str,
+    runs: int,
+    tls: bool,
+    as_json: bool,
+    debug: bool,
+) -> None:
     """Start the parties, print what they measured."""
     from protocols.suites import find, ring_of
+
     fraction = ring_of(ring).fraction
-    sizes_of = {name: case.sizes for name, case in CASES.items()} | {name: case[0] for name, case in bench_prep.CASES.items()}
+    sizes_of = {name: case.sizes for name, case in CASES.items()} | {
+        name: case[0] for name, case in bench_prep.CASES.items()
+    }
     unknown = [n for n in names if n not in sizes_of]
     if unknown:
         raise ConfigError(f"there is no benchmark '{unknown[0]}'; there is: {' '.join(sizes_of)}")
@@ -149,13 +206,31 @@ def run(names: Sequence[str], *, suite: str | None, parties: int, ring: int, siz
     kind = find(suite, parties)
     lines = []
     if not as_json:
-        print(f"{parties} parties, suite {kind.name}, {ring} bits, {'TLS' if tls else 'plain TCP'}; medians of {runs} runs\n{_HEAD}", flush=True)
+        print(
+            f"{parties} parties, suite {kind.name}, {ring} bits, {'TLS' if tls else 'plain TCP'}; medians of"
+            f" {runs} runs\n{_HEAD}",
+            flush=True,
+        )
     for name in names or [name for name in sizes_of if name not in CASES or ring in CASES[name].rings]:
         if name in CASES and ring not in CASES[name].rings:
             raise ConfigError(f"the benchmark '{name}' has no meaning over {ring} bits")
-        for size in chosen or sizes_of[name]:           # fresh processes for each, so that none inherits another's memory
+        # fresh processes for each, so that none inherits another's memory
+        for size in chosen or sizes_of[name]:
             dealer = kind.needs_prep and name in CASES
-            plan = launch.Plan(Path(__file__), parties, kind.name, dealer, False, False, ring, fraction, tls=tls, debug=debug, timeout=600, quiet=True)
+            plan = launch.Plan(
+                Path(__file__),
+                parties,
+                kind.name,
+                dealer,
+                False,
+                False,
+                ring,
+                fraction,
+                tls=tls,
+                debug=debug,
+                timeout=600,
+                quiet=True,
+            )
             fresh = _launch(plan, {"name": name, "size": size, "runs": runs})
             lines += fresh
             for line in fresh:
@@ -177,8 +252,16 @@ def _launch(plan: launch.Plan, options: dict[str, Any]) -> list[dict[str, Any]]:
 def _row(line: dict[str, Any]) -> str:
     """A line of at most 80 letters."""
     rate = line["per_second"]
-    cells = (line["name"], f"{line['size']:,}", line["preprocessing"], duration(line["seconds"]), f"{rate / 1e6:.1f} M" if rate >= 1e6 else f"{rate:,.1f}",
-             amount(line["bytes_sent_per_party"]), f"{line['rounds']:,}", amount(line["peak_bytes"]))
+    cells = (
+        line["name"],
+        f"{line['size']:,}",
+        line["preprocessing"],
+        duration(line["seconds"]),
+        f"{rate / 1e6:.1f} M" if rate >= 1e6 else f"{rate:,.1f}",
+        amount(line["bytes_sent_per_party"]),
+        f"{line['rounds']:,}",
+        amount(line["peak_bytes"]),
+    )
     return _ROW.format(*cells) + ("" if line["verified"] else "  WRONG")
 
 
@@ -192,7 +275,10 @@ def main(party: Session) -> None:
         made = _measure(party, name, CASES[name], size, runs)
     else:
         bare = _status("VmRSS")
-        made = (bench_prep.measure(party, name, size, runs) | {"peak_bytes": _status("VmHWM") - bare} for _ in range(1))
+        made = (
+            bench_prep.measure(party, name, size, runs) | {"peak_bytes": _status("VmHWM") - bare}
+            for _ in range(1)
+        )
     for line in made:
         if party.id == 0:
             with Path(options["results"]).open("a") as results:
@@ -203,7 +289,10 @@ def _measure(party: Session, name: str, case: Case, size: int, runs: int) -> Ite
     bare = _status("VmRSS")
     ring = party.ring
     arrays = case.inputs(size, ring)
-    secrets = [party.secret(a, owner=i % party.size, shape=a.shape, kind=party.kind_of(a)) for i, a in enumerate(arrays)]
+    secrets = [
+        party.secret(a, owner=i % party.size, shape=a.shape, kind=party.kind_of(a))
+        for i, a in enumerate(arrays)
+    ]
     prep = party.suites[0].prep
     expected = _wrapped(np.asarray(case.plain(*arrays)), ring)
 
@@ -223,19 +312,29 @@ def _measure(party: Session, name: str, case: Case, size: int, runs: int) -> Ite
     def lines(kind: str, before: Callable[[], None]) -> dict[str, Any]:
         measured = []
         for _ in range(runs):
-            result: Any = None                      # the last run's memory is this one's
+            result: Any = None  # the last run's memory is this one's
             took, result, *rest = once(before)
             measured.append((took, *rest))
         value = result.reveal() if isinstance(result, Secret) else result
         difference = np.abs(value * 1 - expected * 1)
-        allowed = case.units * (1.001 * 2.0**-ring.fraction + 2.0**-(min(50, ring.bits // 2 - 8)) * np.abs(expected * 1.0))
+        allowed = case.units * (
+            1.001 * 2.0**-ring.fraction + 2.0 ** -(min(50, ring.bits // 2 - 8)) * np.abs(expected * 1.0)
+        )
         seconds = [m[0] for m in measured]
         median = statistics.median(seconds)
-        return {"name": name, "size": size, "seconds": median, "per_second": case.count(size) / median,
-                "bytes_sent_per_party": measured[-1][2], "rounds": measured[-1][1],
-                "verified": bool(np.all(difference <= allowed)), "preprocessing": kind,
-                "error": float(np.max(difference / np.maximum(1.0, np.abs(expected * 1.0)))),
-                "spread": [min(seconds), max(seconds)], "peak_bytes": max(m[3] for m in measured)}
+        return {
+            "name": name,
+            "size": size,
+            "seconds": median,
+            "per_second": case.count(size) / median,
+            "bytes_sent_per_party": measured[-1][2],
+            "rounds": measured[-1][1],
+            "verified": bool(np.all(difference <= allowed)),
+            "preprocessing": kind,
+            "error": float(np.max(difference / np.maximum(1.0, np.abs(expected * 1.0)))),
+            "spread": [min(seconds), max(seconds)],
+            "peak_bytes": max(m[3] for m in measured),
+        }
 
     if not isinstance(prep, Dealt):
         once(lambda: None)
@@ -243,7 +342,7 @@ def _measure(party: Session, name: str, case: Case, size: int, runs: int) -> Ite
         return
     asked: list[Correlation] = []
     prep.asked = asked
-    once(lambda: None)                              # also compiles kernels and warms caches
+    once(lambda: None)  # also compiles kernels and warms caches
     prep.asked = None
     if not asked:
         yield lines("none", lambda: None)
@@ -282,5 +381,3 @@ def _status(field: str) -> int:
     except OSError:
         return 0
     return int(text.split(f"{field}:")[1].split()[0]) * 1024
-
-

@@ -1,9 +1,10 @@
 """What a call of NumPy says, in one form however it is said: by NumPy's own signatures.
 
-A function on secrets may be called as NumPy's: by place or by NumPy's names, with defaults spelled out.  It is made with
-what NumPy requires by place, the rest by name, and nothing that is the default.  So a function on secrets has NumPy's
-names for what it takes beside that, and what it has no name for is refused by name.
+A function on secrets may be called as NumPy's: by place or by NumPy's names, with defaults spelled out.  It
+is made with what NumPy requires by place, the rest by name, and nothing that is the default.  So a function
+on secrets has NumPy's names for what it takes beside that, and what it has no name for is refused by name.
 """
+
 from __future__ import annotations
 
 import inspect
@@ -13,8 +14,15 @@ from typing import Any
 
 #: Values that change nothing, where a function on secrets has no such name.
 _NEUTRAL: dict[str, tuple[Any, ...]] = {
-    "where": (True,), "casting": ("same_kind",), "order": (None, "K", "A", "C"), "subok": (True, False), "device": ("cpu",),
-    "optimize": (True, False, "greedy", "optimal"), "copy": (True, False), "overwrite_input": (True, False)}
+    "where": (True,),
+    "casting": ("same_kind",),
+    "order": (None, "K", "A", "C"),
+    "subok": (True, False),
+    "device": ("cpu",),
+    "optimize": (True, False, "greedy", "optimal"),
+    "copy": (True, False),
+    "overwrite_input": (True, False),
+}
 
 Form = tuple[tuple[Any, ...], dict[str, Any]]
 
@@ -29,7 +37,9 @@ def _signature(function: Callable[..., Any]) -> inspect.Signature | None:
 
 
 def normal(name: str, function: Callable[..., Any], make: Callable[..., Any], args: Any, kwargs: Any) -> Form:
-    """The arguments of ``function``, which it takes, as ``make`` takes them; or a refusal of what it does not."""
+    """The arguments of ``function``, which it takes, as ``make`` takes them; or a refusal of what it does
+    not.
+    """
     signature = _signature(function)
     if signature is None:
         return tuple(args), taken(name, make, kwargs)
@@ -61,7 +71,10 @@ def taken(name: str, make: Callable[..., Any], names: Mapping[str, Any]) -> dict
     for key, value in names.items():
         if key == "out":
             if any(place is not None for place in (value if isinstance(value, tuple) else (value,))):
-                raise TypeError(f"{name}: secrets are immutable; there is no out= (and no in-place operator on an ndarray)")
+                raise TypeError(
+                    f"{name}: secrets are immutable; there is no out= (and no in-place operator on an"
+                    " ndarray)"
+                )
         elif every or key in parameters:
             kept[key] = value
         elif value is not None and not any(_same(value, nothing) for nothing in _NEUTRAL.get(key, ())):

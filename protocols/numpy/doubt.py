@@ -1,4 +1,7 @@
-"""Why the result of an operation is not what it should be, in words: what left which range, or lost its digits."""
+"""Why the result of an operation is not what it should be, in words: what left which range, or lost its
+digits.
+"""
+
 from __future__ import annotations
 
 import math
@@ -23,15 +26,45 @@ if TYPE_CHECKING:
 #: What they add up was multiplied: secrets with secrets, or one with itself.
 _OF_PRODUCTS: set[Function] = {*OF_TWO - {np.add, np.subtract}, np.true_divide}
 _OF_POWERS: set[Function] = {
-    np.var, np.std, np.linalg.norm, np.square, np.power, np.prod, np.cumprod, np.multiply.reduce, np.multiply.accumulate,
-    np.linalg.vector_norm, np.linalg.matrix_norm, np.cov, np.cumulative_prod, np.linalg.matrix_power,
-    np.hypot, np.nanvar, np.nanstd, np.nanprod, np.nancumprod}
+    np.var,
+    np.std,
+    np.linalg.norm,
+    np.square,
+    np.power,
+    np.prod,
+    np.cumprod,
+    np.multiply.reduce,
+    np.multiply.accumulate,
+    np.linalg.vector_norm,
+    np.linalg.matrix_norm,
+    np.cov,
+    np.cumulative_prod,
+    np.linalg.matrix_power,
+    np.hypot,
+    np.nanvar,
+    np.nanstd,
+    np.nanprod,
+    np.nancumprod,
+}
 #: Squares of deviations, and what hides in these, are larger than their results.
 _OF_DEVIATIONS: set[Function] = {np.var, np.std, np.nanvar, np.nanstd, np.cov, np.corrcoef}
 #: They take matrices in units of their norms, which have a range (``protocols/ops/decompositions.py``).
 _OF_NORMS: set[Function] = {
-    np.linalg.solve, np.linalg.inv, np.linalg.lstsq, np.linalg.pinv, np.linalg.qr, np.linalg.eigh, np.linalg.eigvalsh,
-    np.linalg.svd, np.linalg.svdvals, np.linalg.det, np.linalg.slogdet, np.linalg.cholesky, np.linalg.cond, np.linalg.matrix_rank}
+    np.linalg.solve,
+    np.linalg.inv,
+    np.linalg.lstsq,
+    np.linalg.pinv,
+    np.linalg.qr,
+    np.linalg.eigh,
+    np.linalg.eigvalsh,
+    np.linalg.svd,
+    np.linalg.svdvals,
+    np.linalg.det,
+    np.linalg.slogdet,
+    np.linalg.cholesky,
+    np.linalg.cond,
+    np.linalg.matrix_rank,
+}
 #: Roots of what is added up.
 _ROOTS: set[Function] = {np.std, np.linalg.norm, np.linalg.vector_norm, np.linalg.matrix_norm}
 
@@ -41,14 +74,20 @@ DIVISIONS: set[Function] = {np.true_divide, np.reciprocal}
 _DOWN = "scale the data down, or take fewer fractional bits or a larger ring"
 _UP = "scale the data up, or take more fractional bits"
 _REPLACE = "put another number in its place first, with np.where"
-_MATRIX = "the matrix is singular, or nearly so: its smallest singular value is too small beside it for the digits of the ring"
+_MATRIX = (
+    "the matrix is singular, or nearly so: its smallest singular value is too small beside it for the digits"
+    " of the ring"
+)
 _ANOTHER = "add a small multiple of the identity, or take a larger ring"
 #: Where there is no value, by a part of the operation's name: what the engine has instead, and what to do.
 _UNDEFINED = {
     "divide": ("there is a division by zero, where the engine gives 0", _REPLACE),
     "reciprocal": ("there is a division by zero, where the engine gives 0", _REPLACE),
     "sqrt": ("there is a root of what is not above zero, where the engine gives 0", _REPLACE),
-    "x.at": ("there is a secret index beyond the ends, where the engine changes nothing", "keep indices inside"),
+    "x.at": (
+        "there is a secret index beyond the ends, where the engine changes nothing",
+        "keep indices inside",
+    ),
     "remainder": ("there is a division by zero, where the engine gives 0", _REPLACE),
     "divmod": ("there is a division by zero, where the engine gives 0", _REPLACE),
     "fmod": ("there is a division by zero, where the engine gives 0", _REPLACE),
@@ -62,7 +101,10 @@ _UNDEFINED = {
 #: Where NumPy has another value.
 _OTHERWISE = {
     "take": ("there is a secret index beyond the ends, where the engine reads 0", "keep indices inside"),
-    "bincount": ("there is a value outside 0 to minlength − 1, which the engine does not count", "take a larger minlength"),
+    "bincount": (
+        "there is a value outside 0 to minlength − 1, which the engine does not count",
+        "take a larger minlength",
+    ),
     "linalg.inv": (_MATRIX, _ANOTHER),
     "linalg.solve": (_MATRIX, _ANOTHER),
     "linalg.slogdet": (_MATRIX, _ANOTHER),
@@ -73,14 +115,16 @@ _OWN = tuple(f"{Path(__file__).resolve().parents[2] / name}/" for name in ("mpc"
 
 @dataclass(frozen=True, slots=True)
 class Doubt:
-    """The first operation after which a value is off, the user's line, what has happened, and what to do about it."""
+    """The first operation after which a value is off, the user's line, what has happened, and what to do
+    about it.
+    """
 
     number: int
     operation: str
     place: str
     words: str
     advice: str
-    certain: bool                       # it is this operation, whatever digits were lost before
+    certain: bool  # it is this operation, whatever digits were lost before
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,14 +136,17 @@ class Result:
     function: Function | None
     kind: Kind
     true: NDArray
-    size: NDArray                       # before anything cancelled
+    size: NDArray  # before anything cancelled
     operands: Sequence[Secret]
     divisor: Secret | None
-    met: Kind                           # of numerator and divisor
+    met: Kind  # of numerator and divisor
 
     @property
     def fraction(self) -> int:
-        return max([self.kind.fraction, *(x.kind.fraction for x in self.operands)]) or self.session.fixed.fraction
+        return (
+            max([self.kind.fraction, *(x.kind.fraction for x in self.operands)])
+            or self.session.fixed.fraction
+        )
 
     @property
     def operand(self) -> float:
@@ -138,7 +185,11 @@ class Result:
         if not np.isfinite(values).all() and (undefined := known(_UNDEFINED)):
             return *undefined, True
         if self.function in _OF_NORMS and self._norm() >= 2.0 ** (most := ring.bits // 2 - 1 - fraction):
-            return f"the norm of a matrix, or of right sides, is outside ±2^{most}, the range of norms {digits}", _DOWN, True
+            return (
+                f"the norm of a matrix, or of right sides, is outside ±2^{most}, the range of norms {digits}",
+                _DOWN,
+                True,
+            )
         if otherwise := known(_OTHERWISE):
             return *otherwise, True
         if np.isnan(values).any():
@@ -150,30 +201,69 @@ class Result:
             if _largest(self.divisor) >= 2.0**most:
                 return f"the divisor is outside ±2^{most}, the range of divisors {digits}", _DOWN, True
             if (self.beyond() & off).any():
-                return f"the quotient is outside ±2^{self.range}, the range of quotients {digits}", _DOWN, True
+                return (
+                    f"the quotient is outside ±2^{self.range}, the range of quotients {digits}",
+                    _DOWN,
+                    True,
+                )
         if self.operand >= 2.0 ** (ring.bits - 2) and not any(x.kind.fraction for x in self.operands):
-            far = f"an operand is outside ±2^{ring.bits - 2}, and with it a difference outside the range of int over {ring}"
+            far = (
+                f"an operand is outside ±2^{ring.bits - 2}, and with it a difference outside the range of int"
+                f" over {ring}"
+            )
             return far, _DOWN, True
         if self.operand >= 2.0 ** (ring.bits - 2 - fraction):
-            return f"an operand is outside ±2^{ring.bits - 2 - fraction}, the range of reals {digits}", _DOWN, True
+            return (
+                f"an operand is outside ±2^{ring.bits - 2 - fraction}, the range of reals {digits}",
+                _DOWN,
+                True,
+            )
         if not kind.fraction or self.function in ROUNDING:
-            near = "it comes out otherwise than in the clear, as it does where numbers are nearer to each other or to a border"
-            return f"{near} than {fraction} fractional bits tell", "round before you compare, or take more fractional bits", False
+            near = (
+                "it comes out otherwise than in the clear, as it does where numbers are nearer to each other"
+                " or to a border"
+            )
+            return (
+                f"{near} than {fraction} fractional bits tell",
+                "round before you compare, or take more fractional bits",
+                False,
+            )
         if (self.beyond() & off).any():
-            return f"a product or a sum on the way to the result is outside ±2^{self.range}, their range {digits}", _DOWN, True
+            return (
+                (
+                    f"a product or a sum on the way to the result is outside ±2^{self.range}, their range"
+                    f" {digits}"
+                ),
+                _DOWN,
+                True,
+            )
         if self._inside() >= 2.0 ** (most := ring.bits - 3 - 2 * fraction):
-            return f"a product or a sum on the way to the result is outside ±2^{most}, their range {digits}", _DOWN, True
-        return f"numbers are too small beside the resolution, 2^-{fraction}, and have lost their digits", _UP, False
+            return (
+                f"a product or a sum on the way to the result is outside ±2^{most}, their range {digits}",
+                _DOWN,
+                True,
+            )
+        return (
+            f"numbers are too small beside the resolution, 2^-{fraction}, and have lost their digits",
+            _UP,
+            False,
+        )
 
     def _norm(self) -> float:
         """The largest Frobenius norm among the operands."""
         arrays = [_real(x) for x in self.operands]
-        return max((float(np.max(np.linalg.norm(a, axis=tuple(range(-min(a.ndim, 2), 0))), initial=0)) for a in arrays), default=0.0)
+        return max(
+            (
+                float(np.max(np.linalg.norm(a, axis=tuple(range(-min(a.ndim, 2), 0))), initial=0))
+                for a in arrays
+            ),
+            default=0.0,
+        )
 
     def _inside(self) -> float:
         """How large a product at the least is, of those whose operands do not show it."""
-        arrays = [_real(x) for x in self.operands if x.kind != BOOL]        # these are masks
-        if self.function in _OF_DEVIATIONS:         # of two that lie furthest apart, as the sum of squares
+        arrays = [_real(x) for x in self.operands if x.kind != BOOL]  # these are masks
+        if self.function in _OF_DEVIATIONS:  # of two that lie furthest apart, as the sum of squares
             return max((float(np.ptp(a)) ** 2 / 2 for a in arrays if a.size), default=0.0)
         if self.function is np.hypot:
             return self.operand**2

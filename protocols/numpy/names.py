@@ -1,4 +1,5 @@
 """What a session is given: NumPy's names on secrets, and what else is made of operations."""
+
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
@@ -19,4 +20,5 @@ __all__ = ["FUNCTIONS", "METHODS", "Generator", "Places", "checked", "normal", "
 def checked(session: Session) -> Shadows:
     """The shadows of a session that checks."""
     from protocols.numpy.shadow import Shadows  # here: other sessions do without
+
     return Shadows(session)

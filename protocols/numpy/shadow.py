@@ -1,36 +1,40 @@
 """Sessions that check: the same program runs in the clear beside the secret one, and says where the two part.
 
-Secrets cannot raise: what leaves its range wraps around in silence, and what is too small becomes 0.  In a session with
-``check`` every secret has a *shadow*, what the same NumPy function gives on its operands' shadows: from the inputs as
-they were before they were rounded, integers exactly (``protocols/numpy/plain.py``).  After each operation the result is opened
-and held against its shadow.  Nothing is raised then, for what wraps and comes back, or is small and does not matter,
-does no harm.  But from the first operation after which a value is off, and for as long as it is, it carries a *doubt*
-that names operation and line (``protocols/numpy/doubt.py``); and to ``reveal`` what is wrong is a ``RangeError`` with its words.
+Secrets cannot raise: what leaves its range wraps around in silence, and what is too small becomes 0.  In a
+session with ``check`` every secret has a *shadow*, what the same NumPy function gives on its operands'
+shadows: from the inputs as they were before they were rounded, integers exactly
+(``protocols/numpy/plain.py``).  After each operation the result is opened and held against its shadow.
+Nothing is raised then, for what wraps and comes back, or is small and does not matter, does no harm.  But
+from the first operation after which a value is off, and for as long as it is, it carries a *doubt* that names
+operation and line (``protocols/numpy/doubt.py``); and to ``reveal`` what is wrong is a ``RangeError`` with
+its words.
 
-Wrong    is an integer, a truth value, an order, a number rounded to whole ones, that is not equal to its shadow; and a
-         real number t with f fractional bits, in an array whose largest is s, if it is off by more than
+Wrong    is an integer, a truth value, an order, a number rounded to whole ones, that is not equal to its
+         shadow; and a real number t with f fractional bits, in an array whose largest is s, if it is off by
+         more than
 
              max(t/32, 4·d) + min(4·2^−f, s/128).
 
-         The last term forgives the tails of a softmax.  d is what arithmetic with the digits that fixed point has near 1
-         could make of the program: the largest deviation among three copies of the shadow, whose real results are moved
-         at random by up to
+         The last term forgives the tails of a softmax.  d is what arithmetic with the digits that fixed point
+         has near 1 could make of the program: the largest deviation among three copies of the shadow, whose
+         real results are moved at random by up to
 
              max(8·2^−f·m, min(2·2^−f, m/1024)),
 
-         m being their size before cancellation, |x| + |y| for x − y, and m/128 where nothing is left of it.  So
-         cancellation is forgiven as it is in floating point, and so is a rounding whose unit is small beside what is
-         rounded.  What was out of range on the way is not.
+         m being their size before cancellation, |x| + |y| for x − y, and m/128 where nothing is left of it.
+         So cancellation is forgiven as it is in floating point, and so is a rounding whose unit is small
+         beside what is rounded.  What was out of range on the way is not.
          Comparisons, orders and roundings are in the copies as in the shadow.
-Cost     an opening and up to six plain runs for each operation, a round for each input of reals, and four or five arrays
-         for each secret.
+Cost     an opening and up to six plain runs for each operation, a round for each input of reals, and four or
+         five arrays for each secret.
 Threat   none is held against: every party is shown all inputs and all values on the way.
-Limits   it sees one run, on these data.  A secret that is made past NumPy's names and ``mpc``'s, by a function of
-         ``protocols.ops``, is taken as it is.  Reals are doubles here.
-Source   random perturbation as a measure of lost digits: Vignes, Mathematics and Computers in Simulation 20, 1978
-         (CESTAC, with three copies); of chosen size, so that it shows cancellation: Parker, Pierce, Eggert, Computing in
-         Science & Engineering 2(4), 2000 (Monte Carlo arithmetic).
+Limits   it sees one run, on these data.  A secret that is made past NumPy's names and ``mpc``'s, by a
+         function of ``protocols.ops``, is taken as it is.  Reals are doubles here.
+Source   random perturbation as a measure of lost digits: Vignes, Mathematics and Computers in Simulation 20,
+         1978 (CESTAC, with three copies); of chosen size, so that it shows cancellation: Parker, Pierce,
+         Eggert, Computing in Science & Engineering 2(4), 2000 (Monte Carlo arithmetic).
 """
+
 from __future__ import annotations
 
 import operator
@@ -54,17 +58,61 @@ if TYPE_CHECKING:
     from protocols.array.session import Session
 
 _COPIES = 3
-_DOUBLE = 2.0**-49                      # the part of a number to which doubles are taken to be right
+_DOUBLE = 2.0**-49  # the part of a number to which doubles are taken to be right
 
 #: Elements are moved, or chosen: nothing is rounded.
 _MOVING: set[Function] = {*MOVES, *JOINS, operator.getitem}
 _CHOOSING: set[Function] = {
-    *_MOVING, np.where, np.take, np.take_along_axis, np.append, np.diag, np.diagflat, np.tril, np.triu, np.sort,
-    np.min, np.max, np.minimum, np.maximum, np.clip, np.absolute, np.fabs, np.negative,
-    np.minimum.reduce, np.maximum.reduce, np.minimum.accumulate, np.maximum.accumulate,
-    np.fmin, np.fmax, np.fmin.reduce, np.fmax.reduce, np.fmin.accumulate, np.fmax.accumulate, np.copysign,
-    np.amin, np.amax, np.nanmin, np.nanmax, np.nan_to_num, np.real, np.imag, np.astype, np.full_like, np.zeros_like,
-    np.ones_like, np.empty_like, np.select, np.choose, np.pad, np.insert, np.block, np.unstack, np.broadcast_arrays, np.meshgrid}
+    *_MOVING,
+    np.where,
+    np.take,
+    np.take_along_axis,
+    np.append,
+    np.diag,
+    np.diagflat,
+    np.tril,
+    np.triu,
+    np.sort,
+    np.min,
+    np.max,
+    np.minimum,
+    np.maximum,
+    np.clip,
+    np.absolute,
+    np.fabs,
+    np.negative,
+    np.minimum.reduce,
+    np.maximum.reduce,
+    np.minimum.accumulate,
+    np.maximum.accumulate,
+    np.fmin,
+    np.fmax,
+    np.fmin.reduce,
+    np.fmax.reduce,
+    np.fmin.accumulate,
+    np.fmax.accumulate,
+    np.copysign,
+    np.amin,
+    np.amax,
+    np.nanmin,
+    np.nanmax,
+    np.nan_to_num,
+    np.real,
+    np.imag,
+    np.astype,
+    np.full_like,
+    np.zeros_like,
+    np.ones_like,
+    np.empty_like,
+    np.select,
+    np.choose,
+    np.pad,
+    np.insert,
+    np.block,
+    np.unstack,
+    np.broadcast_arrays,
+    np.meshgrid,
+}
 _REMAINDER: set[Function] = {np.remainder, np.divmod, np.fmod}
 
 
@@ -73,10 +121,11 @@ class Shadow:
     """What one secret should be."""
 
     true: NDArray
-    copies: tuple[NDArray, ...] = ()    # none of integers, truth values, and what was rounded to whole numbers
-    size: NDArray | None = None         # before cancellation, where that is not the magnitude
-    doubt: Doubt | None = None          # also about elements that are small beside others
-    wrong: bool = False                 # as an array
+    # none of integers, truth values, and what was rounded to whole numbers
+    copies: tuple[NDArray, ...] = ()
+    size: NDArray | None = None  # before cancellation, where that is not the magnitude
+    doubt: Doubt | None = None  # also about elements that are small beside others
+    wrong: bool = False  # as an array
 
     @property
     def before(self) -> NDArray:
@@ -88,27 +137,34 @@ class Shadows:
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        self._noise = Stream(bytes(SEED_BYTES), "INSECURE noise of a check")    # public, the same at all parties
+        # public, the same at all parties
+        self._noise = Stream(bytes(SEED_BYTES), "INSECURE noise of a check")
         self._number = 0
 
     def begin(self, name: str, secrets: Sequence[Secret], values: Sequence[NDArray | None]) -> None:
         """Inputs as they were before they were encoded, or ``None`` where that changed nothing."""
         for secret, actual, value in zip(secrets, self._open(secrets), values, strict=True):
             true = actual if value is None else value
-            copies = self._moved([true] * _COPIES, true, size(true), secret.kind) if secret.kind.fraction else ()
+            copies = (
+                self._moved([true] * _COPIES, true, size(true), secret.kind) if secret.kind.fraction else ()
+            )
             self._judge(name, None, secret, actual, Shadow(true, copies), [])
 
     def follow(self, name: str, function: Function | None, make: Function, args: Any, kwargs: Any) -> Any:
-        """An operation, and the same in the clear; ``None`` where its operands' rows come in an order to be found."""
-        self._session.check = None                  # what an operation is made of is not looked at
+        """An operation, and the same in the clear; ``None`` where its operands' rows come in an order to be
+        found.
+        """
+        self._session.check = None  # what an operation is made of is not looked at
         try:
             made = make(*args, **kwargs)
             results = {i: x for i, x in enumerate(listed(made)) if isinstance(x, Secret) and x.shadow is None}
-            if function is None and results:        # an order is found from all of them
+            if function is None and results:  # an order is found from all of them
                 self._cast(name, function, results, args, kwargs)
             elif function is not None:
                 for kind in dict.fromkeys(x.kind for x in results.values()):
-                    self._cast(name, function, {i: x for i, x in results.items() if x.kind == kind}, args, kwargs)
+                    self._cast(
+                        name, function, {i: x for i, x in results.items() if x.kind == kind}, args, kwargs
+                    )
         finally:
             self._session.check = self
         return made
@@ -119,8 +175,10 @@ class Shadows:
             if secret.shadow is not None and secret.shadow.wrong:
                 doubt = secret.shadow.doubt
                 assert doubt is not None
-                raise RangeError(f"{doubt.operation} in {doubt.place}: {doubt.words}; so what is revealed in {place()} "
-                                 f"is not what the same program gives in the clear: {doubt.advice}")
+                raise RangeError(
+                    f"{doubt.operation} in {doubt.place}: {doubt.words}; so what is revealed in {place()} "
+                    f"is not what the same program gives in the clear: {doubt.advice}"
+                )
 
     def _open(self, secrets: Sequence[Secret]) -> list[NDArray]:
         values = (np.asarray(value) for value in self._session.opened(secrets, None, "check"))
@@ -132,7 +190,9 @@ class Shadows:
         assert secret.shadow is not None
         return secret.shadow
 
-    def _cast(self, name: str, function: Function | None, results: dict[int, Secret], args: Any, kwargs: Any) -> None:
+    def _cast(
+        self, name: str, function: Function | None, results: dict[int, Secret], args: Any, kwargs: Any
+    ) -> None:
         """The shadows of results of one kind, which are at these places among all that an operation returns."""
         operands, made = secrets_in((*args, *kwargs.values())), list(results.values())
         before = [self._of(x) for x in operands]
@@ -143,7 +203,9 @@ class Shadows:
 
         def run(of: Callable[[Shadow], NDArray]) -> list[NDArray]:
             arguments = _replaced((args, kwargs), of)
-            return plain.nearest(function, plain.results(function, kind, arguments, list(results), shapes), actual, arguments)
+            return plain.nearest(
+                function, plain.results(function, kind, arguments, list(results), shapes), actual, arguments
+            )
 
         trues = run(lambda shadow: shadow.true)
         copies: list[tuple[NDArray, ...]] = [()] * len(made)
@@ -162,7 +224,9 @@ class Shadows:
         for x, a, true, c, s in zip(made, actual, trues, copies, sizes, strict=True):
             self._judge(name, function, x, a, Shadow(true, c, s), operands, args)
 
-    def _moved(self, copies: Sequence[NDArray], true: NDArray, sizes: NDArray, kind: Kind) -> tuple[NDArray, ...]:
+    def _moved(
+        self, copies: Sequence[NDArray], true: NDArray, sizes: NDArray, kind: Kind
+    ) -> tuple[NDArray, ...]:
         """Each copy with noise of its own."""
         words = self._noise.draw(Spec(Z64, (len(copies), *sizes.shape))).data.view(np.int64)
         unit = 2.0**-kind.fraction
@@ -172,21 +236,38 @@ class Shadows:
             noise = np.where(np.isfinite(noise), noise, 0)
             return tuple(copy + word * (2.0**-63 * noise) for copy, word in zip(copies, words, strict=True))
 
-    def _judge(self, name: str, function: Function | None, secret: Secret, actual: NDArray, shadow: Shadow,
-               operands: Sequence[Secret], args: Sequence[Any] = ()) -> None:
+    def _judge(
+        self,
+        name: str,
+        function: Function | None,
+        secret: Secret,
+        actual: NDArray,
+        shadow: Shadow,
+        operands: Sequence[Secret],
+        args: Sequence[Any] = (),
+    ) -> None:
         """Give a secret its shadow, with a doubt where the actual value is off."""
         divisor = args[-1] if function in DIVISIONS and isinstance(args[-1], Secret) else None
         met = common_kind(self._session, *args) if divisor is not None else secret.kind
-        result = Result(self._session, name, function, secret.kind, shadow.true, shadow.before, operands, divisor, met)
+        result = Result(
+            self._session, name, function, secret.kind, shadow.true, shadow.before, operands, divisor, met
+        )
         before = [x.shadow for x in operands if x.shadow is not None]
-        if shadow.copies:                           # what may have wrapped around is not forgiven, nor what is made of it
-            spoilt = function not in _CHOOSING and any(s.wrong and s.doubt is not None and s.doubt.certain for s in before)
+        # what may have wrapped around is not forgiven, nor what is made of it
+        if shadow.copies:
+            spoilt = function not in _CHOOSING and any(
+                s.wrong and s.doubt is not None and s.doubt.certain for s in before
+            )
             beyond = result.beyond() | spoilt
-            shadow = replace(shadow, copies=tuple(np.where(beyond, shadow.true, copy) for copy in shadow.copies))
+            shadow = replace(
+                shadow, copies=tuple(np.where(beyond, shadow.true, copy) for copy in shadow.copies)
+            )
         off, wrong = _off(secret.kind, actual, shadow)
         doubt = None
         if off.any():
-            doubt = min((s.doubt for s in before if s.doubt is not None), key=lambda d: d.number, default=None)
+            doubt = min(
+                (s.doubt for s in before if s.doubt is not None), key=lambda d: d.number, default=None
+            )
             if doubt is None or (wrong and not any(s.wrong for s in before)):
                 self._number += 1
                 new = result.doubt(self._number, off)
@@ -195,7 +276,9 @@ class Shadows:
 
 
 def _off(kind: Kind, actual: NDArray, shadow: Shadow) -> tuple[NDArray, bool]:
-    """The elements that are off, taken one by one; and whether the array is wrong, where small ones count less."""
+    """The elements that are off, taken one by one; and whether the array is wrong, where small ones count
+    less.
+    """
     true, sizes = shadow.true, size(shadow.true)
     if not kind.fraction:
         exact = true.dtype.kind != "f"
@@ -206,9 +289,9 @@ def _off(kind: Kind, actual: NDArray, shadow: Shadow) -> tuple[NDArray, bool]:
         error, finite = np.abs(actual - true), np.isfinite(true)
         if shadow.copies:
             spread = np.max([np.abs(copy - true) for copy in shadow.copies], axis=0)
-            spread = np.where(np.isnan(spread), np.inf, spread)     # a copy has no value there
+            spread = np.where(np.isnan(spread), np.inf, spread)  # a copy has no value there
             allowed = np.maximum(sizes / 32, 4 * spread)
-        else:                                       # as it was encoded
+        else:  # as it was encoded
             allowed = np.maximum(np.minimum(sizes / 32, min(unit, 0.25)), _DOUBLE * sizes)
         few = min(4 * unit, float(np.max(sizes, initial=0, where=finite)) / 128)
         return ~(finite & (error <= allowed)), not bool((finite & (error <= allowed + few)).all())
@@ -236,10 +319,17 @@ def _copy(i: int) -> Callable[[Shadow], NDArray]:
 
 
 def _before_cancellation(function: Function, args: Any, kwargs: Any, true: NDArray) -> NDArray:
-    """The size of what a result was computed from; a public factor leaves it as large beside the result as it was."""
-    scaled = (function in (np.multiply, np.true_divide)
-              and isinstance(args[0], Secret) and not isinstance(args[1], Secret))
-    arguments = _replaced((args, kwargs), (lambda shadow: shadow.before) if scaled else (lambda shadow: shadow.true))
+    """The size of what a result was computed from; a public factor leaves it as large beside the result as it
+    was.
+    """
+    scaled = (
+        function in (np.multiply, np.true_divide)
+        and isinstance(args[0], Secret)
+        and not isinstance(args[1], Secret)
+    )
+    arguments = _replaced(
+        (args, kwargs), (lambda shadow: shadow.before) if scaled else (lambda shadow: shadow.true)
+    )
     if function is np.true_divide and scaled:
         with np.errstate(all="ignore"):
             return np.asarray(arguments[0][0] / size(arguments[0][1]))

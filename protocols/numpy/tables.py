@@ -1,4 +1,5 @@
 """NumPy's names on the left, what they mean on secrets on the right: one line per operation."""
+
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -38,38 +39,83 @@ from protocols.ops import (
 
 def _moves(func: Callable[..., Any]) -> Callable[..., Any]:
     """A NumPy function that moves the elements of its first argument around."""
+
     def make(x: Any, *args: Any, **kwargs: Any) -> Any:
         if not isinstance(x, Secret) or secrets_in([*args, *kwargs.values()]):
-            raise TypeError(f"np.{func.__name__}: the array may be secret, what shapes the result must be public")
+            raise TypeError(
+                f"np.{func.__name__}: the array may be secret, what shapes the result must be public"
+            )
         if kwargs.get("order", "C") not in ("C", "F", None):
-            raise ValueError(f"np.{func.__name__} of secrets has the orders C and F: where they lie in memory is not known")
-        args, kwargs = deepcopy((args, kwargs))     # they are looked at when x is computed
-        return structural(func.__name__, lambda a: func(a, *args, **kwargs), x, public=(args, sorted(kwargs.items())))
+            raise ValueError(
+                f"np.{func.__name__} of secrets has the orders C and F: where they lie in memory is not known"
+            )
+        args, kwargs = deepcopy((args, kwargs))  # they are looked at when x is computed
+        return structural(
+            func.__name__, lambda a: func(a, *args, **kwargs), x, public=(args, sorted(kwargs.items()))
+        )
+
     return make
 
 
 def _joins(func: Callable[..., Any]) -> Callable[..., Any]:
     """A NumPy function that joins a sequence of arrays; public ones among them become constants."""
+
     def make(xs: Any, *, dtype: Any = None, casting: str = "same_kind", **kwargs: Any) -> Secret:
-        made: Secret = structural(func.__name__, lambda *arrays: func(arrays, **kwargs), *unified(*xs),
-                                  public=sorted(kwargs.items()))
+        made: Secret = structural(
+            func.__name__,
+            lambda *arrays: func(arrays, **kwargs),
+            *unified(*xs),
+            public=sorted(kwargs.items()),
+        )
         return types.checked(f"np.{func.__name__}", made, dtype, casting)  # type: ignore[no-any-return]
+
     return make
 
 
-MOVES = (np.reshape, np.ravel, np.transpose, np.swapaxes, np.moveaxis, np.rollaxis, np.squeeze, np.expand_dims,
-         np.broadcast_to, np.split, np.array_split, np.hsplit, np.vsplit, np.dsplit, np.repeat, np.tile, np.flip,
-         np.fliplr, np.flipud, np.roll, np.rot90, np.delete, np.diagonal, np.atleast_1d, np.atleast_2d,
-         np.atleast_3d, np.copy, np.resize, np.matrix_transpose, np.linalg.matrix_transpose, np.linalg.diagonal,
-         np.fft.fftshift, np.fft.ifftshift)
+MOVES = (
+    np.reshape,
+    np.ravel,
+    np.transpose,
+    np.swapaxes,
+    np.moveaxis,
+    np.rollaxis,
+    np.squeeze,
+    np.expand_dims,
+    np.broadcast_to,
+    np.split,
+    np.array_split,
+    np.hsplit,
+    np.vsplit,
+    np.dsplit,
+    np.repeat,
+    np.tile,
+    np.flip,
+    np.fliplr,
+    np.flipud,
+    np.roll,
+    np.rot90,
+    np.delete,
+    np.diagonal,
+    np.atleast_1d,
+    np.atleast_2d,
+    np.atleast_3d,
+    np.copy,
+    np.resize,
+    np.matrix_transpose,
+    np.linalg.matrix_transpose,
+    np.linalg.diagonal,
+    np.fft.fftshift,
+    np.fft.ifftshift,
+)
 JOINS = (np.concatenate, np.stack, np.hstack, np.vstack, np.dstack, np.column_stack)
-
 
 
 def _shows(name: str, what: str, instead: str) -> Callable[..., Any]:
     """A NumPy function whose result has a shape that depends on secret values."""
+
     def refuse(*args: Any, **kwargs: Any) -> Any:
         raise TypeError(f"np.{name} of secrets would show {what} by the shape of its result; use {instead}")
+
     return refuse
 
 
@@ -174,7 +220,9 @@ _ASSOCIATIVE: dict[np.ufunc, Callable[[Secret], Secret]] = {
     **dict.fromkeys((np.logaddexp, np.logaddexp2, np.hypot), products.real),
     **dict.fromkeys((np.logical_and, np.logical_or, np.logical_xor), comparison.truth),
 }
-REDUCTIONS = {f: reductions.in_a_tree(UFUNCS[f], first, f.identity) for f, first in _ASSOCIATIVE.items()} | REDUCTIONS
+REDUCTIONS = {
+    f: reductions.in_a_tree(UFUNCS[f], first, f.identity) for f, first in _ASSOCIATIVE.items()
+} | REDUCTIONS
 
 ACCUMULATIONS: dict[np.ufunc, Callable[..., Secret]] = {
     np.add: reductions.accumulating(linear.cumsum),
@@ -186,7 +234,11 @@ ACCUMULATIONS |= {f: scans.of(UFUNCS[f], first) for f, first in _ASSOCIATIVE.ite
 
 #: By how a universal function is called.
 METHODS: dict[str, dict[np.ufunc, Callable[..., Any]]] = {
-    "__call__": UFUNCS, "reduce": REDUCTIONS, "accumulate": ACCUMULATIONS, "outer": UFUNCS}
+    "__call__": UFUNCS,
+    "reduce": REDUCTIONS,
+    "accumulate": ACCUMULATIONS,
+    "outer": UFUNCS,
+}
 
 FUNCTIONS: dict[Callable[..., Any], Callable[..., Any]] = {
     **{func: _moves(func) for func in MOVES},
@@ -295,19 +347,39 @@ FUNCTIONS: dict[Callable[..., Any], Callable[..., Any]] = {
     np.inner: products.inner,
     np.outer: products.outer,
     np.einsum: products.einsum,
-    **{func: _shows(func.__name__, "which values occur", "mpc.unique(x), padded, or mpc.unique_counts(x, domain)")
-       for func in (np.unique, np.unique_values, np.unique_counts, np.unique_inverse, np.unique_all)},
-    **{func: _shows(func.__name__, "how large a set is", f"mpc.{func.__name__}(a, b), padded")
-       for func in (np.union1d, np.intersect1d, np.setdiff1d, np.setxor1d)},
-    **{func: _shows(func.__name__, "where a condition holds", "np.where(condition, a, b), or np.count_nonzero")
-       for func in (np.nonzero, np.flatnonzero, np.argwhere)},
-    **{func: _shows(func.__name__, "where a condition holds", "np.where(condition, a, b), or x[condition] if that is public")
-       for func in (np.extract, np.compress)},
+    **{
+        func: _shows(
+            func.__name__, "which values occur", "mpc.unique(x), padded, or mpc.unique_counts(x, domain)"
+        )
+        for func in (np.unique, np.unique_values, np.unique_counts, np.unique_inverse, np.unique_all)
+    },
+    **{
+        func: _shows(func.__name__, "how large a set is", f"mpc.{func.__name__}(a, b), padded")
+        for func in (np.union1d, np.intersect1d, np.setdiff1d, np.setxor1d)
+    },
+    **{
+        func: _shows(
+            func.__name__, "where a condition holds", "np.where(condition, a, b), or np.count_nonzero"
+        )
+        for func in (np.nonzero, np.flatnonzero, np.argwhere)
+    },
+    **{
+        func: _shows(
+            func.__name__,
+            "where a condition holds",
+            "np.where(condition, a, b), or x[condition] if that is public",
+        )
+        for func in (np.extract, np.compress)
+    },
     np.nan_to_num: lambda x, copy=True, nan=0.0, posinf=None, neginf=None: x,
     np.fix: bitwise.trunc,
     np.linspace: compositions.linspace,
-    np.common_type: lambda *xs: np.common_type(*(np.empty(0, x.dtype) if isinstance(x, Secret) else x for x in xs)),
-    np.einsum_path: lambda *xs, optimize="greedy": np.einsum_path(*(np.broadcast_to(0.0, x.shape) if isinstance(x, Secret) else x for x in xs), optimize=optimize),
+    np.common_type: lambda *xs: np.common_type(
+        *(np.empty(0, x.dtype) if isinstance(x, Secret) else x for x in xs)
+    ),
+    np.einsum_path: lambda *xs, optimize="greedy": np.einsum_path(
+        *(np.broadcast_to(0.0, x.shape) if isinstance(x, Secret) else x for x in xs), optimize=optimize
+    ),
     np.may_share_memory: lambda a, b, max_work=0: False,
     np.shares_memory: lambda a, b, max_work=-1: False,
     np.meshgrid: assembly.meshgrid,
@@ -324,7 +396,28 @@ FUNCTIONS: dict[Callable[..., Any], Callable[..., Any]] = {
 }
 
 #: The same by other names; no secret is NaN, so that there is nothing for these to leave out.
-FUNCTIONS |= {getattr(np, f"nan{f.__name__}"): FUNCTIONS[f] for f in (
-    np.sum, np.prod, np.mean, np.var, np.std, np.cumsum, np.cumprod, np.argmin, np.argmax, np.median, np.quantile, np.percentile)}
-FUNCTIONS |= {np.nanmin: FUNCTIONS[np.min], np.nanmax: FUNCTIONS[np.max], np.amin: FUNCTIONS[np.min], np.amax: FUNCTIONS[np.max],
-              np.cumulative_sum: reductions.cumulative(linear.cumsum, 0), np.cumulative_prod: reductions.cumulative(scans.cumprod, 1)}
+FUNCTIONS |= {
+    getattr(np, f"nan{f.__name__}"): FUNCTIONS[f]
+    for f in (
+        np.sum,
+        np.prod,
+        np.mean,
+        np.var,
+        np.std,
+        np.cumsum,
+        np.cumprod,
+        np.argmin,
+        np.argmax,
+        np.median,
+        np.quantile,
+        np.percentile,
+    )
+}
+FUNCTIONS |= {
+    np.nanmin: FUNCTIONS[np.min],
+    np.nanmax: FUNCTIONS[np.max],
+    np.amin: FUNCTIONS[np.min],
+    np.amax: FUNCTIONS[np.max],
+    np.cumulative_sum: reductions.cumulative(linear.cumsum, 0),
+    np.cumulative_prod: reductions.cumulative(scans.cumprod, 1),
+}

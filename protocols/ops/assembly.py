@@ -1,8 +1,10 @@
-"""Arrays put together from others by a public pattern: pad, insert, block, select, choose, and their relatives.
+"""Arrays put together from others by a public pattern: pad, insert, block, select, choose, and their
+relatives.
 
-NumPy's own function of arrays of positions says where each element of the result comes from: so it has NumPy's shape,
-and NumPy's errors.  Local.
+NumPy's own function of arrays of positions says where each element of the result comes from: so it has
+NumPy's shape, and NumPy's errors.  Local.
 """
+
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
@@ -20,7 +22,9 @@ def rearranged(f: Callable[..., Any], *xs: Any) -> Any:
     """f of arrays, secret and public, which does nothing but move their elements."""
     flat = call(np.concatenate, [x.ravel() for x in unified(*xs)])
     ends = np.cumsum([np.size(x) for x in xs])
-    positions = [np.arange(end - np.size(x), end).reshape(np.shape(x)) for x, end in zip(xs, ends, strict=True)]
+    positions = [
+        np.arange(end - np.size(x), end).reshape(np.shape(x)) for x, end in zip(xs, ends, strict=True)
+    ]
     made = f(*positions)
     return [flat[at] for at in made] if isinstance(made, list | tuple) else flat[made]
 
@@ -28,11 +32,20 @@ def rearranged(f: Callable[..., Any], *xs: Any) -> Any:
 _PAD = ("constant", "edge", "reflect", "symmetric", "wrap")
 
 
-def pad(array: Secret, pad_width: Any, mode: Any = "constant", *, constant_values: Any = None, reflect_type: str = "even") -> Secret:
+def pad(
+    array: Secret,
+    pad_width: Any,
+    mode: Any = "constant",
+    *,
+    constant_values: Any = None,
+    reflect_type: str = "even",
+) -> Secret:
     """Around a secret array, public numbers (in its type, as NumPy has them) or elements of its own."""
     if mode not in _PAD or reflect_type != "even":
-        raise NotImplementedError(f"np.pad on secrets has the modes {', '.join(_PAD)}, and the reflect_type even; "
-                                  "compute what else is to stand around, and join it with np.concatenate")
+        raise NotImplementedError(
+            f"np.pad on secrets has the modes {', '.join(_PAD)}, and the reflect_type even; "
+            "compute what else is to stand around, and join it with np.concatenate"
+        )
     if secrets_in([pad_width]) or not isinstance(array, Secret):
         raise TypeError("np.pad of secrets takes a secret array and public widths")
     if mode != "constant":
@@ -41,7 +54,9 @@ def pad(array: Secret, pad_width: Any, mode: Any = "constant", *, constant_value
         return rearranged(lambda at: np.pad(at, pad_width, mode), array)  # type: ignore[no-any-return]
     constant_values = 0 if constant_values is None else constant_values
     if secrets_in([constant_values]):
-        raise NotImplementedError("np.pad on secrets takes public constant_values; join secret ones with np.concatenate")
+        raise NotImplementedError(
+            "np.pad on secrets takes public constant_values; join secret ones with np.concatenate"
+        )
     around = np.pad(np.zeros(array.shape, array.dtype), pad_width, constant_values=numeric(constant_values))
     inside = np.pad(np.arange(array.size).reshape(array.shape), pad_width, constant_values=-1)
     values, which = np.unique(around[inside < 0], return_inverse=True)
@@ -52,10 +67,15 @@ def pad(array: Secret, pad_width: Any, mode: Any = "constant", *, constant_value
 def insert(arr: Any, obj: Any, values: Any, axis: int | None = None) -> Secret:
     """Public or secret values before public places, in the type of what they are put into, as NumPy has it."""
     if isinstance(obj, Secret):
-        raise TypeError("np.insert at a secret place: which elements move would show; use np.where over positions")
+        raise TypeError(
+            "np.insert at a secret place: which elements move would show; use np.where over positions"
+        )
     given = values if isinstance(values, Secret) else numeric(values, "a value to insert")
-    return rearranged(lambda at, new: np.insert(at, obj, new, axis),  # type: ignore[no-any-return]
-                      arr, types.astype(given, types.dtype_of(arr)))
+    return rearranged(
+        lambda at, new: np.insert(at, obj, new, axis),  # type: ignore[no-any-return]
+        arr,
+        types.astype(given, types.dtype_of(arr)),
+    )
 
 
 def _leaves(x: Any) -> Iterator[Any]:
@@ -68,8 +88,10 @@ def _leaves(x: Any) -> Iterator[Any]:
 
 def block(arrays: Any) -> Secret:
     """From nested lists of blocks."""
+
     def placed(x: Any, positions: Iterator[NDArray]) -> Any:
         return [placed(item, positions) for item in x] if isinstance(x, list) else next(positions)
+
     leaves = list(_leaves(arrays))
     return rearranged(lambda *at: np.block(placed(arrays, iter(at))), *leaves)  # type: ignore[no-any-return]
 
@@ -100,10 +122,12 @@ def unstack(x: Secret, *, axis: int = 0) -> tuple[Secret, ...]:
 
 def ediff1d(ary: Secret, to_end: Any = None, to_begin: Any = None) -> Secret:
     """The differences of neighbours, with something before and after."""
-    between = comparison.diff(linear.positive(ary.ravel()))     # truth values as integers
+    between = comparison.diff(linear.positive(ary.ravel()))  # truth values as integers
     for end in (to_begin, to_end):
         if end is not None and not np.can_cast(types.dtype_of(end), between.dtype, "same_kind"):
-            raise TypeError(f"np.ediff1d: what stands around differences of type {between.dtype} must be of no wider kind")
+            raise TypeError(
+                f"np.ediff1d: what stands around differences of type {between.dtype} must be of no wider kind"
+            )
     parts = [np.ravel(x) for x in (to_begin, between, to_end) if x is not None]
     return call(np.concatenate, parts) if len(parts) > 1 else between
 
@@ -111,7 +135,10 @@ def ediff1d(ary: Secret, to_end: Any = None, to_begin: Any = None) -> Secret:
 def select(condlist: Sequence[Any], choicelist: Sequence[Any], default: Any = 0) -> Any:
     """The first choice whose condition holds; conditions, choices and default may be secret."""
     if len(condlist) != len(choicelist) or not len(condlist):
-        raise ValueError(f"np.select takes as many choices as conditions, and one at least, not {len(choicelist)} and {len(condlist)}")
+        raise ValueError(
+            f"np.select takes as many choices as conditions, and one at least, not {len(choicelist)} and"
+            f" {len(condlist)}"
+        )
     for i, condition in enumerate(condlist):
         if types.dtype_of(condition).kind != "b":
             raise TypeError(f"np.select: condition {i} is no array of truth values")
@@ -124,7 +151,9 @@ def select(condlist: Sequence[Any], choicelist: Sequence[Any], default: Any = 0)
 
 
 def choose(a: Any, choices: Any, mode: str = "raise") -> Secret:
-    """The elements of several arrays that a public or secret index names; a secret one that names none reads 0."""
+    """The elements of several arrays that a public or secret index names; a secret one that names none reads
+    0.
+    """
     several = [choices[i] for i in range(len(choices))]
     if not isinstance(a, Secret):
         index = numeric(a, "an index")

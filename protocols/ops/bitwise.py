@@ -1,17 +1,18 @@
-"""Bits of secret integers: and, or, exclusive or, shifts, how many there are; remainders and quotients by powers of two; rounding.
+"""Bits of secret integers: and, or, exclusive or, shifts, how many there are; remainders and quotients by
+powers of two; rounding.
 
 *Planes.*  The planes of x come from two terms a and b that add up to it, s_j = a_j ⊕ b_j ⊕ c_j, with all
-carries c_j from Sklansky's prefix network of (g, p) ∘ (g', p') = (g ⊕ p g', p p'), g = ab, p = a ⊕ b.  Back again
-from planes z that no party knows: with a uniform secret r, the sum z + r is computed on planes and opened,
-and z = (z + r) − r.  What is opened is uniform.  Or and exclusive or follow from the and, as numbers:
+carries c_j from Sklansky's prefix network of (g, p) ∘ (g', p') = (g ⊕ p g', p p'), g = ab, p = a ⊕ b.  Back
+again from planes z that no party knows: with a uniform secret r, the sum z + r is computed on planes and
+opened, and z = (z + r) − r.  What is opened is uniform.  Or and exclusive or follow from the and, as numbers:
 x | y = x + y − (x & y), x ^ y = x + y − 2 (x & y).
 
 *Quotients* need no planes.  If terms t_i add up to x modulo 2^k, then exactly
 
     x mod 2^m  =  Σ (t_i mod 2^m) − 2^m·C_m,       ⌊x / 2^m⌋  =  Σ ⌊t_i / 2^m⌋ + C_m − 2^(k−m)·C_k    (x ≥ 0)
 
-where C_j counts the carries out of the low j planes when the terms are added up: out of each carry-save addition,
-and the last carry.  The network is cut down to the nodes that C_m and C_k depend on.
+where C_j counts the carries out of the low j planes when the terms are added up: out of each carry-save
+addition, and the last carry.  The network is cut down to the nodes that C_m and C_k depend on.
 
 From planes to numbers, for 64 bits and two parties; bytes a party sends per element, and rounds:
 
@@ -33,12 +34,14 @@ Cost     over Z_2^64, bytes a party sends per element (of three, on average) and
              np.bitwise_count          174         26          142         27
 
          for public m and secret y.  x << m, ~x and, beyond x % 2^m, x & (2^m − 1) are local.
-Range    all of the ring; everything is exact.  x << m keeps the low k bits, as NumPy does.  Secret amounts lie in [0, k): of others, the low log₂ k bits are looked at.
-Source   Sklansky, IRE Transactions 1960 (the network); a barrel shifter; Wallace, IEEE Transactions on Electronic Computers 1964 (counting
-         by carry-save additions); the masked sum as in Mohassel, Rindal, ePrint 2018/403
-         (ABY3), section 5.4.2.  Quotients from the carries of known terms: as in ePrint 2025/200 for two parties;
-         for more, with the carries of carry-save addition, ours.
+Range    all of the ring; everything is exact.  x << m keeps the low k bits, as NumPy does.  Secret amounts
+         lie in [0, k): of others, the low log₂ k bits are looked at.
+Source   Sklansky, IRE Transactions 1960 (the network); a barrel shifter; Wallace, IEEE Transactions on
+         Electronic Computers 1964 (counting by carry-save additions); the masked sum as in Mohassel, Rindal,
+         ePrint 2018/403 (ABY3), section 5.4.2.  Quotients from the carries of known terms: as in ePrint
+         2025/200 for two parties; for more, with the carries of carry-save addition, ours.
 """
+
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -116,8 +119,8 @@ async def shifted_by(suite: Suite, x: Share, amount: Share) -> Share:
     places = (k - 1).bit_length()
     bits, digits = await gather(bits_of(suite, x), _low_planes(suite, amount, places))
     for i in range(places):
-        moved = joined(bits[1 << i:], *[bits[k - 1:]] * (1 << i))
-        bits = bits + await both(suite, digits[i:i + 1], bits + moved)
+        moved = joined(bits[1 << i :], *[bits[k - 1 :]] * (1 << i))
+        bits = bits + await both(suite, digits[i : i + 1], bits + moved)
     return await number_of(suite, bits, x.ring, x.shape)
 
 
@@ -133,20 +136,32 @@ async def raised_by(suite: Suite, x: Share, amount: Share) -> Share:
 
 
 async def ones_in(suite: Suite, x: Share) -> Share:
-    """How many bits of x are set: planes of one weight are added up by threes, until no weight has more than two."""
+    """How many bits of x are set: planes of one weight are added up by threes, until no weight has more than
+    two.
+    """
     columns = [await bits_of(suite, x)]
     while any(planes.shape[0] > 2 for planes in columns):
         thirds = [planes.shape[0] // 3 for planes in columns]
-        triples = [[planes[i * n:(i + 1) * n] for i in range(3)] for n, planes in zip(thirds, columns, strict=True)]
-        carries = iter(await gather(*(both(suite, a + b, a + c) for n, (a, b, c) in zip(thirds, triples, strict=True) if n)))
+        triples = [
+            [planes[i * n : (i + 1) * n] for i in range(3)] for n, planes in zip(thirds, columns, strict=True)
+        ]
+        carries = iter(
+            await gather(
+                *(both(suite, a + b, a + c) for n, (a, b, c) in zip(thirds, triples, strict=True) if n)
+            )
+        )
         old, columns = columns, []
         into: Share | None = None
         for n, rest, (a, b, c) in zip(thirds, old, triples, strict=True):
-            columns.append(joined(rest[3 * n:], *([a + b + c] if n else []), *([into] if into is not None else [])))
+            columns.append(
+                joined(rest[3 * n :], *([a + b + c] if n else []), *([into] if into is not None else []))
+            )
             into = next(carries) + a if n else None
         if into is not None:
             columns.append(into)
-    counts = await gather(*(to_ring(suite, planes, x.ring, (planes.shape[0], *x.shape)) for planes in columns))
+    counts = await gather(
+        *(to_ring(suite, planes, x.ring, (planes.shape[0], *x.shape)) for planes in columns)
+    )
     sums = [count.apply(lambda part: part.sum(0)) * x.ring(1 << i) for i, count in enumerate(counts)]
     return cast(Share, reduce(add, sums))
 
@@ -163,7 +178,9 @@ async def sum_of_terms(suite: Suite, x: Share, f: Callable[[RingArray], RingArra
 
 
 async def carried(suite: Suite, x: Share, places: list[int], ring: Ring) -> Share:
-    """C_m for each m of ``places``, over this ring: how often the m lowest planes of x's terms carry when they are added up."""
+    """C_m for each m of ``places``, over this ring: how often the m lowest planes of x's terms carry when
+    they are added up.
+    """
     a, b, g, saved = await some_terms(suite, x, high=max(places))
     last = await carries_at(suite, g, a + b, places)
     rows = np.array(places) - 1
@@ -175,7 +192,9 @@ async def carried(suite: Suite, x: Share, places: list[int], ring: Ring) -> Shar
 async def modulo(suite: Suite, m: int, x: Share) -> Share:
     """x mod 2^m, in [0, 2^m)."""
     ring = x.ring
-    low, count = await gather(sum_of_terms(suite, x, lambda t: t.low(m), x.spec), carried(suite, x, [m], ring))
+    low, count = await gather(
+        sum_of_terms(suite, x, lambda t: t.low(m), x.spec), carried(suite, x, [m], ring)
+    )
     return cast(Share, low - count[0] * ring(1 << m))
 
 
@@ -183,16 +202,18 @@ async def shifted(suite: Suite, m: int, x: Share) -> Share:
     """⌊x / 2^m⌋ of signed numbers: x + 2^(k−1) is not negative."""
     ring, k = x.ring, x.ring.bits
     x = x + ring(1 << (k - 1))
-    high, count = await gather(sum_of_terms(suite, x, lambda t: t >> m, x.spec), carried(suite, x, [m, k], ring))
+    high, count = await gather(
+        sum_of_terms(suite, x, lambda t: t >> m, x.spec), carried(suite, x, [m, k], ring)
+    )
     return cast(Share, high + count[0] - count[1] * ring(1 << (k - m)) - ring(1 << (k - 1 - m)))
 
 
 async def nearest(suite: Suite, m: int, x: Share) -> Share:
     """The multiple of 2^m next to x, of two equally near ones the even multiple.
 
-    With y = x + 2^(m−1), ⌊y / 2^m⌋·2^m rounds half up; that is one too many where y ≡ 2^m modulo 2^(m+1), a tie that went
-    to an odd multiple.  With z = y + 2^m both facts come from the same terms: z mod 2^m and z mod 2^(m+1) = 0.
-    """
+    With y = x + 2^(m−1), ⌊y / 2^m⌋·2^m rounds half up; that is one too many where y ≡ 2^m modulo 2^(m+1), a
+    tie that went to an odd multiple.  With z = y + 2^m both facts come from the same terms: z mod 2^m and z
+    mod 2^(m+1) = 0."""
     ring = x.ring
     z = x + ring((1 << m) + (1 << (m - 1)))
     low, tie = await gather(modulo(suite, m, z), is_multiple(suite, m + 1, z))
@@ -202,7 +223,9 @@ async def nearest(suite: Suite, m: int, x: Share) -> Share:
 async def is_multiple(suite: Suite, m: int, x: Share) -> Share:
     """1 where 2^m divides x, else 0: as in ``carries.zeros``, on m planes."""
     a, b, g = await two_terms(suite, x, high=m)
-    return await to_ring(suite, await all_ones(suite, complement(a + b + doubled(a + b + g))), x.ring, x.shape)
+    return await to_ring(
+        suite, await all_ones(suite, complement(a + b + doubled(a + b + g))), x.ring, x.shape
+    )
 
 
 # -- on secrets --------------------------------------------------------------------------------------
@@ -210,8 +233,10 @@ async def is_multiple(suite: Suite, m: int, x: Share) -> Share:
 
 def _each(label: str, protocol: Callable[..., Any], *xs: Secret, public: object = None) -> Secret:
     """An elementwise protocol on secrets of one shape."""
+
     def streamed(suite: Suite, *shares: Share) -> Any:
         return elementwise(partial(protocol, suite), *shares)
+
     return xs[0].session.spawn(label, streamed, xs, xs[0].shape, linear.counted(xs[0].kind), public)
 
 
@@ -237,17 +262,20 @@ def and_(x: Any, y: Any) -> Secret:
     x, y = _integer(x, "bitwise_and"), _integer(y, "bitwise_and")
     if isinstance(x, Secret) and isinstance(y, Secret):
         shape = np.broadcast_shapes(x.shape, y.shape)
-        return _each("bitwise_and", conjunction, call(np.broadcast_to, x, shape), call(np.broadcast_to, y, shape))
+        return _each(
+            "bitwise_and", conjunction, call(np.broadcast_to, x, shape), call(np.broadcast_to, y, shape)
+        )
     x, y = (x, y) if isinstance(x, Secret) else (y, x)
     return _and_public(x, y)
 
 
 def _and_public(x: Secret, y: NDArray) -> Secret:
     session = x.session
-    if y.ndim == 0 and (m := (int(y) + 1).bit_length() - 1) >= 0 and int(y) + 1 == 1 << m:      # the m lowest bits
+    # the m lowest bits
+    if y.ndim == 0 and (m := (int(y) + 1).bit_length() - 1) >= 0 and int(y) + 1 == 1 << m:
         return low_bits(x, m) if m < session.ring.bits else x
     mask = session.public(y, INT)
-    if y.ndim == 0:                                     # the same in every word: big arrays go in pieces
+    if y.ndim == 0:  # the same in every word: big arrays go in pieces
         word = BITS(planes(mask).data[:, :1] * np.uint64(2**64 - 1))
         return _each("bitwise_and", lambda suite, share: masked(suite, word, share), x, public=mask)
     shape = np.broadcast_shapes(x.shape, y.shape)
@@ -255,6 +283,7 @@ def _and_public(x: Secret, y: NDArray) -> Secret:
 
     def protocol(suite: Suite, share: Share) -> Any:
         return masked(suite, words, share)
+
     return session.spawn("bitwise_and", protocol, (x,), shape, INT, mask)
 
 
@@ -334,7 +363,11 @@ def shift(x: Secret, m: int) -> Secret:
 
 
 def low_bits(x: Secret, m: int) -> Secret:
-    return _each("remainder", lambda suite, share: modulo(suite, m, share), x, public=m) if m else cast(Secret, x * 0)
+    return (
+        _each("remainder", lambda suite, share: modulo(suite, m, share), x, public=m)
+        if m
+        else cast(Secret, x * 0)
+    )
 
 
 # -- whole numbers next to fixed point ---------------------------------------------------------------
@@ -358,7 +391,11 @@ def trunc(x: Secret) -> Secret:
 
 def rint(x: Secret) -> Secret:
     """The nearest whole number, of two the even one."""
-    return _each("rint", lambda suite, share: nearest(suite, x.kind.fraction, share), x) if x.kind.fraction else x
+    return (
+        _each("rint", lambda suite, share: nearest(suite, x.kind.fraction, share), x)
+        if x.kind.fraction
+        else x
+    )
 
 
 def round_(x: Secret, decimals: int = 0) -> Secret:
@@ -367,4 +404,4 @@ def round_(x: Secret, decimals: int = 0) -> Secret:
         raise NotImplementedError("np.round of secrets to places before the point; divide first")
     if decimals == 0 or not x.kind.fraction:
         return products.real(x) if x.kind == BOOL else rint(x)
-    return products.divide(rint(products.multiply(x, 10 ** decimals)), 10 ** decimals)
+    return products.divide(rint(products.multiply(x, 10**decimals)), 10**decimals)

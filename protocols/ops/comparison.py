@@ -1,8 +1,9 @@
 """Comparisons, and what follows from them: choice, extremes, absolute values, logic.
 
-x < y is the sign of x − y.  A suite turns a number into planes of bits whose carry is its sign (``Suite.signs``:
-``protocols/carries.py`` from bit planes, ``protocols/suites/blocks.py`` four bits at a time), a tree composes them, and the
-bit goes back to the arithmetic ring: its terms are known to parties, and a ⊕ b = a + b − 2ab.
+x < y is the sign of x − y.  A suite turns a number into planes of bits whose carry is its sign
+(``Suite.signs``: ``protocols/carries.py`` from bit planes, ``protocols/suites/blocks.py`` four bits at a
+time), a tree composes them, and the bit goes back to the arithmetic ring: its terms are known to parties, and
+a ⊕ b = a + b − 2ab.
 
 Candidates, for 64 bits and two terms; ANDs a number, rounds from the terms to the bit:
 
@@ -11,15 +12,19 @@ Candidates, for 64 bits and two terms; ANDs a number, rounds from the terms to t
     carry tree (this)       ~185 ANDs     7 rounds      63 pairs, 62 nodes
     the same over blocks     ~45 ANDs     6 rounds      where two parties know one of two terms (``replicated``)
     edaBits, Rabbit         ~120 ANDs     7 rounds      a mask with known bits per comparison, from a dealer or cut
-                                                        and choose; to be weighed when there is preprocessing by OT
+                                                        and choose; to be weighed when there is preprocessing
+                                                        by OT
 
-Cost     ``replicated``: 8 rounds, 24 bytes a party and comparison; ``additive`` between two parties: 8 rounds, 39 bytes.
-         ``maximum``, ``minimum``, ``abs``, with ``Suite.chosen``: 8 rounds and 27 bytes, with ``additive`` 9 and 55.
-Range    |x − y| < 2^(k−1), in units of the last place; for fixed point and integers alike.  Integers beside reals
-         compare as the numbers that they are, also those that fixed point cannot be: 8 rounds as ever with public
-         reals, three times the bytes and a product more with secret ones.  Infinite public reals decide; NaN is refused.
+Cost     ``replicated``: 8 rounds, 24 bytes a party and comparison; ``additive`` between two parties: 8
+         rounds, 39 bytes.  ``maximum``, ``minimum``, ``abs``, with ``Suite.chosen``: 8 rounds and 27 bytes,
+         with ``additive`` 9 and 55.
+Range    |x − y| < 2^(k−1), in units of the last place; for fixed point and integers alike.  Integers beside
+         reals compare as the numbers that they are, also those that fixed point cannot be: 8 rounds as ever
+         with public reals, three times the bytes and a product more with secret ones.  Infinite public reals
+         decide; NaN is refused.
 Source   as named in those modules; the way back: ABY3, section 5.4, with the terms of ``Suite.summands``.
 """
+
 from __future__ import annotations
 
 import math
@@ -42,7 +47,7 @@ from protocols.suite import Share, Suite, elementwise
 
 async def to_ring(suite: Suite, bits: Share, ring: Ring, shape: Shape) -> Share:
     """Planes of bits (one, or any number of them along leading axes of ``shape``) as numbers 0 and 1."""
-    return (await suite.to_ring(bits, ring, math.prod(shape[bits.parts[0].data.ndim - 1:]))).reshape(shape)
+    return (await suite.to_ring(bits, ring, math.prod(shape[bits.parts[0].data.ndim - 1 :]))).reshape(shape)
 
 
 async def negative(suite: Suite, x: Share) -> Share:
@@ -69,8 +74,16 @@ def _of_difference(label: str, protocol: Any, x: Any, y: Any, kind: Kind | None 
     shape = np.broadcast_shapes(x.shape, y.shape)
 
     def streamed(suite: Suite, x: Share, y: Share) -> Any:
-        x, y = (z if z.shape == shape else z.apply(lambda part: part.map(lambda data: np.broadcast_to(data, shape))) for z in (x, y))
+        x, y = (
+            (
+                z
+                if z.shape == shape
+                else z.apply(lambda part: part.map(lambda data: np.broadcast_to(data, shape)))
+            )
+            for z in (x, y)
+        )
         return elementwise(partial(protocol, suite), x, y)
+
     return cast(Secret, x.session.spawn(label, streamed, (x, y), shape, kind or x.kind))
 
 
@@ -115,7 +128,9 @@ def not_equal(x: Any, y: Any) -> Secret:
 
 
 def _apart(x: Any, y: Any) -> bool:
-    """Whether x is of secret integers and y of reals, where x need not have a place; or y is infinite somewhere."""
+    """Whether x is of secret integers and y of reals, where x need not have a place; or y is infinite
+    somewhere.
+    """
     if not isinstance(x, Secret):
         return False
     if isinstance(y, Secret):
@@ -132,9 +147,9 @@ def comparable(x: Any, y: Any) -> bool:
 def _beside_reals(test: Callable[[Any, Any], Secret], x: Secret, y: Any, order: int) -> Secret:
     """``test(x, y)``, which is x < y, x = y or x > y by the sign of ``order``, where the two are apart.
 
-    Integers are below a real y where they are below ⌈y⌉, above it where they are above ⌊y⌋, and equal to none that is
-    not whole.  Beside a secret y, integers beyond the range of fixed point are found by comparisons of their own, and
-    the result put in.
+    Integers are below a real y where they are below ⌈y⌉, above it where they are above ⌊y⌋, and equal to none
+    that is not whole.  Beside a secret y, integers beyond the range of fixed point are found by comparisons
+    of their own, and the result put in.
     """
     session, bits = x.session, x.session.ring.bits
     below: Any
@@ -210,7 +225,11 @@ def where(condition: Any, x: Any = None, y: Any = None) -> Secret:
     if x is None or y is None:
         raise TypeError("np.where on secrets takes a condition and two arrays: where it holds must not show")
     session = find_session((condition, x, y))
-    kinds = [x, y] if isinstance(x, Secret) or isinstance(y, Secret) else [constant(session, x, session.kind_of(x)), y]
+    kinds = (
+        [x, y]
+        if isinstance(x, Secret) or isinstance(y, Secret)
+        else [constant(session, x, session.kind_of(x)), y]
+    )
     x, y = unified(*kinds)
     chosen = linear.add(y, products.multiply(truth(condition), linear.subtract(x, y)))
     return retyped(chosen, BOOL) if x.kind == BOOL else chosen
@@ -228,7 +247,9 @@ def diff(a: Any, n: int = 1, axis: int = -1, prepend: Any = None, append: Any = 
     if prepend is not None or append is not None:
         one = [*np.shape(a)]
         one[axis] = 1
-        first, last = (end if end is None or np.ndim(end) else np.broadcast_to(end, one) for end in (prepend, append))
+        first, last = (
+            end if end is None or np.ndim(end) else np.broadcast_to(end, one) for end in (prepend, append)
+        )
         x = call(np.concatenate, [part for part in (first, a, last) if part is not None], axis=axis)
     between = logical_xor if x.kind == BOOL else linear.subtract
     for _ in range(n):
@@ -238,11 +259,15 @@ def diff(a: Any, n: int = 1, axis: int = -1, prepend: Any = None, append: Any = 
 
 
 def minimum(x: Any, y: Any) -> Secret:
-    """y + the negative part of x − y; of integers and reals, whose difference may wrap, a comparison and a choice."""
+    """y + the negative part of x − y; of integers and reals, whose difference may wrap, a comparison and a
+    choice.
+    """
     if _apart(x, y) or _apart(y, x):
         return where(less(x, y), x, y)
+
     async def protocol(suite: Suite, x: Share, y: Share) -> Share:
         return y + await negative_part(suite, x - y)
+
     return _of_difference("minimum", protocol, x, y)
 
 
@@ -250,18 +275,26 @@ def maximum(x: Any, y: Any) -> Secret:
     """x − the negative part of x − y; or as ``minimum``."""
     if _apart(x, y) or _apart(y, x):
         return where(less(x, y), y, x)
+
     async def protocol(suite: Suite, x: Share, y: Share) -> Share:
         return x - await negative_part(suite, x - y)
+
     return _of_difference("maximum", protocol, x, y)
 
 
 _NOT_GIVEN: Any = object()
 
 
-def clip(a: Any, a_min: Any = _NOT_GIVEN, a_max: Any = _NOT_GIVEN, *, min: Any = None, max: Any = None) -> Any:
+def clip(
+    a: Any, a_min: Any = _NOT_GIVEN, a_max: Any = _NOT_GIVEN, *, min: Any = None, max: Any = None
+) -> Any:
     """Any of the three may be secret.  Integers are compared with real bounds before they become real."""
-    if (a_min is _NOT_GIVEN) != (a_max is _NOT_GIVEN) or (a_min is not _NOT_GIVEN and (min is not None or max is not None)):
-        raise TypeError("np.clip takes two bounds, a_min and a_max, of which one may be None; or min= and max=")
+    if (a_min is _NOT_GIVEN) != (a_max is _NOT_GIVEN) or (
+        a_min is not _NOT_GIVEN and (min is not None or max is not None)
+    ):
+        raise TypeError(
+            "np.clip takes two bounds, a_min and a_max, of which one may be None; or min= and max="
+        )
     if a_min is _NOT_GIVEN:
         a_min, a_max = min, max
     if a_min is None and a_max is None:
@@ -309,10 +342,12 @@ def _extreme(x: Secret, axis: Any, keepdims: bool, smaller: bool) -> tuple[Secre
     index: Any = constant(x.session, np.broadcast_to(positions, y.shape), x.session.kind_of(positions))
     while (n := len(y)) > 1:
         h = n // 2
-        first, second = (y[0:2 * h:2], index[0:2 * h:2]), (y[1:2 * h:2], index[1:2 * h:2])
+        first, second = (y[0 : 2 * h : 2], index[0 : 2 * h : 2]), (y[1 : 2 * h : 2], index[1 : 2 * h : 2])
         better = less(second[0], first[0]) if smaller else less(first[0], second[0])
-        y, index = (call(np.concatenate, [where(better, b, a), whole[2 * h:]])
-                    for a, b, whole in zip(first, second, (y, index), strict=True))
+        y, index = (
+            call(np.concatenate, [where(better, b, a), whole[2 * h :]])
+            for a, b, whole in zip(first, second, (y, index), strict=True)
+        )
     return y[0].reshape(shape), index[0].reshape(shape)
 
 

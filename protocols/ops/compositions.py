@@ -1,10 +1,11 @@
 """Functions that follow from comparisons, products and functions of reals in a line or two each.
 
-Near     isclose(a, b) is |a − b|·q ≤ |b| + atol·q where rtol = 1/q, which integers say exactly: 10^−5 of a number is
-         less than its last place, and its product with that is no number.  Where 1/rtol is not whole, rtol·|b| is
-         rounded as all products with public reals are.
+Near     isclose(a, b) is |a − b|·q ≤ |b| + atol·q where rtol = 1/q, which integers say exactly: 10^−5 of a
+         number is less than its last place, and its product with that is no number.  Where 1/rtol is not
+         whole, rtol·|b| is rounded as all products with public reals are.
 Range    those of what they are made of; of ``hypot`` x² + y² as for a product.
 """
+
 from __future__ import annotations
 
 from typing import Any
@@ -30,7 +31,9 @@ def logaddexp(x: Any, y: Any) -> Secret:
 
 def logaddexp2(x: Any, y: Any) -> Secret:
     d = products.real(comparison.absolute(linear.subtract(x, y)))
-    return linear.add(comparison.maximum(x, y), exponential.log2(linear.add(1, exponential.exp2(linear.negative(d)))))
+    return linear.add(
+        comparison.maximum(x, y), exponential.log2(linear.add(1, exponential.exp2(linear.negative(d))))
+    )
 
 
 def heaviside(x: Any, h: Any) -> Secret:
@@ -55,7 +58,14 @@ def copysign(x: Any, y: Any) -> Secret:
 
 def isclose(a: Any, b: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> Secret:
     """Where |a − b| ≤ atol + rtol·|b|, exactly where 1/rtol is whole; no secret is NaN."""
-    if isinstance(rtol, Secret) or isinstance(atol, Secret) or np.ndim(rtol) or np.ndim(atol) or rtol < 0 or atol < 0:
+    if (
+        isinstance(rtol, Secret)
+        or isinstance(atol, Secret)
+        or np.ndim(rtol)
+        or np.ndim(atol)
+        or rtol < 0
+        or atol < 0
+    ):
         raise TypeError("np.isclose of secrets takes tolerances that are public numbers, not below 0")
     session = find_session((a, b))
     x, y = unified(a, b) if isinstance(b, Secret) else (a, np.asarray(b))
@@ -65,9 +75,9 @@ def isclose(a: Any, b: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: b
     if rtol and abs(q * rtol - 1) > 1e-9:
         allowed = size * rtol + atol
         if isinstance(allowed, Secret):
-            allowed = comparison.maximum(allowed, 0)    # a product that is rounded may be a little below
+            allowed = comparison.maximum(allowed, 0)  # a product that is rounded may be a little below
         return comparison.less_equal(d, allowed)
-    most = 2.0 ** (k - 3 - f) // q                      # |d| beyond it is not near, and |d|·q would wrap
+    most = 2.0 ** (k - 3 - f) // q  # |d| beyond it is not near, and |d|·q would wrap
     left = products.multiply(comparison.minimum(d, int(most) if not f else most), q)
     if rtol:
         left = linear.subtract(left, size)
@@ -79,12 +89,22 @@ def allclose(a: Any, b: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: 
     return comparison.all_(isclose(a, b, rtol, atol))
 
 
-def linspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, retstep: bool = False, dtype: Any = None, axis: int = 0) -> Any:
+def linspace(
+    start: Any,
+    stop: Any,
+    num: int = 50,
+    endpoint: bool = True,
+    retstep: bool = False,
+    dtype: Any = None,
+    axis: int = 0,
+) -> Any:
     """So many numbers from start to stop, either of them secret, at equal distances."""
     if num < 0:
         raise ValueError(f"np.linspace takes a number of 0 or more, not {num}")
     if dtype is not None and types.wanted(dtype).kind != "f":
-        raise NotImplementedError("np.linspace of secrets is real, and may be a little below a whole number; round the result")
+        raise NotImplementedError(
+            "np.linspace of secrets is real, and may be a little below a whole number; round the result"
+        )
     parts = num - 1 if endpoint else num
     first, width = start, linear.subtract(stop, start)
     at = np.arange(num).reshape(-1, *(1,) * width.ndim) / max(parts, 1)

@@ -1,14 +1,16 @@
-"""Covariances and correlations of columns, and counts of pairs: matrix products of what was centred, or of truth values.
+"""Covariances and correlations of columns, and counts of pairs: matrix products of what was centred, or of
+truth values.
 
-With deviations d of n samples a covariance is Σ d·d'/(n − ddof).  The samples are multiplied in about √n groups, so
-that a group's sum has to be within the range of products and no more; each is rounded once.  A correlation is the
-product of unit vectors d/√Σd², which have as many digits however little a column varies.
+With deviations d of n samples a covariance is Σ d·d'/(n − ddof).  The samples are multiplied in about √n
+groups, so that a group's sum has to be within the range of products and no more; each is rounded once.  A
+correlation is the product of unit vectors d/√Σd², which have as many digits however little a column varies.
 
-Rounds   ``cov``: two truncations, a product and its truncation, and two.  ``corrcoef``: those up to the product, an
-         inverse root, two products and two comparisons.
+Rounds   ``cov``: two truncations, a product and its truncation, and two.  ``corrcoef``: those up to the
+         product, an inverse root, two products and two comparisons.
 Range    ``cov``: for n samples Σd² of √(2n) of them below 2^(k−3−2f); ``corrcoef``: Σd² of all.
 Accuracy ``cov``: 4 units in the last place, and as a mean's rounding does; ``corrcoef``: 2 units.
 """
+
 from __future__ import annotations
 
 from typing import Any
@@ -41,11 +43,20 @@ def _variables(m: Any, y: Any, rowvar: bool) -> Secret:
     return real(linear.positive(rows))
 
 
-def cov(m: Any, y: Any = None, rowvar: bool = True, bias: bool = False, ddof: int | None = None,
-        fweights: Any = None, aweights: Any = None) -> Secret:
+def cov(
+    m: Any,
+    y: Any = None,
+    rowvar: bool = True,
+    bias: bool = False,
+    ddof: int | None = None,
+    fweights: Any = None,
+    aweights: Any = None,
+) -> Secret:
     """Covariances of variables, the rows of m and y (the columns without ``rowvar``); weights are public."""
     if isinstance(fweights, Secret) or isinstance(aweights, Secret):
-        raise NotImplementedError("np.cov on secrets takes public fweights and aweights; multiply the deviations with secret ones")
+        raise NotImplementedError(
+            "np.cov on secrets takes public fweights and aweights; multiply the deviations with secret ones"
+        )
     x = _variables(m, y, rowvar)
     n = x.shape[1]
     if not n:
@@ -106,8 +117,9 @@ def corrcoef(x: Any, y: Any = None, rowvar: bool = True) -> Secret:
     return call(np.squeeze, comparison.clip(c, -1, 1))
 
 
-def histogram2d(x: Any, y: Any, bins: Any = 10, range: Any = None, density: bool | None = None,
-                weights: Any = None) -> tuple[Secret, NDArray, NDArray]:
+def histogram2d(
+    x: Any, y: Any, bins: Any = 10, range: Any = None, density: bool | None = None, weights: Any = None
+) -> tuple[Secret, NDArray, NDArray]:
     """How many pairs lie between public edges, or the sum of their weights; and the edges, of x and y."""
     if density:
         raise NotImplementedError("np.histogram2d on secrets takes no density=; divide the revealed counts")
@@ -117,7 +129,9 @@ def histogram2d(x: Any, y: Any, bins: Any = 10, range: Any = None, density: bool
     several = isinstance(bins, list | tuple) and len(bins) == 2
     each = bins if several else (bins, bins)
     ranges = range if range is not None else (None, None)
-    (ours, first), (theirs, second) = (within(z, b, r, "histogram2d") for z, b, r in zip((x, y), each, ranges, strict=True))
+    (ours, first), (theirs, second) = (
+        within(z, b, r, "histogram2d") for z, b, r in zip((x, y), each, ranges, strict=True)
+    )
     if weights is not None:
         theirs = np.multiply(theirs, np.expand_dims(array(weights), 1))
     return real(matmul(ours.T, theirs)), first, second

@@ -1,25 +1,29 @@
-"""QR, Cholesky, eigenvalues and singular values of small matrices, on fixed point, and what follows from them.
+"""QR, Cholesky, eigenvalues and singular values of small matrices, on fixed point, and what follows from
+them.
 
-A matrix is taken in units of its own size (``matrices``), with h = k/2 − 4 fractional bits.  Rotations and reflections
-leave it there, so that no digit is lost by growth, and no number has to be compared to find a pivot.
+A matrix is taken in units of its own size (``matrices``), with h = k/2 − 4 fractional bits.  Rotations and
+reflections leave it there, so that no digit is lost by growth, and no number has to be compared to find a
+pivot.
 
-*QR*, by Householder's reflections.  For a column x with r = 1/|x| and u = r·x + s·e_1, s = −1 where x_1 < 0, else 1,
+*QR*, by Householder's reflections.  For a column x with r = 1/|x| and u = r·x + s·e_1, s = −1 where x_1 < 0,
+else 1,
 
     H = I − 2 v vᵀ,        v = u/|u|,        H x = −s |x| e_1.
 
-1 ≤ |u|² ≤ 4 whatever x is, 0 included, so that the second root needs no normalisation, and v is a unit vector to the last
-digits, however few x has.  A column that is 0 below its first element stays as it is, as with LAPACK, whose signs these are.
+1 ≤ |u|² ≤ 4 whatever x is, 0 included, so that the second root needs no normalisation, and v is a unit vector
+to the last digits, however few x has.  A column that is 0 below its first element stays as it is, as with
+LAPACK, whose signs these are.
 
-*Eigenvalues*, by Jacobi's rotations.  For d = a_pp − a_qq and o = 2 a_pq, the plane of p and q is turned by half the angle of
-(|d|, ±o): (c, s) is the unit vector of (1 + |d|/r, ±o/r), r = √(d² + o²), by the same means.  A round of a tournament turns
-n/2 planes at once; the number of sweeps over all planes is public: 5 + log2 n over 64 bits, where quadratic convergence has
-long set in.
+*Eigenvalues*, by Jacobi's rotations.  For d = a_pp − a_qq and o = 2 a_pq, the plane of p and q is turned by
+half the angle of (|d|, ±o): (c, s) is the unit vector of (1 + |d|/r, ±o/r), r = √(d² + o²), by the same
+means.  A round of a tournament turns n/2 planes at once; the number of sweeps over all planes is public: 5 +
+log2 n over 64 bits, where quadratic convergence has long set in.
 
-*Singular values* are those of A V, V of the eigenvectors of AᵀA: a QR of it, whose R is diagonal but for rounding, gives U and
-the values with all their digits.
+*Singular values* are those of A V, V of the eigenvectors of AᵀA: a QR of it, whose R is diagonal but for
+rounding, gives U and the values with all their digits.
 
-Rounds, with d of an inverse root (36 with ``additive``, 39 with ``replicated``), for n columns, any number of rows, and any stack;
-and what a party sends for one matrix (``additive``, ``replicated``):
+Rounds, with d of an inverse root (36 with ``additive``, 39 with ``replicated``), for n columns, any number of
+rows, and any stack; and what a party sends for one matrix (``additive``, ``replicated``):
 
     qr                   (d + 25) n + 27; d + 25 less if square           5 × 5    59 and 50 kB
     lstsq, pinv          (d + 29) n + 40                                           74 and 63 kB
@@ -28,21 +32,24 @@ and what a party sends for one matrix (``additive``, ``replicated``):
     eigh, eigvalsh       (d + 26) N (5 + ⌈log2 n⌉) + 27, and an order             565 and 450 kB
     svd, svdvals         both eigh and qr                                         625 and 499 kB
 
-N = n − 1, n where that is odd, and of two columns two rotations in all.  Over 128 bits there are two more sweeps.
+N = n − 1, n where that is odd, and of two columns two rotations in all.  Over 128 bits there are two more
+sweeps.
 
 Threat   the suite's: nothing is opened.  The order of eigenvalues is taken by a sort, and secret.
-Range    |A|_F < 2^(k/2 − 1 − f), and |b| so.  Of ``lstsq`` and ``pinv``, σ_max/σ_min < 2^(3k/16); their results, and of ``det``, are
-         right up to where reals are, 2^(k−2−f).
-Accuracy with u = 2^−(k/2 − 7) of the matrix's size and κ = σ_max/σ_min: R, L, eigenvalues and singular values to one unit in
-         the last place and u, each by itself, Q, U and V to 1 unit where they are determined; the logarithm of the determinant
-         to 1 unit and n·κ·u; solutions and pseudo-inverses to 1 unit, a part κ·u of the largest, and a part
-         2^−(5k/16) of |b|/|A|.  Singular values below 2^−(k/4 − 4) of the largest, which squares do not tell apart, are right
-         to some units only: 4 for κ = 10^5.
-Singular of a matrix that is not of full rank, or nearly so, ``lstsq`` and ``pinv`` give some numbers (``matrix_rank`` tells),
-         so does ``slogdet`` for the logarithm of 0, and ``cholesky`` where a matrix is not positive definite (``check`` tells).
-Source   Householder, J. ACM 5, 1958; Jacobi, Crelle 30, 1846; rounds of a tournament: Brent, Luk, SIAM J. Sci. Stat.
-         Comput. 6, 1985.  Golub, Van Loan, Matrix Computations, 5.2 and 8.5.
+Range    |A|_F < 2^(k/2 − 1 − f), and |b| so.  Of ``lstsq`` and ``pinv``, σ_max/σ_min < 2^(3k/16); their
+         results, and of ``det``, are right up to where reals are, 2^(k−2−f).
+Accuracy with u = 2^−(k/2 − 7) of the matrix's size and κ = σ_max/σ_min: R, L, eigenvalues and singular values
+         to one unit in the last place and u, each by itself, Q, U and V to 1 unit where they are determined;
+         the logarithm of the determinant to 1 unit and n·κ·u; solutions and pseudo-inverses to 1 unit, a part
+         κ·u of the largest, and a part 2^−(5k/16) of |b|/|A|.  Singular values below 2^−(k/4 − 4) of the
+         largest, which squares do not tell apart, are right to some units only: 4 for κ = 10^5.
+Singular of a matrix that is not of full rank, or nearly so, ``lstsq`` and ``pinv`` give some numbers
+         (``matrix_rank`` tells), so does ``slogdet`` for the logarithm of 0, and ``cholesky`` where a matrix
+         is not positive definite (``check`` tells).
+Source   Householder, J. ACM 5, 1958; Jacobi, Crelle 30, 1846; rounds of a tournament: Brent, Luk, SIAM J.
+         Sci. Stat.  Comput. 6, 1985.  Golub, Van Loan, Matrix Computations, 5.2 and 8.5.
 """
+
 from __future__ import annotations
 
 import math
@@ -70,6 +77,7 @@ def _named(function: Callable[..., Any]) -> Any:
     """The named tuple that a function of NumPy's returns."""
     return type(function(np.eye(1)))
 
+
 # -- unit vectors ------------------------------------------------------------------------------------
 
 
@@ -94,6 +102,7 @@ def _unit(u: Secret) -> Secret:
 
     def streamed(suite: Suite, x: Share) -> Any:
         return elementwise(lambda x: protocol(suite, x), x)
+
     inverse = total.session.spawn("inverse root", streamed, (total,), total.shape, Fixed(p + 1))
     return rounded(MULTIPLY, u, inverse, u.kind.fraction)
 
@@ -109,8 +118,8 @@ def resized(x: Secret, power: Secret, bits: int, fraction: int) -> Secret:
 def _reflected(w: Secret, n: int) -> tuple[list[Secret], Secret, list[Secret], list[Secret]]:
     """The first n columns of w reduced to a triangle.
 
-    Returns its rows, from the diagonal on; what is left of the other rows, from column n on; for each column −1 where there was
-    a reflection, else 1; and 1/R_kk.
+    Returns its rows, from the diagonal on; what is left of the other rows, from column n on; for each column
+    −1 where there was a reflection, else 1; and 1/R_kk.
     """
     h = w.kind.fraction
     rows, turns, inverses = [], [], []
@@ -143,8 +152,10 @@ def _beside(a: Secret, b: Any) -> Secret:
 
 def _triangle(rows: list[Secret], n: int) -> Secret:
     """Rows from the diagonal on, cut to n columns, with zeros before it."""
-    padded = [call(np.concatenate, [np.zeros((*row.shape[:-1], k), int), row[..., :n - k]], axis=-1)
-              for k, row in enumerate(rows)]
+    padded = [
+        call(np.concatenate, [np.zeros((*row.shape[:-1], k), int), row[..., : n - k]], axis=-1)
+        for k, row in enumerate(rows)
+    ]
     return call(np.stack, padded, axis=-2)
 
 
@@ -153,7 +164,7 @@ def _decomposed(a: Secret, complete: bool = False) -> tuple[Secret, Secret]:
     m, n = a.shape[-2:]
     rows, rest, *_ = _reflected(_beside(a, np.eye(m, dtype=int)), min(m, n))
     r = _triangle(rows, n)
-    q = call(np.stack, [row[..., n - k:] for k, row in enumerate(rows)], axis=-2)
+    q = call(np.stack, [row[..., n - k :] for k, row in enumerate(rows)], axis=-2)
     if complete and m > n:
         q = call(np.concatenate, [q, rest], axis=-2)
         r = call(np.concatenate, [r, np.zeros((*r.shape[:-2], m - n, n), int)], axis=-2)
@@ -164,7 +175,9 @@ def _decomposed(a: Secret, complete: bool = False) -> tuple[Secret, Secret]:
 def qr(a: Secret, mode: str = "reduced") -> Any:
     """Q of orthonormal columns and a triangular R with Q R = A, as LAPACK has their signs."""
     if mode not in ("reduced", "complete", "r"):
-        raise NotImplementedError(f"np.linalg.qr on secrets has the modes reduced, complete and r, not {mode!r}")
+        raise NotImplementedError(
+            f"np.linalg.qr on secrets has the modes reduced, complete and r, not {mode!r}"
+        )
     a = matrices(a, "qr")
     m, n, f = *a.shape[-2:], a.kind.fraction
     s = scaled(a)
@@ -181,7 +194,9 @@ def _determinant(a: Secret) -> tuple[Secret, Secret]:
     s = scaled(a)
     h = s.matrix.kind.fraction
     rows, _, turns, _ = _reflected(s.matrix, n)
-    factors = multiply(call(np.stack, [row[..., 0] for row in rows], axis=-1), call(np.concatenate, turns, axis=-1))
+    factors = multiply(
+        call(np.stack, [row[..., 0] for row in rows], axis=-1), call(np.concatenate, turns, axis=-1)
+    )
     exponent = multiply(linear.subtract(s.exponent[..., 0, 0], f), n)
     while True:
         each = scaled(factors.reshape((*factors.shape, 1, 1)))
@@ -190,15 +205,15 @@ def _determinant(a: Secret) -> tuple[Secret, Secret]:
         if factors.shape[-1] == 1:
             return factors[..., 0], exponent
         half = factors.shape[-1] // 2
-        made = rounded(MULTIPLY, factors[..., :half], factors[..., half:2 * half], h)
-        factors = call(np.concatenate, [made, factors[..., 2 * half:]], axis=-1)
+        made = rounded(MULTIPLY, factors[..., :half], factors[..., half : 2 * half], h)
+        factors = call(np.concatenate, [made, factors[..., 2 * half :]], axis=-1)
 
 
 @of_elements
 def det(a: Secret) -> Secret:
     a = matrices(a, "det", square=True)
     mantissa, exponent = _determinant(a)
-    f, more = a.kind.fraction, 3                    # so that the exponent of what has a place is below k/2
+    f, more = a.kind.fraction, 3  # so that the exponent of what has a place is below k/2
     longer = multiply(retyped(mantissa, INT), 1 << more)
     return raised(longer, linear.add(exponent, f - mantissa.kind.fraction - more), a.kind)
 
@@ -209,8 +224,10 @@ def slogdet(a: Secret) -> Any:
     a = matrices(a, "slogdet", square=True)
     mantissa, exponent = _determinant(a)
     f = a.kind.fraction
-    logarithm = linear.add(read(exponential.log(comparison.absolute(mantissa)), f),
-                           times(MULTIPLY, exponent, doubles(math.log(2)), Fixed(f)))
+    logarithm = linear.add(
+        read(exponential.log(comparison.absolute(mantissa)), f),
+        times(MULTIPLY, exponent, doubles(math.log(2)), Fixed(f)),
+    )
     return _named(np.linalg.slogdet)(read(comparison.sign(mantissa), f), logarithm)
 
 
@@ -218,17 +235,19 @@ def slogdet(a: Secret) -> Any:
 
 
 def least_squares(a: Secret, b: Secret) -> tuple[Secret, Secret]:
-    """The x for which |A x − b| is least, where A has at least as many rows as columns; and Qᵀ b below the triangle."""
+    """The x for which |A x − b| is least, where A has at least as many rows as columns; and Qᵀ b below the
+    triangle.
+    """
     n, f = a.shape[-1], b.kind.fraction
     bits, h = a.session.ring.bits, digits(a.session.ring.bits)
-    g = bits - 2 - h - 3 * bits // 16               # x is below 2^(3k/16) in these units
+    g = bits - 2 - h - 3 * bits // 16  # x is below 2^(3k/16) in these units
     s, t = scaled(a), scaled(b)
     rows, rest, _, inverses = _reflected(_beside(s.matrix, t.matrix), n)
     x: Secret | None = None
     for k in reversed(range(n)):
-        y = read(rows[k][..., None, n - k:], g)
+        y = read(rows[k][..., None, n - k :], g)
         if x is not None:
-            y = linear.subtract(y, rounded(MATMUL, rows[k][..., None, 1:n - k], x, g))
+            y = linear.subtract(y, rounded(MATMUL, rows[k][..., None, 1 : n - k], x, g))
         y = rounded(MULTIPLY, y, call(np.expand_dims, inverses[k], -1), g)
         x = y if x is None else call(np.concatenate, [y, x], axis=-2)
     assert x is not None
@@ -237,13 +256,16 @@ def least_squares(a: Secret, b: Secret) -> tuple[Secret, Secret]:
 
 
 def lstsq(a: Any, b: Any, rcond: Any = None) -> tuple[Secret, Secret, None, None]:
-    """The least x among those for which |a x − b| is least, for a of full rank, and Σ(a x − b)² where a has more rows than columns.
+    """The least x among those for which |a x − b| is least, for a of full rank, and Σ(a x − b)² where a has
+    more rows than columns.
 
-    In place of the rank and the singular values there is ``None``: they cost many times as much, and ``np.linalg.matrix_rank``
-    and ``np.linalg.svdvals`` have them.
+    In place of the rank and the singular values there is ``None``: they cost many times as much, and
+    ``np.linalg.matrix_rank`` and ``np.linalg.svdvals`` have them.
     """
     if rcond is not None:
-        raise NotImplementedError("np.linalg.lstsq on secrets takes no rcond=; the matrix must have full rank")
+        raise NotImplementedError(
+            "np.linalg.lstsq on secrets takes no rcond=; the matrix must have full rank"
+        )
     session = find_session((a, b))
     like = a if isinstance(a, Secret) else b
     vector = np.ndim(b) == 1
@@ -251,7 +273,9 @@ def lstsq(a: Any, b: Any, rcond: Any = None) -> tuple[Secret, Secret, None, None
     b = matrices(np.expand_dims(b, -1) if vector else b, "lstsq", like)
     m, n = a.shape[-2:]
     if a.ndim != 2 or b.ndim != 2 or b.shape[0] != m:
-        raise np.linalg.LinAlgError(f"np.linalg.lstsq takes a matrix and right sides of as many rows, not {a.shape} and {b.shape}")
+        raise np.linalg.LinAlgError(
+            f"np.linalg.lstsq takes a matrix and right sides of as many rows, not {a.shape} and {b.shape}"
+        )
     if m < n:
         x, rest = matmul(pinv(a), b), b[:0]
     else:
@@ -265,7 +289,9 @@ def lstsq(a: Any, b: Any, rcond: Any = None) -> tuple[Secret, Secret, None, None
 def pinv(a: Secret, rcond: Any = None, hermitian: bool = False, *, rtol: Any = None) -> Secret:
     """The pseudo-inverse of matrices of full rank."""
     if rcond is not None or rtol is not None or hermitian:
-        raise NotImplementedError("np.linalg.pinv on secrets takes no rcond=, rtol= or hermitian=; the matrix must have full rank")
+        raise NotImplementedError(
+            "np.linalg.pinv on secrets takes no rcond=, rtol= or hermitian=; the matrix must have full rank"
+        )
     a = matrices(a, "pinv")
     m, n = a.shape[-2:]
     if m < n:
@@ -279,7 +305,9 @@ def pinv(a: Secret, rcond: Any = None, hermitian: bool = False, *, rtol: Any = N
 
 @of_elements
 def cholesky(a: Secret, /, *, upper: bool = False) -> Secret:
-    """The triangular L with L Lᵀ = a, or its transpose; a is symmetric and positive definite, and one triangle of it is read."""
+    """The triangular L with L Lᵀ = a, or its transpose; a is symmetric and positive definite, and one
+    triangle of it is read.
+    """
     a = matrices(a, "cholesky", square=True)
     a = transpose(a) if upper else a
     n, f, k = a.shape[-1], a.kind.fraction, a.session.ring.bits
@@ -293,7 +321,9 @@ def cholesky(a: Secret, /, *, upper: bool = False) -> Secret:
         x = rounded(MULTIPLY, x, inverse_norm(x[..., :1], Fixed(h)), h)
         columns.append(x)
         x = x[..., 1:]
-        w = linear.subtract(w[..., 1:, 1:], rounded(MULTIPLY, call(np.expand_dims, x, -1), call(np.expand_dims, x, -2), h))
+        w = linear.subtract(
+            w[..., 1:, 1:], rounded(MULTIPLY, call(np.expand_dims, x, -1), call(np.expand_dims, x, -2), h)
+        )
     low = resized(_triangle(columns, n), up, h + (f + odd) // 2 - f, f)
     return low if upper else transpose(low)
 
@@ -308,7 +338,9 @@ def _sweeps(n: int, bits: int) -> int:
 
 
 def _tournament(n: int) -> list[int]:
-    """The places from which the next round's pairs come, for pairs at 0 and 1, 2 and 3, …: all meet in n − 1 rounds."""
+    """The places from which the next round's pairs come, for pairs at 0 and 1, 2 and 3, …: all meet in n − 1
+    rounds.
+    """
     above, below = list(range(0, n, 2)), list(range(1, n, 2))
     places = [0] * n
     places[0::2] = [above[0], *below[:1], *above[1:-1]] if n > 2 else above
@@ -383,7 +415,9 @@ def eigh(a: Secret, UPLO: str = "L") -> Any:
     s = scaled(a)
     values, v = _vectors(s.matrix)
     f = a.kind.fraction
-    return _named(np.linalg.eigh)(resized(values, s.up[..., 0], s.matrix.kind.fraction, f), read(transpose(v), f))
+    return _named(np.linalg.eigh)(
+        resized(values, s.up[..., 0], s.matrix.kind.fraction, f), read(transpose(v), f)
+    )
 
 
 @of_elements
@@ -399,7 +433,9 @@ def eigvalsh(a: Secret, UPLO: str = "L") -> Secret:
 
 
 def _images(a: Secret) -> tuple[Secret, Secret]:
-    """A V, whose columns fall in length and are orthogonal but for rounding, and V; of tall matrices in their own units."""
+    """A V, whose columns fall in length and are orthogonal but for rounding, and V; of tall matrices in their
+    own units.
+    """
     h = a.kind.fraction
     v = transpose(_vectors(rounded(MATMUL, transpose(a), a, h), falling=True)[1])
     return rounded(MATMUL, a, v, h), v
@@ -409,7 +445,9 @@ def _images(a: Secret) -> tuple[Secret, Secret]:
 def svd(a: Secret, full_matrices: bool = True, compute_uv: bool = True, hermitian: bool = False) -> Any:
     """U, singular values in falling order, and Vᵀ; signs are those that come out."""
     if hermitian:
-        raise NotImplementedError("np.linalg.svd on secrets takes no hermitian=; np.linalg.eigh is for symmetric matrices")
+        raise NotImplementedError(
+            "np.linalg.svd on secrets takes no hermitian=; np.linalg.eigh is for symmetric matrices"
+        )
     if not compute_uv:
         return svdvals(a)
     a = matrices(a, "svd")
@@ -424,7 +462,9 @@ def svd(a: Secret, full_matrices: bool = True, compute_uv: bool = True, hermitia
     values = multiply(diagonal, sign)
     signs = call(np.expand_dims, sign, -2)
     v = multiply(v, signs)
-    return _named(np.linalg.svd)(read(u, f), resized(values, s.up[..., 0], s.matrix.kind.fraction, f), read(transpose(v), f))
+    return _named(np.linalg.svd)(
+        read(u, f), resized(values, s.up[..., 0], s.matrix.kind.fraction, f), read(transpose(v), f)
+    )
 
 
 def singular_values(x: Secret, name: str) -> Secret:
@@ -451,7 +491,9 @@ def svdvals(x: Secret, /) -> Secret:
 
 @of_elements
 def matrix_rank(A: Secret, tol: Any = None, hermitian: bool = False, *, rtol: Any = None) -> Secret:
-    """How many singular values are above a public tolerance: ``tol``, or ``rtol`` times the largest, 2^(−k/4)·max(m, n) if neither."""
+    """How many singular values are above a public tolerance: ``tol``, or ``rtol`` times the largest,
+    2^(−k/4)·max(m, n) if neither.
+    """
     if hermitian:
         raise NotImplementedError("np.linalg.matrix_rank on secrets takes no hermitian=")
     if isinstance(tol, Secret) or isinstance(rtol, Secret) or np.ndim(tol) or np.ndim(rtol):

@@ -4,6 +4,7 @@ Every index is in one of four classes: in both operands and the result (batch), 
 (inner), or in one operand and the result (rows, columns).  With the operands arranged as
 batch × rows × inner and batch × inner × columns, the sum is a matrix product.
 """
+
 from __future__ import annotations
 
 import math
@@ -37,14 +38,16 @@ def parsed(operands: Sequence[Any]) -> tuple[list[str], str, list[Any]]:
         terms, arrays = inputs.split(","), rest
     else:
         n = len(operands) // 2
-        arrays, terms = list(operands[:2 * n:2]), [_letters(x) for x in operands[1:2 * n:2]]
+        arrays, terms = list(operands[: 2 * n : 2]), [_letters(x) for x in operands[1 : 2 * n : 2]]
         arrow, out = (">", _letters(operands[-1])) if len(operands) % 2 else ("", "")
     if len(terms) != len(arrays):
         raise ValueError(f"np.einsum: the subscripts name {len(terms)} operands, and there are {len(arrays)}")
     several = [_beyond(term, np.ndim(x)) for term, x in zip(terms, arrays, strict=True)]
     free = [c for c in ascii_letters if not any(c in term for term in (*terms, out))]
-    broadcast = "".join(free[:max(several, default=0)])
-    left = [term.replace("...", broadcast[len(broadcast) - n:]) for term, n in zip(terms, several, strict=True)]
+    broadcast = "".join(free[: max(several, default=0)])
+    left = [
+        term.replace("...", broadcast[len(broadcast) - n :]) for term, n in zip(terms, several, strict=True)
+    ]
     if not arrow:
         named = "".join(terms).replace(".", "")
         out = "..." + "".join(sorted(c for c in set(named) if named.count(c) == 1))
@@ -56,8 +59,12 @@ def parsed(operands: Sequence[Any]) -> tuple[list[str], str, list[Any]]:
 def _letters(labels: Any) -> str:
     """Of a list of integers, which NumPy orders as capitals and small letters."""
     letters = ascii_uppercase + ascii_lowercase
-    if not isinstance(labels, list | tuple) or not all(x is ... or (isinstance(x, int) and 0 <= x < len(letters)) for x in labels):
-        raise TypeError("np.einsum takes a string of subscripts, or after each operand a list of integers from 0 to 51")
+    if not isinstance(labels, list | tuple) or not all(
+        x is ... or (isinstance(x, int) and 0 <= x < len(letters)) for x in labels
+    ):
+        raise TypeError(
+            "np.einsum takes a string of subscripts, or after each operand a list of integers from 0 to 51"
+        )
     return "".join("..." if x is ... else letters[x] for x in labels)
 
 
@@ -70,7 +77,9 @@ def _beyond(term: str, axes: int) -> int:
 
 
 def order(left: Sequence[str], out: str, shapes: Sequence[Shape]) -> list[tuple[int, int]]:
-    """Which two operands to put together first, and so on, each time to the end of the list; or NumPy's ``ValueError``."""
+    """Which two operands to put together first, and so on, each time to the end of the list; or NumPy's
+    ``ValueError``.
+    """
     placeholders = [np.broadcast_to(0.0, shape) for shape in shapes]
     path = np.einsum_path(f"{','.join(left)}->{out}", *placeholders, optimize="greedy")[0][1:]
     pairs, n = [], len(left)
@@ -92,8 +101,10 @@ def plan(subscripts: str, x: Shape, y: Shape) -> Plan:
     for label, n in zip(left + right, (*x, *y), strict=True):
         sizes[label] = n if sizes.get(label, 1) == 1 else sizes[label]
     own_left, own_right = left, right
-    left, right = ("".join(c for c, n in zip(own, shape, strict=True) if n == sizes[c])
-                   for own, shape in ((left, x), (right, y)))
+    left, right = (
+        "".join(c for c, n in zip(own, shape, strict=True) if n == sizes[c])
+        for own, shape in ((left, x), (right, y))
+    )
 
     batch = [c for c in out if c in left and c in right]
     rows = [c for c in out if c in left and c not in right]
@@ -111,7 +122,10 @@ def plan(subscripts: str, x: Shape, y: Shape) -> Plan:
     final = tuple(sizes[c] for c in out)
     made = batch + rows + columns
     turn = [made.index(c) for c in out]
-    return Plan(MATMUL if inner else MULTIPLY,
-                arrange(own_left, batch + rows + inner, (*head, m, k)),
-                arrange(own_right, batch + inner + columns, (*head, k, n)),
-                lambda z: z.reshape([sizes[c] for c in made]).transpose(turn), final)
+    return Plan(
+        MATMUL if inner else MULTIPLY,
+        arrange(own_left, batch + rows + inner, (*head, m, k)),
+        arrange(own_right, batch + inner + columns, (*head, k, n)),
+        lambda z: z.reshape([sizes[c] for c in made]).transpose(turn),
+        final,
+    )

@@ -1,4 +1,5 @@
 """Linear operations: local, nothing is sent."""
+
 from __future__ import annotations
 
 import math
@@ -39,19 +40,23 @@ def _combined(label: str, x: Any, y: Any) -> Secret:
     kind = counted(common_kind(session, x, y))
     sign = label == "add"
     if isinstance(x, Secret) and isinstance(y, Secret):
+
         async def both(suite: Suite, x: Share, y: Share) -> Share:
             return x + y if sign else x - y
+
         return session.spawn(label, both, (rescaled(x, kind), rescaled(y, kind)), shape, kind)
     if isinstance(x, Secret):
         right = session.public(y, kind)
 
         async def with_right(suite: Suite, x: Share) -> Share:
             return x + right if sign else x - right
+
         return session.spawn(label, with_right, (rescaled(x, kind),), shape, kind, right)
     left: RingArray = session.public(x, kind)
 
     async def with_left(suite: Suite, y: Share) -> Share:
         return (y if sign else -y) + left
+
     return session.spawn(label, with_left, (rescaled(y, kind),), shape, kind, left)
 
 
@@ -63,6 +68,7 @@ def counted(kind: Kind) -> Kind:
 def negative(x: Secret) -> Secret:
     async def protocol(suite: Suite, x: Share) -> Share:
         return -x
+
     return x.session.spawn("negative", protocol, (x,), x.shape, counted(x.kind))
 
 
@@ -70,25 +76,35 @@ def positive(x: Secret) -> Secret:
     return retyped(x, counted(x.kind))
 
 
-def _linear(label: str, f: Callable[[RingArray], RingArray], x: Secret, shape: Shape, kind: Kind,
-            public: object = None) -> Secret:
+def _linear(
+    label: str,
+    f: Callable[[RingArray], RingArray],
+    x: Secret,
+    shape: Shape,
+    kind: Kind,
+    public: object = None,
+) -> Secret:
     """A linear map of arrays over a ring."""
+
     async def protocol(suite: Suite, x: Share) -> Share:
         return x.apply(f)
+
     return x.session.spawn(label, protocol, (x,), shape, kind, public)
 
 
 def axes_of(n: int, axis: Any) -> tuple[int, ...]:
     """The axes, of n, that an axis or several or ``None`` name, in their order."""
-    return tuple(range(n)) if axis is None else tuple(sorted(np.lib.array_utils.normalize_axis_tuple(axis, n)))
+    return (
+        tuple(range(n)) if axis is None else tuple(sorted(np.lib.array_utils.normalize_axis_tuple(axis, n)))
+    )
 
 
 def gathered(x: Secret, axis: Any) -> Secret:
     """x with the axes that are named as one, in front."""
     axes = axes_of(x.ndim, axis)
     y = call(np.moveaxis, x, axes, range(len(axes)))
-    rest = y.shape[len(axes):]
-    return y.reshape((math.prod(y.shape[:len(axes)]), *rest))
+    rest = y.shape[len(axes) :]
+    return y.reshape((math.prod(y.shape[: len(axes)]), *rest))
 
 
 def reduced(shape: Shape, axis: Any, keepdims: bool) -> Shape:
@@ -113,8 +129,10 @@ def trace(x: Secret, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Secret:
 
 def _masked(x: Secret, keep: NDArray) -> Secret:
     kept = np.broadcast_shapes(x.shape, keep.shape)
+
     def masked(a: RingArray) -> RingArray:
         return a.map(lambda data: np.where(keep, data, np.zeros((), data.dtype)))
+
     return _linear("mask", masked, x, kept, x.kind, keep)
 
 
@@ -158,7 +176,7 @@ def where(condition: Any, x: Any = None, y: Any = None) -> Secret:
     """Elements of x where a public mask holds, else of y."""
     if x is None or y is None:
         raise TypeError("np.where on secrets takes a mask and two arrays")
-    mask = np.array(condition)                      # a copy: it is looked at when x and y are there
+    mask = np.array(condition)  # a copy: it is looked at when x and y are there
     if mask.dtype.kind not in "biu":
         raise EncodingError("the condition of np.where must be an array of booleans")
     joined: Secret = structural("where", lambda a, b: np.where(mask != 0, a, b), *unified(x, y), public=mask)

@@ -1,18 +1,21 @@
-"""Rows in a secret order, in linear time: shuffle rows and order alike, open the shuffled order, move in the clear.
+"""Rows in a secret order, in linear time: shuffle rows and order alike, open the shuffled order, move in the
+clear.
 
 With a secret order d of 0 to n−1 and rows x, under one secret shuffle σ of both,
 
     open d∘σ;   put row x∘σ (i) in the place (d∘σ)(i):   y_d(i) = x_i,
 
-which scatters x by d.  The scatter of 0 to n−1 is d⁻¹, and a scatter by d⁻¹ gathers: y_i = x_d(i).  Which arrays are
-orders is known from where they come: ``argsort`` makes them (``array.Origin``), and arithmetic unmakes them.
+which scatters x by d.  The scatter of 0 to n−1 is d⁻¹, and a scatter by d⁻¹ gathers: y_i = x_d(i).  Which
+arrays are orders is known from where they come: ``argsort`` makes them (``array.Origin``), and arithmetic
+unmakes them.
 
-From stable partitions by truth values, whose order takes no comparison, follow compaction and filling down: rows that
-are marked go to the front, neighbours are subtracted there, the differences go back, and a running sum gives each row
-what the last marked row above it has, exactly modulo 2^k.
+From stable partitions by truth values, whose order takes no comparison, follow compaction and filling down:
+rows that are marked go to the front, neighbours are subtracted there, the differences go back, and a running
+sum gives each row what the last marked row above it has, exactly modulo 2^k.
 
-Threat   that of the suite.  What is opened is an order of n elements with a fresh shuffle before it: uniformly random,
-         independent of order and rows, *as long as the order is one*: nothing that was computed with may be taken for one.
+Threat   that of the suite.  What is opened is an order of n elements with a fresh shuffle before it:
+         uniformly random, independent of order and rows, *as long as the order is one*: nothing that was
+         computed with may be taken for one.
 Cost     with ``replicated`` over Z_2^64, for rows of c columns, bytes a party sends for each row, and rounds:
 
              scatter                          16 (c + 1) + 4         4
@@ -21,12 +24,14 @@ Cost     with ``replicated`` over Z_2^64, for rows of c columns, bytes a party s
              filling down                     16 (c + 4) + 16 + 8 c  10
 
          with ``additive`` among n parties 8 (n−1)(c + 1) and 4 (n−1) for a scatter, n + 1 rounds.
-         With ``np.take`` at secret positions that are no order, n rows at n places are 8 n² bytes, or a sort (``selection``).
+         With ``np.take`` at secret positions that are no order, n rows at n places are 8 n² bytes, or a sort
+         (``selection``).
 Range    n < 2^32.
-Source   the permutation step of Chida, Hamada, Ikarashi, Kikuchi, Kiribuchi, Pinkas, ePrint 2019/695, and Asharov et al.,
-         ePrint 2022/1595 (apply a shared permutation by a shuffle); the order of truth values is one pass of their radix sort.
-         The shuffles are the suites'.
+Source   the permutation step of Chida, Hamada, Ikarashi, Kikuchi, Kiribuchi, Pinkas, ePrint 2019/695, and
+         Asharov et al., ePrint 2022/1595 (apply a shared permutation by a shuffle); the order of truth values
+         is one pass of their radix sort.  The shuffles are the suites'.
 """
+
 from __future__ import annotations
 
 from typing import Any, cast
@@ -62,7 +67,9 @@ def _undone(order: NDArray) -> NDArray:
     if order.max() < n:
         np.put_along_axis(undone, order, np.broadcast_to(np.arange(n)[:, None], (n, m)), axis=0)
     if (undone < 0).any():
-        raise WireError("a shuffled order was opened that is none: a party has sent something else than the protocol says")
+        raise WireError(
+            "a shuffled order was opened that is none: a party has sent something else than the protocol says"
+        )
     return undone
 
 
@@ -70,9 +77,13 @@ def _undone(order: NDArray) -> NDArray:
 
 
 def scattered(order: Secret, x: Secret) -> Secret:
-    """y of the shape (c, n, m) of x with y[:, order[i, j], j] = x[:, i, j]; each column of the order must be one."""
+    """y of the shape (c, n, m) of x with y[:, order[i, j], j] = x[:, i, j]; each column of the order must be
+    one.
+    """
+
     def protocol(suite: Suite, order: Share, x: Share) -> Any:
         return placed(suite, order, x)
+
     return retyped(x.session.spawn("move", protocol, (order, x), x.shape, INT), x.kind)
 
 
@@ -92,7 +103,9 @@ def whole(x: Secret) -> Permutations | None:
     if x.origin is None or len(x) != len(x.origin.permutations.forward):
         return None
     places = x.origin.places.reshape(-1)
-    alike = places.size == x.origin.permutations.forward.size and bool((places == np.arange(places.size)).all())
+    alike = places.size == x.origin.permutations.forward.size and bool(
+        (places == np.arange(places.size)).all()
+    )
     return x.origin.permutations if alike else None
 
 
@@ -106,10 +119,12 @@ def destinations(marks: Secret) -> Secret:
     """Where the rows of a stable partition go, those first whose truth value in (n, m) is true."""
     marks = retyped(marks, INT)
     n = len(marks)
-    above = linear.cumsum(marks, axis=0)            # marked rows down to each
+    above = linear.cumsum(marks, axis=0)  # marked rows down to each
     last = linear.add(above[-1:], np.arange(n)[:, None]) if n else above
     unmarked = linear.subtract(last, above)
-    return linear.add(unmarked, products.multiply(marks, linear.subtract(linear.subtract(above, 1), unmarked)))
+    return linear.add(
+        unmarked, products.multiply(marks, linear.subtract(linear.subtract(above, 1), unmarked))
+    )
 
 
 def partition(marks: Secret) -> Secret:
@@ -119,10 +134,14 @@ def partition(marks: Secret) -> Secret:
 
 
 def filled(marks: Secret, x: Secret) -> Secret:
-    """x of shape (c, n, m), each row being that of the last row above it, or itself, whose truth value in (n, m) is true; else 0."""
+    """x of shape (c, n, m), each row being that of the last row above it, or itself, whose truth value in (n,
+    m) is true; else 0.
+    """
     to = destinations(marks)
     front = scattered(to, call(np.concatenate, [_numbered(to), retyped(x, INT)]))
     values = front[1:]
-    steps = linear.subtract(values, call(np.concatenate, [linear.filled(values[:, :1], 0), values[:, :-1]], axis=1))
+    steps = linear.subtract(
+        values, call(np.concatenate, [linear.filled(values[:, :1], 0), values[:, :-1]], axis=1)
+    )
     back = scattered(front[0], steps)
     return retyped(linear.cumsum(products.multiply(retyped(marks, INT), back), axis=1), x.kind)

@@ -1,11 +1,12 @@
 """Norms of vectors of every order, and of matrices, and condition numbers.
 
-Rounds   order 2 and Frobenius: a product and a root (39 to 42).  1, ±∞, 0: comparisons.  Another order p: two powers, of
-         elements and of their sum; a whole even p: products.  Of matrices, 2, −2 and the nuclear norm: singular values
-         (``decompositions``).
+Rounds   order 2 and Frobenius: a product and a root (39 to 42).  1, ±∞, 0: comparisons.  Another order p: two
+         powers, of elements and of their sum; a whole even p: products.  Of matrices, 2, −2 and the nuclear
+         norm: singular values (``decompositions``).
 Range    the sum of squares, or of p-th powers, within the range of products.
 Accuracy order 2 of the order of one: 4 units.  Others as their powers.
 """
+
 from __future__ import annotations
 
 from typing import Any
@@ -28,7 +29,10 @@ def norm(x: Secret, ord: Any = None, axis: Any = None, keepdims: bool = False) -
     x = linear.positive(x)
     if axis is None:
         if ord is not None and x.ndim not in (1, 2):
-            raise ValueError(f"np.linalg.norm with ord={ord!r} takes a vector, a matrix, or axis=, not an array of {x.ndim} axes")
+            raise ValueError(
+                f"np.linalg.norm with ord={ord!r} takes a vector, a matrix, or axis=, not an array of"
+                f" {x.ndim} axes"
+            )
         axes = list(range(x.ndim))
         y, flat = (x, False) if ord is not None and x.ndim == 2 else (x.ravel(), True)
     else:
@@ -53,7 +57,11 @@ def _of_vectors(x: Secret, ord: Any) -> Secret:
         return comparison.count_nonzero(x, axis=-1)
     if ord == 1:
         return linear.sum_(size, axis=-1)
-    powers = products.power(real(x), int(ord)) if ord > 0 and ord % 2 == 0 else exponential.power(real(size), float(ord))
+    powers = (
+        products.power(real(x), int(ord))
+        if ord > 0 and ord % 2 == 0
+        else exponential.power(real(size), float(ord))
+    )
     return exponential.power(linear.sum_(powers, axis=-1), 1 / ord)
 
 
@@ -73,7 +81,11 @@ def _of_matrices(x: Secret, ord: Any) -> Secret:
 @of_elements
 def vector_norm(x: Secret, /, *, axis: Any = None, keepdims: bool = False, ord: Any = 2) -> Secret:
     """Of all elements, or along one axis or several."""
-    axes = list(range(x.ndim)) if axis is None else list(normalize_axis_tuple(axis, x.ndim, allow_duplicate=True))
+    axes = (
+        list(range(x.ndim))
+        if axis is None
+        else list(normalize_axis_tuple(axis, x.ndim, allow_duplicate=True))
+    )
     rest = [i for i in range(x.ndim) if i not in axes]
     result = norm(call(np.transpose, x, rest + axes).reshape([*(x.shape[i] for i in rest), -1]), ord, -1)
     return result.reshape([1 if i in axes else d for i, d in enumerate(x.shape)]) if keepdims else result
@@ -88,12 +100,15 @@ def matrix_norm(x: Secret, /, *, keepdims: bool = False, ord: Any = "fro") -> Se
 
 @of_elements
 def cond(x: Secret, p: Any = None) -> Secret:
-    """How many times larger a relative error can become: ‖x‖·‖1/x‖; of a singular matrix some 2^(k/2 − 4), if p is 2."""
+    """How many times larger a relative error can become: ‖x‖·‖1/x‖; of a singular matrix some 2^(k/2 − 4), if
+    p is 2.
+    """
     if x.ndim < 2:
         raise np.linalg.LinAlgError(f"np.linalg.cond takes matrices, not an array of {x.ndim} axes")
     if p in (None, 2, -2):
         values = singular_values(x, "cond")
         first, last = (0, -1) if p != -2 else (-1, 0)
-        divisor = linear.add(values[..., last], 2.0**-values.kind.fraction)     # not 0, by which a quotient would be 0
+        # not 0, by which a quotient would be 0
+        divisor = linear.add(values[..., last], 2.0**-values.kind.fraction)
         return products.read(values[..., first] / divisor, real(x).kind.fraction)
     return products.multiply(norm(x, p, (-2, -1)), norm(inv(x), p, (-2, -1)))

@@ -9,6 +9,7 @@ Rounds   secret × secret: 1, and 1 more for the truncation of fixed point.  × 
          × or ÷ public real: two truncations; for powers of two and halves one, or none.
 Accuracy x·y is rounded to a neighbouring multiple of 2^−f.  x·p for a public real p is right to 3 of them.
 """
+
 from __future__ import annotations
 
 import math
@@ -48,14 +49,17 @@ def rounded(f: Bilinear, x: Secret, y: Secret, fraction: int) -> Secret:
 
     def protocol(suite: Suite, x: Share, y: Share) -> Any:
         return suite.bilinear(f, x, y, bits)
+
     kind = BOOL if x.kind == BOOL and y.kind == BOOL and f == MULTIPLY else _kind(fraction)
     return x.session.spawn(f.name, protocol, (x, y), f.shape(x.shape, y.shape), kind)
 
 
 def truncated(x: Secret, bits: int) -> Secret:
     """x / 2^bits, rounded at random to a neighbour, as the same kind."""
+
     def protocol(suite: Suite, x: Share) -> Any:
         return suite.truncate(x, bits)
+
     return x.session.spawn("truncate", protocol, (x,), x.shape, x.kind, bits)
 
 
@@ -84,6 +88,7 @@ def _with_public(f: Bilinear, x: Secret, public: Any, *, left: bool) -> Secret:
 
     async def scaled(suite: Suite, x: Share) -> Share:
         return x.apply(lambda part: f(m, part) if left else f(part, m))
+
     return x.session.spawn(f.name, scaled, (x,), shape, kind, m)
 
 
@@ -136,8 +141,8 @@ def prod(x: Secret, axis: Any = None, keepdims: bool = False) -> Secret:
         return constant(x.session, np.ones(shape, int), y.kind)
     while (n := len(y)) > 1:
         half = n // 2
-        folded = y[:half] * y[half:2 * half]
-        y = call(np.concatenate, [folded, y[2 * half:]]) if n % 2 else folded
+        folded = y[:half] * y[half : 2 * half]
+        y = call(np.concatenate, [folded, y[2 * half :]]) if n % 2 else folded
     return y[0].reshape(shape)
 
 
@@ -160,7 +165,9 @@ def inner(x: Any, y: Any) -> Secret:
 
 def vdot(x: Any, y: Any) -> Secret:
     if np.size(x) != np.size(y):
-        raise ValueError(f"np.vdot takes as many elements of one as of the other, not {np.size(x)} and {np.size(y)}")
+        raise ValueError(
+            f"np.vdot takes as many elements of one as of the other, not {np.size(x)} and {np.size(y)}"
+        )
     return matmul(np.ravel(x), np.ravel(y))
 
 
@@ -182,7 +189,11 @@ def einsum(*operands: Any, dtype: Any = None, optimize: Any = False) -> Secret:
         arrays = [call(np.astype, x, dtype) if isinstance(x, Secret) else x.astype(dtype) for x in arrays]
     for i, j in sums.order(left, out, [np.shape(x) for x in arrays]):
         (y, x), (b, a) = (arrays.pop(j), arrays.pop(i)), (left.pop(j), left.pop(i))
-        kept = "".join(c for c in dict.fromkeys(a + b) if c in out or any(c in other for other in left)) if left else out
+        kept = (
+            "".join(c for c in dict.fromkeys(a + b) if c in out or any(c in other for other in left))
+            if left
+            else out
+        )
         arrays.append(_pair(f"{a},{b}->{kept}", x, y))
         left.append(kept)
     (result,), (labels,) = arrays, left
@@ -194,6 +205,7 @@ def _single(subscripts: str, x: Secret) -> Secret:
 
     async def local(suite: Suite, x: Share) -> Share:
         return x.apply(lambda part: part.adding(lambda words: np.einsum(subscripts, words)))
+
     inputs, _, out = subscripts.partition("->")
     kind = x.kind if set(inputs) == set(out) else linear.counted(x.kind)
     return x.session.spawn("einsum", local, (x,), shape, kind, subscripts)
@@ -214,4 +226,5 @@ def _arranged(x: Any, f: Any, public: object) -> Any:
 
     async def local(suite: Suite, share: Share) -> Share:
         return share.apply(lambda part: part.adding(f))
+
     return x.session.spawn("einsum", local, (x,), shape, x.kind, public)

@@ -1,13 +1,15 @@
 """Quantiles: elements of public ranks, and between two of them.
 
-A level q of n elements is at a public place of the order, NumPy's of 0, 1, …, n − 1 by the same method: at an element, or
-between two, linearly.  So all of NumPy's methods are there, those of Hyndman and Fan among them.
+A level q of n elements is at a public place of the order, NumPy's of 0, 1, …, n − 1 by the same method: at an
+element, or between two, linearly.  So all of NumPy's methods are there, those of Hyndman and Fan among them.
 
-Cost     that of a quickselect (``sorting.selected``); a product with a public real where a level lies between elements.
+Cost     that of a quickselect (``sorting.selected``); a product with a public real where a level lies between
+         elements.
 Range    |x| < 2^(k−4−f), so that differences of neighbours fit.
 Accuracy 3 units in the last place; exact where levels are at elements, and with the methods that choose one.
 Source   Hyndman, Fan, The American Statistician 50, 1996; their places as NumPy has them.
 """
+
 from __future__ import annotations
 
 from typing import Any
@@ -19,20 +21,29 @@ from protocols.array.secret import Secret, call
 from protocols.ops import linear, products, sorting
 
 
-def quantile(a: Secret, q: Any, axis: Any = None, overwrite_input: bool = False, method: str = "linear", keepdims: bool = False) -> Secret:
+def quantile(
+    a: Secret,
+    q: Any,
+    axis: Any = None,
+    overwrite_input: bool = False,
+    method: str = "linear",
+    keepdims: bool = False,
+) -> Secret:
     """At public levels q from 0 to 1, along axes.
 
-    As in NumPy a q of integers, 0 and 1, gives elements of x as they are, as do the methods that choose one; any other
-    real numbers.
+    As in NumPy a q of integers, 0 and 1, gives elements of x as they are, as do the methods that choose one;
+    any other real numbers.
     """
     if isinstance(q, Secret) or not isinstance(a, Secret):
-        raise TypeError("np.quantile of secrets takes public levels: compare with np.sort(x) at secret ones, by np.take")
+        raise TypeError(
+            "np.quantile of secrets takes public levels: compare with np.sort(x) at secret ones, by np.take"
+        )
     levels = numeric(q, "a level")
     y = linear.gathered(a, axis)
     if len(y) == 0:
         raise ValueError("a quantile of no elements")
     positions = np.arange(len(y), dtype=float if a.kind.fraction else int)
-    places: Any = call(np.quantile, positions, q, method=method)       # or NumPy's own error
+    places: Any = call(np.quantile, positions, q, method=method)  # or NumPy's own error
     shape = (*levels.shape, *linear.reduced(a.shape, axis, keepdims))
     at = np.reshape(places, -1)
     below = np.floor(at).astype(int)
@@ -46,10 +57,19 @@ def quantile(a: Secret, q: Any, axis: Any = None, overwrite_input: bool = False,
     return result.reshape(shape)
 
 
-def percentile(a: Secret, q: Any, axis: Any = None, overwrite_input: bool = False, method: str = "linear", keepdims: bool = False) -> Secret:
+def percentile(
+    a: Secret,
+    q: Any,
+    axis: Any = None,
+    overwrite_input: bool = False,
+    method: str = "linear",
+    keepdims: bool = False,
+) -> Secret:
     """As ``quantile``, at levels from 0 to 100."""
     if isinstance(q, Secret):
-        raise TypeError("np.percentile of secrets takes public levels: compare with np.sort(x) at secret ones, by np.take")
+        raise TypeError(
+            "np.percentile of secrets takes public levels: compare with np.sort(x) at secret ones, by np.take"
+        )
     return quantile(a, numeric(q, "a level") / 100, axis, overwrite_input, method, keepdims)
 
 

@@ -1,21 +1,22 @@
 """Quotients and remainders by any number, exactly: ``//``, ``%``, ``divmod``, ``np.fmod``.
 
-*By a public number* d, from the terms that add up to x.  With x + 2^(k−1) = Σ t_i − C·2^k, where C counts the carries, every
-party divides its own term in the clear, and 2^k is divided by all:
+*By a public number* d, from the terms that add up to x.  With x + 2^(k−1) = Σ t_i − C·2^k, where C counts the
+carries, every party divides its own term in the clear, and 2^k is divided by all:
 
     t_i − 2^(k−1)/n = q_i·d + r_i,   2^k = Q·d + R:      x = q̃·d + v,   q̃ = Σ q_i − C·Q,   v = Σ r_i − C·R = x − q̃·d
 
-so that −(n−1)·d ≤ v < n·d for n terms, and 2(n−1) comparisons of v with multiples of d, side by side, say what is missing.
-They take place modulo 2^32 where v fits.  The units of d are those of x; a real d is a whole number m times 2^−s of them,
-exactly, and then m divides 2^s·x: no digit of d is dropped.  Powers of two have shorter ways (``bitwise``).
+so that −(n−1)·d ≤ v < n·d for n terms, and 2(n−1) comparisons of v with multiples of d, side by side, say
+what is missing.  They take place modulo 2^32 where v fits.  The units of d are those of x; a real d is a
+whole number m times 2^−s of them, exactly, and then m divides 2^s·x: no digit of d is dropped.  Powers of two
+have shorter ways (``bitwise``).
 
-*By a secret number* y, in digits of a high radix.  |y| = v·2^c with v in [1/2, 1] and r ≈ 1/v as in ``division``; for what is left of x,
-x_1 = x·sign(y), and each digit of the quotient
+*By a secret number* y, in digits of a high radix.  |y| = v·2^c with v in [1/2, 1] and r ≈ 1/v as in
+``division``; for what is left of x, x_1 = x·sign(y), and each digit of the quotient
 
     q_i = ⌊x_i·2^−c·r⌉,   x_{i+1} = x_i − q_i·|y|:      |x_{i+1}/y| < ε·|x_i/y| + a few
 
-of which the first is a multiple of 2^(k/2−2), and 0 unless y is short, lest its rounding be beyond the range.  The last is rounded
-down by a half more, so that −|y| < x < 2|y| remains; two comparisons say what is missing.
+of which the first is a multiple of 2^(k/2−2), and 0 unless y is short, lest its rounding be beyond the range.
+The last is rounded down by a half more, so that −|y| < x < 2|y| remains; two comparisons say what is missing.
 
 Threat   the suite's.  What parties divide are their own terms, and the digits are products and truncations.
 Cost     over Z_2^64, rounds and bytes a party sends for an element:
@@ -26,14 +27,18 @@ Cost     over Z_2^64, rounds and bytes a party sends for an element:
              np.fmod of integers                           23, 165                 26, 118
              by a secret: x // y; x % y                    57, 710; 59, 742        68, 510; 70, 526
 
-Range    by a public number: all of the ring, and (2n − 1)·|d| < 2^127 units; quotients of reals must be in range themselves, and
-         remainders, so that x % d beyond |d| = 2^(k−1) is refused.
+Range    by a public number: all of the ring, and (2n − 1)·|d| < 2^127 units; quotients of reals must be in
+         range themselves, and remainders, so that x % d beyond |d| = 2^(k−1) is refused.
          By a secret one: |x| < 2^(k−2) and |y| < 2^(k−5), in units of the last place.
-Result   of NumPy's: rounded down, a remainder has the divisor's sign (``np.fmod``: the dividend's).  x // 0 and x % 0 are 0 for a secret 0.
-Accuracy exact; but the remainder by a public real that is no multiple of 2^−f is rounded to a neighbouring one.
-Source   division of known terms, and what their sum lacks: CrypTFlow2, ePrint 2020/1002, and arXiv 2509.01178, for two; here
-         for the terms of any suite, with all carries.  Digits of a high radix: Wong, Flynn, IEEE Transactions on Computers 41 (1992).
+Result   of NumPy's: rounded down, a remainder has the divisor's sign (``np.fmod``: the dividend's).  x // 0
+         and x % 0 are 0 for a secret 0.
+Accuracy exact; but the remainder by a public real that is no multiple of 2^−f is rounded to a neighbouring
+one.
+Source   division of known terms, and what their sum lacks: CrypTFlow2, ePrint 2020/1002, and arXiv
+         2509.01178, for two; here for the terms of any suite, with all carries.  Digits of a high radix:
+         Wong, Flynn, IEEE Transactions on Computers 41 (1992).
 """
+
 from __future__ import annotations
 
 import math
@@ -74,7 +79,7 @@ class Divisor:
             whole, places = np.ldexp(mantissa, 53).astype(np.int64), exponent.astype(np.int64) - 53 + fraction
             zeros = np.frexp((whole & -whole).astype(np.float64))[1] - 1
             s = int(np.max(-(places + zeros), initial=0))
-            up = np.array(places + s, object)       # where that is below 0, the digits that go are zeros
+            up = np.array(places + s, object)  # where that is below 0, the digits that go are zeros
             m = np.array(whole, object) << up.clip(0) >> (-up).clip(0)
         else:
             s, m = 0, np.abs(np.array(y, object)) << fraction
@@ -96,7 +101,7 @@ class Plan:
         m, s, k = d.m, d.s, ring.bits
         half = 1 << k - 1
         self.d, self.ring, self.n = d, ring, n
-        each, left = divmod(half, n)                # of 2^(k−1), for each term, and what that leaves over
+        each, left = divmod(half, n)  # of 2^(k−1), for each term, and what that leaves over
         self.share = each + (d.negative & (left > 0)).astype(object)
         self.ends, self.left = _over(np.abs(half - n * self.share) << s, m)
         self.whole, self.over = _over((1 << k + s) * d.sign, m)
@@ -105,8 +110,10 @@ class Plan:
         least = max(k, s + 2) if s and rest else 0  # of what a remainder is truncated in
         fits = [r for bits, r in sorted(RINGS.items()) if bits >= least and most < 1 << bits - 1]
         if not fits:
-            raise NotImplementedError("np.floor_divide and np.remainder of secrets by numbers of 2^125 units in the last "
-                                      "place or more, or by reals far below that place; compare, or scale the data")
+            raise NotImplementedError(
+                "np.floor_divide and np.remainder of secrets by numbers of 2^125 units in the last "
+                "place or more, or by reals far below that place; compare, or scale the data"
+            )
         self.wide = fits[0]
 
     def quotient(self, term: RingArray) -> RingArray:
@@ -116,7 +123,9 @@ class Plan:
         return self._of(term)[1]
 
     def _of(self, term: RingArray) -> tuple[RingArray, RingArray]:
-        """What a term less its share of 2^(k−1), times 2^s, comes to over d: the quotient, and how much of |d| remains."""
+        """What a term less its share of 2^(k−1), times 2^s, comes to over d: the quotient, and how much of
+        |d| remains.
+        """
         ring, d = self.ring, self.d
         quotient, rest = _long_division(term, d.m, d.s)
         whole, over = _over(self.share << d.s, d.m)
@@ -125,7 +134,7 @@ class Plan:
         short = rest < over
         rest = rest - over + np.where(short, m, wide(0))
         quotient = quotient - ring(whole) - ring(short)
-        if d.negative.any():                        # −⌈…⌉ where the divisor is below 0
+        if d.negative.any():  # −⌈…⌉ where the divisor is below 0
             some = (rest != 0) & d.negative
             quotient = quotient * ring(d.sign) - ring(some)
             rest = np.where(some, m - rest, np.where(d.negative, wide(0), rest))
@@ -137,7 +146,9 @@ def _over(x: NDArray, m: NDArray) -> tuple[NDArray, NDArray]:
 
 
 def _long_division(term: RingArray, m: NDArray, s: int) -> tuple[RingArray, NDArray]:
-    """The quotient of term·2^s, unsigned, by m, and the rest: word by word; as Python's integers where m does not fit a word."""
+    """The quotient of term·2^s, unsigned, by m, and the rest: word by word; as Python's integers where m does
+    not fit a word.
+    """
     ring, longest = term.ring, max(m.ravel(), default=1).bit_length()
     words = [np.asarray(word, np.uint64) for word in ring.words(term.data)]
     shape = np.broadcast_shapes(term.shape, m.shape)
@@ -185,15 +196,18 @@ async def by_public(suite: Suite, plan: Plan, rest: bool, x: Share) -> tuple[Sha
             return None
         return await sum_of_terms(suite, moved, plan.rest, Spec(wide, x.shape))
 
-    q, over, count = await gather(sum_of_terms(suite, moved, plan.quotient, x.spec), remainders(),
-                                  carried(suite, moved, [ring.bits], longer))
+    q, over, count = await gather(
+        sum_of_terms(suite, moved, plan.quotient, x.spec),
+        remainders(),
+        carried(suite, moved, [ring.bits], longer),
+    )
     ends = suite.constant(ring(np.broadcast_to(plan.ends, x.shape)))
     q = q - _into(count[0], ring) * ring(plan.whole) - ends
     multiples = d.units(ring)
     if over is not None:
         v = over - count[0] * wide(plan.over) - suite.constant(wide(np.broadcast_to(plan.left, x.shape)))
     else:
-        v = x * ring(1 << d.s) - q * multiples      # q takes 2^(k−1) in
+        v = x * ring(1 << d.s) - q * multiples  # q takes 2^(k−1) in
         v = _into(v if not d.negative.any() else v * ring(d.sign), wide)
     m = np.broadcast_to(d.m, x.shape)
     against = wide(np.stack([-j * m for j in range(1, n)] + [j * m for j in range(plan.below)]))
@@ -220,7 +234,9 @@ _GUARD = 8
 
 @dataclass(frozen=True)
 class _Digit:
-    """How to find a digit of z/y, |z| < 2^(k−2) and |z/y| < 2^bound, in multiples of 2^unit or, of a last one, with fractional ``places``."""
+    """How to find a digit of z/y, |z| < 2^(k−2) and |z/y| < 2^bound, in multiples of 2^unit or, of a last
+    one, with fractional ``places``.
+    """
 
     k: int
     bound: float
@@ -234,7 +250,9 @@ class _Digit:
 
     @property
     def scales(self) -> tuple[int, int]:
-        """The exponents of 2^−c in the two factors: c ≤ short has a place in the first, c > short in the second."""
+        """The exponents of 2^−c in the two factors: c ≤ short has a place in the first, c > short in the
+        second.
+        """
         return self.k // 2 - 1 - SPARE, self.k - 1 - SPARE
 
     @property
@@ -258,7 +276,7 @@ class _Digit:
         cut: float = max(2.0**low if low else 0.0, 0.0 if self.unit else 2.0 ** (high - short - 1))
         off: float = 2 * (cut + 2.0 ** (self.unit - self.places)) + 2.0**self.bound * relative
         if self.places:
-            return off                              # aside from the last rounding
+            return off  # aside from the last rounding
         return math.log2(max(off + 2.0**self.unit, 2.0 ** (self.k - 2 - short) if self.unit else 0))
 
 
@@ -287,7 +305,7 @@ async def by_secret(suite: Suite, rest: bool, x: Share, y: Share) -> tuple[Share
     async def normal(z: Share, digit: _Digit) -> Share:
         """z·2^−c with as many fractional bits as the digit wants."""
         (short, long), (less, more) = digit.scales, digit.cuts
-        if digit.unit:                              # of short y alone
+        if digit.unit:  # of short y alone
             return await scaled(suite, await cut(z, less), low, short - less + digit.unit)
         lower, upper = await gather(cut(z, less), cut(z, more))
         a, b = await gather(product(suite, lower, low), product(suite, upper, high))
@@ -299,13 +317,13 @@ async def by_secret(suite: Suite, rest: bool, x: Share, y: Share) -> tuple[Share
     for digit in _digits(k):
         t, fine = await gather(normal(z, digit), cut(r, digit.drop))
         q = await product(suite, t, fine)
-        if digit.places:                            # rounded down by a half more
+        if digit.places:  # rounded down by a half more
             q = q - nonzero * ring(1 << p - digit.drop + digit.places - 1)
         q = (await suite.truncate(q, p - digit.drop + digit.places)) * ring(1 << digit.unit)
         quotient, z = quotient + q, z - await product(suite, q, divisor)
     rows = cast(Share, lift(lambda *parts: np.stack(parts), z, z - divisor))
     less = await comparison.negative(suite, rows)
-    missing = nonzero - less[0] - less[1]           # −|y| < z < 2|y|
+    missing = nonzero - less[0] - less[1]  # −|y| < z < 2|y|
     quotient = quotient + missing
     if not rest:
         return quotient, None
@@ -334,7 +352,9 @@ def _quotient(x: Any, y: Any, name: str, rest: bool) -> tuple[Secret, Secret | N
                 flat = (x.size,)
                 made = _paired(await by_secret(suite, rest, x.reshape(flat), y.reshape(flat)))
                 return made.reshape((*x.shape, *made.shape[1:]))
+
             return elementwise(piece, x, y, width=2 if rest else None)
+
         made = x.session.spawn(name, of_secret, (x, y), (*shape, 2) if rest else shape, INT, rest)
     else:
         divisor = numeric(y, "a divisor")
@@ -350,7 +370,7 @@ def _quotient(x: Any, y: Any, name: str, rest: bool) -> tuple[Secret, Secret | N
 
 def _by_public(x: Secret, y: NDArray, name: str, rest: bool) -> Secret:
     ring, said = x.session.ring, (y.tolist() if y.dtype == object else y, rest)
-    if y.size and (y == y.flat[0]).all():           # one for all: big arrays go in pieces
+    if y.size and (y == y.flat[0]).all():  # one for all: big arrays go in pieces
         shape, y = np.broadcast_shapes(x.shape, y.shape), y.reshape(-1)[:1]
         x = call(np.broadcast_to, x, shape)
         d = Divisor.of(y, x.kind.fraction)
@@ -361,7 +381,9 @@ def _by_public(x: Secret, y: NDArray, name: str, rest: bool) -> Secret:
             async def piece(x: Share) -> Share:
                 made = _paired(await by_public(suite, plan, rest, x.reshape((x.size,))))
                 return made.reshape((*x.shape, *made.shape[1:]))
+
             return elementwise(piece, x, width=2 if rest else None)
+
         return x.session.spawn(name, in_pieces, (x,), (*shape, 2) if rest else shape, INT, said)
     shape = np.broadcast_shapes(x.shape, y.shape)
     x = call(np.broadcast_to, x, shape)
@@ -371,6 +393,7 @@ def _by_public(x: Secret, y: NDArray, name: str, rest: bool) -> Secret:
         plan = Plan(flat, ring, suite.terms, rest)
         made = _paired(await by_public(suite, plan, rest, x.reshape((x.size,))))
         return made.reshape((*shape, *made.shape[1:]))
+
     return x.session.spawn(name, at_once, (x,), (*shape, 2) if rest else shape, INT, said)
 
 
@@ -380,7 +403,7 @@ def _places(x: Any, y: Any) -> tuple[Secret, NDArray] | None:
         return None
     divisor = numeric(y, "a divisor")
     x = products.real(x) if divisor.dtype.kind == "f" else retyped(x, linear.counted(x.kind))
-    if divisor.dtype.kind != "f":                   # as a double, 2^62 − 1 would be one of them
+    if divisor.dtype.kind != "f":  # as a double, 2^62 − 1 would be one of them
         divisor = divisor.astype(int) if divisor.dtype.kind == "b" else divisor
         if not all(d > 0 and d & (d - 1) == 0 for d in set(divisor.ravel().tolist())):
             return None
@@ -407,8 +430,10 @@ def _in_range(x: Any, y: Any) -> None:
     kind = x.session.fixed if divisor.dtype.kind == "f" and not x.kind.fraction else x.kind
     most = 1 << x.session.ring.bits - 1 - kind.fraction
     if any(most < abs(d) < math.inf for d in divisor.ravel().tolist()):
-        raise EncodingError(f"a remainder by numbers beyond ±2^{x.session.ring.bits - 1 - kind.fraction} has no place in {kind}; "
-                            "np.fmod keeps the sign and the magnitude of x")
+        raise EncodingError(
+            f"a remainder by numbers beyond ±2^{x.session.ring.bits - 1 - kind.fraction} has no place in"
+            f" {kind}; np.fmod keeps the sign and the magnitude of x"
+        )
 
 
 def remainder(x: Any, y: Any) -> Secret:
@@ -441,8 +466,9 @@ def fmod(x: Any, y: Any) -> Secret:
         x, y = unified(x, y)
         size: Any = comparison.absolute(y)
     else:
-        size = np.asarray(np.abs(numeric(y, "a divisor")))          # of Python's integers, one is an integer again
-        if (size < 0).any():                        # NumPy's -2^63 has no magnitude
+        # of Python's integers, one is an integer again
+        size = np.asarray(np.abs(numeric(y, "a divisor")))
+        if (size < 0).any():  # NumPy's -2^63 has no magnitude
             size = np.asarray(np.abs(size.astype(object)))
     below = comparison.less(x, 0)
     if x.kind.fraction or (not isinstance(size, Secret) and size.dtype.kind == "f"):
@@ -451,5 +477,5 @@ def fmod(x: Any, y: Any) -> Secret:
         return products.multiply(rest, linear.subtract(1, products.multiply(2, below)))
     rest = _remainder(x, size)
     lower = comparison.logical_and(below, comparison.not_equal(rest, 0))
-    whole = size if isinstance(size, Secret) else rest.session.ring(size)       # 2^(k−1), too
+    whole = size if isinstance(size, Secret) else rest.session.ring(size)  # 2^(k−1), too
     return linear.subtract(rest, products.multiply(whole, lower))

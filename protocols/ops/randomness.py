@@ -1,19 +1,24 @@
-"""Random numbers that nobody knows: ``session.random``, with the names and arguments of NumPy's ``Generator``.
+"""Random numbers that nobody knows: ``session.random``, with the names and arguments of NumPy's
+``Generator``.
 
-*Whole numbers below m* are sums of parts that are uniform below m each, less multiples of m: with s = Σ s_i for n parties' parts,
+*Whole numbers below m* are sums of parts that are uniform below m each, less multiples of m: with s = Σ s_i
+for n parties' parts,
 
     s mod m = s − m·Σ_{j=1}^{n−1} [s ≥ j·m]
 
-which is uniform if one of the parts is, and what others know of the rest tells nothing of it.  Parts come from the parties' streams, drawn
-anew where they are not below m, so that their law is exact and no message is needed for them.  For a power of two, s is any
-element of the ring, and its lowest bits are taken (``bitwise``); for 2, a bit.
+which is uniform if one of the parts is, and what others know of the rest tells nothing of it.  Parts come
+from the parties' streams, drawn anew where they are not below m, so that their law is exact and no message is
+needed for them.  For a power of two, s is any element of the ring, and its lowest bits are taken
+(``bitwise``); for 2, a bit.
 
-*Normal ones* are Box and Muller's, with u uniform over the multiples of 2^−p in (0, 1] and z over 2^k angles (``trigonometry.circle``),
+*Normal ones* are Box and Muller's, with u uniform over the multiples of 2^−p in (0, 1] and z over 2^k angles
+(``trigonometry.circle``),
 
     √(−2·log u)·cos z,     √(−2·log u)·sin z:      two for one u, p = k/2 − 2.
 
-Threat   the suite's: semi-honest.  As long as one party is honest and draws from its stream, a coalition that the suite allows for
-         knows nothing about the result; parties that deviate may choose their parts, and so the sum's.  Streams: ``mpc/prg.py``.
+Threat   the suite's: semi-honest.  As long as one party is honest and draws from its stream, a coalition that
+         the suite allows for knows nothing about the result; parties that deviate may choose their parts, and
+         so the sum's.  Streams: ``mpc/prg.py``.
 Cost     over Z_2^64, rounds and bytes a party sends for an element:
 
                                           additive, 2 parties     replicated
@@ -22,13 +27,16 @@ Cost     over Z_2^64, rounds and bytes a party sends for an element:
              other integers                       8,  39           8,  48
              normal                              75, 475          85, 340
 
-Range    integers: below a power of two up to 2^k, or of others 2^(k−1)/n many for n parties.  Normal numbers are below √(2·p·log 2) = 6.45
-         (4.41 over Z_2^32, 9.28 over Z_2^128) in magnitude.
-Law      integers, truth values: uniform, exactly.  random, uniform: over the multiples of 2^−f, exactly; in ``uniform`` rounded afterwards.  normal:
-         within two units in the last place of a number whose law is that of Box and Muller, with u as said: 2^−p from the normal
-         law, in distribution functions.  For noise that hides somebody (differential privacy) see ``protocols/privacy``.
-Source   a sum of everybody's parts: folklore (coin tossing among the semi-honest).  Box, Muller, Annals of Mathematical Statistics 29 (1958).
+Range    integers: below a power of two up to 2^k, or of others 2^(k−1)/n many for n parties.  Normal numbers
+         are below √(2·p·log 2) = 6.45 (4.41 over Z_2^32, 9.28 over Z_2^128) in magnitude.
+Law      integers, truth values: uniform, exactly.  random, uniform: over the multiples of 2^−f, exactly; in
+         ``uniform`` rounded afterwards.  normal: within two units in the last place of a number whose law is
+         that of Box and Muller, with u as said: 2^−p from the normal law, in distribution functions.  For
+         noise that hides somebody (differential privacy) see ``protocols/privacy``.
+Source   a sum of everybody's parts: folklore (coin tossing among the semi-honest).  Box, Muller, Annals of
+         Mathematical Statistics 29 (1958).
 """
+
 from __future__ import annotations
 
 import math
@@ -72,7 +80,8 @@ async def _wrapped(suite: Suite, m: int, s: Share) -> Share:
     ring, n = s.ring, suite.seat.size
     multiples = ring(np.array([[j * m] for j in range(1, n)], object))
     rows = cast(Share, lift(lambda part: np.broadcast_to(part, (n - 1, s.size)), s)) - suite.constant(
-        ring(np.zeros((n - 1, s.size), int)) + multiples)
+        ring(np.zeros((n - 1, s.size), int)) + multiples
+    )
     less = await comparison.negative(suite, rows)
     times = -less.apply(lambda part: part.sum(0)) + ring(n - 1)
     return s - times * ring(m)
@@ -87,27 +96,32 @@ async def normals(suite: Suite, ring: Ring, n: int, f: int) -> Share:
         async def radius() -> Share:
             logarithm = await log_of(suite, u + ring(1), p, LN2)
             return await root(suite, -(logarithm + logarithm), p, p - 4, False)
+
         r, both = await gather(radius(), circle(suite, z, (True, True), p))
         twice = cast(Share, lift(lambda part: np.stack([part, part]), r))
         made = await scaled(suite, twice, both, 2 * p - 4 - f)
         return cast(Share, lift(lambda part: np.ascontiguousarray(part.T), made))
+
     return (await elementwise(pieces, u, z, width=2)).reshape((n,))
 
 
 class Generator:
-    """Secret random numbers, as ``session.random``: uniform ones and normal ones, which no party knows or controls.
+    """Secret random numbers, as ``session.random``: uniform ones and normal ones, which no party knows or
+    controls.
 
-    The functions have NumPy's names, order of arguments and defaults (``numpy.random.Generator``).  All that they are given is
-    public.  Rounds, bytes, exact laws and against whom they hold: ``protocols/ops/randomness.py``.  In a session that checks
-    they are what they are: there is nothing to hold them against.
-    """
+    The functions have NumPy's names, order of arguments and defaults (``numpy.random.Generator``).  All that
+    they are given is public.  Rounds, bytes, exact laws and against whom they hold:
+    ``protocols/ops/randomness.py``.  In a session that checks they are what they are: there is nothing to
+    hold them against."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
 
-    def integers(self, low: int, high: int | None = None, size: Any = None, dtype: Any = int,
-                 endpoint: bool = False) -> Secret:
-        """Integers from ``low`` to below ``high`` (or to it, with ``endpoint``), or from 0 to below ``low``; exactly uniform.
+    def integers(
+        self, low: int, high: int | None = None, size: Any = None, dtype: Any = int, endpoint: bool = False
+    ) -> Secret:
+        """Integers from ``low`` to below ``high`` (or to it, with ``endpoint``), or from 0 to below ``low``;
+        exactly uniform.
 
         With ``dtype=bool`` truth values, of 0 and 1: ``integers(0, 2, size, dtype=bool)``.
         """
@@ -123,8 +137,10 @@ class Generator:
         if truths and not 0 <= first <= first + count <= 2:
             raise ValueError("random.integers with dtype=bool takes integers from 0 to 1")
         if (count & (count - 1) and n * count >= 1 << ring.bits - 1) or count > 1 << ring.bits:
-            raise NotImplementedError(f"random.integers of {count} values among {n} parties over {ring.name}; take a power "
-                                      f"of two up to 2^{ring.bits}, or fewer than 2^{ring.bits - 1}/{n}")
+            raise NotImplementedError(
+                f"random.integers of {count} values among {n} parties over {ring.name}; take a power "
+                f"of two up to 2^{ring.bits}, or fewer than 2^{ring.bits - 1}/{n}"
+            )
         if count == 1:
             made = self._spawn("constant", _zeros, shape, INT, None)
         else:
@@ -155,11 +171,14 @@ class Generator:
         made = made if (scale == 1).all() else products.multiply(made, scale)
         return linear.add(made, loc) if loc.any() else made
 
-    def _spawn(self, label: str, make: Callable[..., Any], shape: Shape, kind: Kind, public: object) -> Secret:
+    def _spawn(
+        self, label: str, make: Callable[..., Any], shape: Shape, kind: Kind, public: object
+    ) -> Secret:
         ring, n = self._session.ring, math.prod(shape)
 
         async def protocol(suite: Suite) -> Share:
             return cast(Share, await make(suite, ring, n)).reshape(shape)
+
         return self._session.spawn(label, protocol, (), shape, kind, public)
 
 

@@ -1,10 +1,12 @@
 """What NumPy's reductions take beside an axis: several axes, ``initial``, ``where`` and ``dtype``.
 
-Elements where a mask does not hold are what changes nothing: 0 in a sum, 1 in a product, the initial value among extremes.
-The mask may be secret.
+Elements where a mask does not hold are what changes nothing: 0 in a sum, 1 in a product, the initial value
+among extremes.  The mask may be secret.
 
-Cost     nothing for a public mask; for a secret one a product, and a division for means, whose count is then secret.
+Cost     nothing for a public mask; for a secret one a product, and a division for means, whose count is then
+         secret.
 """
+
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -30,39 +32,60 @@ def masked(x: Secret, where: Any, instead: Any) -> Secret:
 
 def summing(f: Reduction, again: Callable[[Any, Any], Secret], nothing: int) -> Reduction:
     """A sum or a product, of which ``nothing`` is the empty one."""
-    def reduction(a: Any, axis: Any = None, dtype: Any = None, keepdims: bool = False, initial: Any = None, where: Any = True) -> Secret:
+
+    def reduction(
+        a: Any,
+        axis: Any = None,
+        dtype: Any = None,
+        keepdims: bool = False,
+        initial: Any = None,
+        where: Any = True,
+    ) -> Secret:
         x = types.cast(masked(a, where, nothing), dtype)
         result = f(x, axis, keepdims)
         return result if initial is None else again(result, initial)
+
     return reduction
 
 
 def extreme(name: str, f: Reduction, again: Callable[[Any, Any], Secret]) -> Reduction:
     """The largest or the smallest: of none, or of what a mask leaves, only beside an initial value."""
-    def reduction(a: Any, axis: Any = None, keepdims: bool = False, initial: Any = None, where: Any = True) -> Secret:
+
+    def reduction(
+        a: Any, axis: Any = None, keepdims: bool = False, initial: Any = None, where: Any = True
+    ) -> Secret:
         if initial is None:
             if where is not True:
-                raise ValueError(f"np.{name} with where= needs initial=: what the result is where the mask leaves nothing")
+                raise ValueError(
+                    f"np.{name} with where= needs initial=: what the result is where the mask leaves nothing"
+                )
             return f(a, axis, keepdims)
         x = masked(a, where, initial)
         if not statistics.count(x, axis):
             return types.full_like(a, initial, shape=linear.reduced(x.shape, axis, keepdims))
         return again(f(x, axis, keepdims), initial)
+
     return reduction
 
 
 def deciding(f: Reduction, nothing: bool) -> Reduction:
     """``np.any`` and ``np.all``."""
+
     def reduction(a: Any, axis: Any = None, keepdims: bool = False, where: Any = True) -> Secret:
         return f(masked(comparison.truth(a), where, nothing), axis, keepdims)
+
     return reduction
 
 
 def deciding_ufunc(f: Reduction, again: Callable[[Any, Any], Secret], nothing: bool) -> Reduction:
     """Their form as reductions of a ufunc, which have an initial value."""
-    def reduction(a: Any, axis: Any = None, keepdims: bool = False, initial: Any = None, where: Any = True) -> Secret:
+
+    def reduction(
+        a: Any, axis: Any = None, keepdims: bool = False, initial: Any = None, where: Any = True
+    ) -> Secret:
         result = f(masked(comparison.truth(a), where, nothing), axis, keepdims)
         return result if initial is None else again(result, initial)
+
     return reduction
 
 
@@ -70,36 +93,56 @@ def extreme_ufunc(name: str, f: Reduction, again: Callable[[Any, Any], Secret]) 
     """The form of extremes as reductions of a ufunc, which have a type."""
     made = extreme(name, f, again)
 
-    def reduction(a: Any, axis: Any = None, dtype: Any = None, keepdims: bool = False, initial: Any = None, where: Any = True) -> Secret:
+    def reduction(
+        a: Any,
+        axis: Any = None,
+        dtype: Any = None,
+        keepdims: bool = False,
+        initial: Any = None,
+        where: Any = True,
+    ) -> Secret:
         return made(types.cast(a, dtype), axis, keepdims, initial, where)
+
     return reduction
 
 
 def in_a_tree(f: Callable[[Any, Any], Secret], first: Callable[[Secret], Secret], nothing: Any) -> Reduction:
-    """The reduction of any other associative ufunc: ⌈log2 n⌉ times its rounds.  ``nothing`` is that of no elements, if there is one."""
+    """The reduction of any other associative ufunc: ⌈log2 n⌉ times its rounds.  ``nothing`` is that of no
+    elements, if there is one.
+    """
+
     def reduction(a: Any, axis: Any = None, keepdims: bool = False) -> Secret:
         y, shape = linear.gathered(first(a), axis), linear.reduced(a.shape, axis, keepdims)
         if len(y) == 0:
             if nothing is not None and np.isfinite(nothing):
-                return types.full_like(f(y, y), nothing, shape=shape)        # or a refusal of y's type
-            raise ValueError("a reduction of no elements, which has no value here; leave the axis out, or add an element")
+                return types.full_like(f(y, y), nothing, shape=shape)  # or a refusal of y's type
+            raise ValueError(
+                "a reduction of no elements, which has no value here; leave the axis out, or add an element"
+            )
         while (n := len(y)) > 1:
             half = n // 2
-            folded = f(y[:half], y[half:2 * half])
-            y = call(np.concatenate, [folded, y[2 * half:]]) if n % 2 else folded
+            folded = f(y[:half], y[half : 2 * half])
+            y = call(np.concatenate, [folded, y[2 * half :]]) if n % 2 else folded
         return y[0].reshape(shape)
+
     return reduction
 
 
 def accumulating(f: Callable[..., Secret]) -> Callable[..., Secret]:
     def accumulation(a: Secret, axis: Any = None, dtype: Any = None) -> Secret:
         return f(types.cast(a, dtype), axis)
+
     return accumulation
 
 
 def cumulative(f: Callable[..., Secret], first: int) -> Callable[..., Secret]:
-    """``np.cumulative_sum`` and ``np.cumulative_prod``: of one axis, with the empty sum or product before where it is asked for."""
-    def accumulation(x: Secret, *, axis: int | None = None, dtype: Any = None, include_initial: bool = False) -> Secret:
+    """``np.cumulative_sum`` and ``np.cumulative_prod``: of one axis, with the empty sum or product before
+    where it is asked for.
+    """
+
+    def accumulation(
+        x: Secret, *, axis: int | None = None, dtype: Any = None, include_initial: bool = False
+    ) -> Secret:
         if axis is None:
             if x.ndim != 1:
                 raise ValueError(f"np.cumulative_sum and np.cumulative_prod of {x.ndim} axes need axis=")
@@ -110,6 +153,7 @@ def cumulative(f: Callable[..., Secret], first: int) -> Callable[..., Secret]:
         one = [*x.shape]
         one[axis] = 1
         return call(np.concatenate, [np.full(one, first), made], axis=axis)
+
     return accumulation
 
 
@@ -142,7 +186,9 @@ def mean(a: Secret, axis: Any = None, dtype: Any = None, keepdims: bool = False,
     x = _reals("mean", a, dtype)
     if where is True:
         return statistics.mean(x, axis, keepdims)
-    return _over(linear.sum_(masked(x, where, 0), axis, keepdims), _counted(x, axis, keepdims, where), "the mean")
+    return _over(
+        linear.sum_(masked(x, where, 0), axis, keepdims), _counted(x, axis, keepdims, where), "the mean"
+    )
 
 
 def _freedom(name: str, ddof: Any, correction: Any) -> Any:
@@ -159,8 +205,17 @@ def _deviations(x: Any, axis: Any, keepdims: bool, where: Any, mean_: Any) -> tu
     return masked(linear.subtract(x, centre), where, 0), _counted(x, axis, keepdims, where)
 
 
-def var(a: Secret, axis: Any = None, dtype: Any = None, ddof: float = 0, keepdims: bool = False, *, where: Any = True,
-        mean: Any = None, correction: Any = None) -> Secret:
+def var(
+    a: Secret,
+    axis: Any = None,
+    dtype: Any = None,
+    ddof: float = 0,
+    keepdims: bool = False,
+    *,
+    where: Any = True,
+    mean: Any = None,
+    correction: Any = None,
+) -> Secret:
     x, ddof = _reals("var", a, dtype), _freedom("var", ddof, correction)
     if where is True and mean is None:
         return statistics.var(x, axis, ddof, keepdims)
@@ -168,8 +223,17 @@ def var(a: Secret, axis: Any = None, dtype: Any = None, ddof: float = 0, keepdim
     return _over(linear.sum_(products.product(MULTIPLY, d, d), axis, keepdims), n - ddof, "the variance")
 
 
-def std(a: Secret, axis: Any = None, dtype: Any = None, ddof: float = 0, keepdims: bool = False, *, where: Any = True,
-        mean: Any = None, correction: Any = None) -> Secret:
+def std(
+    a: Secret,
+    axis: Any = None,
+    dtype: Any = None,
+    ddof: float = 0,
+    keepdims: bool = False,
+    *,
+    where: Any = True,
+    mean: Any = None,
+    correction: Any = None,
+) -> Secret:
     x, ddof = _reals("std", a, dtype), _freedom("std", ddof, correction)
     if where is True and mean is None:
         return roots.std(x, axis, ddof, keepdims)
@@ -178,7 +242,9 @@ def std(a: Secret, axis: Any = None, dtype: Any = None, ddof: float = 0, keepdim
     return _over(size, np.sqrt(n - ddof), "the standard deviation")
 
 
-def average(a: Any, axis: Any = None, weights: Any = None, returned: bool = False, *, keepdims: bool = False) -> Any:
+def average(
+    a: Any, axis: Any = None, weights: Any = None, returned: bool = False, *, keepdims: bool = False
+) -> Any:
     """The mean, or that with weights, public or secret; with the sum of the weights where ``returned``."""
     if weights is None:
         made, total = statistics.mean(a, axis, keepdims), np.asarray(float(statistics.count(a, axis)))
@@ -191,14 +257,18 @@ def _weighted(a: Any, axis: Any, weights: Any, keepdims: bool) -> tuple[Secret, 
     shape, w = np.shape(a), weights if isinstance(weights, Secret) else np.asarray(weights)
     if w.shape != shape:
         if axis is None:
-            raise TypeError("np.average: the axis must be named where weights have another shape than what is averaged")
+            raise TypeError(
+                "np.average: the axis must be named where weights have another shape than what is averaged"
+            )
         axes = np.lib.array_utils.normalize_axis_tuple(axis, len(shape))
         if w.shape != tuple(shape[i] for i in axes):
             raise ValueError("np.average: the weights must be as many as what is averaged along the axis")
         w = np.transpose(w, np.argsort(axes)) if len(axes) > 1 else w
         w = np.reshape(w, [n if i in axes else 1 for i, n in enumerate(shape)])
         w = np.broadcast_to(w, shape)
-    total = linear.sum_(w, axis, keepdims) if isinstance(w, Secret) else np.sum(w, axis=axis, keepdims=keepdims)
+    total = (
+        linear.sum_(w, axis, keepdims) if isinstance(w, Secret) else np.sum(w, axis=axis, keepdims=keepdims)
+    )
     x, rows = _rows(a, axis), _rows(w, axis)
     if isinstance(w, Secret):
         sums = products.matmul(x[..., None, :], rows[..., :, None])
@@ -212,4 +282,4 @@ def _rows(x: Any, axis: Any) -> Any:
     """x with the axes that are averaged as one, at the end."""
     axes = linear.axes_of(np.ndim(x), axis)
     y = call(np.moveaxis, x, axes, range(-len(axes), 0))
-    return y.reshape((*y.shape[:y.ndim - len(axes)], -1 if y.size else 0))
+    return y.reshape((*y.shape[: y.ndim - len(axes)], -1 if y.size else 0))

@@ -1,15 +1,19 @@
-"""Running products and running extremes: all results of an associative operation over the first 1, 2, …, n elements.
+"""Running products and running extremes: all results of an associative operation over the first 1, 2, …, n
+elements.
 
-At level t every position i whose bit t is set takes in what ends right below its block, which is there already:
+At level t every position i whose bit t is set takes in what ends right below its block, which is there
+already:
 
     y_i ← y_j ∘ y_i,      j = ⌊i/2^t⌋·2^t − 1.
 
-Cost     ⌈log2 n⌉ times the rounds of one ∘, and n/2 of them a level: a product (and a truncation of fixed point) for
-         cumprod, a comparison and a choice for the running extremes.  One after the other it would take n − 1.
+Cost     ⌈log2 n⌉ times the rounds of one ∘, and n/2 of them a level: a product (and a truncation of fixed
+         point) for cumprod, a comparison and a choice for the running extremes.  One after the other it would
+         take n − 1.
 Accuracy exact but for products of fixed point, which are rounded at every level.
 Range    that of ∘, for all products of neighbouring elements.
 Source   Sklansky, IRE Transactions on Electronic Computers, 1960.
 """
+
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -39,8 +43,10 @@ def cumprod(x: Secret, axis: int | None = None) -> Secret:
 
 def of(f: Callable[[Any, Any], Secret], first: Callable[[Secret], Secret]) -> Callable[..., Secret]:
     """The running results of any associative f."""
+
     def running(x: Secret, axis: int = 0) -> Secret:
         return _scan(f, first(x), axis)
+
     return running
 
 

@@ -1,12 +1,13 @@
-"""Elements at secret positions, and counting over public values: take, searchsorted, bincount, histogram, isin of public ones.
+"""Elements at secret positions, and counting over public values: take, searchsorted, bincount, histogram,
+isin of public ones.
 
 Which element is read must not show, so all of them are: with [x = d] for every d of a public domain,
 
     x[i]  =  Σ_j [i = j]·x_j,          counts_d  =  Σ_x [x = d].
 
-The bits of x are computed once.  One plane [x = d] per value d grows from halves: [x = d] is [low bits of x = low
-bits of d] and the same for the high bits, and values share the halves they have in common.  Of the values 0 to n−1
-each costs little more than one AND, where n separate tests for equality cost 63 each.
+The bits of x are computed once.  One plane [x = d] per value d grows from halves: [x = d] is [low bits of x =
+low bits of d] and the same for the high bits, and values share the halves they have in common.  Of the values
+0 to n−1 each costs little more than one AND, where n separate tests for equality cost 63 each.
 
 Threat   the suite's.  Shapes, the domain, and the lengths of all results are public.
 Cost     over Z_2^64, bytes a party sends for each x with n values in the domain, and rounds:
@@ -18,18 +19,20 @@ Cost     over Z_2^64, bytes a party sends for each x with n values in the domain
              take of a secret x           and 8 n, 1 round more       and 8, 1 round more
              searchsorted, histogram      a comparison with every border
 
-         ``take`` and ``take_along_axis`` at positions that are known to come from an order (``argsort``) move rows in
-         linear time: ``moving``.  At any others, k of them, where n·k is 2^22 or more and sorting them with the rows sends
-         less: a sort of n + k numbers (``sorting``) and three moves of as many rows.  In that order each place holds what
-         the last row above it has: differences of neighbouring rows, moved along, add up to it.
+         ``take`` and ``take_along_axis`` at positions that are known to come from an order (``argsort``) move
+         rows in linear time: ``moving``.  At any others, k of them, where n·k is 2^22 or more and sorting
+         them with the rows sends less: a sort of n + k numbers (``sorting``) and three moves of as many rows.
+         In that order each place holds what the last row above it has: differences of neighbouring rows,
+         moved along, add up to it.
 
-Range    a negative index of take counts from the end; one outside −n to n−1 reads 0.  What is not among 0 to n−1
-         is not counted, and ``one_hot`` of it is all false.
+Range    a negative index of take counts from the end; one outside −n to n−1 reads 0.  What is not among 0 to
+         n−1 is not counted, and ``one_hot`` of it is all false.
 Source   the linear scan over an indicator vector is folklore (as the private reads of Keller, Scholl, ePrint
          2014/137); growing it from halves is the demultiplexer of Launchbury et al., ICFP 2012, there
-         over all 2^t values.  Reading by sorting is folklore; that differences need no scan over levels is noted in
-         Asharov, Hamada, Kikuchi, Nof, Pinkas, Tomida, CCS 2023, for joins.
+         over all 2^t values.  Reading by sorting is folklore; that differences need no scan over levels is
+         noted in Asharov, Hamada, Kikuchi, Nof, Pinkas, Tomida, CCS 2023, for joins.
 """
+
 from __future__ import annotations
 
 import math
@@ -107,12 +110,15 @@ def _spawned(x: Secret, patterns: NDArray) -> Secret:
 
     def protocol(suite: Suite, share: Share) -> Any:
         return elementwise(partial(indicators, suite, patterns), share, width=n)
+
     return x.session.spawn("indicators", protocol, (x,), shape, BOOL, patterns)
 
 
 @beside("mpc.one_hot", lambda index, n: index[..., None] == np.arange(n))
 def one_hot(index: Secret, n: int) -> Secret:
-    """Truth values of shape (*index.shape, n): true where the last axis is at the index, all false outside 0 to n−1."""
+    """Truth values of shape (*index.shape, n): true where the last axis is at the index, all false outside 0
+    to n−1.
+    """
     return _indicators(_index(index, "one_hot"), np.arange(n))
 
 
@@ -152,8 +158,10 @@ def isin(element: Secret, test_elements: Any, invert: bool = False) -> Secret:
     if not len(patterns):
         found = retyped(linear.filled(x, 0), BOOL)
     else:
+
         def protocol(suite: Suite, share: Share) -> Any:
             return elementwise(partial(member, suite, patterns), share)
+
         found = x.session.spawn("isin", protocol, (x,), x.shape, BOOL, patterns)
     return logical_not(found) if invert else found
 
@@ -165,7 +173,7 @@ def read(hot: Secret, x: Any) -> Secret:
     """The products hot @ x of truth values with anything, exactly: nothing is rounded."""
     hot = retyped(hot, INT)
     kind: Kind = x.kind if isinstance(x, Secret) else hot.session.kind_of(x)
-    if not isinstance(x, Secret):                       # as elements of the ring, exactly
+    if not isinstance(x, Secret):  # as elements of the ring, exactly
         return retyped(products.matmul(hot, hot.session.public(x, kind)), kind)
     return retyped(products.matmul(hot, retyped(x, INT)), kind)
 
@@ -173,8 +181,8 @@ def read(hot: Secret, x: Any) -> Secret:
 def take(x: Any, indices: Any, axis: int | None = None) -> Any:
     """x at public or secret positions along an axis; at secret ones all of x is read.
 
-    It is ``np.take`` of a secret x, and ``mpc.take`` of anything: NumPy does not ask the indices of a public array.
-    """
+    It is ``np.take`` of a secret x, and ``mpc.take`` of anything: NumPy does not ask the indices of a public
+    array."""
     if isinstance(indices, Secret):
         return _taken(x, indices, axis)
     return _moved(x, np.array(indices), axis) if isinstance(x, Secret) else np.take(x, indices, axis)
@@ -206,8 +214,12 @@ def _taken(x: Any, indices: Secret, axis: int | None) -> Secret:
     if (origin := index.origin) is not None and _by_order(origin, n, index.size, rows.shape[1]):
         width, m = origin.permutations.forward.shape
         columns = call(np.transpose, _secret(rows, index)[:width])[..., None]
-        moved = moving.gathered(origin.permutations, call(np.broadcast_to, columns, (rows.shape[1], width, m)))
-        picked = call(np.moveaxis, call(np.take, moved.reshape((rows.shape[1], width * m)), origin.places, 1), 0, -1)
+        moved = moving.gathered(
+            origin.permutations, call(np.broadcast_to, columns, (rows.shape[1], width, m))
+        )
+        picked = call(
+            np.moveaxis, call(np.take, moved.reshape((rows.shape[1], width * m)), origin.places, 1), 0, -1
+        )
     elif _sorts(n, index.size, 1, rows.shape[1]):
         found = _by_sorting(call(np.transpose, _secret(rows, index))[..., None], index.reshape((-1, 1)))
         picked = call(np.transpose, found.reshape(found.shape[:2]))
@@ -222,7 +234,9 @@ def take_along_axis(arr: Any, indices: Any, axis: int | None = -1) -> Any:
     """Along an axis, x at the positions that another array gives: an argsort's, say."""
     if not isinstance(indices, Secret):
         indices = np.array(indices)
-        return structural("take_along_axis", lambda a: np.take_along_axis(a, indices, axis), arr, public=(indices, axis))
+        return structural(
+            "take_along_axis", lambda a: np.take_along_axis(a, indices, axis), arr, public=(indices, axis)
+        )
     if axis is None:
         arr, axis = np.ravel(arr), 0
     if np.ndim(arr) != indices.ndim:
@@ -234,7 +248,9 @@ def take_along_axis(arr: Any, indices: Any, axis: int | None = -1) -> Any:
     m = math.prod(rest)
     whole = call(np.broadcast_to, index, (k, *rest)).reshape((k, m))
     if whole.origin is not None and (along := _columns(whole.origin, n)) is not None:
-        picked = _along_order(_secret(np.broadcast_to(x, (n, *rest)).reshape((n, m)), index), whole.origin, *along)
+        picked = _along_order(
+            _secret(np.broadcast_to(x, (n, *rest)).reshape((n, m)), index), whole.origin, *along
+        )
     elif _sorts(n, k, m, 1):
         picked = _by_sorting(_secret(np.broadcast_to(x, (n, *rest)).reshape((1, n, m)), index), whole)
     else:
@@ -251,13 +267,17 @@ def _secret(x: Any, beside: Secret) -> Secret:
 
 
 def _by_order(origin: Origin, n: int, k: int, c: int) -> bool:
-    """Whether k positions among n rows of c columns are read by moving all rows: but for few positions of wide rows."""
+    """Whether k positions among n rows of c columns are read by moving all rows: but for few positions of
+    wide rows.
+    """
     width, m = origin.permutations.forward.shape
     return width <= n and 2 * (c + 4) * width * m <= n * k + _FEW
 
 
 def _columns(origin: Origin, n: int) -> tuple[NDArray, NDArray] | None:
-    """For each column of positions, from which column of orders it comes, and how many others before it do so, too."""
+    """For each column of positions, from which column of orders it comes, and how many others before it do
+    so, too.
+    """
     if len(origin.permutations.forward) > n or not origin.places.size:
         return None
     column = origin.places % origin.permutations.forward.shape[1]
@@ -279,6 +299,7 @@ def _along_order(x: Secret, origin: Origin, of: NDArray, earlier: NDArray) -> Se
         out = np.zeros((depth, width, columns), data.dtype)
         out[earlier, :, of] = data[:width].T
         return out
+
     spread_out = cast(Secret, structural("spread", spread, x, public=(of, earlier, width, columns)))
     return moving.gathered(origin.permutations, spread_out)[earlier, at, of]
 
@@ -290,7 +311,9 @@ _FEW = 1 << 12
 
 
 def _sorts(n: int, k: int, m: int, c: int) -> bool:
-    """Whether k positions among n rows of c columns, m times side by side, are found by sorting: many, and fewer bytes."""
+    """Whether k positions among n rows of c columns, m times side by side, are found by sorting: many, and
+    fewer bytes.
+    """
     rows = n + k
     return n * k * m >= _MANY and rows * (45 * rows.bit_length() + 150 + 48 * c) < 8 * n * k
 
@@ -300,13 +323,16 @@ def _by_sorting(x: Secret, index: Secret) -> Secret:
     (c, n, m), k = x.shape, len(index)
     at = where(less(index, 0), linear.add(index, n), index)
     keys = call(np.concatenate, [np.broadcast_to(np.arange(n + 1)[:, None], (n + 1, m)), at])
-    order = sorting.argsort(keys, axis=0)           # the rows and one of zeros in the order they have, each before its readers
+    # the rows and one of zeros in the order they have, each before its readers
+    order = sorting.argsort(keys, axis=0)
     assert order.origin is not None
     around = np.zeros((c, 1, m), int)
     padded = call(np.concatenate, [around, retyped(x, INT), around], axis=1)
-    steps = call(np.concatenate, [linear.subtract(padded[:, 1:], padded[:, :-1]), np.zeros((c, k, m), int)], axis=1)
+    steps = call(
+        np.concatenate, [linear.subtract(padded[:, 1:], padded[:, :-1]), np.zeros((c, k, m), int)], axis=1
+    )
     in_order = linear.cumsum(moving.gathered(order.origin.permutations, steps), axis=1)
-    return retyped(moving.scattered(order, in_order)[:, n + 1:], x.kind)
+    return retyped(moving.scattered(order, in_order)[:, n + 1 :], x.kind)
 
 
 # -- borders -----------------------------------------------------------------------------------------
@@ -315,13 +341,15 @@ def _by_sorting(x: Secret, index: Secret) -> Secret:
 def searchsorted(a: Any, v: Any, side: str = "left", sorter: Any = None) -> Secret:
     """How many of a sorted a are below v (left), or not above it (right), with a in any order.
 
-    Every one of a is compared with every one of v; where these are 2^22 pairs or more, all are sorted together.
-    So a ``sorter`` that would put a in order changes nothing.
+    Every one of a is compared with every one of v; where these are 2^22 pairs or more, all are sorted
+    together.  So a ``sorter`` that would put a in order changes nothing.
     """
     if np.ndim(a) != 1 or (sorter is not None and np.shape(sorter) != np.shape(a)):
         raise ValueError("np.searchsorted takes a sorted array with one axis, and a sorter of its length")
     if not isinstance(a, Secret) and not isinstance(v, Secret):
-        raise TypeError("np.searchsorted takes a secret a or v; the sorter is not looked at, and need not be secret")
+        raise TypeError(
+            "np.searchsorted takes a secret a or v; the sorter is not looked at, and need not be secret"
+        )
     if side not in ("left", "right"):
         raise ValueError(f"np.searchsorted has the sides left and right, not {side!r}")
     if np.size(a) * np.size(v) >= _MANY and comparable(a, v):
@@ -333,20 +361,24 @@ def searchsorted(a: Any, v: Any, side: str = "left", sorter: Any = None) -> Secr
 
 
 def _counted_by_sorting(a: Any, v: Any, side: str) -> Secret:
-    """``searchsorted``: how many of a stand before each of v where both are in one order, of equal ones v or a first."""
+    """``searchsorted``: how many of a stand before each of v where both are in one order, of equal ones v or
+    a first.
+    """
     shape = np.shape(v)
     a, v = unified(a, v)
     both = [v.ravel(), a] if side == "left" else [a, v.ravel()]
     of_a = constant(a.session, np.repeat([x is a for x in both], [x.size for x in both]), INT)
     _, order, of_a = sorting.arranged_with(call(np.concatenate, both), of_a)
     counts = moving.scattered(order.reshape((-1, 1)), linear.cumsum(of_a).reshape((1, -1, 1))).reshape(-1)
-    return (counts[:v.size] if side == "left" else counts[a.size:]).reshape(shape)
+    return (counts[: v.size] if side == "left" else counts[a.size :]).reshape(shape)
 
 
 def digitize(x: Any, bins: Any, right: bool = False) -> Secret:
     """In which of the public bins, which rise or fall, each x lies."""
     if isinstance(bins, Secret):
-        raise NotImplementedError("np.digitize with secret bins; whether they rise or fall is not known: use np.searchsorted")
+        raise NotImplementedError(
+            "np.digitize with secret bins; whether they rise or fall is not known: use np.searchsorted"
+        )
     edges, side = numeric(bins, "bins"), "left" if right else "right"
     if (np.diff(edges) >= 0).all():
         return searchsorted(edges, x, side)
@@ -356,17 +388,21 @@ def digitize(x: Any, bins: Any, right: bool = False) -> Secret:
 
 
 def bincount(x: Any, /, weights: Any = None, minlength: int = 0) -> Secret:
-    """How often each of 0 to minlength − 1 occurs, or the sum of the weights where it does; other values are not counted."""
+    """How often each of 0 to minlength − 1 occurs, or the sum of the weights where it does; other values are
+    not counted.
+    """
     if minlength < 0:
         raise ValueError(f"np.bincount takes a minlength of 0 or more, not {minlength}")
-    if not isinstance(x, Secret):                   # the weights are secret
+    if not isinstance(x, Secret):  # the weights are secret
         values = numeric(x, "a value")
         length = max(minlength, len(np.bincount(values)))
         return products.real(_weighted(values[:, None] == np.arange(length), weights))
     if x.kind.fraction or x.ndim != 1:
         raise TypeError("np.bincount takes an array of integers with one axis")
     if not minlength:
-        raise TypeError("np.bincount of secrets needs minlength: a result as long as the largest value would show it")
+        raise TypeError(
+            "np.bincount of secrets needs minlength: a result as long as the largest value would show it"
+        )
     hot = one_hot(x, minlength)
     return linear.sum_(hot, axis=0) if weights is None else products.real(_weighted(hot, weights))
 
@@ -385,8 +421,9 @@ def _weighted(inside: Any, weights: Any) -> Secret:
     return read(inside.T, weights)
 
 
-def histogram(a: Any, bins: Any = 10, range: Any = None, density: Any = None,
-              weights: Any = None) -> tuple[Secret, NDArray]:
+def histogram(
+    a: Any, bins: Any = 10, range: Any = None, density: Any = None, weights: Any = None
+) -> tuple[Secret, NDArray]:
     """Counts between public edges, the last one included; or the sum of weights.  Returns them and the edges."""
     if density:
         raise NotImplementedError("np.histogram on secrets takes no density=; divide the revealed counts")
@@ -399,7 +436,9 @@ def histogram(a: Any, bins: Any = 10, range: Any = None, density: Any = None,
 def within(x: Any, bins: Any, range: Any, name: str) -> tuple[Any, NDArray]:
     """Truth values, a row for each of a vector: between which public edges it lies; and the edges."""
     if isinstance(bins, str | Secret) or (np.ndim(bins) == 0 and range is None):
-        raise TypeError(f"np.{name} of secrets needs public edges: bins=[...], or a number of bins and range=(low, high)")
+        raise TypeError(
+            f"np.{name} of secrets needs public edges: bins=[...], or a number of bins and range=(low, high)"
+        )
     edges = np.histogram_bin_edges(np.empty(0), bins, range)
     if isinstance(x, Secret):
         last = logical_not(less(edges[-1], x))

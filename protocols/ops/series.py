@@ -1,12 +1,15 @@
-"""What is done along samples: convolution, interpolation, slopes, areas, polynomials.  All of products that are there.
+"""What is done along samples: convolution, interpolation, slopes, areas, polynomials.  All of products that
+are there.
 
-Rounds   those of one product with ``convolve``, ``correlate``, ``gradient``, ``trapezoid``; a product for each degree with
-         ``polyval``; ``interp`` of secret x: a comparison and a product, of public x a product.
-Cost     ``convolve`` of n and m elements is a product of a matrix of (n + m) × m and a vector; ``interp`` compares each x
-         with every knot.
-Accuracy integers exactly where NumPy has integers.  ``interp``: 5 units in the last place, and 4·Σ|fp_(i+1) − fp_i| more
-         where fp is secret; ``gradient``: 3, of uneven distances 6; ``trapezoid``: 5.
+Rounds   those of one product with ``convolve``, ``correlate``, ``gradient``, ``trapezoid``; a product for
+         each degree with ``polyval``; ``interp`` of secret x: a comparison and a product, of public x a
+         product.
+Cost     ``convolve`` of n and m elements is a product of a matrix of (n + m) × m and a vector; ``interp``
+         compares each x with every knot.
+Accuracy integers exactly where NumPy has integers.  ``interp``: 5 units in the last place, and 4·Σ|fp_(i+1) −
+         fp_i| more where fp is secret; ``gradient``: 3, of uneven distances 6; ``trapezoid``: 5.
 """
+
 from __future__ import annotations
 
 from operator import index
@@ -80,18 +83,30 @@ def polyval(p: Any, x: Any) -> Any:
     return linear.positive(result)
 
 
-def polyfit(x: Any, y: Any, deg: int, rcond: Any = None, full: bool = False, w: Any = None, cov: Any = False) -> Secret:
-    """The polynomial of this degree through points, by least squares of the powers of x, each in units of its own length.
+def polyfit(
+    x: Any, y: Any, deg: int, rcond: Any = None, full: bool = False, w: Any = None, cov: Any = False
+) -> Secret:
+    """The polynomial of this degree through points, by least squares of the powers of x, each in units of its
+    own length.
 
     Where x is far from 0 beside its spread, powers are alike and few digits are left: centre it first.
     """
     if rcond is not None or full or w is not None or cov:
-        raise NotImplementedError("np.polyfit on secrets takes no rcond=, full=, w= or cov=; scale the rows of np.linalg.lstsq yourself")
+        raise NotImplementedError(
+            "np.polyfit on secrets takes no rcond=, full=, w= or cov=; scale the rows of np.linalg.lstsq"
+            " yourself"
+        )
     degree, x, y = index(deg), array(x), array(y)
     if degree < 0 or x.ndim != 1 or y.ndim not in (1, 2) or y.shape[:1] != x.shape or len(x) <= degree:
-        raise ValueError(f"np.polyfit takes a degree of 0 or more, a vector of more x, and as many y, not {deg}, {x.shape} and {y.shape}")
+        raise ValueError(
+            f"np.polyfit takes a degree of 0 or more, a vector of more x, and as many y, not {deg}, {x.shape}"
+            f" and {y.shape}"
+        )
     session = find_session((x, y))
-    x, y = (real(linear.positive(z)) if isinstance(z, Secret) else constant(session, z, session.fixed) for z in (x, y))
+    x, y = (
+        real(linear.positive(z)) if isinstance(z, Secret) else constant(session, z, session.fixed)
+        for z in (x, y)
+    )
     ones = linear.filled(x, 1)
     each = [ones]
     if degree:
@@ -112,12 +127,17 @@ def interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None, period
     With c_i = min(max(x, xp_i), xp_(i+1)) − xp_i it is fp_0 + Σ c_i·(fp_(i+1) − fp_i)/(xp_(i+1) − xp_i).
     """
     if isinstance(xp, Secret):
-        raise NotImplementedError("np.interp on secrets takes public xp; where a secret lies among secrets, np.searchsorted says")
+        raise NotImplementedError(
+            "np.interp on secrets takes public xp; where a secret lies among secrets, np.searchsorted says"
+        )
     knots, fp = numeric(xp, "xp").astype(np.float64), array(fp)
     if knots.ndim != 1 or fp.shape != knots.shape or not len(knots):
         raise ValueError(f"np.interp takes equally many xp and fp, not {knots.shape} and {fp.shape}")
     if isinstance(left, Secret) or isinstance(right, Secret):
-        raise NotImplementedError("np.interp on secrets takes public left= and right=; write np.where(x < xp[0], left, np.interp(x, xp, fp))")
+        raise NotImplementedError(
+            "np.interp on secrets takes public left= and right=; write np.where(x < xp[0], left, np.interp(x,"
+            " xp, fp))"
+        )
     x = array(x)
     if period is not None:
         if not period:
@@ -132,7 +152,13 @@ def interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None, period
         y = matmul(_weights(x.astype(np.float64).reshape(-1), knots), fp).reshape(x.shape)
     for end, outside, instead in ((0, comparison.less, left), (-1, comparison.greater, right)):
         if instead is not None:
-            at = outside(x, knots[end]) if isinstance(x, Secret) else (x < knots[0]) if end == 0 else (x > knots[-1])
+            at = (
+                outside(x, knots[end])
+                if isinstance(x, Secret)
+                else (x < knots[0])
+                if end == 0
+                else (x > knots[-1])
+            )
             y = comparison.where(at, float(instead), y)
     return real(y)
 
@@ -149,7 +175,9 @@ def _of_secret(x: Secret, knots: NDArray, fp: Any) -> Secret:
 
 
 def _weights(x: NDArray, knots: NDArray) -> NDArray:
-    """What of each fp is in the result: rows of two weights, in operations that are the same on every machine."""
+    """What of each fp is in the result: rows of two weights, in operations that are the same on every
+    machine.
+    """
     if np.isnan(x).any():
         raise EncodingError("NaN among the x of np.interp; remove or replace such values first")
     weights = np.zeros((len(x), len(knots)))
@@ -175,14 +203,18 @@ def _periodic(x: Any, knots: NDArray, fp: Any, period: float) -> tuple[Any, NDAr
 
 
 def gradient(f: Secret, *varargs: Any, axis: Any = None, edge_order: int = 1) -> Any:
-    """Slopes by central differences, at the ends by differences of the first or second order; distances are public."""
+    """Slopes by central differences, at the ends by differences of the first or second order; distances are
+    public.
+    """
     if secrets := [d for d in varargs if isinstance(d, Secret)]:
         raise NotImplementedError(f"np.gradient on secrets takes public distances; {len(secrets)} are secret")
     if edge_order not in (1, 2):
         raise ValueError(f"np.gradient has the edge orders 1 and 2, not {edge_order}")
     axes = list(range(f.ndim)) if axis is None else list(normalize_axis_tuple(axis, f.ndim))
     if len(varargs) not in (0, 1, len(axes)) or (len(varargs) == 1 and len(axes) > 1 and np.ndim(varargs[0])):
-        raise TypeError(f"np.gradient takes no distance, one, or one for each of {len(axes)} axes, not {len(varargs)}")
+        raise TypeError(
+            f"np.gradient takes no distance, one, or one for each of {len(axes)} axes, not {len(varargs)}"
+        )
     steps = list(varargs) * (len(axes) if len(varargs) == 1 else 1) or [1.0] * len(axes)
     slopes = [_slope(f, a, _distances(h, f.shape[a]), edge_order) for a, h in zip(axes, steps, strict=True)]
     return slopes[0] if len(slopes) == 1 else tuple(slopes)
@@ -194,7 +226,9 @@ def _distances(h: Any, n: int) -> NDArray:
     if distances.ndim == 0:
         return distances
     if distances.shape != (n,):
-        raise ValueError(f"np.gradient takes a distance or {n} coordinates along an axis of {n}, not {distances.shape}")
+        raise ValueError(
+            f"np.gradient takes a distance or {n} coordinates along an axis of {n}, not {distances.shape}"
+        )
     between: NDArray = np.diff(distances)
     return between[:1].reshape(()) if (between == between[0]).all() else between
 
@@ -202,7 +236,9 @@ def _distances(h: Any, n: int) -> NDArray:
 def _slope(f: Secret, axis: int, h: NDArray, order: int) -> Secret:
     n = f.shape[axis]
     if n < order + 1:
-        raise ValueError(f"np.gradient with edge_order={order} takes at least {order + 1} elements along an axis, not {n}")
+        raise ValueError(
+            f"np.gradient with edge_order={order} takes at least {order + 1} elements along an axis, not {n}"
+        )
     y = call(np.moveaxis, real(linear.positive(f)), axis, -1)
     d = linear.subtract(y[..., 1:], y[..., :-1])
     if h.ndim == 0:

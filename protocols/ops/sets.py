@@ -1,12 +1,13 @@
 """Sets of secrets: whether a value is among others, and unions, intersections, differences in a padded form.
 
-How many values a set has must not show, so a set is here two arrays of a public length: *values*, ascending, and truth
-values *present* that say which of them count; each value of the set is present once.  ``np.count_nonzero(present)`` is
-its size, ``np.where(present, values, 0).sum()`` its sum; with ``order = np.argsort(~present)`` the first rows of
-``np.take(values, order)`` are the set without gaps, ascending, and ``[:k]`` cuts it where it is known to have no more than k.
+How many values a set has must not show, so a set is here two arrays of a public length: *values*, ascending,
+and truth values *present* that say which of them count; each value of the set is present once.
+``np.count_nonzero(present)`` is its size, ``np.where(present, values, 0).sum()`` its sum; with ``order =
+np.argsort(~present)`` the first rows of ``np.take(values, order)`` are the set without gaps, ascending, and
+``[:k]`` cuts it where it is known to have no more than k.
 
-Both arrays are sorted together, each of the first before its equals in the second.  With s_i where v_i = v_(i−1), and e_i
-for what came from the first array, of equal values
+Both arrays are sorted together, each of the first before its equals in the second.  With s_i where v_i =
+v_(i−1), and e_i for what came from the first array, of equal values
 
     the first is present        in unique and union1d,
     e_(i−1) − e_i where s_i     in intersect1d: where the first array's end and the second's begin,
@@ -15,13 +16,16 @@ for what came from the first array, of equal values
 
 isin asks for e at the first of the equals (``moving.filled``), for the elements in their own order.
 
-Cost     a sort of all values, by value and position (``sorting``; for all but ``unique`` with 16 bytes more for e), an equality
-         of neighbours, and a product or two; ``isin`` two moves and a scatter as well (``moving``), or, where that is less, an
-         equality of each pair.
-Range    all of the ring.  Integers beside reals become reals, and must have their range; in ``isin`` of pairs they need not.
-Source   sort, compare neighbours: Huang, Evans, Katz, NDSS 2012 (private set intersection from generic computation), there of
-         two sorted sets.  The padded form with a mask is that of ORQ and of SQL engines like it.
+Cost     a sort of all values, by value and position (``sorting``; for all but ``unique`` with 16 bytes more
+         for e), an equality of neighbours, and a product or two; ``isin`` two moves and a scatter as well
+         (``moving``), or, where that is less, an equality of each pair.
+Range    all of the ring.  Integers beside reals become reals, and must have their range; in ``isin`` of pairs
+         they need not.
+Source   sort, compare neighbours: Huang, Evans, Katz, NDSS 2012 (private set intersection from generic
+         computation), there of two sorted sets.  The padded form with a mask is that of ORQ and of SQL
+         engines like it.
 """
+
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -40,7 +44,14 @@ Padded = tuple[Secret, Secret]
 _MANY = 1 << 20
 
 
-def isin(element: Any, test_elements: Any, assume_unique: bool = False, invert: bool = False, *, kind: str | None = None) -> Secret:
+def isin(
+    element: Any,
+    test_elements: Any,
+    assume_unique: bool = False,
+    invert: bool = False,
+    *,
+    kind: str | None = None,
+) -> Secret:
     """Where x is one of the test elements, public or secret."""
     if kind not in (None, "sort", "table"):
         raise ValueError(f"np.isin has the kinds sort and table, not {kind!r}")
@@ -59,7 +70,7 @@ def among(x: Any, tests: Secret) -> Secret:
     shape = np.shape(x)
     values, order, test = _merged(tests, x)
     found = moving.filled(_first(values).reshape((-1, 1)), test.reshape((1, -1, 1)))
-    back = moving.scattered(order.reshape((-1, 1)), found)[0, tests.size:, 0]
+    back = moving.scattered(order.reshape((-1, 1)), found)[0, tests.size :, 0]
     return retyped(back.reshape(shape), BOOL)
 
 
@@ -95,6 +106,7 @@ def _of_arrays(present: Callable[[Any, Any], Any]) -> Callable[..., tuple[NDArra
         values = np.concatenate([np.ravel(x) for x in (a, *more)])
         order = np.argsort(values, kind="stable")
         return values[order], present(_first(values[order]), order < np.size(a))
+
     return padded
 
 
@@ -130,17 +142,23 @@ def union1d(a: Any, b: Any) -> Padded:
 
 @beside("mpc.intersect1d", _of_arrays(_in_both))
 def intersect1d(a: Any, b: Any) -> Padded:
-    """The values that are in a and in b, among all of both, ascending; and the truth values that say which count."""
+    """The values that are in a and in b, among all of both, ascending; and the truth values that say which
+    count.
+    """
     return _of_secrets(_in_both, a, b)
 
 
 @beside("mpc.setdiff1d", _of_arrays(_in_a))
 def setdiff1d(a: Any, b: Any) -> Padded:
-    """The values that are in a and not in b, among all of both, ascending; and the truth values that say which count."""
+    """The values that are in a and not in b, among all of both, ascending; and the truth values that say
+    which count.
+    """
     return _of_secrets(_in_a, a, b)
 
 
 @beside("mpc.setxor1d", _of_arrays(_in_one))
 def setxor1d(a: Any, b: Any) -> Padded:
-    """The values that are in one of the two only, among all of both, ascending; and the truth values that say which count."""
+    """The values that are in one of the two only, among all of both, ascending; and the truth values that say
+    which count.
+    """
     return _of_secrets(_in_one, a, b)

@@ -1,41 +1,46 @@
 """Sorting: shuffle secretly, then compare in the open.
 
-Once elements are in an order that nobody knows, which of them are smaller than which tells nothing: the outcomes are
-those of a uniformly random order, whatever the elements are, *as long as no two count as equal*.  So the last column to
-compare by is the position before the shuffle, which is secret; no public rule for ties would do.  Quicksort runs on the
-revealed comparisons, in few rounds: a segment is split by three pivots at once, a small one by all its elements, and
-all segments of all columns are compared together.
+Once elements are in an order that nobody knows, which of them are smaller than which tells nothing: the
+outcomes are those of a uniformly random order, whatever the elements are, *as long as no two count as equal*.
+So the last column to compare by is the position before the shuffle, which is secret; no public rule for ties
+would do.  Quicksort runs on the revealed comparisons, in few rounds: a segment is split by three pivots at
+once, a small one by all its elements, and all segments of all columns are compared together.
 
-(x, y) is before (x', y') where x − x' − t < 0 and t says, as 1 or 0, whether y is before y'.  Since −t = (1 − t) − 1,
-that is the sign of x − x' − 1 with 1 − t carried in: the planes of all columns make one carry tree, the last column's
-lowest, with the carry between columns negated.
+(x, y) is before (x', y') where x − x' − t < 0 and t says, as 1 or 0, whether y is before y'.  Since −t = (1 −
+t) − 1, that is the sign of x − x' − 1 with 1 − t carried in: the planes of all columns make one carry tree,
+the last column's lowest, with the carry between columns negated.
 
-Differences must not wrap, whatever the elements are: the outcomes would not be those of any order, and how far they are
-from one would show.  So before they are compared, the lowest bit of the first column becomes the highest digit of the
-second, whose two lowest bits become that of the third, and so on: all columns but the last keep k−1 significant bits.
+Differences must not wrap, whatever the elements are: the outcomes would not be those of any order, and how
+far they are from one would show.  So before they are compared, the lowest bit of the first column becomes the
+highest digit of the second, whose two lowest bits become that of the third, and so on: all columns but the
+last keep k−1 significant bits.
 
-Where only some ranks are asked for, quicksort goes on in those segments alone that hold one of them (quickselect): which
-these are follows from their sizes, and so from the same comparisons.  What lies between the ranks is then in an order of which
-everybody has seen the comparisons, most of it or all: before it is handed out, as a partition, it is shuffled once more.
+Where only some ranks are asked for, quicksort goes on in those segments alone that hold one of them
+(quickselect): which these are follows from their sizes, and so from the same comparisons.  What lies between
+the ranks is then in an order of which everybody has seen the comparisons, most of it or all: before it is
+handed out, as a partition, it is shuffled once more.
 
     n            comparisons    batches of them, one after the other
     100                  900      4
     10^4             215,000     11        Batcher's network: 105 stages of up to 5,000 comparisons
     10^6          35,000,000     19        210 stages of up to 500,000
 
-    quickselect of 10^6: the median takes 4.9 comparisons an element in 11 batches, the first ten 4.2 in 9, the quartiles
-    7.6 in 13, on average of twelve runs
+    quickselect of 10^6: the median takes 4.9 comparisons an element in 11 batches, the first ten 4.2 in 9,
+    the quartiles 7.6 in 13, on average of twelve runs
 
-Threat   that of the suite.  Orders of shuffled elements are opened: uniformly random, independent of the data.
-Cost     ``Suite.shuffle``; a shift of each column (``bitwise``: 10 rounds and 42 bytes an element, 8 and 47); and the comparisons
-         above, whose bits are opened: each takes, by value and position, with ``replicated`` 8 rounds and 25 bytes a party,
-         with ``additive`` between two parties 9 rounds and 48 bytes, and for another column 16 and 31 more.  How many there
-         are varies from run to run, not with the data.  A partition takes another shuffle of what lies between its ranks.
-         Of truth values the order takes no comparison, and the order of an order none (``moving``).
-Range    all of the ring, and at most 2^(32−c) elements along an axis by c columns, their position one.  Every sort is stable.
-         Descending: ``np.sort(x)[::-1]``, ``np.argsort(~x)``.
+Threat   that of the suite.  Orders of shuffled elements are opened: uniformly random, independent of the
+         data.
+Cost     ``Suite.shuffle``; a shift of each column (``bitwise``: 10 rounds and 42 bytes an element, 8 and 47);
+         and the comparisons above, whose bits are opened: each takes, by value and position, with
+         ``replicated`` 8 rounds and 25 bytes a party, with ``additive`` between two parties 9 rounds and 48
+         bytes, and for another column 16 and 31 more.  How many there are varies from run to run, not with
+         the data.  A partition takes another shuffle of what lies between its ranks.  Of truth values the
+         order takes no comparison, and the order of an order none (``moving``).
+Range    all of the ring, and at most 2^(32−c) elements along an axis by c columns, their position one.  Every
+         sort is stable.  Descending: ``np.sort(x)[::-1]``, ``np.argsort(~x)``.
 Source   Hamada, Kikuchi, Ikarashi, Chida, Takahashi, ICISC 2012 (shuffle, then sort with opened comparisons).
 """
+
 from __future__ import annotations
 
 import math
@@ -65,11 +70,14 @@ _SMALL, _PIVOTS = 16, 3
 # -- the protocol ------------------------------------------------------------------------------------
 
 
-async def arranged(suite: Suite, x: Share, keys: int, ranks: Sequence[int] | None = None, mixed: bool = False) -> Share:
-    """x of shape (c, n, m), the n of each of the m by the first ``keys`` of the c, ascending; no two may be equal in all of them.
+async def arranged(
+    suite: Suite, x: Share, keys: int, ranks: Sequence[int] | None = None, mixed: bool = False
+) -> Share:
+    """x of shape (c, n, m), the n of each of the m by the first ``keys`` of the c, ascending; no two may be
+    equal in all of them.
 
-    The last key is one below 2^(32 − keys), a position.  With ``ranks``, those alone need be in their places, all smaller
-    ones before them; the others, if ``mixed``, in an order that nobody knows.
+    The last key is one below 2^(32 − keys), a position.  With ``ranks``, those alone need be in their places,
+    all smaller ones before them; the others, if ``mixed``, in an order that nobody knows.
     """
     if x.size == 0 or x.shape[1] < 2:
         return x
@@ -94,18 +102,22 @@ async def _mixed(suite: Suite, x: Share, ranks: Sequence[int]) -> Share:
         for at, part in zip(between, parts, strict=True):
             out[:, at] = part
         return out
+
     return cast(Share, lift(put, x, *shuffled))
 
 
 async def _spread(suite: Suite, keys: Share) -> Share:
     """Keys in the same order, of which any two differ by less than 2^(k−1), or the last by less than 2^31."""
+
     async def high(bits: int, key: Share) -> Share:
         return await elementwise(partial(shifted, suite, bits), key)
 
     k, ring = keys.ring.bits, keys.ring
     *whole, position = (keys[i] for i in range(keys.shape[0]))
     columns, low = [], None
-    for bits, (key, upper) in enumerate(zip(whole, await gather(*(high(i, key) for i, key in enumerate(whole, 1))), strict=True), 1):
+    for bits, (key, upper) in enumerate(
+        zip(whole, await gather(*(high(i, key) for i, key in enumerate(whole, 1))), strict=True), 1
+    ):
         columns.append(upper if low is None else upper + low * ring(1 << (k - bits)))
         low = key - upper * ring(1 << bits)
     columns.append(position if low is None else position + low * ring(1 << (31 - len(whole))))
@@ -115,21 +127,22 @@ async def _spread(suite: Suite, keys: Share) -> Share:
 async def _order(suite: Suite, keys: Share, n: int, m: int, ranks: Sequence[int] | None = None) -> NDArray:
     """Indices that put m segments of n elements in order, or of each these ranks; public."""
     order = np.arange(m * n)
-    start, size = np.repeat(np.arange(m) * n, n), np.full(m * n, n)     # of the segment at each place
+    start, size = np.repeat(np.arange(m) * n, n), np.full(m * n, n)  # of the segment at each place
     asked = np.ones(n, bool) if ranks is None else np.isin(np.arange(n), ranks)
-    below = np.concatenate([[0], np.cumsum(asked)])                     # how many of the ranks are
+    below = np.concatenate([[0], np.cumsum(asked)])  # how many of the ranks are
     while (active := np.flatnonzero((size > 1) & (below[start % n + size] > below[start % n]))).size:
         element, first, count = order[active], start[active], size[active]
         place = active - first
-        head = np.arange(active.size) - place                           # where in ``active`` the segment begins
+        # where in ``active`` the segment begins
+        head = np.arange(active.size) - place
         pivots = np.where(count <= _SMALL, count - 1, _PIVOTS)
         against = [np.flatnonzero((place > q) & (pivots > q)) for q in range(int(pivots.max()))]
         left, right = np.concatenate(against), np.concatenate([head[at] + q for q, at in enumerate(against)])
         before = await _before(suite, keys[:, element], left, right)
         pivot = place < pivots
-        smaller = np.bincount(left[~before], minlength=active.size)     # pivots before each element
+        smaller = np.bincount(left[~before], minlength=active.size)  # pivots before each element
         smaller += np.bincount(right[before & pivot[left]], minlength=active.size)
-        label = first * (2 * _SMALL + 2) + 2 * smaller + pivot          # a pivot is alone with its label
+        label = first * (2 * _SMALL + 2) + 2 * smaller + pivot  # a pivot is alone with its label
         by = np.argsort(label, kind="stable")
         order[active], label = element[by], label[by]
         ends = np.flatnonzero(np.append(label[1:] != label[:-1], True)) + 1
@@ -146,7 +159,10 @@ async def _before(suite: Suite, keys: Share, left: NDArray, right: NDArray) -> N
         a, b = left[lo:hi], right[lo:hi]
         *higher, last = (row[a] - row[b] for row in (keys[i] for i in range(len(keys.parts[0].data))))
         one = keys.ring(1)
-        planes, *more = await gather(suite.signs(last.apply(lambda part: Z32(part.data))), *(suite.signs(d - one) for d in reversed(higher)))
+        planes, *more = await gather(
+            suite.signs(last.apply(lambda part: Z32(part.data))),
+            *(suite.signs(d - one) for d in reversed(higher)),
+        )
         for upper in more:
             planes = joined(negated(planes), upper, axis=1)
         (opened,) = await suite.open(await carry(suite, planes), tag="order")
@@ -169,13 +185,22 @@ def negated(planes: Share) -> Share:
 # -- NumPy's functions -------------------------------------------------------------------------------
 
 
-def _arranged(columns: Sequence[Secret], axis: int | None, ranks: Sequence[int] | None = None,
-              along: Sequence[Secret] = (), mixed: bool = False) -> list[Secret]:
-    """Arrays of one shape, their positions along an axis, and others that go along, by the first and the positions.
+def _arranged(
+    columns: Sequence[Secret],
+    axis: int | None,
+    ranks: Sequence[int] | None = None,
+    along: Sequence[Secret] = (),
+    mixed: bool = False,
+) -> list[Secret]:
+    """Arrays of one shape, their positions along an axis, and others that go along, by the first and the
+    positions.
 
-    All of them, or so that elements of these ranks are in their places; the others, if ``mixed``, in an order that nobody knows.
-    """
-    moved, rest = ([retyped(c.ravel() if axis is None else call(np.moveaxis, c, axis, 0), INT) for c in xs] for xs in (columns, along))
+    All of them, or so that elements of these ranks are in their places; the others, if ``mixed``, in an order
+    that nobody knows."""
+    moved, rest = (
+        [retyped(c.ravel() if axis is None else call(np.moveaxis, c, axis, 0), INT) for c in xs]
+        for xs in (columns, along)
+    )
     shape, keys = moved[0].shape, len(moved) + 1
     n = shape[0]
     m = math.prod(shape[1:])
@@ -183,11 +208,16 @@ def _arranged(columns: Sequence[Secret], axis: int | None, ranks: Sequence[int] 
     if n > most:
         raise ValueError(f"at most {most} elements can be sorted by {len(moved)} keys, not {n}")
     position = np.broadcast_to(np.arange(n)[:, None], (n, m))
-    stack = call(np.stack, [*(x.reshape((n, m)) for x in moved), position, *(x.reshape((n, m)) for x in rest)])
+    stack = call(
+        np.stack, [*(x.reshape((n, m)) for x in moved), position, *(x.reshape((n, m)) for x in rest)]
+    )
 
     async def protocol(suite: Suite, x: Share) -> Share:
         return await arranged(suite, x, keys, ranks, mixed)
-    done = stack.session.spawn("sort" if ranks is None else "select", protocol, (stack,), stack.shape, INT, (ranks, mixed))
+
+    done = stack.session.spawn(
+        "sort" if ranks is None else "select", protocol, (stack,), stack.shape, INT, (ranks, mixed)
+    )
     out = [permutation(done[i]) if i == len(moved) else done[i] for i in range(len(stack))]
     back = (x.reshape(shape) for x in out)
     return [x if axis is None else call(np.moveaxis, x, 0, axis) for x in back]
@@ -207,14 +237,17 @@ def _stable(kind: str | None, order: None) -> None:
         raise ValueError(f"np.sort has the kinds quicksort, heapsort, mergesort and stable, not {kind!r}")
 
 
-def sort(x: Secret, axis: int | None = -1, kind: str | None = None, order: None = None, stable: bool | None = None) -> Secret:
+def sort(
+    x: Secret, axis: int | None = -1, kind: str | None = None, order: None = None, stable: bool | None = None
+) -> Secret:
     """Ascending along an axis."""
     _stable(kind, order)
     return retyped(_arranged([x], axis)[0], x.kind)
 
 
-def argsort(x: Secret, axis: int | None = -1, kind: str | None = None, order: None = None,
-            stable: bool | None = None) -> Secret:
+def argsort(
+    x: Secret, axis: int | None = -1, kind: str | None = None, order: None = None, stable: bool | None = None
+) -> Secret:
     """The positions that would sort x, ties in their order.  The result is as secret as x.
 
     ``np.take`` and ``np.take_along_axis`` move rows by it in linear time (``moving``).
@@ -232,7 +265,9 @@ def argsort(x: Secret, axis: int | None = -1, kind: str | None = None, order: No
 
 
 def lexsort(keys: Any, axis: int = -1) -> Secret:
-    """The positions that would sort by several keys, the last one first, as NumPy's; a tuple of secrets and arrays."""
+    """The positions that would sort by several keys, the last one first, as NumPy's; a tuple of secrets and
+    arrays.
+    """
     columns = unified(*keys)[::-1]
     normalize_axis_index(axis, max(1, columns[0].ndim))
     return _arranged(columns, axis)[-1] if columns[0].ndim else retyped(linear.filled(columns[0], 0), INT)
@@ -257,25 +292,32 @@ def _parted(a: Secret, kth: Any, axis: int | None, kind: str, order: None, name:
     return _arranged([a], axis, _ranks(kth, n, name), mixed=True)
 
 
-def partition(a: Secret, kth: Any, axis: int | None = -1, kind: str = "introselect", order: None = None) -> Secret:
-    """Element kth along an axis where a sort would put it, the smaller ones before it, in an order that nobody knows."""
+def partition(
+    a: Secret, kth: Any, axis: int | None = -1, kind: str = "introselect", order: None = None
+) -> Secret:
+    """Element kth along an axis where a sort would put it, the smaller ones before it, in an order that
+    nobody knows.
+    """
     return retyped(_parted(a, kth, axis, kind, order, "np.partition")[0], a.kind)
 
 
-def argpartition(a: Secret, kth: Any, axis: int | None = -1, kind: str = "introselect", order: None = None) -> Secret:
+def argpartition(
+    a: Secret, kth: Any, axis: int | None = -1, kind: str = "introselect", order: None = None
+) -> Secret:
     """The positions that would partition a; rows move by them as by ``argsort``'s."""
     return _parted(a, kth, axis, kind, order, "np.argpartition")[-1]
 
 
 def _plain_top_k(x: NDArray, k: int, axis: int = -1, largest: bool = True) -> tuple[NDArray, NDArray]:
-    keys = -(x * 1) if largest else x               # x may be of truth values, or of Python's integers
+    keys = -(x * 1) if largest else x  # x may be of truth values, or of Python's integers
     at = np.take(np.argsort(keys, axis, kind="stable"), np.arange(k), axis)
     return np.take_along_axis(x, at, axis), at
 
 
 @beside("mpc.top_k", _plain_top_k)
 def top_k(x: Secret, k: int, axis: int = -1, largest: bool = True) -> tuple[Secret, Secret]:
-    """The k largest elements along an axis, the largest first (or the k smallest), and their positions; of equal ones the first.
+    """The k largest elements along an axis, the largest first (or the k smallest), and their positions; of
+    equal ones the first.
 
     By quickselect: some four comparisons an element, and a sort of k.
     """
@@ -284,7 +326,7 @@ def top_k(x: Secret, k: int, axis: int = -1, largest: bool = True) -> tuple[Secr
         raise ValueError(f"mpc.top_k: there are {n} elements along the axis, and k is {k}")
     keys = retyped(x, INT)
     if largest:
-        keys = linear.subtract(-1, keys)            # unlike −x, no two in the ring change places
+        keys = linear.subtract(-1, keys)  # unlike −x, no two in the ring change places
     found = [call(np.moveaxis, y, axis, 0)[:k] for y in _arranged([keys], axis, range(k))]
     values, at = (call(np.moveaxis, y, 0, axis) for y in found)
     return retyped(linear.subtract(-1, values) if largest else values, x.kind), at
@@ -294,24 +336,27 @@ def top_k(x: Secret, k: int, axis: int = -1, largest: bool = True) -> tuple[Secr
 def shuffle(x: Secret, *more: Secret) -> Any:
     """The rows of arrays, all in one order that nobody knows: one array for one, a list for several.
 
-    With ``replicated`` 3 rounds and 16 bytes an element and party, with ``additive`` n rounds and n−1 elements.
-    """
+    With ``replicated`` 3 rounds and 16 bytes an element and party, with ``additive`` n rounds and n−1
+    elements."""
     xs = [x, *more]
     if not all(a.ndim for a in xs):
         raise ValueError("mpc.shuffle takes arrays of at least one axis, whose rows it puts in another order")
     rows = {len(a) for a in xs}
     if len(rows) != 1:
-        raise ValueError(f"arrays to be shuffled together must have as many rows as each other, not {sorted(rows)}")
+        raise ValueError(
+            f"arrays to be shuffled together must have as many rows as each other, not {sorted(rows)}"
+        )
     n = rows.pop()
     flat = [call(np.transpose, retyped(a, INT).reshape((n, max(1, a.size) // max(1, n)))) for a in xs]
     stack = call(np.expand_dims, call(np.concatenate, flat), 2)
 
     def protocol(suite: Suite, x: Share) -> Any:
         return suite.shuffle(x)
+
     done = x.session.spawn("shuffle", protocol, (stack,), stack.shape, INT)
     out, at = [], 0
     for a, f in zip(xs, flat, strict=True):
-        out.append(retyped(call(np.transpose, done[at:at + len(f), :, 0]).reshape(a.shape), a.kind))
+        out.append(retyped(call(np.transpose, done[at : at + len(f), :, 0]).reshape(a.shape), a.kind))
         at += len(f)
     return out if more else out[0]
 

@@ -1,18 +1,19 @@
 """Means and variances: sums are local, the division by a public count is ``scaling``'s.
 
-A variance is the mean of the squared deviations d, which keep all the digits that they have, twice those of x, and
-are rounded at the end.  Σd² may be n times as large as their mean, and the ring has no room for that.  With
-2^r ≥ n, each d² is divided by 2^(r/2) as it is multiplied; sums of 2^(r/2) of them are no larger than a single d²,
-and are divided by the other half of 2^r before they are added up (n ≤ 16: by all of it at once).  So n does not
-matter to the range.  Rounding at random adds an error with a standard deviation of about n^(1/4)/2 units of
-2^−2f, or 2.
+A variance is the mean of the squared deviations d, which keep all the digits that they have, twice those of
+x, and are rounded at the end.  Σd² may be n times as large as their mean, and the ring has no room for that.
+With 2^r ≥ n, each d² is divided by 2^(r/2) as it is multiplied; sums of 2^(r/2) of them are no larger than a
+single d², and are divided by the other half of 2^r before they are added up (n ≤ 16: by all of it at once).
+So n does not matter to the range.  Rounding at random adds an error with a standard deviation of about
+n^(1/4)/2 units of 2^−2f, or 2.
 
-Deviations of integers have e = f/2 + r/4 fractional bits, and squares 2e: the error of a mean so rounded costs a
-standard deviation, which for n integers is 1/√n if it is not 0, about 2^−f.
+Deviations of integers have e = f/2 + r/4 fractional bits, and squares 2e: the error of a mean so rounded
+costs a standard deviation, which for n integers is 1/√n if it is not 0, about 2^−f.
 
 Range    |Σx| < 2^(k−3−f); d² < 2^(k−3−2f), the product of two numbers, or 2^(k−3−2e) where x is of integers.
 Rounds   mean: two truncations.  Variance: those, a product and its truncation, one more for n > 16, and two.
 """
+
 from __future__ import annotations
 
 import math
@@ -48,9 +49,12 @@ def mean(x: Secret, axis: Axis = None, keepdims: bool = False) -> Secret:
     return divide(linear.sum_(x, axis, keepdims), n)
 
 
-def variance(x: Secret, axis: Axis, ddof: float, keepdims: bool,
-             fraction: int | None = None) -> tuple[Secret, int]:
-    """The variance with so many fractional bits, or all that squares have: as integers, and how many these are."""
+def variance(
+    x: Secret, axis: Axis, ddof: float, keepdims: bool, fraction: int | None = None
+) -> tuple[Secret, int]:
+    """The variance with so many fractional bits, or all that squares have: as integers, and how many these
+    are.
+    """
     n = count(x, axis)
     if not n - ddof > 0:
         raise ZeroDivisionError(f"a variance of {n} elements with ddof={ddof}")
@@ -70,6 +74,7 @@ def _sum_of_squares(d: Secret, r: int) -> Secret:
 
     def protocol(suite: Suite, d: Share) -> Any:
         return suite.bilinear(MULTIPLY, d, d, bits)
+
     squares = d.session.spawn("multiply", protocol, (d,), d.shape, INT)
     if r > bits:
         size = 1 << bits

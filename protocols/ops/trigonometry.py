@@ -1,29 +1,34 @@
 """Sines of secrets and what belongs to them: tangents, inverses, hyperbolic functions, degrees.
 
-*Sines.*  In units of a 2^k-th turn, which z = x·⌊2^(k−f)/2π⌉ is modulo 2^k, numbers are angles, and what they wrap by are whole
-turns.  So for terms t_i that add up to z, each known to somebody (``summands``),
+*Sines.*  In units of a 2^k-th turn, which z = x·⌊2^(k−f)/2π⌉ is modulo 2^k, numbers are angles, and what they
+wrap by are whole turns.  So for terms t_i that add up to z, each known to somebody (``summands``),
 
     cos z + i·sin z = Π (cos t_i + i·sin t_i)
 
-whose factors are computed in the clear, by whoever knows the term.  There is no reduction of the argument, no comparison, and
-nothing is approximated by the parties together.
+whose factors are computed in the clear, by whoever knows the term.  There is no reduction of the argument, no
+comparison, and nothing is approximated by the parties together.
 
-*Inverses.*  arctan(y/x) is that of the smaller over the larger, t in [0, 1], by a division; arctan t = t·P(t²), and π/2, π and signs put
-it in its octant.  arccos x = √(1 − x)·Q(x) for x in [0, 1], π less that of −x below.  P and Q are interpolations at Chebyshev's points, of
-degree 11, right to 2^−33 (over Z_2^128 of degree 19, to 2^−54).  The hyperbolic ones are exponentials, and logarithms.
+*Inverses.*  arctan(y/x) is that of the smaller over the larger, t in [0, 1], by a division; arctan t =
+t·P(t²), and π/2, π and signs put it in its octant.  arccos x = √(1 − x)·Q(x) for x in [0, 1], π less that of
+−x below.  P and Q are interpolations at Chebyshev's points, of degree 11, right to 2^−33 (over Z_2^128 of
+degree 19, to 2^−54).  The hyperbolic ones are exponentials, and logarithms.
 
 Threat   the suite's: terms' sines are shared as other numbers are.
 Cost     rounds and bytes a party sends for an element, over Z_2^64: in ``docs/accuracy.md``.
-Range    sin, cos: all x; |x| < 2^(k−4−2f) for the accuracy below.  tan: |tan x| < 2^(k/2−3).  arctan2: |x|, |y| < 2^(k−5−f).  sinh, cosh: as
-         exp.  arcsinh, arccosh: x² < 2^(k−3−2f).  arctanh: |x| < 1.
-Result   arcsin and arccos beyond ±1 are those of ±1.  arctan2(0, 0) is 0.  arccosh of x < 1 and arctanh of |x| ≥ 1 are some number.
-Accuracy sin, cos: 1.3 units, and π·|x|·2^(2f−k) more for an x that is larger.  tan: 1.3 units, and a 2^(4−k/2)-th part of 1 + tan² x (2^−51, too),
-         for |x| < 2^(k/2+2−f); a π·|x|·2^(f−k)-th part more beyond.  arcsin, arccos, arctan, arctan2: 1.2.
-         sinh, cosh: 2, or as exp.  arcsinh, arccosh: 2.5.  arctanh: 2.  sinc: 1.8.  Over Z_2^128 doubles are right to 2^−51, and so are these.
-Source   sines of sums of known terms: Boura, Chillotti, Gama, Jetchev, Peceny, Petric, ePrint 2017/1234 (Fourier series, from masked
-         arguments), and arXiv 2509.01178 for the terms of two; here for any suite, and modulo whole turns.  For comparison: Aly, Smart,
-         ePrint 2019/354.  arccos with a root: Abramowitz, Stegun, Handbook of Mathematical Functions, 4.4.46.
+Range    sin, cos: all x; |x| < 2^(k−4−2f) for the accuracy below.  tan: |tan x| < 2^(k/2−3).  arctan2: |x|,
+         |y| < 2^(k−5−f).  sinh, cosh: as exp.  arcsinh, arccosh: x² < 2^(k−3−2f).  arctanh: |x| < 1.
+Result   arcsin and arccos beyond ±1 are those of ±1.  arctan2(0, 0) is 0.  arccosh of x < 1 and arctanh of
+         |x| ≥ 1 are some number.
+Accuracy sin, cos: 1.3 units, and π·|x|·2^(2f−k) more for an x that is larger.  tan: 1.3 units, and a
+         2^(4−k/2)-th part of 1 + tan² x (2^−51, too), for |x| < 2^(k/2+2−f); a π·|x|·2^(f−k)-th part more
+         beyond.  arcsin, arccos, arctan, arctan2: 1.2.  sinh, cosh: 2, or as exp.  arcsinh, arccosh: 2.5.
+         arctanh: 2.  sinc: 1.8.  Over Z_2^128 doubles are right to 2^−51, and so are these.
+Source   sines of sums of known terms: Boura, Chillotti, Gama, Jetchev, Peceny, Petric, ePrint 2017/1234
+         (Fourier series, from masked arguments), and arXiv 2509.01178 for the terms of two; here for any
+         suite, and modulo whole turns.  For comparison: Aly, Smart, ePrint 2019/354.  arccos with a root:
+         Abramowitz, Stegun, Handbook of Mathematical Functions, 4.4.46.
 """
+
 from __future__ import annotations
 
 import math
@@ -49,28 +54,99 @@ from protocols.suite import Share, Suite, elementwise, lift
 PI = Fraction("3.1415926535897932384626433832795028841971693993751")
 TURN = Fraction("0.15915494309189533576888376337251436203445964574046")
 #: arctan(√w)/√w, and arccos(w)/√(1 − w), for w = (m + 1)/2 and |m| ≤ 1.
-_ARCTAN = np.array([
-    0.87041975131836532, -0.10187654233511255, 0.020851854711529838, -0.0050308647463839394, 0.0013155453481313221,
-    -0.00036096950421515462, 0.00010244731850063944, -2.9702952376123304e-5, 8.4245408387011168e-6, -2.5148228853689349e-6,
-    1.0584074016741091e-6, -3.2392356304222594e-7])
-_ARCTAN_LONG = np.array([
-    0.87041975136710318, -0.10187654235021826, 0.020851851207112616, -0.0050308636602458659, 0.0013155859494802417,
-    -0.00036098208712809243, 0.00010227656303859468, -2.9650040130968546e-5, 8.744926181959232e-6, -2.6140752498566915e-6,
-    7.8991100870047874e-7, -2.4079309639231526e-7, 7.3840339432586798e-8, -2.2816319925481128e-8, 7.2346450526728526e-9,
-    -2.2589126445635765e-9, 5.8352023914524162e-10, -1.8308123279766157e-10, 1.1629411794114163e-10, -3.6892600236687276e-11])
-_ARCCOS = np.array([
-    1.4809609793763723, -0.076016091231762595, 0.01102931401909515, -0.0021491360677235786, 0.00048204597335677756,
-    -0.00011741008507049864, 3.0221387392945328e-5, -8.0737224220428215e-6, 2.1516848486792903e-6, -6.0339437688962159e-7,
-    2.3213222092347382e-7, -6.7706352582788121e-8])
-_ARCCOS_LONG = np.array([
-    1.4809609793861221, -0.07601609123466499, 0.011029313317979111, -0.0021491358590143866, 0.00048205410056147568,
-    -0.0001174125041523598, 3.0187170145817538e-5, -8.0635396346809444e-6, 2.2160189641661758e-6, -6.2253230113739122e-7,
-    1.7797568309347218e-7, -5.1609547423532461e-8, 1.5127893801542309e-8, -4.4832826556985441e-9, 1.3625081119011203e-9,
-    -4.1049316570048076e-10, 1.053763456017404e-10, -3.2014692981963209e-11, 1.876182859892961e-11, -5.7952909040599531e-12])
+_ARCTAN = np.array(
+    [
+        0.87041975131836532,
+        -0.10187654233511255,
+        0.020851854711529838,
+        -0.0050308647463839394,
+        0.0013155453481313221,
+        -0.00036096950421515462,
+        0.00010244731850063944,
+        -2.9702952376123304e-5,
+        8.4245408387011168e-6,
+        -2.5148228853689349e-6,
+        1.0584074016741091e-6,
+        -3.2392356304222594e-7,
+    ]
+)
+_ARCTAN_LONG = np.array(
+    [
+        0.87041975136710318,
+        -0.10187654235021826,
+        0.020851851207112616,
+        -0.0050308636602458659,
+        0.0013155859494802417,
+        -0.00036098208712809243,
+        0.00010227656303859468,
+        -2.9650040130968546e-5,
+        8.744926181959232e-6,
+        -2.6140752498566915e-6,
+        7.8991100870047874e-7,
+        -2.4079309639231526e-7,
+        7.3840339432586798e-8,
+        -2.2816319925481128e-8,
+        7.2346450526728526e-9,
+        -2.2589126445635765e-9,
+        5.8352023914524162e-10,
+        -1.8308123279766157e-10,
+        1.1629411794114163e-10,
+        -3.6892600236687276e-11,
+    ]
+)
+_ARCCOS = np.array(
+    [
+        1.4809609793763723,
+        -0.076016091231762595,
+        0.01102931401909515,
+        -0.0021491360677235786,
+        0.00048204597335677756,
+        -0.00011741008507049864,
+        3.0221387392945328e-5,
+        -8.0737224220428215e-6,
+        2.1516848486792903e-6,
+        -6.0339437688962159e-7,
+        2.3213222092347382e-7,
+        -6.7706352582788121e-8,
+    ]
+)
+_ARCCOS_LONG = np.array(
+    [
+        1.4809609793861221,
+        -0.07601609123466499,
+        0.011029313317979111,
+        -0.0021491358590143866,
+        0.00048205410056147568,
+        -0.0001174125041523598,
+        3.0187170145817538e-5,
+        -8.0635396346809444e-6,
+        2.2160189641661758e-6,
+        -6.2253230113739122e-7,
+        1.7797568309347218e-7,
+        -5.1609547423532461e-8,
+        1.5127893801542309e-8,
+        -4.4832826556985441e-9,
+        1.3625081119011203e-9,
+        -4.1049316570048076e-10,
+        1.053763456017404e-10,
+        -3.2014692981963209e-11,
+        1.876182859892961e-11,
+        -5.7952909040599531e-12,
+    ]
+)
 #: sin(π√w/2)/(π√w/2), right to 2^−53.
-_SINC = np.array([
-    0.80670046760063244, -0.18134231363720966, 0.011603383893660169, -0.00034773190733080277, 6.034146124409443e-6,
-    -6.8268461159180697e-8, 5.4337353424589435e-10, -3.2077038369572766e-12])
+_SINC = np.array(
+    [
+        0.80670046760063244,
+        -0.18134231363720966,
+        0.011603383893660169,
+        -0.00034773190733080277,
+        6.034146124409443e-6,
+        -6.8268461159180697e-8,
+        5.4337353424589435e-10,
+        -3.2077038369572766e-12,
+    ]
+)
 
 # -- sines ---------------------------------------------------------------------------------------------
 
@@ -78,8 +154,8 @@ _SINC = np.array([
 def _circle(term: RingArray) -> RingArray:
     """Cosine and sine of a term, in 2^k-ths of a turn, with p bits.  Local.
 
-    Additions and multiplications of doubles only, which are the same on every machine: two parties that know a term
-    must get the same.
+    Additions and multiplications of doubles only, which are the same on every machine: two parties that know
+    a term must get the same.
     """
     ring = term.ring
     turn = ring.doubles(term.data) * 2.0**-ring.bits
@@ -87,7 +163,7 @@ def _circle(term: RingArray) -> RingArray:
     angle = (turn - quarters / 4) * 6.283185307179586
     square = angle * angle
     cosine, sine = np.zeros_like(square), np.zeros_like(square)
-    for i in range(8, -1, -1):                      # by Taylor's series, for angles up to π/4
+    for i in range(8, -1, -1):  # by Taylor's series, for angles up to π/4
         cosine = 1.0 / math.factorial(2 * i) - square * cosine
         sine = 1.0 / math.factorial(2 * i + 1) - square * sine
     sine = angle * sine
@@ -98,7 +174,9 @@ def _circle(term: RingArray) -> RingArray:
 
 
 async def circle(suite: Suite, z: Share, rows: tuple[bool, bool], bits: int) -> Share:
-    """Cosines, sines, or both, as ``rows`` says, of a vector of angles in 2^k-ths of a turn, a row each, with so many bits."""
+    """Cosines, sines, or both, as ``rows`` says, of a vector of angles in 2^k-ths of a turn, a row each, with
+    so many bits.
+    """
     ring, p = z.ring, precision(z.ring.bits)
     into = Spec(ring, (2, z.size))
     terms = list(await suite.summands(z, _circle, into))
@@ -132,6 +210,7 @@ def _wave(label: str, x: Secret, rows: tuple[bool, bool]) -> Secret:
 
     async def protocol(suite: Suite, x: Share) -> Share:
         return (await circle(suite, x * x.ring(unit), rows, f))[0]
+
     return vectors(label, protocol, x)
 
 
@@ -151,6 +230,7 @@ def tan(x: Secret) -> Secret:
     async def protocol(suite: Suite, x: Share) -> Share:
         both = await circle(suite, x * x.ring(unit), (True, True), p)
         return await divided(suite, both[1], both[0], f)
+
     return vectors("tan", protocol, x)
 
 
@@ -162,14 +242,15 @@ def sinc(x: Secret) -> Secret:
     bits = min(p, 2 * f)
 
     async def far(suite: Suite, x: Share) -> Share:
-        turned = x * x.ring(1 << k - 1 - f)         # πx is x half turns
+        turned = x * x.ring(1 << k - 1 - f)  # πx is x half turns
         sine = (await circle(suite, turned, (False, True), bits))[0]
         return await divided(suite, sine, x, 2 * f - bits)
 
     async def close(suite: Suite, x: Share) -> Share:
-        ring, drop = x.ring, 2 * f - 2 - p          # (2x)² with p bits
+        ring, drop = x.ring, 2 * f - 2 - p  # (2x)² with p bits
         square = await _cut(suite, await product(suite, x, x) * ring(1 << max(0, -drop)), max(0, drop))
         return await _cut(suite, await polynomial(suite, square * ring(2) - ring(1 << p), _SINC, p), p - f)
+
     near = comparison.less(comparison.absolute(x), 0.5)
     quotient = products.multiply(vectors("sinc", far, x), float(1 / PI))
     return comparison.where(near, vectors("sinc, close", close, x), quotient)
@@ -218,7 +299,9 @@ def arctan2(y: Any, x: Any) -> Secret:
     def streamed(suite: Suite, y: Share, x: Share) -> Any:
         async def piece(y: Share, x: Share) -> Share:
             return (await _arctan2(suite, f, y.reshape((y.size,)), x.reshape((x.size,)))).reshape(y.shape)
+
         return elementwise(piece, y, x)
+
     return cast(Secret, y.session.spawn("arctan2", streamed, (y, x), shape, y.kind))
 
 
@@ -236,6 +319,7 @@ def arctan(x: Secret) -> Secret:
         angle = angle + await product(suite, steep, -(angle + angle) + ring(round(PI / 2 * 2**p)))
         angle = angle - await product(suite, below, angle + angle)
         return await _cut(suite, angle, p - f)
+
     return vectors("arctan", protocol, x)
 
 
@@ -251,7 +335,8 @@ def _arc(label: str, x: Secret, cosine: bool) -> Secret:
         size = x - await product(suite, below + below, x)
         series, side = await gather(
             polynomial(suite, size * ring(2 << p - f) - ring(1 << p), coefficients, p),
-            root(suite, -size + ring(1 << f), f, p, False))
+            root(suite, -size + ring(1 << f), f, p, False),
+        )
         angle = await scaled(suite, side, series, p)
         if cosine:
             angle = angle + await product(suite, below, -(angle + angle) + ring(round(PI * 2**p)))
@@ -259,6 +344,7 @@ def _arc(label: str, x: Secret, cosine: bool) -> Secret:
             angle = -angle + ring(round(PI / 2 * 2**p))
             angle = angle - await product(suite, below, angle + angle)
         return await _cut(suite, angle, p - f)
+
     return vectors(label, protocol, x)
 
 

@@ -1,9 +1,11 @@
-"""NumPy's types of secrets, and from one to another: truth values are ``bool``, integers ``int64``, reals ``float64``.
+"""NumPy's types of secrets, and from one to another: truth values are ``bool``, integers ``int64``, reals
+``float64``.
 
-Cost     to truth values a comparison with 0; from truth values and integers local; reals to integers, towards zero, a
-         comparison, its bit and a shift (``bitwise``).  Exact.
+Cost     to truth values a comparison with 0; from truth values and integers local; reals to integers, towards
+         zero, a comparison, its bit and a shift (``bitwise``).  Exact.
 Range    integers become reals where fixed point holds them.
 """
+
 from __future__ import annotations
 
 from typing import Any
@@ -24,7 +26,10 @@ def wanted(dtype: Any) -> np.dtype[Any]:
     """The type that ``dtype`` names, which is one of the three."""
     made: np.dtype[Any] = np.dtype(dtype)
     if made not in (np.dtype(bool), np.dtype(np.int64), np.dtype(np.float64)):
-        raise TypeError(f"secrets are of the types bool, int (int64) and float (float64), not of {made}; write one of these")
+        raise TypeError(
+            f"secrets are of the types bool, int (int64) and float (float64), not of {made}; write one of"
+            " these"
+        )
     return made
 
 
@@ -45,9 +50,13 @@ def astype(x: Any, dtype: Any) -> Any:
 
 
 def like(value: Any) -> Any:
-    """``np.zeros_like`` and its relatives: an array of a secret's shape and type with the same number everywhere."""
+    """``np.zeros_like`` and its relatives: an array of a secret's shape and type with the same number
+    everywhere.
+    """
+
     def filled(a: Secret, *, dtype: Any = None, shape: Any = None) -> Secret:
         return full_like(a, value, dtype=dtype, shape=shape)
+
     return filled
 
 
@@ -59,8 +68,12 @@ def full_like(a: Any, fill_value: Any, *, dtype: Any = None, shape: Any = None) 
     size = a.shape if shape is None else shape
     if isinstance(fill_value, Secret):
         return call(np.broadcast_to, astype(fill_value, to), size)
-    values = np.broadcast_to(numeric(fill_value, "the value to fill with"), np.empty(size, "V0").shape).astype(to)
-    kind = BOOL if to.kind == "b" else INT if to.kind == "i" else a.kind if a.kind.fraction else a.session.fixed
+    values = np.broadcast_to(
+        numeric(fill_value, "the value to fill with"), np.empty(size, "V0").shape
+    ).astype(to)
+    kind = (
+        BOOL if to.kind == "b" else INT if to.kind == "i" else a.kind if a.kind.fraction else a.session.fixed
+    )
     return constant(a.session, values, kind)
 
 
@@ -81,14 +94,15 @@ def checked(name: str, x: Any, dtype: Any, casting: str) -> Any:
         return x
     to = wanted(dtype)
     if not np.can_cast(dtype_of(x), to, casting):  # type: ignore[arg-type]
-        raise TypeError(f"{name} cannot cast {dtype_of(x)} to {to} by the rule {casting!r}; write x.astype({to})")
+        raise TypeError(
+            f"{name} cannot cast {dtype_of(x)} to {to} by the rule {casting!r}; write x.astype({to})"
+        )
     return astype(x, to)
 
 
 def zeros(x: Secret) -> Secret:
     """``np.imag``, of numbers that are all real."""
     return full_like(x, 0)
-
 
 
 def nowhere(x: Secret) -> Any:

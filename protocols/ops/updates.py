@@ -1,21 +1,25 @@
-"""New secrets that differ from old ones in some places: ``x.at[index].set(y)``, ``.add``, ``.multiply``, ``.min``, ``.max``.
+"""New secrets that differ from old ones in some places: ``x.at[index].set(y)``, ``.add``, ``.multiply``,
+``.min``, ``.max``.
 
-``x.at[index].set(y)`` is what x is after NumPy's ``x[index] = y``; ``add`` is ``np.add.at(x, index, y)``, and so on: a place
-that is named several times is set to the last, and takes part in the others as often.  Secrets are immutable, so that
-x stays as it was.  The index is public, in any of NumPy's forms; or a secret mask over x or its first axes; or a secret
-array of integers along the first axis.
+``x.at[index].set(y)`` is what x is after NumPy's ``x[index] = y``; ``add`` is ``np.add.at(x, index, y)``, and
+so on: a place that is named several times is set to the last, and takes part in the others as often.  Secrets
+are immutable, so that x stays as it was.  The index is public, in any of NumPy's forms; or a secret mask over
+x or its first axes; or a secret array of integers along the first axis.
 
-Why ``x[index] = y`` itself is refused: NumPy's arrays have views, and whoever holds ``x.T`` or ``x[1:]`` would see the
-change.  A secret has no views, so that the same program would go on with other numbers, in silence.
+Why ``x[index] = y`` itself is refused: NumPy's arrays have views, and whoever holds ``x.T`` or ``x[1:]``
+would see the change.  A secret has no views, so that the same program would go on with other numbers, in
+silence.
 
-Cost     at a public index what the operation takes of the elements there, and ⌈log2⌉ rounds of it for places named
-         several times; ``set`` and ``add`` are local.  At a secret mask, the operation on all of x, and a choice.  At k secret
-         positions of n rows ``one_hot``, k n (8 to 17 bytes a party), and for each element of these k rows, of n each, a
-         product for ``add``, ⌈log2 k⌉ times two for ``set``, the operation and a choice for the others; but at positions that
-         are an order (``argsort``'s) one scatter (``moving``) and the operation on all of x.
+Cost     at a public index what the operation takes of the elements there, and ⌈log2⌉ rounds of it for places
+         named several times; ``set`` and ``add`` are local.  At a secret mask, the operation on all of x, and
+         a choice.  At k secret positions of n rows ``one_hot``, k n (8 to 17 bytes a party), and for each
+         element of these k rows, of n each, a product for ``add``, ⌈log2 k⌉ times two for ``set``, the
+         operation and a choice for the others; but at positions that are an order (``argsort``'s) one scatter
+         (``moving``) and the operation on all of x.
 Range    secret positions from −n to n−1; at any others nothing is changed.
 Source   the interface is that of JAX (``jax.numpy.ndarray.at``), where it stands for the same reason.
 """
+
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -67,10 +71,15 @@ class There:
     def max(self, values: Any) -> Secret:
         return self._made("max", comparison.maximum, np.maximum.at, values)
 
-    def _made(self, name: str, operation: Operation | None, plain: Callable[..., None], values: Any) -> Secret:
+    def _made(
+        self, name: str, operation: Operation | None, plain: Callable[..., None], values: Any
+    ) -> Secret:
         name = f"x.at[…].{name}"
         make = partial(_updated, name, operation)
-        return cast(Secret, followed(self._x.session, name, partial(_plain, plain), make, (self._x, self._index, values), {}))
+        return cast(
+            Secret,
+            followed(self._x.session, name, partial(_plain, plain), make, (self._x, self._index, values), {}),
+        )
 
 
 def _plain_set(x: NDArray, index: Any, values: Any) -> None:
@@ -92,8 +101,10 @@ def _updated(name: str, operation: Operation | None, x: Secret, index: Any, valu
     if not secrets:
         return _at_public(name, operation, x, index, values)
     if secrets[0] is not index:
-        raise NotImplementedError(f"{name} takes one secret array as an index, not one among others: move its axis to the front, "
-                                  "or use np.where with a mask")
+        raise NotImplementedError(
+            f"{name} takes one secret array as an index, not one among others: move its axis to the front, "
+            "or use np.where with a mask"
+        )
     if index.kind == BOOL:
         return _at_mask(name, operation, x, index, values)
     if index.kind.fraction:
@@ -105,11 +116,13 @@ def _fitting(name: str, operation: Operation | None, x: Secret, values: Any) -> 
     """The new values, which must be of x's kind or of one that is part of it."""
     if not isinstance(values, Secret):
         values = numeric(values, "a new value")
-        values = values if values.size else values.astype(bool)     # an empty list is one of doubles
+        values = values if values.size else values.astype(bool)  # an empty list is one of doubles
     kind = values.kind if isinstance(values, Secret) else x.session.kind_of(values)
     if (kind.fraction and not x.kind.fraction) or (kind != BOOL and x.kind == BOOL):
-        raise TypeError(f"{name} puts {kind} into {x.kind}, where NumPy would cut it or refuse: take x * 1.0, or x + 0 of truth values, "
-                        "first, or round the values")
+        raise TypeError(
+            f"{name} puts {kind} into {x.kind}, where NumPy would cut it or refuse: take x * 1.0, or x + 0 of"
+            " truth values, first, or round the values"
+        )
     if x.kind == BOOL and operation in (linear.add, products.multiply):
         raise TypeError(f"{name} of truth values: use .max for 'or', .min for 'and', or count with x + 0")
     return values
@@ -136,6 +149,7 @@ def _put(x: Secret, places: NDArray, values: Secret) -> Secret:
 
     def put(a: NDArray, new: NDArray) -> NDArray:
         return np.where(source > 0, new[source - 1], a) if new.size else a
+
     x, values = unified(x, values)
     return cast(Secret, structural("set", put, x, values, public=source))
 
@@ -148,7 +162,7 @@ def _at_public(name: str, operation: Operation | None, x: Secret, index: Any, va
         values = unified(x, values)[1]
     if operation is None:
         return _put(x, places, values)
-    while len(np.unique(places)) < len(places):     # two of each place become one
+    while len(np.unique(places)) < len(places):  # two of each place become one
         by = np.argsort(places, kind="stable")
         where, values = places[by], values[by]
         turn = np.arange(len(where)) - np.searchsorted(where, where)
@@ -161,10 +175,10 @@ def _at_public(name: str, operation: Operation | None, x: Secret, index: Any, va
 
 def _at_mask(name: str, operation: Operation | None, x: Secret, mask: Secret, values: Any) -> Secret:
     """Which places a mask names is not known, so that values belong to all of x, or to each place."""
-    if mask.shape != x.shape[:mask.ndim]:
+    if mask.shape != x.shape[: mask.ndim]:
         raise IndexError(f"{name}: a mask of shape {mask.shape} for an array of shape {x.shape}")
     if np.shape(values) != x.shape:
-        values = _spread(f"{name} at a secret mask", values, x.shape[mask.ndim:])
+        values = _spread(f"{name} at a secret mask", values, x.shape[mask.ndim :])
     mask = mask.reshape((*mask.shape, *(1,) * (x.ndim - mask.ndim)))
     return _kept(x, comparison.where(mask, values if operation is None else operation(x, values), x))
 
@@ -181,7 +195,7 @@ def _at_positions(name: str, operation: Operation | None, x: Secret, index: Secr
         scattered = moving.scattered(index.reshape((n, 1)), call(np.transpose, rows)[..., None])[..., 0]
         new = call(np.transpose, scattered)
         return _kept(x, (new if operation is None else operation(old, new)).reshape(x.shape))
-    hot = selection.position(index.reshape(-1), n)                      # (k, n)
+    hot = selection.position(index.reshape(-1), n)  # (k, n)
     if operation is linear.add:
         return linear.add(old, selection.read(call(np.transpose, hot), rows)).reshape(x.shape)
     here, rows = hot[..., None], rows[:, None, :]
@@ -196,14 +210,18 @@ def _at_positions(name: str, operation: Operation | None, x: Secret, index: Secr
 
 
 def _last(here: Secret, rows: Secret, old: Secret) -> Secret:
-    """For each place, the last row that is to be there, or the old one: neighbours are joined, of whom the later hides the other."""
+    """For each place, the last row that is to be there, or the old one: neighbours are joined, of whom the
+    later hides the other.
+    """
     old, rows = unified(old, rows)
     new = products.multiply(here, rows)
     while (k := len(new)) > 1:
         first, second = slice(0, k // 2 * 2, 2), slice(1, k // 2 * 2, 2)
-        joined = linear.add(new[second], linear.subtract(new[first], products.multiply(here[second], new[first])))
+        joined = linear.add(
+            new[second], linear.subtract(new[first], products.multiply(here[second], new[first]))
+        )
         either = comparison.logical_or(here[first], here[second])
-        new, here = (call(np.concatenate, [a, b[k // 2 * 2:]]) for a, b in ((joined, new), (either, here)))
+        new, here = (call(np.concatenate, [a, b[k // 2 * 2 :]]) for a, b in ((joined, new), (either, here)))
     return linear.add(new[0], linear.subtract(old, products.multiply(here[0], old)))
 
 

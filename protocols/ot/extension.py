@@ -1,30 +1,34 @@
 """Oblivious transfers by the million from 128 base transfers: SoftSpokenOT, of which IKNP is the case k = 1.
 
-The sender holds a secret Δ of 128 bits.  For each transfer the receiver, with choice bit u, gets a row t, and the
-sender q = t ⊕ u·Δ.  The lowest bit of Δ is 1, which ``silent`` makes use of.  Hashed, q and q ⊕ Δ are the two keys and t is the receiver's (``hashing``).
+The sender holds a secret Δ of 128 bits.  For each transfer the receiver, with choice bit u, gets a row t, and
+the sender q = t ⊕ u·Δ.  The lowest bit of Δ is 1, which ``silent`` makes use of.  Hashed, q and q ⊕ Δ are the
+two keys and t is the receiver's (``hashing``).
 
-Δ is cut into 128/k pieces of k bits.  For each piece the receiver holds 2^k seeds, the sender all of them but the one
-whose number is its piece (a tree of seeds, of which the base transfers give it the siblings of one path).  With r_x the
-stream of seed x, in characteristic 2 and with x as a vector of k bits,
+Δ is cut into 128/k pieces of k bits.  For each piece the receiver holds 2^k seeds, the sender all of them but
+the one whose number is its piece (a tree of seeds, of which the base transfers give it the siblings of one
+path).  With r_x the stream of seed x, in characteristic 2 and with x as a vector of k bits,
 
     receiver  u = Σ r_x,  v = Σ x·r_x        sender  w = Σ (x ⊕ Δ)·r_x = v ⊕ u·Δ         which lacks x = Δ, times 0
 
-are k columns at once.  So that all pieces have the same u, the receiver sends by how much each differs from the choices.
-With random choices those of the first piece are taken, and it need not be sent.
+are k columns at once.  So that all pieces have the same u, the receiver sends by how much each differs from
+the choices.  With random choices those of the first piece are taken, and it need not be sent.
 
-Check (``check=True``, k = 1): a receiver that sends inconsistent columns could learn bits of Δ.  The sender sends a seed
-of a random linear map R to 64 bits; the receiver answers with R·u and R of each column of v; the sender compares R of each
-column of w.  64 transfers more, which R adds as they are and which are thrown away, hide what R tells of u.
+Check (``check=True``, k = 1): a receiver that sends inconsistent columns could learn bits of Δ.  The sender
+sends a seed of a random linear map R to 64 bits; the receiver answers with R·u and R of each column of v; the
+sender compares R of each column of w.  64 transfers more, which R adds as they are and which are thrown away,
+hide what R tells of u.
 
-Threat   semi-honest; with the check, a malicious receiver is caught but with probability 2^−64, or 2^−c if it guesses c
-         bits of Δ, which leaves it 127−c unknown ones.  A malicious sender learns nothing of the choices either way.
-Cost     one round; the receiver sends 128/k bits per transfer (chosen) or 128/k − 1 (random); the check takes two rounds
-         and about a kilobyte.  Computing: 2^k/k bytes of AES in place of 2 per byte of a row.
-Source   Ishai, Kilian, Nissim, Petrank, CRYPTO 2003.  Roy, SoftSpokenOT, CRYPTO 2022, ePrint 2022/192, figures 7 (small
-         fields), 9 (subspaces, here with the repetition code) and section 4.1 (the check by a universal hash of each column, whose proof holds,
-         instead of KOS15's weighted sum of rows, whose first proof did not: ePrint 2015/546 in its corrected version says
-         so and takes this one).
+Threat   semi-honest; with the check, a malicious receiver is caught but with probability 2^−64, or 2^−c if it
+         guesses c bits of Δ, which leaves it 127−c unknown ones.  A malicious sender learns nothing of the
+         choices either way.
+Cost     one round; the receiver sends 128/k bits per transfer (chosen) or 128/k − 1 (random); the check takes
+         two rounds and about a kilobyte.  Computing: 2^k/k bytes of AES in place of 2 per byte of a row.
+Source   Ishai, Kilian, Nissim, Petrank, CRYPTO 2003.  Roy, SoftSpokenOT, CRYPTO 2022, ePrint 2022/192,
+         figures 7 (small fields), 9 (subspaces, here with the repetition code) and section 4.1 (the check by
+         a universal hash of each column, whose proof holds, instead of KOS15's weighted sum of rows, whose
+         first proof did not: ePrint 2015/546 in its corrected version says so and takes this one).
 """
+
 from __future__ import annotations
 
 from collections.abc import Mapping
@@ -44,8 +48,8 @@ from mpc.seat import Seat, pack
 from protocols.ot import base
 from protocols.ot.hashing import Hash
 
-WIDTH = 128                                          # bits of Δ and of a row: the computational security
-_CHECK_WORDS = 1                                     # what the check adds: 64 transfers
+WIDTH = 128  # bits of Δ and of a row: the computational security
+_CHECK_WORDS = 1  # what the check adds: 64 transfers
 _ZEROS = memoryview(bytes(1 << 16))
 _ONES = np.uint64(2**64 - 1)
 
@@ -64,7 +68,9 @@ class Sent:
 
     def pads(self, blocks: int = 1) -> tuple[NDArray, NDArray]:
         """Both keys of each transfer, (n, 2·blocks) words."""
-        return self.hash.pads(self.rows, self.first, blocks), self.hash.pads(self.rows, self.first, blocks, self.delta)
+        return self.hash.pads(self.rows, self.first, blocks), self.hash.pads(
+            self.rows, self.first, blocks, self.delta
+        )
 
     def keys(self) -> tuple[NDArray, NDArray]:
         """Both keys of two words, (n, 2), in half the time; against semi-honest receivers."""
@@ -86,7 +92,12 @@ class Received:
 
     def __getitem__(self, part: slice) -> Received:
         """Part of them, from a multiple of 64 on."""
-        return Received(self.choices[part.start // 64:-(-part.stop // 64)], self.rows[part], self.first + part.start, self.hash)
+        return Received(
+            self.choices[part.start // 64 : -(-part.stop // 64)],
+            self.rows[part],
+            self.first + part.start,
+            self.hash,
+        )
 
     def pads(self, blocks: int = 1) -> NDArray:
         """The chosen key of each transfer, (n, 2·blocks) words."""
@@ -109,8 +120,11 @@ class _Streams:
         self._k = len(ciphers[0]).bit_length() - 1
 
     def fold(self, words: int) -> tuple[NDArray, NDArray]:
-        """The next 64·words bits: the sum of all leaves of each tree (trees, words), and the columns (128, words)."""
+        """The next 64·words bits: the sum of all leaves of each tree (trees, words), and the columns (128,
+        words).
+        """
         from protocols.ot import kernels
+
         sums, columns = np.empty((len(self._trees), words), np.uint64), np.empty((WIDTH, words), np.uint64)
         leaves = np.zeros((1 << self._k, words), np.uint64)
         views = [_with_zeros(leaf.view(np.uint8).data) for leaf in leaves]
@@ -119,7 +133,7 @@ class _Streams:
                 if cipher is not None:
                     for zeros, piece in pieces:
                         cipher.update_into(zeros, piece)
-            kernels.fold(leaves, columns[g * self._k:(g + 1) * self._k])
+            kernels.fold(leaves, columns[g * self._k : (g + 1) * self._k])
             sums[g] = leaves[0]
         return sums, columns
 
@@ -127,7 +141,7 @@ class _Streams:
 def _with_zeros(out: memoryview) -> list[tuple[memoryview, memoryview]]:
     """What a cipher in counter mode is to encrypt, and where to."""
     step = len(_ZEROS)
-    return [(_ZEROS[:len(out) - lo], out[lo:lo + step]) for lo in range(0, len(out), step)]
+    return [(_ZEROS[: len(out) - lo], out[lo : lo + step]) for lo in range(0, len(out), step)]
 
 
 class Sender:
@@ -137,10 +151,12 @@ class Sender:
         self._k, self._hash, self._count = k, Hash(context), 0
         self._pieces = np.frombuffer(own.bytes(WIDTH // k), np.uint8) & np.uint8((1 << k) - 1)
         self._pieces[0] |= np.uint8(1)
-        bits = (self._pieces[:, None] >> np.arange(k, dtype=np.uint8)) & np.uint8(1)     # lowest first: the columns
+        # lowest first: the columns
+        bits = (self._pieces[:, None] >> np.arange(k, dtype=np.uint8)) & np.uint8(1)
         self._masks = bits.reshape(-1) * _ONES
         self.delta = np.packbits(bits.reshape(-1), bitorder="little").view(np.uint64)
-        self._base = base.Receiver(context, 1 - bits[:, ::-1].reshape(-1), own)          # top bit first: the path
+        # top bit first: the path
+        self._base = base.Receiver(context, 1 - bits[:, ::-1].reshape(-1), own)
         self._streams: _Streams | None = None
 
     @property
@@ -152,8 +168,12 @@ class Sender:
 
     def take_tree(self, message: RingArray) -> None:
         """Every leaf but one of each tree."""
-        self._streams = _Streams([_ordered(_punctured([k.tobytes() for k in keys], sums, int(x)), int(x))
-                                  for keys, sums, x in zip(self._keys, message.data, self._pieces, strict=True)])
+        self._streams = _Streams(
+            [
+                _ordered(_punctured([k.tobytes() for k in keys], sums, int(x)), int(x))
+                for keys, sums, x in zip(self._keys, message.data, self._pieces, strict=True)
+            ]
+        )
 
     def expand(self, words: int) -> NDArray:
         """The columns w of the next 64·words transfers."""
@@ -163,16 +183,21 @@ class Sender:
     def correct(self, columns: NDArray, differences: NDArray) -> None:
         """Make them those of the receiver's choices."""
         from protocols.ot import kernels
-        masks = self._masks if len(differences) == WIDTH // self._k else self._masks[self._k:]
-        kernels.add_masked(columns[WIDTH - len(masks):], differences, masks)
+
+        masks = self._masks if len(differences) == WIDTH // self._k else self._masks[self._k :]
+        kernels.add_masked(columns[WIDTH - len(masks) :], differences, masks)
 
     def check(self, columns: NDArray, seed: bytes, answer: NDArray) -> None:
         """``CheatError`` unless R(w) = R(v) ⊕ R(u)·Δ for each column."""
         if (_hashed(columns, seed) != answer[1:] ^ (answer[0] & self._masks)).any():
-            raise CheatError("the receiver of oblivious transfers sent inconsistent columns: it does not follow the protocol")
+            raise CheatError(
+                "the receiver of oblivious transfers sent inconsistent columns: it does not follow the"
+                " protocol"
+            )
 
     def batch(self, columns: NDArray, words: int) -> Sent:
         from protocols.ot import kernels
+
         first, self._count = self._count, self._count + 64 * words
         return Sent(kernels.rows(columns[:, :words]), self.delta, first, self._hash)
 
@@ -192,7 +217,9 @@ class Receiver:
     def take_base(self, message: RingArray) -> RingArray:
         """Plants the trees; returns what the sender needs for its leaves."""
         keys = self._base.keys(message).reshape(-1, self._k, 2, base.KEY_WORDS)
-        leaves, sums = zip(*(_tree([[s.tobytes() for s in pair] for pair in tree]) for tree in keys), strict=True)
+        leaves, sums = zip(
+            *(_tree([[s.tobytes() for s in pair] for pair in tree]) for tree in keys), strict=True
+        )
         self._streams = _Streams([[_cipher(s) for s in tree] for tree in leaves])
         return Z64(np.array(sums, np.uint64).reshape(tree_spec(self._k).shape))
 
@@ -210,6 +237,7 @@ class Receiver:
 
     def batch(self, choices: NDArray, columns: NDArray, words: int) -> Received:
         from protocols.ot import kernels
+
         first, self._count = self._count, self._count + 64 * words
         return Received(choices[:words], kernels.rows(columns[:, :words]), first, self._hash)
 
@@ -217,6 +245,7 @@ class Receiver:
 def _hashed(columns: NDArray, seed: bytes) -> NDArray:
     """R(column), 64 bits each: random sums of all bits but the last 64, and these as they are."""
     from protocols.ot import kernels
+
     sums = Stream(seed, "ot check").draw(Spec(BITS, (64, columns.shape[1] - _CHECK_WORDS)))
     return np.asarray(kernels.random_sums(columns, sums.data) ^ columns[:, -1])
 
@@ -225,7 +254,9 @@ def _hashed(columns: NDArray, seed: bytes) -> NDArray:
 
 
 def tree_spec(k: int) -> Spec:
-    """For each tree, level below the first and side: the sum of that side's seeds, masked by a base transfer's key."""
+    """For each tree, level below the first and side: the sum of that side's seeds, masked by a base
+    transfer's key.
+    """
     return Spec(Z64, (WIDTH // k, k - 1, 2, base.KEY_WORDS))
 
 
@@ -267,7 +298,9 @@ def _punctured(keys: list[bytes], sums: NDArray, missing: int) -> list[bytes | N
 
 def _ordered(leaves: list[bytes | None], missing: int) -> list[CipherContext | None]:
     """Leaf y ⊕ missing at place y; none at place 0."""
-    return [None if seed is None else _cipher(seed) for seed in (leaves[y ^ missing] for y in range(len(leaves)))]
+    return [
+        None if seed is None else _cipher(seed) for seed in (leaves[y ^ missing] for y in range(len(leaves)))
+    ]
 
 
 def _cipher(seed: bytes) -> CipherContext:
@@ -291,12 +324,13 @@ class Links(Protocol):
     @property
     def peers(self) -> list[int]: ...
 
-    async def extend(self, choose: Mapping[int, NDArray | int], serve: Mapping[int, int], *,
-                     random: bool = False) -> tuple[dict[int, Received], dict[int, Sent]]:
+    async def extend(
+        self, choose: Mapping[int, NDArray | int], serve: Mapping[int, int], *, random: bool = False
+    ) -> tuple[dict[int, Received], dict[int, Sent]]:
         """Transfers from and to several peers at once.
 
-        ``choose[p]`` are this party's choices towards p, 64 to a word, or with ``random`` how many words of random ones;
-        ``serve[p]`` is how many words p chooses.  All parties call it.
+        ``choose[p]`` are this party's choices towards p, 64 to a word, or with ``random`` how many words of
+        random ones; ``serve[p]`` is how many words p chooses.  All parties call it.
         """
         ...
 
@@ -311,33 +345,52 @@ class SoftSpoken:
     def peers(self) -> list[int]:
         return list(self._links)
 
-    async def extend(self, choose: Mapping[int, NDArray | int], serve: Mapping[int, int], *,
-                     random: bool = False) -> tuple[dict[int, Received], dict[int, Sent]]:
+    async def extend(
+        self, choose: Mapping[int, NDArray | int], serve: Mapping[int, int], *, random: bool = False
+    ) -> tuple[dict[int, Received], dict[int, Sent]]:
         links, extra = self._links, _CHECK_WORDS * self._check
         asked = {p: links[p].receiver.choose(_with_extra(choice, extra)) for p, choice in choose.items()}
         columns = {p: links[p].sender.expand(words + extra) for p, words in serve.items()}
-        inbox = await exchange({p: (RingArray(BITS, differences),) for p, (_, differences, _) in asked.items()},
-                               {p: (differences_spec(self._k, words + extra, random),) for p, words in serve.items()}, "transfers")
+        inbox = await exchange(
+            {p: (RingArray(BITS, differences),) for p, (_, differences, _) in asked.items()},
+            {p: (differences_spec(self._k, words + extra, random),) for p, words in serve.items()},
+            "transfers",
+        )
         for p, w in columns.items():
             links[p].sender.correct(w, inbox[p][0].data)
         if self._check:
             await _check(links, asked, columns)
-        return ({p: links[p].receiver.batch(u, v, v.shape[1] - extra) for p, (u, _, v) in asked.items()},
-                {p: links[p].sender.batch(w, w.shape[1] - extra) for p, w in columns.items()})
+        return (
+            {p: links[p].receiver.batch(u, v, v.shape[1] - extra) for p, (u, _, v) in asked.items()},
+            {p: links[p].sender.batch(w, w.shape[1] - extra) for p, w in columns.items()},
+        )
 
 
 async def connect(seat: Seat, k: int, *, check: bool = False) -> SoftSpoken:
     """128 base transfers in both directions with every other party.  Two rounds."""
     if check and k != 1:
-        raise ValueError(f"the check is for k = 1, not {k}: with larger trees their seeds would have to be checked too")
-    links = {p: _Link(Sender(direction(seat, seat.rank, p), k, seat.own), Receiver(direction(seat, p, seat.rank), k, seat.own))
-             for p in seat.others}
-    inbox = await exchange({p: (link.receiver.base_message, link.sender.base_message) for p, link in links.items()},
-                           dict.fromkeys(links, (base.sender_spec(WIDTH), base.receiver_spec(WIDTH))), "base transfers")
+        raise ValueError(
+            f"the check is for k = 1, not {k}: with larger trees their seeds would have to be checked too"
+        )
+    links = {
+        p: _Link(
+            Sender(direction(seat, seat.rank, p), k, seat.own),
+            Receiver(direction(seat, p, seat.rank), k, seat.own),
+        )
+        for p in seat.others
+    }
+    inbox = await exchange(
+        {p: (link.receiver.base_message, link.sender.base_message) for p, link in links.items()},
+        dict.fromkeys(links, (base.sender_spec(WIDTH), base.receiver_spec(WIDTH))),
+        "base transfers",
+    )
     for p, link in links.items():
         link.sender.take_base(inbox[p][0])
-    inbox = await exchange({p: (link.receiver.take_base(inbox[p][1]),) for p, link in links.items()},
-                           dict.fromkeys(links, (tree_spec(k),)), "seed trees")
+    inbox = await exchange(
+        {p: (link.receiver.take_base(inbox[p][1]),) for p, link in links.items()},
+        dict.fromkeys(links, (tree_spec(k),)),
+        "seed trees",
+    )
     for p, link in links.items():
         link.sender.take_tree(inbox[p][0])
     return SoftSpoken(links, k, check)
@@ -356,14 +409,27 @@ def differences_spec(k: int, words: int, random: bool) -> Spec:
 def _with_extra(choice: NDArray | int, extra: int) -> NDArray | int:
     if isinstance(choice, int):
         return choice + extra
-    return np.concatenate([choice, Stream.fresh("ot check").draw(Spec(BITS, (extra,))).data]) if extra else choice
+    return (
+        np.concatenate([choice, Stream.fresh("ot check").draw(Spec(BITS, (extra,))).data])
+        if extra
+        else choice
+    )
 
 
-async def _check(links: Mapping[int, _Link], asked: Mapping[int, tuple[NDArray, NDArray, NDArray]], columns: Mapping[int, NDArray]) -> None:
+async def _check(
+    links: Mapping[int, _Link],
+    asked: Mapping[int, tuple[NDArray, NDArray, NDArray]],
+    columns: Mapping[int, NDArray],
+) -> None:
     seed, answer = Spec(Z64, (SEED_BYTES // 8,)), Spec(BITS, (1 + WIDTH,))
     seeds = {p: Stream.fresh("ot check").bytes(SEED_BYTES) for p in columns}
-    inbox = await exchange({p: (pack(s),) for p, s in seeds.items()}, dict.fromkeys(asked, (seed,)), "check: seed")
-    answers = {p: (RingArray(BITS, links[p].receiver.answer(u, v, inbox[p][0].data.tobytes())),) for p, (u, _, v) in asked.items()}
+    inbox = await exchange(
+        {p: (pack(s),) for p, s in seeds.items()}, dict.fromkeys(asked, (seed,)), "check: seed"
+    )
+    answers = {
+        p: (RingArray(BITS, links[p].receiver.answer(u, v, inbox[p][0].data.tobytes())),)
+        for p, (u, _, v) in asked.items()
+    }
     inbox = await exchange(answers, dict.fromkeys(columns, (answer,)), "check: sums")
     for p, w in columns.items():
         links[p].sender.check(w, seeds[p], inbox[p][0].data)
@@ -373,18 +439,23 @@ async def _check(links: Mapping[int, _Link], asked: Mapping[int, tuple[NDArray, 
 
 
 async def send_chosen(links: Links, peer: int, messages: tuple[RingArray, RingArray]) -> None:
-    """Of n pairs of messages (two arrays (n, m) of 64-bit words), let the peer have the one of its choice each.  Two rounds."""
+    """Of n pairs of messages (two arrays (n, m) of 64-bit words), let the peer have the one of its choice
+    each.  Two rounds.
+    """
     n, m = messages[0].shape
     _, sent = await links.extend({}, {peer: words_for(n)})
     pads = sent[peer].pads(-(-m // 2))
-    await exchange({peer: tuple(RingArray(BITS, x.data ^ pad[:n, :m]) for x, pad in zip(messages, pads, strict=True))}, tag="messages")
+    await exchange(
+        {peer: tuple(RingArray(BITS, x.data ^ pad[:n, :m]) for x, pad in zip(messages, pads, strict=True))},
+        tag="messages",
+    )
 
 
 async def receive_chosen(links: Links, peer: int, choices: NDArray, m: int) -> RingArray:
     """The messages (n, m) of ``choices``, an array of 0 and 1."""
     n = len(choices)
     packed = np.zeros(8 * words_for(n), np.uint8)
-    packed[:-(-n // 8)] = np.packbits(choices.astype(np.uint8), bitorder="little")
+    packed[: -(-n // 8)] = np.packbits(choices.astype(np.uint8), bitorder="little")
     received, _ = await links.extend({peer: packed.view(np.uint64)}, {})
     masked = (await exchange(recv={peer: (Spec(BITS, (n, m)),) * 2}, tag="messages"))[peer]
     mask = -choices.astype(np.uint64)[:, None]

@@ -1,7 +1,8 @@
 """The loops of oblivious transfer, in Numba; each has a plain NumPy twin in ``tests/test_ot.py``.
 
-Imported when the first transfer is made.  Matrices of bits are words: row i of n bits is ⌈n/64⌉ words, lowest bit first.
-"""
+Imported when the first transfer is made.  Matrices of bits are words: row i of n bits is ⌈n/64⌉ words, lowest
+bit first."""
+
 from __future__ import annotations
 
 from typing import Any
@@ -11,7 +12,7 @@ import numpy as np
 from mpc.compiling import njit
 from mpc.ring import NDArray
 
-_LANES = 16                                          # bit matrices that are transposed at a time
+_LANES = 16  # bit matrices that are transposed at a time
 
 
 @njit(cache=True, boundscheck=False, nogil=True)
@@ -31,7 +32,9 @@ def fold(leaves: Any, columns: Any) -> None:
 
 @njit(cache=True, boundscheck=False, nogil=True, inline="always")
 def _swap(x: Any, at: int, step: int, shift: Any, mask: Any) -> None:
-    """Two of the six steps that transpose 64 × 64 bits, of four rows that lie ``step`` words apart: by ``shift`` and by half of it."""
+    """Two of the six steps that transpose 64 × 64 bits, of four rows that lie ``step`` words apart: by
+    ``shift`` and by half of it.
+    """
     half = shift >> np.uint64(1)
     finer = mask ^ (mask << half)
     for i in range(at, at + 2 * _LANES):
@@ -152,11 +155,14 @@ def random_sums(columns: Any, sums: Any) -> Any:
 
 
 @njit(cache=True, boundscheck=False, nogil=True)
-def send_products(h0: Any, h1: Any, rows: Any, source: Any, target: Any, bits: int, width: int, packed: Any, share: Any) -> None:
-    """Gilboa's sender: what it sends of d_i = h0_i − h1_i + a modulo 2^(width−i), and −Σ h0_i·2^i added to its share.
+def send_products(
+    h0: Any, h1: Any, rows: Any, source: Any, target: Any, bits: int, width: int, packed: Any, share: Any
+) -> None:
+    """Gilboa's sender: what it sends of d_i = h0_i − h1_i + a modulo 2^(width−i), and −Σ h0_i·2^i added to
+    its share.
 
-    Element e takes row ``source[e]`` and adds to ``share[target[e]]``; transfers e·bits + i, i < bits, are its own.
-    d_i and d_(bits−i) have ``bits`` bits together and share a word.
+    Element e takes row ``source[e]`` and adds to ``share[target[e]]``; transfers e·bits + i, i < bits, are
+    its own.  d_i and d_(bits−i) have ``bits`` bits together and share a word.
     """
     for e in range(len(source)):
         row, out = rows[source[e]], share[target[e]]
@@ -176,8 +182,12 @@ def send_products(h0: Any, h1: Any, rows: Any, source: Any, target: Any, bits: i
 
 
 @njit(cache=True, boundscheck=False, nogil=True)
-def receive_products(h: Any, choices: Any, target: Any, bits: int, width: int, packed: Any, share: Any) -> None:
-    """Gilboa's receiver: Σ (h_i + c_i·d_i)·2^i added to its share; bit i of element e's choice is bit e·bits + i of all."""
+def receive_products(
+    h: Any, choices: Any, target: Any, bits: int, width: int, packed: Any, share: Any
+) -> None:
+    """Gilboa's receiver: Σ (h_i + c_i·d_i)·2^i added to its share; bit i of element e's choice is bit e·bits
+    + i of all.
+    """
     for e in range(len(target)):
         out = share[target[e]]
         for i in range(bits):
@@ -197,11 +207,12 @@ def receive_products(h: Any, choices: Any, target: Any, bits: int, width: int, p
 
 @njit(cache=True, boundscheck=False, nogil=True)
 def send_numbers(h0: Any, h1: Any, a: Any, bits: int, packed: Any, share: Any) -> None:
-    """Gilboa's sender, of numbers a[e] of ``bits`` bits, keys as words: d_i = h0_i − h1_i + a[e] modulo 2^(bits−i), and
-    −Σ h0_i·2^i added to share[e].  d_i and d_(bits−i) have ``bits`` bits together and share a word."""
+    """Gilboa's sender, of numbers a[e] of ``bits`` bits, keys as words: d_i = h0_i − h1_i + a[e] modulo
+    2^(bits−i), and −Σ h0_i·2^i added to share[e].  d_i and d_(bits−i) have ``bits`` bits together and share a
+    word."""
     d = np.empty(bits, np.uint64)
     for e in range(len(a)):
-        x, y, word = h0[e * bits:(e + 1) * bits], h1[e * bits:(e + 1) * bits], packed[e]
+        x, y, word = h0[e * bits : (e + 1) * bits], h1[e * bits : (e + 1) * bits], packed[e]
         number, total = np.uint64(a[e]), np.uint64(0)
         for i in range(bits):
             d[i] = x[i] - y[i] + number
@@ -218,12 +229,14 @@ def send_numbers(h0: Any, h1: Any, a: Any, bits: int, packed: Any, share: Any) -
 def receive_numbers(h: Any, choices: Any, bits: int, packed: Any, share: Any) -> None:
     """Gilboa's receiver: Σ (h_i + c_i·d_i)·2^i added to share[e], where c_i are the bits of choices[e]."""
     for e in range(len(choices)):
-        x, word = h[e * bits:(e + 1) * bits], packed[e]
+        x, word = h[e * bits : (e + 1) * bits], packed[e]
         number, total = np.uint64(choices[e]), np.uint64(0)
         for i in range(bits):
             total += x[i] << np.uint64(i)
-        for i in range(bits // 2 + 1):               # what d_i has too many of is shifted out
-            total += (np.uint64(word[i]) << np.uint64(i)) & (np.uint64(0) - ((number >> np.uint64(i)) & np.uint64(1)))
+        for i in range(bits // 2 + 1):  # what d_i has too many of is shifted out
+            total += (np.uint64(word[i]) << np.uint64(i)) & (
+                np.uint64(0) - ((number >> np.uint64(i)) & np.uint64(1))
+            )
         for i in range(bits // 2 + 1, bits):
             d = np.uint64(word[bits - i]) >> np.uint64(i) << np.uint64(i)
             total += d & (np.uint64(0) - ((number >> np.uint64(i)) & np.uint64(1)))
@@ -255,7 +268,9 @@ def receive_ands(h: Any, choices: Any, packed: Any, share: Any) -> None:
 
 @njit(cache=True, boundscheck=False, nogil=True)
 def side_sums(leaves: Any, zeros: Any, ones: Any, out: Any) -> None:
-    """Of each four leaves the sums of the left and of the right ones, masked by the key of who walks to the other side."""
+    """Of each four leaves the sums of the left and of the right ones, masked by the key of who walks to the
+    other side.
+    """
     for t in range(len(leaves)):
         for w in range(2):
             out[t, 0, w] = leaves[t, 0, w] ^ leaves[t, 2, w] ^ ones[t, w]
@@ -264,8 +279,9 @@ def side_sums(leaves: Any, zeros: Any, ones: Any, out: Any) -> None:
 
 @njit(cache=True, boundscheck=False, nogil=True)
 def known_leaves(children: Any, choices: Any, keys: Any, sums: Any, out: Any) -> None:
-    """Of four leaves those at distances 1, 2, 3 from the missing one: the two children that are known, swapped where the path
-    goes right, after the one beside it, which the sum gives.  Tree t walks by bit 2·t of the choices."""
+    """Of four leaves those at distances 1, 2, 3 from the missing one: the two children that are known,
+    swapped where the path goes right, after the one beside it, which the sum gives.  Tree t walks by bit 2·t
+    of the choices."""
     for t in range(len(children)):
         right = np.uint64(0) - ((choices[t >> 5] >> np.uint64(2 * (t & 31))) & np.uint64(1))
         for w in range(2):
@@ -277,8 +293,9 @@ def known_leaves(children: Any, choices: Any, keys: Any, sums: Any, out: Any) ->
 
 @njit(cache=True, boundscheck=False, nogil=True)
 def stretched(once: Any, first: Any, wide: int, long: int, short: int, high: Any, out: Any) -> int:
-    """Rows ``once`` (elements, digits, leaves, 2) ⊕ (number of the tree, two for each, high + j), j < ``long`` for leaves of the first ``wide``
-    digits, j < ``short`` for the others; returns how many words there are."""
+    """Rows ``once`` (elements, digits, leaves, 2) ⊕ (number of the tree, two for each, high + j), j <
+    ``long`` for leaves of the first ``wide`` digits, j < ``short`` for the others; returns how many words
+    there are."""
     elements, digits, leaves, _ = once.shape
     at = 0
     for e in range(elements):
@@ -287,8 +304,8 @@ def stretched(once: Any, first: Any, wide: int, long: int, short: int, high: Any
             for x in range(leaves):
                 low, other = once[e, d, x, 0] ^ number, once[e, d, x, 1] ^ high
                 other ^= low
-                part = out[at:at + words]
-                for j in range(words):              # low, high in turn
+                part = out[at : at + words]
+                for j in range(words):  # low, high in turn
                     odd = np.uint64(0) - np.uint64(j & 1)
                     part[j] = low ^ ((other ^ np.uint64(j >> 1)) & odd)
                 at += words
@@ -305,7 +322,9 @@ def _lanes(once: Any, wide: bool) -> Any:
 
 
 @njit(cache=True, boundscheck=False, nogil=True)
-def _mask_row(x: Any, size: int, once: Any, wide: bool, row: Any, word: Any, keep: Any, up: Any, mask: Any) -> None:
+def _mask_row(
+    x: Any, size: int, once: Any, wide: bool, row: Any, word: Any, keep: Any, up: Any, mask: Any
+) -> None:
     """``word`` keeps what ``keep`` says and gets the row less all leaves' rows, shifted up and masked."""
     c0, c1, c2, c3 = _lanes(once[0], wide)
     for i in range(1, 4):
@@ -313,7 +332,7 @@ def _mask_row(x: Any, size: int, once: Any, wide: bool, row: Any, word: Any, kee
         c0, c1, c2, c3 = c0 + e0, c1 + e1, c2 + e2, c3 + e3
     by1, by2, by3 = c0 ^ c1, c0 ^ c2, c0 ^ c1 ^ c2 ^ c3
     n = len(row)
-    x0, x1, x2, x3 = x[:n], x[size:size + n], x[2 * size:2 * size + n], x[3 * size:3 * size + n]
+    x0, x1, x2, x3 = x[:n], x[size : size + n], x[2 * size : 2 * size + n], x[3 * size : 3 * size + n]
     for j in range(n):
         odd, two = np.uint64(0) - np.uint64(j & 1), np.uint64(0) - np.uint64(j >> 1 & 1)
         total = np.uint64(x0[j]) + np.uint64(x1[j]) + np.uint64(x2[j]) + np.uint64(x3[j])
@@ -325,7 +344,7 @@ def _mask_row(x: Any, size: int, once: Any, wide: bool, row: Any, word: Any, kee
 def _add_rows(x: Any, size: int, once: Any, wide: bool, shift: Any, out: Any, late: Any) -> None:
     """Σ x·P_x, shifted, into ``out``, but for what its lanes lack: that into ``late``."""
     n, one = len(out), np.uint64(1)
-    x1, x2, x3 = x[size:size + n], x[2 * size:2 * size + n], x[3 * size:3 * size + n]
+    x1, x2, x3 = x[size : size + n], x[2 * size : 2 * size + n], x[3 * size : 3 * size + n]
     for j in range(n):
         both = np.uint64(x3[j])
         out[j] += (np.uint64(x1[j]) + both + ((np.uint64(x2[j]) + both) << one)) << shift
@@ -335,12 +354,25 @@ def _add_rows(x: Any, size: int, once: Any, wide: bool, shift: Any, out: Any, la
 
 
 @njit(cache=True, boundscheck=False, nogil=True)
-def _add_chosen(x: Any, size: int, once: Any, wide: bool, shift: Any, choice: Any, word: Any, down: Any, out: Any, late: Any) -> None:
-    """Σ ±2^b·S_b + Δ·d, shifted, likewise; leaves are those at distances 1, 2, 3.  Bits of d that are another's are shifted out."""
+def _add_chosen(
+    x: Any,
+    size: int,
+    once: Any,
+    wide: bool,
+    shift: Any,
+    choice: Any,
+    word: Any,
+    down: Any,
+    out: Any,
+    late: Any,
+) -> None:
+    """Σ ±2^b·S_b + Δ·d, shifted, likewise; leaves are those at distances 1, 2, 3.  Bits of d that are
+    another's are shifted out.
+    """
     n, one = len(out), np.uint64(1)
     m0, m1 = np.uint64(0) - (choice & one), np.uint64(0) - (choice >> one & one)
     l0, l1 = ~m0, ~m1
-    x1, x2, x3 = x[:n], x[size:size + n], x[2 * size:2 * size + n]
+    x1, x2, x3 = x[:n], x[size : size + n], x[2 * size : 2 * size + n]
     for j in range(n):
         both, d = np.uint64(x3[j]), np.uint64(word[j]) >> down
         lower = ((np.uint64(x1[j]) + both) ^ l0) - l0 + (d & m0)
@@ -359,13 +391,24 @@ def _finish(out: Any, late: Any) -> None:
 
 
 @njit(cache=True, boundscheck=False, nogil=True)
-def send_rows(words: Any, halves: Any, once: Any, lengths: Any, width: int,
-              rows: Any, source: Any, target: Any, packed: Any, share: Any) -> None:
-    """The sender's share of digits of two bits times rows, added to it, and what it sends of d modulo 2^(width − 2·digit).
+def send_rows(
+    words: Any,
+    halves: Any,
+    once: Any,
+    lengths: Any,
+    width: int,
+    rows: Any,
+    source: Any,
+    target: Any,
+    packed: Any,
+    share: Any,
+) -> None:
+    """The sender's share of digits of two bits times rows, added to it, and what it sends of d modulo
+    2^(width − 2·digit).
 
-    ``words`` are ``stretched`` rows, ``halves`` the same as words of 32 bits.  Element e takes row ``source[e]`` and adds to
-    ``share[target[e]]``.  The d of digits i and ``digits`` − i have ``width`` bits together and share a word.
-    """
+    ``words`` are ``stretched`` rows, ``halves`` the same as words of 32 bits.  Element e takes row
+    ``source[e]`` and adds to ``share[target[e]]``.  The d of digits i and ``digits`` − i have ``width`` bits
+    together and share a word."""
     elements, digits, leaves, _ = once.shape
     wide, long, short = lengths
     every, none = np.uint64(0xFFFFFFFFFFFFFFFF), np.uint64(0)
@@ -374,7 +417,12 @@ def send_rows(words: Any, halves: Any, once: Any, lengths: Any, width: int,
         row, out = rows[source[e]], share[target[e]]
         for d in range(digits):
             shift = np.uint64(2 * d)
-            keep, up, mask, word = none, none, every >> (np.uint64(64 - width) + shift), packed[e, min(d, digits - d)]
+            keep, up, mask, word = (
+                none,
+                none,
+                every >> (np.uint64(64 - width) + shift),
+                packed[e, min(d, digits - d)],
+            )
             if 2 * d > digits:
                 keep, up, mask = every, shift, every
             if d < wide:
@@ -382,29 +430,46 @@ def send_rows(words: Any, halves: Any, once: Any, lengths: Any, width: int,
                 _add_rows(words[at:], 2 * long, once[e, d], True, shift, out, late)
                 at += 2 * long * leaves
             else:
-                _mask_row(halves[2 * at:], 4 * short, once[e, d], False, row, word, keep, up, mask)
-                _add_rows(halves[2 * at:], 4 * short, once[e, d], False, shift, out, late)
+                _mask_row(halves[2 * at :], 4 * short, once[e, d], False, row, word, keep, up, mask)
+                _add_rows(halves[2 * at :], 4 * short, once[e, d], False, shift, out, late)
                 at += 2 * short * leaves
         _finish(out, late)
 
 
 @njit(cache=True, boundscheck=False, nogil=True)
-def receive_rows(words: Any, halves: Any, once: Any, lengths: Any,
-                 choices: Any, first: int, target: Any, packed: Any, share: Any) -> None:
-    """The chooser's share, added to it; digit d of element e is at bits first + 2·(e·digits + d) and the next of the choices."""
+def receive_rows(
+    words: Any,
+    halves: Any,
+    once: Any,
+    lengths: Any,
+    choices: Any,
+    first: int,
+    target: Any,
+    packed: Any,
+    share: Any,
+) -> None:
+    """The chooser's share, added to it; digit d of element e is at bits first + 2·(e·digits + d) and the next
+    of the choices.
+    """
     elements, digits, leaves, _ = once.shape
     wide, long, short = lengths
     at, bit, late = 0, first, np.zeros(4, np.uint64)
     for e in range(elements):
         out = share[target[e]]
         for d in range(digits):
-            shift, choice, word = np.uint64(2 * d), choices[bit >> 6] >> np.uint64(bit & 63), packed[e, min(d, digits - d)]
+            shift, choice, word = (
+                np.uint64(2 * d),
+                choices[bit >> 6] >> np.uint64(bit & 63),
+                packed[e, min(d, digits - d)],
+            )
             down = shift if 2 * d > digits else np.uint64(0)
             if d < wide:
                 _add_chosen(words[at:], 2 * long, once[e, d], True, shift, choice, word, down, out, late)
                 at += 2 * long * leaves
             else:
-                _add_chosen(halves[2 * at:], 4 * short, once[e, d], False, shift, choice, word, down, out, late)
+                _add_chosen(
+                    halves[2 * at :], 4 * short, once[e, d], False, shift, choice, word, down, out, late
+                )
                 at += 2 * short * leaves
             bit += 2
         _finish(out, late)
@@ -420,13 +485,18 @@ def set_switches(order: Any, bits: Any) -> None:
     while size > 2:
         half = size // 2
         for start in range(0, n, size):
-            p, back, side = order[start:start + size], inverse[start:start + size], lower[start:start + size]
+            p, back, side = (
+                order[start : start + size],
+                inverse[start : start + size],
+                lower[start : start + size],
+            )
             for i in range(size):
                 back[p[i]] = i
-                side[i] = 2                         # not known yet
+                side[i] = 2  # not known yet
             for first in range(size):
                 out = first
-                while side[out] == 2:               # around a loop: this output from above, its input's neighbour below
+                # around a loop: this output from above, its input's neighbour below
+                while side[out] == 2:
                     side[out] = 0
                     out = back[p[out] ^ 1]
                     side[out] = 1

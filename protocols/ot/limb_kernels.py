@@ -1,7 +1,9 @@
-"""Gilboa's products for numbers of two words: ``kernels.send_products`` and ``receive_products`` modulo 2^128.
+"""Gilboa's products for numbers of two words: ``kernels.send_products`` and ``receive_products`` modulo
+2^128.
 
 Rows, keys and what is sent are words: the lower and the upper one of each number, in turn.
 """
+
 from __future__ import annotations
 
 from typing import Any
@@ -36,8 +38,12 @@ def _add(out: Any, j: int, lo: Any, hi: Any) -> None:
 
 
 @njit(cache=True, boundscheck=False, nogil=True)
-def send_products(h0: Any, h1: Any, rows: Any, source: Any, target: Any, bits: int, packed: Any, share: Any) -> None:
-    """d_i = h0_i − h1_i + a modulo 2^(128−i), d_i and d_(bits−i) in one number, and −Σ h0_i·2^i added to the share."""
+def send_products(
+    h0: Any, h1: Any, rows: Any, source: Any, target: Any, bits: int, packed: Any, share: Any
+) -> None:
+    """d_i = h0_i − h1_i + a modulo 2^(128−i), d_i and d_(bits−i) in one number, and −Σ h0_i·2^i added to the
+    share.
+    """
     zero = np.uint64(0)
     for e in range(len(source)):
         row, out = rows[source[e]], share[target[e]]
@@ -47,7 +53,7 @@ def send_products(h0: Any, h1: Any, rows: Any, source: Any, target: Any, bits: i
                 lo, hi = x[j] - y[j], x[j + 1] - y[j + 1] - np.uint64(x[j] < y[j])
                 total = lo + row[j]
                 hi += row[j + 1] + np.uint64(total < lo)
-                lo, hi = _up(total, hi, shift)          # without what is shifted out of the result
+                lo, hi = _up(total, hi, shift)  # without what is shifted out of the result
                 if 2 * i <= bits:
                     packed[e, i, j], packed[e, i, j + 1] = _down(lo, hi, shift)
                 else:

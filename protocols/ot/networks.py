@@ -1,17 +1,22 @@
 """Permuting what others share, in an order that one party alone knows: a network of switches.
 
-A Beneš network for n = 2^l wires has 2l − 1 layers of n/2 switches: one layer of pairs, two networks of n/2 side by side
-(the first wires of the pairs go to the upper, the others to the lower), and one layer of pairs again.  Any order can be set.
+A Beneš network for n = 2^l wires has 2l − 1 layers of n/2 switches: one layer of pairs, two networks of n/2
+side by side (the first wires of the pairs go to the upper, the others to the lower), and one layer of pairs
+again.  Any order can be set.
 
-A switch with inputs x, y and the owner's bit s gives x + z and y − z with z = s·(y − x): where y − x is shared, its owner
-multiplies its own part, and with each of the others a product of a bit is made (``products``).
+A switch with inputs x, y and the owner's bit s gives x + z and y − z with z = s·(y − x): where y − x is
+shared, its owner multiplies its own part, and with each of the others a product of a bit is made
+(``products``).
 
-Threat   semi-honest.  The others see nothing of the bits, the owner nothing but shares.  Which switches the owner sets depends
-         on the order in the time it takes to find them, at the owner alone.
-Cost     2·(2l − 1) rounds; for each switch and row of c elements 4 bytes from the owner and 8·c from each of the others.
-Source   Mohassel, Sadeghian, EUROCRYPT 2013, section 4.1, with products of bits in place of their transfers of labels; the
-         network: Beneš 1964, set by Waksman's looping, J. ACM 1968.  Other numbers of wires are filled up to a power of two.
+Threat   semi-honest.  The others see nothing of the bits, the owner nothing but shares.  Which switches the
+         owner sets depends on the order in the time it takes to find them, at the owner alone.
+Cost     2·(2l − 1) rounds; for each switch and row of c elements 4 bytes from the owner and 8·c from each of
+         the others.
+Source   Mohassel, Sadeghian, EUROCRYPT 2013, section 4.1, with products of bits in place of their transfers
+         of labels; the network: Beneš 1964, set by Waksman's looping, J. ACM 1968.  Other numbers of wires
+         are filled up to a power of two.
 """
+
 from __future__ import annotations
 
 import numpy as np
@@ -22,7 +27,9 @@ from protocols.ot.extension import Links
 from protocols.ot.products import elementwise, products
 
 
-async def move(links: Links, seat: Seat, owner: int, spec: Spec, orders: NDArray | None, parts: NDArray | None) -> NDArray:
+async def move(
+    links: Links, seat: Seat, owner: int, spec: Spec, orders: NDArray | None, parts: NDArray | None
+) -> NDArray:
     """Shares (c, n, m) of what the others share by ``parts``, in the owner's ``orders`` (n, m)."""
     c, n, m = spec.shape
     depth = max(0, n - 1).bit_length()
@@ -35,7 +42,7 @@ async def move(links: Links, seat: Seat, owner: int, spec: Spec, orders: NDArray
     levels = [*range(depth), *reversed(range(depth - 1))]
     for layer, level in enumerate(levels):
         blocks = 1 << level
-        if layer >= depth:                          # back from two halves to pairs
+        if layer >= depth:  # back from two halves to pairs
             x = _wired(x, (blocks, 2, -1))
         pairs = x.reshape(half, 2, m, c)
         difference = np.ascontiguousarray(ring.sub(pairs[:, 1], pairs[:, 0])).reshape(-1, c)
@@ -47,7 +54,7 @@ async def move(links: Links, seat: Seat, owner: int, spec: Spec, orders: NDArray
             z = await products(links, flat, rows=difference, to=(owner,))
         z = z.reshape(half, m, c)
         x = np.stack([ring.add(pairs[:, 0], z), ring.sub(pairs[:, 1], z)], axis=1).reshape(wires, m, c)
-        if layer < depth - 1:                       # from pairs to two halves
+        if layer < depth - 1:  # from pairs to two halves
             x = _wired(x, (blocks, -1, 2))
     return np.ascontiguousarray(x[:n].transpose(2, 0, 1))
 
@@ -63,8 +70,11 @@ def _filled(orders: NDArray, wires: int) -> NDArray:
 
 
 def switches(orders: NDArray) -> NDArray:
-    """The bits (layers, n/2, m) that give out[i] = in[orders[i]] for each column of ``orders``, n a power of two."""
+    """The bits (layers, n/2, m) that give out[i] = in[orders[i]] for each column of ``orders``, n a power of
+    two.
+    """
     from protocols.ot import kernels
+
     n, m = orders.shape
     depth = max(0, n - 1).bit_length()
     bits = np.zeros((max(0, 2 * depth - 1), n // 2, m), np.uint8)

@@ -1,8 +1,9 @@
 """The loops of silent transfers, in Numba; each has a plain NumPy twin in ``tests/test_silent.py``.
 
-Imported when the first silent transfer is made.  Nodes of several trees lie node by node, and of each node tree by tree.
-Where a receiver's path decides, every node is compared with it: no branch and no address depends on it.
-"""
+Imported when the first silent transfer is made.  Nodes of several trees lie node by node, and of each node
+tree by tree.  Where a receiver's path decides, every node is compared with it: no branch and no address
+depends on it."""
+
 from __future__ import annotations
 
 from typing import Any
@@ -34,8 +35,9 @@ def crossed(nodes: Any, out: Any) -> None:
 
 @njit(cache=True, boundscheck=False, nogil=True)
 def grow(permuted: Any, crossed: Any, keep: Any, nodes: Any, sums: Any) -> None:
-    """From parents to twice as many children: left = permuted ⊕ crossed in the parent's place, right = parent ⊕ left behind
-    them all, and of all only the bits ``keep`` of the lower word; the sums of each tree's left ones."""
+    """From parents to twice as many children: left = permuted ⊕ crossed in the parent's place, right = parent
+    ⊕ left behind them all, and of all only the bits ``keep`` of the lower word; the sums of each tree's left
+    ones."""
     parents, trees = len(nodes) // 2, len(sums)
     sums[:] = 0
     for first in range(0, parents, trees):
@@ -62,15 +64,25 @@ def mended(nodes: Any, siblings: Any, places: Any, out: Any) -> None:
 
 
 @njit(cache=True, boundscheck=False, nogil=True)
-def regrow(permuted: Any, crossed: Any, keep: Any, nodes: Any, missing: Any, ways: Any, sums: Any, siblings: Any, places: Any,
-           totals: Any) -> None:
+def regrow(
+    permuted: Any,
+    crossed: Any,
+    keep: Any,
+    nodes: Any,
+    missing: Any,
+    ways: Any,
+    sums: Any,
+    siblings: Any,
+    places: Any,
+    totals: Any,
+) -> None:
     """As ``grow`` without the children of each tree's missing node, which are zero.
 
-    ``ways[s]`` says which of the two is known by the sum of all nodes of its side (0 left, 1 right), ``sums[s]``: it becomes
-    the sibling, for ``places[s]``, the other one missing.  ``totals``: the sum of all nodes that are known.
-    """
+    ``ways[s]`` says which of the two is known by the sum of all nodes of its side (0 left, 1 right),
+    ``sums[s]``: it becomes the sibling, for ``places[s]``, the other one missing.  ``totals``: the sum of all
+    nodes that are known."""
     parents, trees = len(nodes) // 2, len(missing)
-    siblings[:] = 0                                  # until the end: the sums of the left ones
+    siblings[:] = 0  # until the end: the sums of the left ones
     totals[:] = 0
     for j in range(parents // trees):
         for s in range(trees):
@@ -97,7 +109,9 @@ def regrow(permuted: Any, crossed: Any, keep: Any, nodes: Any, missing: Any, way
 
 @njit(cache=True, boundscheck=False, nogil=True)
 def settle(nodes: Any, siblings: Any, places: Any, totals: Any, missing: Any, out: Any) -> None:
-    """All leaves added to ``out``: the nodes, the sibling at its place, and where a tree's leaf is missing the sum of its others."""
+    """All leaves added to ``out``: the nodes, the sibling at its place, and where a tree's leaf is missing
+    the sum of its others.
+    """
     trees = len(places)
     for j in range(len(out) // trees):
         for s in range(trees):

@@ -2,10 +2,12 @@
 
 A ``Correlation`` says which random arrays are shared and how the dependent ones follow from the free
 ones.  A ``Prep`` serves shares of it.  The sources are a trusted dealer
-(``dealer``), oblivious transfer among the parties (``ot``) and what they have made so and kept on disk (``stored``).
+(``dealer``), oblivious transfer among the parties (``ot``) and what they have made so and kept on disk
+(``stored``).
 
 [Bea91] Beaver, CRYPTO 1991.  [EGKRS20] ePrint 2020/338.  [CGP20] Chase, Ghosh, Poburinnaya, ePrint 2019/1340.
 """
+
 from __future__ import annotations
 
 import math
@@ -20,7 +22,7 @@ from mpc.seat import Seat
 from protocols.bilinear import MULTIPLY, Bilinear
 from protocols.threat import Threat
 
-Parts = tuple[RingArray, ...]                       # one party's additive shares of several arrays
+Parts = tuple[RingArray, ...]  # one party's additive shares of several arrays
 
 
 class Correlation(Protocol):
@@ -34,10 +36,12 @@ class Correlation(Protocol):
     def free(self) -> tuple[Spec, ...]:
         """Uniform arrays."""
         ...
+
     @property
     def dependent(self) -> tuple[Spec, ...]:
         """What ``derive`` gives."""
         ...
+
     def derive(self, *free: RingArray) -> Parts: ...
 
 
@@ -122,7 +126,8 @@ class TruncationMask:
 
 @dataclass(frozen=True, slots=True)
 class Permutation:
-    """Orders π that the owner alone knows, an array a that the others share, and shares of π(a).  [CGP20, section 3]
+    """Orders π that the owner alone knows, an array a that the others share, and shares of π(a).  [CGP20,
+    section 3]
 
     Arrays have the shape (c, n, m): π has an order of the n for each of the m, the same for all c.
     """
@@ -187,13 +192,17 @@ def specs(kind: Correlation) -> tuple[Spec, ...]:
 
 def cut(parts: Parts, lo: int, hi: int, into: tuple[Spec, ...]) -> Parts:
     """Elements of a batch, as arrays of these specs."""
-    return tuple(RingArray(p.ring, p.data[..., lo:hi].reshape(spec.shape)) for p, spec in zip(parts, into, strict=True))
+    return tuple(
+        RingArray(p.ring, p.data[..., lo:hi].reshape(spec.shape)) for p, spec in zip(parts, into, strict=True)
+    )
 
 
 def name_of(kind: Correlation) -> str:
     """A kind in words that no other kind has."""
-    values = (getattr(kind, field.name) for field in fields(kind))   # type: ignore[arg-type]
-    return ", ".join([kind.name, *(value.name if isinstance(value, Bilinear) else str(value) for value in values)])
+    values = (getattr(kind, field.name) for field in fields(kind))  # type: ignore[arg-type]
+    return ", ".join(
+        [kind.name, *(value.name if isinstance(value, Bilinear) else str(value) for value in values)]
+    )
 
 
 class Here:

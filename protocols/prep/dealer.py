@@ -11,11 +11,12 @@ and gets the correction that makes everybody's shares add up.
 Threat   semi-honest dealer that colludes with no party: it could compute every secret from what the
          parties open to each other, and it sees none of that.  It learns the shapes.
 Cost     to the last party: one ring element per element of f(a, b); 8 bytes per elementwise triple over
-         Z_2^64, 8·m·n per m×k×n matrix triple, 12 per truncation (16 from 32 bits on; between two parties 4 and 8),
-         8 per element and party in a shuffle.  To others: nothing.
+         Z_2^64, 8·m·n per m×k×n matrix triple, 12 per truncation (16 from 32 bits on; between two parties 4
+         and 8), 8 per element and party in a shuffle.  To others: nothing.
          The answer travels in the round that opens the masked operands, so it adds no round.
 Source   Beaver 1991 for the triples; seeds with one correction: Boyle et al., ePrint 2019/448, section 1.
 """
+
 from __future__ import annotations
 
 from collections import deque
@@ -37,8 +38,9 @@ from protocols.prep import Correlation, CrossTriple, Parts, Permutation, Triple,
 from protocols.threat import Threat
 
 _SEED = Spec(Z64, (SEED_BYTES // 8,))
-_NAME = Spec(Z64, (2,))                               # of a dealer's session: random and public
-_WORDS = 24                                          # stock?, kind, ring, bits, then two shapes of up to 8 axes
+_NAME = Spec(Z64, (2,))  # of a dealer's session: random and public
+# stock?, kind, ring, bits, then two shapes of up to 8 axes
+_WORDS = 24
 _REQUEST = Spec(Z64, (_WORDS,))
 _MAX_ELEMENTS = 1 << 31
 
@@ -76,7 +78,7 @@ def _decode(request: Sequence[int]) -> tuple[Correlation, bool]:
 def _parse(request: Sequence[int]) -> tuple[Correlation, bool]:
     stocked, code, ring_bits, bits, *rest = request
     ring = BITS if ring_bits == BITS.bits else RINGS.get(ring_bits)
-    shapes = [tuple(rest[at + 1:at + 1 + rest[at]]) if rest[at] <= 8 else None for at in (0, 9)]
+    shapes = [tuple(rest[at + 1 : at + 1 + rest[at]]) if rest[at] <= 8 else None for at in (0, 9)]
     x, y = shapes
     if ring is None or stocked > 1 or x is None or y is None:
         raise WireError("a request to the dealer is not well formed")
@@ -108,8 +110,11 @@ class _Streams:
         self.of = {stocked: Stream(seed, "stock" if stocked else "live") for stocked in (False, True)}
 
     def free(self, kind: Correlation, stocked: bool) -> Parts:
-        if isinstance(kind, CrossTriple):           # the i-th array is all party i's
-            return tuple(self.of[stocked].draw(s) if i == self._rank else s.ring.zeros(s.shape) for i, s in enumerate(kind.free))
+        if isinstance(kind, CrossTriple):  # the i-th array is all party i's
+            return tuple(
+                self.of[stocked].draw(s) if i == self._rank else s.ring.zeros(s.shape)
+                for i, s in enumerate(kind.free)
+            )
         if isinstance(kind, Permutation):
             order, a = kind.free
             if self._rank == kind.owner:
@@ -135,7 +140,7 @@ class Dealer:
         """What the last party lacks for the correlation it asks for."""
         *others, last = self._streams
         sums = last.free(kind, stocked)
-        for s in others:                            # one after the other: two parties' parts at a time
+        for s in others:  # one after the other: two parties' parts at a time
             sums = tuple(map(add, sums, s.free(kind, stocked)))
         rest = kind.derive(*sums)
         for s in others:
@@ -148,8 +153,9 @@ class Dealer:
             return pack(self.seeds[sender]), pack(self.name)
         if sender != self.size - 1:
             raise WireError(f"party {sender} has nothing to ask the dealer for")
-        return tuple(part for request in arrays
-                     for part in self.correction(*_decode([int(w) for w in request.data])))
+        return tuple(
+            part for request in arrays for part in self.correction(*_decode([int(w) for w in request.data]))
+        )
 
 
 class DealerFrames:
@@ -179,24 +185,33 @@ class DealerFrames:
 
     def answer(self, party: int, frame: bytes) -> list[memoryview]:
         """The answer to one frame of requests; empty for a goodbye."""
-        if self.expects(party, frame[:HEADER.size]) is None:
+        if self.expects(party, frame[: HEADER.size]) is None:
             return []
         magic, number, length, digest, _ = HEADER.unpack_from(frame)
         link = self._links[party]
-        asked = [_decode([int(w) for w in Z64.decode(memoryview(frame)[at:at + _REQUEST.nbytes], (_WORDS,))])
-                 for at in range(HEADER.size, HEADER.size + length, _REQUEST.nbytes)]
+        asked = [
+            _decode([int(w) for w in Z64.decode(memoryview(frame)[at : at + _REQUEST.nbytes], (_WORDS,))])
+            for at in range(HEADER.size, HEADER.size + length, _REQUEST.nbytes)
+        ]
         link.extend(f"/dealer:{_REQUEST};{','.join(map(str, kind.dependent))}" for kind, _ in asked)
         link.received += 1
         if (magic, number, digest) != (DATA, link.received, link.due):
             raise WireError(f"party {party} and the dealer disagree on what was asked before")
-        most = max([sum(spec.size for spec in (*kind.free, *kind.dependent)) for kind, _ in asked]
-                   + [sum(spec.size for kind, _ in asked for spec in kind.dependent)])
+        most = max(
+            [sum(spec.size for spec in (*kind.free, *kind.dependent)) for kind, _ in asked]
+            + [sum(spec.size for kind, _ in asked for spec in kind.dependent)]
+        )
         if most > self._largest:
-            raise WireError(f"party {party} asks the dealer for {most} elements at once; it makes up to "
-                            f"{self._largest}: raise largest_array in its configuration")
+            raise WireError(
+                f"party {party} asks the dealer for {most} elements at once; it makes up to "
+                f"{self._largest}: raise largest_array in its configuration"
+            )
         answers = [self._dealer.correction(*one) for one in asked]
         views = [p.ring.encode(p.data) for parts in answers for p in parts]
-        return [memoryview(link.seal(sum(v.nbytes for v in views), "dealer")), *(v for v in views if v.nbytes)]
+        return [
+            memoryview(link.seal(sum(v.nbytes for v in views), "dealer")),
+            *(v for v in views if v.nbytes),
+        ]
 
 
 class _Later:
@@ -204,13 +219,17 @@ class _Later:
 
     __slots__ = ("_hi", "_lo", "_shape", "_source")
 
-    def __init__(self, source: Task[Parts] | Parts, lo: int = 0, hi: int = 0, shape: Shape | None = None) -> None:
+    def __init__(
+        self, source: Task[Parts] | Parts, lo: int = 0, hi: int = 0, shape: Shape | None = None
+    ) -> None:
         self._source, self._lo, self._hi, self._shape = source, lo, hi, shape
 
     def __await__(self) -> Generator[Any, Any, Parts]:
         source = self._source
         parts = (yield from source.__await__()) if isinstance(source, Task) else source
-        return parts if self._shape is None else tuple(_cut(p, self._lo, self._hi, self._shape) for p in parts)
+        return (
+            parts if self._shape is None else tuple(_cut(p, self._lo, self._hi, self._shape) for p in parts)
+        )
 
 
 def _cut(x: RingArray, lo: int, hi: int, shape: Shape) -> RingArray:
@@ -244,7 +263,7 @@ class Dealt:
         inbox = await exchange(recv={self.size: (_SEED, _NAME)}, tag="seed")
         seed, name = inbox[self.size]
         self._streams = _Streams(seed.data.tobytes(), self.rank)
-        seat.bind(name.data.tobytes())              # all parties have the same dealer, in the same session
+        seat.bind(name.data.tobytes())  # all parties have the same dealer, in the same session
 
     async def draw(self, kind: Correlation) -> tuple[Parts, Awaitable[Parts]]:
         if self.asked is not None:
@@ -286,6 +305,7 @@ class Dealt:
 
     async def stock(self, kinds: Iterable[Correlation]) -> None:
         """Receive the dealer's material for these correlations now; later draws take it in this order."""
+
         async def receive(at: int, kind: Correlation) -> None:
             self._stock[at] = (kind, await self._fetch(kind, (), True))
 

@@ -1,4 +1,7 @@
-"""A store's folder and files as the system has them: opened, written, synced, removed, and what it has against that."""
+"""A store's folder and files as the system has them: opened, written, synced, removed, and what it has
+against that.
+"""
+
 from __future__ import annotations
 
 import fcntl
@@ -25,13 +28,18 @@ class Lock:
             folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._file = os.open(folder.parent / f"{folder.name}.lock", os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as error:
-            raise ConfigError(f"the store {folder} cannot be opened ({error.strerror}): the folder of the "
-                              "configuration must be writable, and its disk have room") from None
+            raise ConfigError(
+                f"the store {folder} cannot be opened ({error.strerror}): the folder of the "
+                "configuration must be writable, and its disk have room"
+            ) from None
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             os.close(self._file)
-            raise ConfigError(f"another process uses the store {folder}: wait for its end, a correlation must not be used twice") from None
+            raise ConfigError(
+                f"another process uses the store {folder}: wait for its end, a correlation must not be used"
+                " twice"
+            ) from None
 
     def release(self) -> None:
         os.close(self._file)
@@ -62,8 +70,10 @@ def check_folder(folder: Path) -> None:
     """As ssh does with keys: what others may enter is not used, if it is ours."""
     facts = folder.stat()
     if facts.st_uid == os.getuid() and facts.st_mode & 0o077:
-        raise ConfigError(f"the store {folder} is open to others than its owner (mode {stat.S_IMODE(facts.st_mode):04o}): "
-                          f"run 'chmod 700 {folder}'; if others may have written to it, {AGAIN}")
+        raise ConfigError(
+            f"the store {folder} is open to others than its owner (mode {stat.S_IMODE(facts.st_mode):04o}): "
+            f"run 'chmod 700 {folder}'; if others may have written to it, {AGAIN}"
+        )
 
 
 def write(file: int, data: bytes, at: int) -> None:

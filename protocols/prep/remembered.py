@@ -1,13 +1,14 @@
 """What a machine remembers of its stores of correlations, outside their folders.
 
-For each store there is a file in ``$XDG_STATE_HOME/mpc/stores``, by default ``~/.local/state/mpc/stores``, that says
-how many of its blocks of each kind were used.  A store that knows of fewer, of any kind, is one that was turned back, or
-a copy: no tag can tell, since all in it is as this party once wrote it.
+For each store there is a file in ``$XDG_STATE_HOME/mpc/stores``, by default ``~/.local/state/mpc/stores``,
+that says how many of its blocks of each kind were used.  A store that knows of fewer, of any kind, is one
+that was turned back, or a copy: no tag can tell, since all in it is as this party once wrote it.
 
-It is written whenever blocks are used, after the store's own cursor, and synced when the store is closed.  So it is
-never ahead, and behind only after a loss of power.  It holds no secret, and 8 bytes for a kind; it is not removed with
-its store, of which a copy may come back.
+It is written whenever blocks are used, after the store's own cursor, and synced when the store is closed.  So
+it is never ahead, and behind only after a loss of power.  It holds no secret, and 8 bytes for a kind; it is
+not removed with its store, of which a copy may come back.
 """
+
 from __future__ import annotations
 
 import os
@@ -47,5 +48,7 @@ class Count:
 
 
 def forgetful(folder: Path, error: OSError) -> str:
-    return (f"what is used of the store cannot be remembered outside of it ({folder}: {error.strerror}): that it was "
-            "turned back would not be noticed; set XDG_STATE_HOME to a folder that can be written")
+    return (
+        f"what is used of the store cannot be remembered outside of it ({folder}: {error.strerror}): that it"
+        " was turned back would not be noticed; set XDG_STATE_HOME to a folder that can be written"
+    )

@@ -2,36 +2,42 @@
 
 A store is a folder with a file for each kind, and a file ``cursor``.
 
-    kind file    magic, length of the header, header (JSON) and its tag, then blocks of units of the correlation, each
-                 under AES-GCM
-    header       version, suite, ring, peers, rank, run (the offline run's name, the same at all parties), kind, count of
-                 units, units in a block, bytes of a unit, salt; the file is named after its kind
-    key          HKDF-SHA256(the party's private key, salt), for this file alone; the nonce is the number of the block,
-                 and the header is authenticated with each, and once by itself with the last number there is
-    cursor       JSON: version, run and, for each kind file, how many of its blocks are used and how many there are; then
-                 its HMAC-SHA256, whose key is HKDF-SHA256(the party's private key)
+    kind file    magic, length of the header, header (JSON) and its tag, then blocks of units of the
+                 correlation, each under AES-GCM
+    header       version, suite, ring, peers, rank, run (the offline run's name, the same at all parties),
+                 kind, count of units, units in a block, bytes of a unit, salt; the file is named after its
+                 kind
+    key          HKDF-SHA256(the party's private key, salt), for this file alone; the nonce is the number of
+                 the block, and the header is authenticated with each, and once by itself with the last number
+                 there is
+    cursor       JSON: version, run and, for each kind file, how many of its blocks are used and how many
+                 there are; then its HMAC-SHA256, whose key is HKDF-SHA256(the party's private key)
 
-So files that were exchanged, renamed, cut, altered or taken from another run or party are refused when the store is
-opened, and blocks when their turn comes, the next one of each file at once.
+So files that were exchanged, renamed, cut, altered or taken from another run or party are refused when the
+store is opened, and blocks when their turn comes, the next one of each file at once.
 
-A block is served when the cursor has passed it *on disk* (a new file, fsync, rename, fsync of the folder), and its
-place is overwritten (fsync), in this order.  So a process that ends at any moment, however it ends, has served no block
-that another one will find; what it leaves unused of a block is lost, and what it leaves of used blocks the next one
-overwrites.  A file whose blocks are all used loses its header, with the salt that its key is made of, and is removed.
-Blocks that are left out, since a peer stands further, are used ones in all this.
+A block is served when the cursor has passed it *on disk* (a new file, fsync, rename, fsync of the folder),
+and its place is overwritten (fsync), in this order.  So a process that ends at any moment, however it ends,
+has served no block that another one will find; what it leaves unused of a block is lost, and what it leaves
+of used blocks the next one overwrites.  A file whose blocks are all used loses its header, with the salt that
+its key is made of, and is removed.  Blocks that are left out, since a peer stands further, are used ones in
+all this.
 
-A store is made in a folder of its own, each file's header last, and gets its name when all of it is on disk: what has
-the name is whole.  A lock beside the folder is held from opening to closing: one process at a time.  Where the disk is
-full, or not to be written, nothing is served and nothing is lost.
+A store is made in a folder of its own, each file's header last, and gets its name when all of it is on disk:
+what has the name is whole.  A lock beside the folder is held from opening to closing: one process at a time.
+Where the disk is full, or not to be written, nothing is served and nothing is lost.
 
-Threat   the disk may be read by others, who see sizes and positions, as long as they have not the private key, which
-         lies on the same disk as a rule; and altered by others, which the tags show, as far as they do not turn it
-         back.  What two runs have hidden behind the same mask can be computed by their peers.  A store that is turned
-         back while a peer's is not goes on from the peer's place (``stored``).  Where all are, ``remembered`` tells, as
-         far as it goes.  Overwriting is as good as the disk lets it be.
-Cost     three fsyncs for a block of up to 2 MiB; 16 bytes for it and about 400 for the header beside the correlations.
+Threat   the disk may be read by others, who see sizes and positions, as long as they have not the private
+         key, which lies on the same disk as a rule; and altered by others, which the tags show, as far as
+         they do not turn it back.  What two runs have hidden behind the same mask can be computed by their
+         peers.  A store that is turned back while a peer's is not goes on from the peer's place (``stored``).
+         Where all are, ``remembered`` tells, as far as it goes.  Overwriting is as good as the disk lets it
+         be.
+Cost     three fsyncs for a block of up to 2 MiB; 16 bytes for it and about 400 for the header beside the
+         correlations.
 Source   NIST SP 800-38D (GCM), RFC 5869 (HKDF), RFC 2104 (HMAC).
 """
+
 from __future__ import annotations
 
 import json
@@ -52,19 +58,33 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from mpc.errors import ConfigError
 from mpc.prg import SEED_BYTES, Stream
 from protocols.prep import remembered
-from protocols.prep.disk import AGAIN, HEADER, Lock, check_folder, discard, forget, opened, sync_folder, told, write
+from protocols.prep.disk import (
+    AGAIN,
+    HEADER,
+    Lock,
+    check_folder,
+    discard,
+    forget,
+    opened,
+    sync_folder,
+    told,
+    write,
+)
 from protocols.prep.remembered import Count
 
 VERSION = 2
 _MAGIC = b"mpc-corr"
 _TAG = 16
-_ALONE = b"\xff" * 12                                 # the nonce of the header's own tag
+_ALONE = b"\xff" * 12  # the nonce of the header's own tag
 
 #: Units and bytes of a block, at most.
 _BLOCK, _BLOCK_BYTES = 1 << 16, 1 << 21
 
 _MAKING = f"make room for it, and {AGAIN}; a store that was there is as it was"
-_SERVING = "no block is used twice, and none lost but the one that was due; make room for it, and run all parties again"
+_SERVING = (
+    "no block is used twice, and none lost but the one that was due; make room for it, and run all parties"
+    " again"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +103,9 @@ def secret_of(key: Path) -> bytes:
         loaded = serialization.load_pem_private_key(key.read_bytes(), None)
     except (OSError, ValueError, TypeError):
         raise ConfigError(f"{key} is not a private key that can be read without a password") from None
-    return loaded.private_bytes(serialization.Encoding.DER, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    return loaded.private_bytes(
+        serialization.Encoding.DER, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
 
 
 def block_of(unit: int) -> int:
@@ -120,8 +142,8 @@ class Kind:
 class Making:
     """A store that is being made; nobody finds it before ``commit``.
 
-    Where there is a folder for its ``memory``, this machine remembers there what will be used of it; why that was not
-    possible, if so, is the ``doubt``.
+    Where there is a folder for its ``memory``, this machine remembers there what will be used of it; why that
+    was not possible, if so, is the ``doubt``.
     """
 
     def __init__(self, folder: Path, terms: Terms, secret: bytes, memory: Path | None = None) -> None:
@@ -132,7 +154,7 @@ class Making:
         self._blocks: dict[str, int] = {}
         try:
             with told(self.folder, "written", _MAKING):
-                for left in (self._new, self._old):     # by a run that did not come to its end
+                for left in (self._new, self._old):  # by a run that did not come to its end
                     discard(left)
                 self._new.mkdir(mode=0o700)
         except ConfigError:
@@ -142,8 +164,16 @@ class Making:
     def kind(self, run: str, kind: str, count: int, unit: int) -> Kind:
         """A file for ``count`` units of ``unit`` bytes."""
         salt = Stream.fresh("salt").bytes(SEED_BYTES)
-        facts = {"version": VERSION, **asdict(self.terms), "run": run, "kind": kind, "count": count, "block": block_of(unit),
-                 "unit": unit, "salt": salt.hex()}
+        facts = {
+            "version": VERSION,
+            **asdict(self.terms),
+            "run": run,
+            "kind": kind,
+            "count": count,
+            "block": block_of(unit),
+            "unit": unit,
+            "salt": salt.hex(),
+        }
         name = _file_of(kind)
         self._blocks[name] = -(-count // block_of(unit))
         return Kind(self._new / name, facts, _cipher(self._secret, salt))
@@ -182,13 +212,15 @@ class Making:
 
 
 class Shelf:
-    """The blocks of one kind: its file, if it is whole, was made for these parties, and is what its name says."""
+    """The blocks of one kind: its file, if it is whole, was made for these parties, and is what its name
+    says.
+    """
 
     def __init__(self, store: Store, name: str, terms: Terms, secret: bytes) -> None:
         self._store, self.name, self.path = store, name, store.folder / name
         with told(self.path, "read", AGAIN), opened(self.path) as file:
             start = os.pread(file, len(_MAGIC) + 4, 0)
-            length = int.from_bytes(start[len(_MAGIC):], "little")
+            length = int.from_bytes(start[len(_MAGIC) :], "little")
             whole = start.startswith(_MAGIC) and length <= HEADER
             self._header = os.pread(file, length, len(start)) if whole else b""
             tag = os.pread(file, _TAG, len(start) + length)
@@ -203,10 +235,14 @@ class Shelf:
         except InvalidTag:
             raise _altered(self.path) from None
         ours = {"version": VERSION, **asdict(terms), "peers": list(terms.peers), "run": store.run}
-        other = [f"{key} (there {facts[key]}, here {value})" for key, value in ours.items() if facts[key] != value]
+        other = [
+            f"{key} (there {facts[key]}, here {value})" for key, value in ours.items() if facts[key] != value
+        ]
         if other:
-            raise ConfigError(f"the store {self.path} was made for another {' and '.join(other)}: {AGAIN}, "
-                              "or leave out --use-offline")
+            raise ConfigError(
+                f"the store {self.path} was made for another {' and '.join(other)}: {AGAIN}, "
+                "or leave out --use-offline"
+            )
         if _file_of(facts["kind"]) != name:
             raise ConfigError(f"the store {self.path} has what belongs in {_file_of(facts['kind'])}: {AGAIN}")
         self.kind: str = facts["kind"]
@@ -247,7 +283,9 @@ class Shelf:
         forget(self.path)
 
     def _settle(self) -> None:
-        """Overwrite what an ended process has left of used blocks, and see that the next one is as it was made."""
+        """Overwrite what an ended process has left of used blocks, and see that the next one is as it was
+        made.
+        """
         end = start = self._used
         while start and any(self._sealed(start - 1)):
             start -= 1
@@ -276,15 +314,18 @@ class Shelf:
 class Store:
     """A store that is open: this process alone serves from it.
 
-    Where there is a folder for its ``memory``, it is held against what this machine remembers of it, and refused if that
-    is more; that it could not be, if so, is the ``doubt``.
+    Where there is a folder for its ``memory``, it is held against what this machine remembers of it, and
+    refused if that is more; that it could not be, if so, is the ``doubt``.
     """
 
     def __init__(self, folder: Path, terms: Terms, secret: bytes, memory: Path | None = None) -> None:
         self.folder, self.doubt, self._secret = folder, "", secret
         self._count: Count | None = None
         if not folder.is_dir():
-            raise ConfigError(f"there is no store {folder}: run 'mpc offline', all parties together, or leave out --use-offline")
+            raise ConfigError(
+                f"there is no store {folder}: run 'mpc offline', all parties together, or leave out"
+                " --use-offline"
+            )
         check_folder(folder)
         self._lock = Lock(folder)
         try:
@@ -343,12 +384,16 @@ class Store:
             return
         self._count = count
         if known is None:
-            self.doubt = (f"this machine does not remember the store {self.folder}: if another copy of it was used, "
-                          f"or will be, what both hide can be computed; in doubt {AGAIN}")
+            self.doubt = (
+                f"this machine does not remember the store {self.folder}: if another copy of it was used, "
+                f"or will be, what both hide can be computed; in doubt {AGAIN}"
+            )
         elif more is not None:
-            raise ConfigError(f"the store {self.folder} was turned back, or is a copy: {more[0]} of its blocks of one kind "
-                              f"are used by its own account, and this machine remembers {more[1]}; what was used must "
-                              f"not be used again: {AGAIN}")
+            raise ConfigError(
+                f"the store {self.folder} was turned back, or is a copy: {more[0]} of its blocks of one kind "
+                f"are used by its own account, and this machine remembers {more[1]}; what was used must "
+                f"not be used again: {AGAIN}"
+            )
 
 
 # -- the cursor ------------------------------------------------------------------------------------------
@@ -361,9 +406,11 @@ def _load(folder: Path, secret: bytes) -> tuple[str, dict[str, tuple[int, int]]]
     try:
         _seal(said, secret).verify(bytes.fromhex(tag.decode()))
     except (ValueError, InvalidSignature):
-        raise ConfigError(f"nobody knows what of the store {folder} is used: its cursor was altered, or made by another "
-                          "version of this engine, or the party's key is another than when it was made: "
-                          f"{AGAIN}") from None
+        raise ConfigError(
+            f"nobody knows what of the store {folder} is used: its cursor was altered, or made by another "
+            "version of this engine, or the party's key is another than when it was made: "
+            f"{AGAIN}"
+        ) from None
     facts = json.loads(said)
     if facts["version"] != VERSION:
         raise ConfigError(f"the store {folder} was made by another version of this engine: {AGAIN}")
@@ -403,7 +450,9 @@ def _file_of(kind: str) -> str:
 
 
 def _altered(path: Path) -> ConfigError:
-    return ConfigError(f"the store {path} was altered, or the party's key is another than when it was made: {AGAIN}")
+    return ConfigError(
+        f"the store {path} was altered, or the party's key is another than when it was made: {AGAIN}"
+    )
 
 
 def _begin(header: bytes) -> int:

@@ -1,4 +1,7 @@
-"""Differential privacy for sums: vectors as integers, exact noise, what it costs, and the mechanisms that tie them together."""
+"""Differential privacy for sums: vectors as integers, exact noise, what it costs, and the mechanisms that tie
+them together.
+"""
+
 from protocols.privacy.accounting import (
     Budget,
     DiscreteGaussians,
@@ -9,8 +12,24 @@ from protocols.privacy.accounting import (
     epsilon,
     noise_for,
 )
-from protocols.privacy.mechanisms import DistributedDiscreteGaussian, DistributedSkellam, JointDiscreteGaussian
+from protocols.privacy.mechanisms import (
+    DistributedDiscreteGaussian,
+    DistributedSkellam,
+    JointDiscreteGaussian,
+)
 from protocols.privacy.vectors import Encoding
 
-__all__ = ["Budget", "DiscreteGaussians", "DistributedDiscreteGaussian", "DistributedSkellam", "Encoding", "Gaussian",
-           "JointDiscreteGaussian", "PoissonSampling", "Skellam", "WithoutReplacement", "epsilon", "noise_for"]
+__all__ = [
+    "Budget",
+    "DiscreteGaussians",
+    "DistributedDiscreteGaussian",
+    "DistributedSkellam",
+    "Encoding",
+    "Gaussian",
+    "JointDiscreteGaussian",
+    "PoissonSampling",
+    "Skellam",
+    "WithoutReplacement",
+    "epsilon",
+    "noise_for",
+]

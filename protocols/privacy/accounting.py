@@ -1,9 +1,11 @@
-"""What noise costs: (ε, δ) of many noisy sums, by Rényi differential privacy or by privacy loss distributions.
+"""What noise costs: (ε, δ) of many noisy sums, by Rényi differential privacy or by privacy loss
+distributions.
 
     D_α(M(S) ‖ M(S')) ≤ ε(α) for neighbours S, S'        costs of rounds add up, for each order α
     ε = min over α of  ε(α) + ln(1 − 1/α) − ln(δ·α)/(α − 1)
 
-Curves ε(α) of one round, Δ₁ and Δ₂ being how much one client can change the sum (an integer vector but for ``Gaussian``):
+Curves ε(α) of one round, Δ₁ and Δ₂ being how much one client can change the sum (an integer vector but for
+``Gaussian``):
 
     Gaussian              α/2z²                                              z = σ/Δ₂
     Skellam               αΔ₂²/2μ + min{((2α−1)Δ₂² + 6Δ₁)/4μ², 3Δ₁/2μ}       variance μ; α whole
@@ -11,7 +13,8 @@ Curves ε(α) of one round, Δ₁ and Δ₂ being how much one client can change
 
 (α−1)·ε(α) is convex, so between whole orders a straight line bounds it.
 
-Noise that is only close to its law, within β in total variation for one release, leaves δ − (1 + e^ε)·Σβ of a δ.
+Noise that is only close to its law, within β in total variation for one release, leaves δ − (1 + e^ε)·Σβ of a
+δ.
 
 What neighbours are depends on the sampling, and so does what Δ has to bound:
 
@@ -19,15 +22,17 @@ What neighbours are depends on the sampling, and so does what Δ has to bound:
     PoissonSampling       each with chance q   a client is added or removed                 ‖x‖
     WithoutReplacement    s of n               one client's vector becomes another          ‖x − x'‖, up to 2·clip
 
-Threat   who sees the sums only.  That sampling amplifies holds against those who do not learn who took part: not
-         against a server that the clients talk to.  Poisson sampling moreover needs noise that does not depend on who
-         takes part (as drawn by servers): where the clients add it, the number of shares tells, and no proof is known.
-Source   Gaussian: Google's dp-accounting (extra ``privacy``), Mironov, Talwar, Zhang, arXiv 1908.10530.  Skellam: Agarwal,
-         Kairouz, Liu, arXiv 2110.04995, section 3.  Sums of discrete Gaussians: Kairouz, Liu, Steinke, arXiv 2102.06387,
-         proposition 14.  Conversion: Canonne, Kamath, Steinke, arXiv 2004.00010, proposition 12.  Sampling for any curve:
-         Zhu, Wang, ICML 2019, theorem 5 (Poisson); Wang, Balle, Kasiviswanathan, arXiv 1808.00087, theorem 9 and
-         corollary 10 (without replacement).
+Threat   who sees the sums only.  That sampling amplifies holds against those who do not learn who took part:
+         not against a server that the clients talk to.  Poisson sampling moreover needs noise that does not
+         depend on who takes part (as drawn by servers): where the clients add it, the number of shares tells,
+         and no proof is known.
+Source   Gaussian: Google's dp-accounting (extra ``privacy``), Mironov, Talwar, Zhang, arXiv 1908.10530.
+         Skellam: Agarwal, Kairouz, Liu, arXiv 2110.04995, section 3.  Sums of discrete Gaussians: Kairouz,
+         Liu, Steinke, arXiv 2102.06387, proposition 14.  Conversion: Canonne, Kamath, Steinke, arXiv
+         2004.00010, proposition 12.  Sampling for any curve: Zhu, Wang, ICML 2019, theorem 5 (Poisson); Wang,
+         Balle, Kasiviswanathan, arXiv 1808.00087, theorem 9 and corollary 10 (without replacement).
 """
+
 from __future__ import annotations
 
 import math
@@ -78,7 +83,9 @@ class Gaussian:
 
 @dataclass(frozen=True, slots=True)
 class Skellam:
-    """Skellam noise of this variance in the sum: that of all its shares together, since sums of Skellams are Skellam."""
+    """Skellam noise of this variance in the sum: that of all its shares together, since sums of Skellams are
+    Skellam.
+    """
 
     variance: float
     l2: float
@@ -99,7 +106,9 @@ class Skellam:
 
 @dataclass(frozen=True, slots=True)
 class DiscreteGaussians:
-    """The sum of ``count`` discrete Gaussians of parameter σ² = ``variance`` each, on ``dimension`` coordinates."""
+    """The sum of ``count`` discrete Gaussians of parameter σ² = ``variance`` each, on ``dimension``
+    coordinates.
+    """
 
     variance: float
     count: int
@@ -117,7 +126,7 @@ class DiscreteGaussians:
         return float(10 * np.exp(-2 * math.pi**2 * self.variance * k / (k + 1)).sum())
 
     def rdp(self, order: float) -> float:
-        if self.variance < 0.25:                        # the theorem says nothing
+        if self.variance < 0.25:  # the theorem says nothing
             return math.inf
         return order * self.l2**2 / (2 * self.count * self.variance) + self.tau * self.dimension
 
@@ -159,24 +168,36 @@ def curve(mechanism: Mechanism, sampling: Sampling = None) -> NDArray:
     """ε(α) of one round for all ``ORDERS``."""
     if sampling is None or sampling.rate == 1:
         return np.array([mechanism.rdp(a) for a in ORDERS])
-    if isinstance(mechanism, Gaussian):                 # closed forms, better than what holds for all mechanisms
+    # closed forms, better than what holds for all mechanisms
+    if isinstance(mechanism, Gaussian):
         accounting = _library()
-        orders = np.maximum(ORDERS, 2)                  # below 2 its series may not converge; divergences grow with the order
+        # below 2 its series may not converge; divergences grow with the order
+        orders = np.maximum(ORDERS, 2)
         accountant = accounting.rdp.RdpAccountant(orders, _neighbours(sampling))
         accountant.compose(_event(mechanism, sampling))
         return np.asarray(accountant.rdp)
     whole = range(2, int(ORDERS[-1]) + 1)
     base = np.array([0.0, 0.0, *(mechanism.rdp(j) for j in whole)])
     amplified = _poisson if isinstance(sampling, PoissonSampling) else _without_replacement
-    return np.array([min(mechanism.rdp(a), _between(lambda j: amplified(base, sampling.rate, j), a)) for a in ORDERS])
+    return np.array(
+        [min(mechanism.rdp(a), _between(lambda j: amplified(base, sampling.rate, j), a)) for a in ORDERS]
+    )
 
 
 def _poisson(base: NDArray, q: float, order: int) -> float:
     """Zhu and Wang's theorem 5, from the curve at 0, 1, …, ``order`` of which the first two do not count."""
     j = np.arange(3, order + 1)
-    log = [(order - 1) * math.log1p(-q) + math.log1p((order - 1) * q),
-           _log_choose(order, np.array([2]))[0] + 2 * math.log(q) + (order - 2) * math.log1p(-q) + base[2]]
-    rest = math.log(3) + _log_choose(order, j) + j * math.log(q) + (order - j) * math.log1p(-q) + (j - 1) * base[3:order + 1]
+    log = [
+        (order - 1) * math.log1p(-q) + math.log1p((order - 1) * q),
+        _log_choose(order, np.array([2]))[0] + 2 * math.log(q) + (order - 2) * math.log1p(-q) + base[2],
+    ]
+    rest = (
+        math.log(3)
+        + _log_choose(order, j)
+        + j * math.log(q)
+        + (order - j) * math.log1p(-q)
+        + (j - 1) * base[3 : order + 1]
+    )
     return _log_sum([*log, *rest]) / (order - 1)
 
 
@@ -185,14 +206,16 @@ def _without_replacement(base: NDArray, q: float, order: int) -> float:
     j = np.arange(3, order + 1)
     second = min(math.log(4) + _log_expm1(base[2]), math.log(2) + base[2])
     log = [0.0, 2 * math.log(q) + _log_choose(order, np.array([2]))[0] + second]
-    rest = math.log(2) + _log_choose(order, j) + j * math.log(q) + (j - 1) * base[3:order + 1]
+    rest = math.log(2) + _log_choose(order, j) + j * math.log(q) + (j - 1) * base[3 : order + 1]
     return _log_sum([*log, *rest]) / (order - 1)
 
 
 # -- many rounds ----------------------------------------------------------------------------------------
 
 
-def epsilon(mechanism: Mechanism, *, delta: float, rounds: int = 1, sampling: Sampling = None, method: Method = "rdp") -> float:
+def epsilon(
+    mechanism: Mechanism, *, delta: float, rounds: int = 1, sampling: Sampling = None, method: Method = "rdp"
+) -> float:
     """The ε that this many rounds cost at this δ.
 
     ``method="pld"`` is tighter, and there for the Gaussian with all clients or with Poisson sampling.
@@ -201,30 +224,48 @@ def epsilon(mechanism: Mechanism, *, delta: float, rounds: int = 1, sampling: Sa
     if method == "rdp":
         return convert(rounds * curve(mechanism, sampling), delta, rounds * mechanism.distance)
     if not isinstance(mechanism, Gaussian):
-        raise ConfigError(f'privacy loss distributions are for the Gaussian only; for {type(mechanism).__name__} use method="rdp"')
+        raise ConfigError(
+            f"privacy loss distributions are for the Gaussian only; for {type(mechanism).__name__} use"
+            ' method="rdp"'
+        )
     if isinstance(sampling, WithoutReplacement):
-        raise ConfigError('no privacy loss distribution is proven to dominate sampling without replacement; use method="rdp"')
+        raise ConfigError(
+            "no privacy loss distribution is proven to dominate sampling without replacement; use"
+            ' method="rdp"'
+        )
     accountant = _library().pld.PLDAccountant(_neighbours(sampling))
     accountant.compose(_event(mechanism, sampling), rounds)
     return float(accountant.get_epsilon(delta))
 
 
-def noise_for(budget: float, *, delta: float, rounds: int = 1, sampling: Sampling = None, method: Method = "rdp",
-              mechanism: Callable[[float], Mechanism] = Gaussian) -> float:
-    """The least noise multiplier, to 1 part in 10,000 and rounded up, for which this many rounds cost at most ε = ``budget``.
+def noise_for(
+    budget: float,
+    *,
+    delta: float,
+    rounds: int = 1,
+    sampling: Sampling = None,
+    method: Method = "rdp",
+    mechanism: Callable[[float], Mechanism] = Gaussian,
+) -> float:
+    """The least noise multiplier, to 1 part in 10,000 and rounded up, for which this many rounds cost at most
+    ε = ``budget``.
 
     ``mechanism`` makes a mechanism of a noise multiplier.
     """
     _above_zero(epsilon=budget)
 
     def enough(noise: float) -> bool:
-        return epsilon(mechanism(noise), delta=delta, rounds=rounds, sampling=sampling, method=method) <= budget
+        return (
+            epsilon(mechanism(noise), delta=delta, rounds=rounds, sampling=sampling, method=method) <= budget
+        )
 
     low = high = 1.0
     while not enough(high):
         low, high = high, high * 2
         if high > 2.0**40:
-            raise ConfigError(f"no amount of noise makes {rounds} rounds cost no more than ε = {budget:g} at δ = {delta:g}")
+            raise ConfigError(
+                f"no amount of noise makes {rounds} rounds cost no more than ε = {budget:g} at δ = {delta:g}"
+            )
     while low == high or (low > 2.0**-20 and enough(low)):
         low, high = low / 2, low
     while high > low * 1.0001:
@@ -236,7 +277,8 @@ def noise_for(budget: float, *, delta: float, rounds: int = 1, sampling: Samplin
 def convert(rdp: NDArray, delta: float, distance: float = 0.0) -> float:
     """The ε at this δ of a curve over ``ORDERS``, for noise that is so far from its law altogether."""
     epsilon = _converted(rdp, delta)
-    while distance:                                     # what the distance takes of δ grows with ε, and ε with that
+    # what the distance takes of δ grows with ε, and ε with that
+    while distance:
         left = delta - (1 + math.exp(min(epsilon, 700))) * distance
         larger = _converted(rdp, left) if left > 0 else math.inf
         if larger <= epsilon * (1 + 1e-12):
@@ -246,13 +288,15 @@ def convert(rdp: NDArray, delta: float, distance: float = 0.0) -> float:
 
 
 def _converted(rdp: NDArray, delta: float) -> float:
-    if bool((rdp <= -math.log1p(-delta**2)).any()):     # total variation is below δ already: δ ≥ √(1 − exp(−KL))
+    # total variation is below δ already: δ ≥ √(1 − exp(−KL))
+    if bool((rdp <= -math.log1p(-(delta**2))).any()):
         return 0.0
     return max(0.0, float((rdp + np.log1p(-1 / ORDERS) - np.log(delta * ORDERS) / (ORDERS - 1)).min()))
 
 
 class Budget:
-    """A limit (ε, δ) for all that is released, kept by Rényi differential privacy: rounds of any mechanisms add up.
+    """A limit (ε, δ) for all that is released, kept by Rényi differential privacy: rounds of any mechanisms
+    add up.
 
     ``state`` can be stored and given back as ``spent``, so that a restart forgets nothing.
     """
@@ -261,18 +305,24 @@ class Budget:
         _above_zero(epsilon=epsilon)
         _check(delta, 1)
         self.epsilon, self.delta = epsilon, delta
-        self._spent = np.array([*spent]) if spent else np.zeros(len(ORDERS) + 1)        # ε(α) by order, and the distance
+        # ε(α) by order, and the distance
+        self._spent = np.array([*spent]) if spent else np.zeros(len(ORDERS) + 1)
         if self._spent.shape != (len(ORDERS) + 1,) or not (self._spent >= 0).all():
             raise ConfigError(f"what was spent must be {len(ORDERS) + 1} numbers that a budget's state held")
 
     def charge(self, mechanism: Mechanism, *, rounds: int = 1, sampling: Sampling = None) -> None:
-        """Call before the rounds.  Raises ``BudgetSpent``, and charges nothing, if they would cost more than is left."""
+        """Call before the rounds.  Raises ``BudgetSpent``, and charges nothing, if they would cost more than
+        is left.
+        """
         _check(self.delta, rounds)
         after = self._spent + rounds * np.append(curve(mechanism, sampling), mechanism.distance)
         cost = self._cost(after)
         if cost > self.epsilon:
-            raise BudgetSpent(f"{rounds} more round{'s' * (rounds > 1)} would bring the cost to ε = {cost:.4g} at δ = {self.delta:g}, above "
-                              f"the budget of {self.epsilon:g} ({self.spent:.4g} is spent); stop here, or agree on a larger budget")
+            raise BudgetSpent(
+                f"{rounds} more round{'s' * (rounds > 1)} would bring the cost to ε = {cost:.4g} at δ ="
+                f" {self.delta:g}, above the budget of {self.epsilon:g} ({self.spent:.4g} is spent); stop"
+                " here, or agree on a larger budget"
+            )
         self._spent = after
 
     @property
@@ -314,7 +364,11 @@ def _log_expm1(x: float) -> float:
 
 def _log_sum(logs: list[float]) -> float:
     largest = max(logs)
-    return largest + math.log(math.fsum(math.exp(x - largest) for x in logs)) if math.isfinite(largest) else largest
+    return (
+        largest + math.log(math.fsum(math.exp(x - largest) for x in logs))
+        if math.isfinite(largest)
+        else largest
+    )
 
 
 def _library() -> Any:
@@ -323,7 +377,9 @@ def _library() -> Any:
         import dp_accounting.pld
         import dp_accounting.rdp
     except ImportError:
-        raise ConfigError("accounting for the Gaussian needs dp-accounting: pip install 'mpc-engine[privacy]'") from None
+        raise ConfigError(
+            "accounting for the Gaussian needs dp-accounting: pip install 'mpc-engine[privacy]'"
+        ) from None
     return dp_accounting
 
 

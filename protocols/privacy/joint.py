@@ -1,15 +1,18 @@
 """Discrete Gaussian noise that nobody knows, drawn by several parties together on shares.
 
-    i uniform in [0, 2^h), V uniform in [0, 2^72), s a bit        nobody knows them, and drawing them sends nothing
-    m = i where V < t_i, else a_i                                 Walker's alias method: t and a are public tables
+    i uniform in [0, 2^h), V uniform in [0, 2^72), s a bit        nobody knows them, and drawing them sends
+    nothing
+    m = i where V < t_i, else a_i                                 Walker's alias method: t and a are public
+                                                                  tables
     x = m or −m by s,     X = x_1 + K_2·x_2 + … + K_L·x_L         one after the other, each K as large as keeps the law
 
-t_i and a_i come from the one-hot vector of i, of which every bit of theirs is a sum, which is local; V < t_i is a
-carry, as in ``protocols/carries.py``; the bits of m, flipped by s, go to the arithmetic ring, and the rest is linear.  The
-tables are whole numbers that follow from a certified distribution function (``laws.table``).  X has the variance
-σ_0²·(1 + K_2² + …), which is exactly the one asked for.
+t_i and a_i come from the one-hot vector of i, of which every bit of theirs is a sum, which is local; V < t_i
+is a carry, as in ``protocols/carries.py``; the bits of m, flipped by s, go to the arithmetic ring, and the
+rest is linear.  The tables are whole numbers that follow from a certified distribution function
+(``laws.table``).  X has the variance σ_0²·(1 + K_2² + …), which is exactly the one asked for.
 
-*How far X is from the discrete Gaussian*, in total variation: a table by what it cuts off and rounds, with F in units of 2^-B
+*How far X is from the discrete Gaussian*, in total variation: a table by what it cuts off and rounds, with F
+in units of 2^-B
 
     (R + 1 + 2·(2^B − ⌊F(R)·2^B⌋)) / 2^B,     R = 2^h − 1, B = h + 72
 
@@ -17,21 +20,22 @@ and x + K·x', of variances v and v', by Poisson's summation over the x' that ma
 
     ε/(1 − ε),     ε = 2·Σ_{j≥1} exp(−2π²·j²·u),     u = v·v'/(v + K²·v')
 
-``Joint.distance`` adds it all up, and is below 2^-68 for a coordinate.  N draws (coordinates times rounds) cost
-(1 + e^ε)·N·2^-68 of δ, which ``accounting`` takes off.
+``Joint.distance`` adds it all up, and is below 2^-68 for a coordinate.  N draws (coordinates times rounds)
+cost (1 + e^ε)·N·2^-68 of δ, which ``accounting`` takes off.
 
 Threat   that of the suite: semi-honest, and as many colluding parties as it says learn nothing of the noise.
-Cost     13 rounds, 14 in ``replicated``.  For an x with h = 8, of which there is one up to σ = 25, two up to 350, three up to
-         5,100 and four up to 75,000: 304 + 222 ANDs and 9 bits to the ring.  Bytes a party sends for a coordinate with
-         σ = 300, over Z_2^32:
+Cost     13 rounds, 14 in ``replicated``.  For an x with h = 8, of which there is one up to σ = 25, two up to
+         350, three up to 5,100 and four up to 75,000: 304 + 222 ANDs and 9 bits to the ring.  Bytes a party
+         sends for a coordinate with σ = 300, over Z_2^32:
 
              additive, 2 parties     179, and 203 from the dealer to the last one
              replicated              203 on average
 
-Source   Walker, ACM TOMS 1977 (aliases); noise on shared uniform bits: Dwork, Kenthapadi, McSherry, Mironov, Naor, EUROCRYPT
-         2006; Wei, Yu, Fan, Chen, CCS 2023 (discrete Gaussians from shared bits, by other circuits).  Sums of scaled
-         samples: Micciancio, Walter, ePrint 2017/259, section 4.
+Source   Walker, ACM TOMS 1977 (aliases); noise on shared uniform bits: Dwork, Kenthapadi, McSherry, Mironov,
+         Naor, EUROCRYPT 2006; Wei, Yu, Fan, Chen, CCS 2023 (discrete Gaussians from shared bits, by other
+         circuits).  Sums of scaled samples: Micciancio, Walter, ePrint 2017/259, section 4.
 """
+
 from __future__ import annotations
 
 import math
@@ -56,10 +60,12 @@ from protocols.suite import Share, Suite, chunks
 FINE, INDEX = 72, 8
 DISTANCE = 2.0**-68
 
-#: Coordinates of a piece: their one-hot vectors stay in the second-level cache, and oblivious transfers in memory.
+#: Coordinates of a piece: their one-hot vectors stay in the second-level cache, and oblivious transfers in
+#: memory.
 PIECE = 1 << 13
 
-#: The widest x that so many cells hold, by its variance; the least u for which x + K·x' is as good; no more samples than this.
+#: The widest x that so many cells hold, by its variance; the least u for which x + K·x' is as good; no more
+#: samples than this.
 _WIDEST, _SMOOTH, _MOST = Fraction(625), 2.6, 4
 
 
@@ -72,8 +78,9 @@ class Joint:
 
     variance: Fraction
     scales: tuple[int, ...] = field(init=False)
-    index: int = field(init=False)                      # bits of i
-    tables: NDArray = field(init=False, repr=False)     # bits of t_i, then of a_i, lowest first: one row each, a column per i
+    index: int = field(init=False)  # bits of i
+    # bits of t_i, then of a_i, lowest first: one row each, a column per i
+    tables: NDArray = field(init=False, repr=False)
     distance: float = field(init=False)
 
     def __post_init__(self) -> None:
@@ -82,7 +89,12 @@ class Joint:
         weights, distance = _weights(base)
         distance = len(scales) * distance + _blur(float(base), scales)
         assert distance <= DISTANCE
-        for name, value in (("scales", scales), ("index", len(weights).bit_length() - 1), ("tables", _tables(weights)), ("distance", distance)):
+        for name, value in (
+            ("scales", scales),
+            ("index", len(weights).bit_length() - 1),
+            ("tables", _tables(weights)),
+            ("distance", distance),
+        ):
             object.__setattr__(self, name, value)
 
     async def add(self, suite: Suite, x: Share) -> Share:
@@ -101,16 +113,19 @@ class Joint:
         """``count`` independent samples, as shares over ``ring``."""
         h, copies = self.index, len(self.scales)
         bits = await suite.random(Spec(BITS, (h + 1 + FINE, copies, words_for(count))))
-        index, sign, uniform = bits[:h], bits[h:h + 1], bits[h + 1:]
+        index, sign, uniform = bits[:h], bits[h : h + 1], bits[h + 1 :]
         found = (await one_hot(suite, index)).apply(self._looked_up)
         threshold, alias = found[:FINE], found[FINE:]
-        below = await carry(suite, stacked(await both(suite, threshold, complement(uniform)), complement(threshold + uniform)))
+        below = await carry(
+            suite, stacked(await both(suite, threshold, complement(uniform)), complement(threshold + uniform))
+        )
         size = alias + await both(suite, below[None], index + alias)
         flipped = await to_ring(suite, joined(size + sign, sign), ring, (h + 1, copies, count))
         return flipped.apply(lambda part: RingArray(ring, self._combined(part.data)))
 
     def _looked_up(self, cells: RingArray) -> RingArray:
         from protocols.privacy import kernels
+
         return RingArray(cells.ring, kernels.lookup(self.tables, cells.data))
 
     def _combined(self, bits: NDArray) -> NDArray:
@@ -128,8 +143,10 @@ async def one_hot(suite: Suite, bits: Share) -> Share:
     h = bits.shape[0]
     if h == 1:
         return joined(complement(bits), bits)
-    low, high = await gather(one_hot(suite, bits[:h // 2]), one_hot(suite, bits[h // 2:]))
-    product = await both(suite, high.reshape((len(high.parts[0].data), 1, *bits.shape[1:])), low.reshape((1, *low.shape)))
+    low, high = await gather(one_hot(suite, bits[: h // 2]), one_hot(suite, bits[h // 2 :]))
+    product = await both(
+        suite, high.reshape((len(high.parts[0].data), 1, *bits.shape[1:])), low.reshape((1, *low.shape))
+    )
     return product.reshape((1 << h, *bits.shape[1:]))
 
 
@@ -140,11 +157,16 @@ def prepared(variance: Fraction) -> Joint:
 
 
 def _scales(variance: Fraction) -> tuple[int, ...]:
-    """1, K_2, …, so that x is within ``_WIDEST``: each as large as it may be, the last one as small as will do."""
+    """1, K_2, …, so that x is within ``_WIDEST``: each as large as it may be, the last one as small as will
+    do.
+    """
     scales, norm = [1], 1
     while variance > norm * _WIDEST:
         if len(scales) == _MOST:
-            raise EncodingError(f"noise of standard deviation {math.sqrt(variance):.3g} steps is too wide to draw together; choose a larger step")
+            raise EncodingError(
+                f"noise of standard deviation {math.sqrt(variance):.3g} steps is too wide to draw together;"
+                " choose a larger step"
+            )
         most = math.isqrt(int(norm * (0.9 * float(_WIDEST) / _SMOOTH - 1)))
         wanted = math.isqrt(math.ceil(variance / _WIDEST) - norm - 1) + 1
         scales.append(min(most, wanted))
@@ -157,16 +179,21 @@ def _blur(base: float, scales: Sequence[int]) -> float:
     off, norm = 0.0, 1
     for k in scales[1:]:
         u = base * norm / (norm + k * k)
-        epsilon = 2.0001 * math.exp(-2 * math.pi**2 * u)            # the terms with j > 1 are far smaller
+        epsilon = 2.0001 * math.exp(-2 * math.pi**2 * u)  # the terms with j > 1 are far smaller
         off, norm = off + epsilon / (1 - epsilon), norm + k * k
     return off
 
 
 def _weights(variance: Fraction) -> tuple[list[int], float]:
-    """2^h chances of |x| = 0, 1, … in units of 2^-(h + FINE), for the least h that will do, and how far off they are."""
+    """2^h chances of |x| = 0, 1, … in units of 2^-(h + FINE), for the least h that will do, and how far off
+    they are.
+    """
     for h in range(1, INDEX + 1):
         exact, bits, last = table(DiscreteGaussian(variance), h + FINE), h + FINE, (1 << h) - 1
-        floors = [exact.floors[k] if k < len(exact.floors) else (1 << bits) - 1 for k in range(-exact.first, last + 1 - exact.first)]
+        floors = [
+            exact.floors[k] if k < len(exact.floors) else (1 << bits) - 1
+            for k in range(-exact.first, last + 1 - exact.first)
+        ]
         off = (last + 1 + 2 * ((1 << bits) - floors[-1])) / 2**bits
         if off <= DISTANCE / 8:
             break
@@ -186,6 +213,9 @@ def _tables(weights: Sequence[int]) -> NDArray:
         alias[i] = giver
         left[giver] -= full - left[i]
         (scarce if left[giver] < full else ample).append(giver)
-    thresholds = [0 if alias[i] == i else left[i] for i in range(len(left))]        # where nothing is missing both are i
-    bits = [[t >> j & 1 for t in thresholds] for j in range(FINE)] + [[a >> j & 1 for a in alias] for j in range(len(left).bit_length() - 1)]
+    # where nothing is missing both are i
+    thresholds = [0 if alias[i] == i else left[i] for i in range(len(left))]
+    bits = [[t >> j & 1 for t in thresholds] for j in range(FINE)] + [
+        [a >> j & 1 for a in alias] for j in range(len(left).bit_length() - 1)
+    ]
     return np.array(bits, np.uint8)

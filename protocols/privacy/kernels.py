@@ -1,4 +1,5 @@
 """The loops of this package in Numba; each has a plain NumPy twin in ``tests/test_dp_kernels.py``."""
+
 from __future__ import annotations
 
 from typing import Any
@@ -35,10 +36,11 @@ def _search(floors: Any, words: Any, out: Any) -> int:
 
 
 def search(floors: Array, words: Array, out: Array) -> int:
-    """How many entries of the sorted ``floors`` (2^s − 1 of them) lie below each word; returns how many words equal an entry.
+    """How many entries of the sorted ``floors`` (2^s − 1 of them) lie below each word; returns how many words
+    equal an entry.
 
-    Every word takes s steps, without a branch on what is compared; but which entries are read depends on the word.
-    """
+    Every word takes s steps, without a branch on what is compared; but which entries are read depends on the
+    word."""
     return int(_search(floors, words, out))
 
 
@@ -48,7 +50,7 @@ def _round(x: Any, factor: float, peak: float, words: Any, out: Any) -> Any:
     for i in range(len(x)):
         y = min(max(x[i] * factor, -peak), peak)
         whole = np.floor(y)
-        fraction = min(y - whole, 1.0 - 2.0**-53)       # y − ⌊y⌋ may round to 1
+        fraction = min(y - whole, 1.0 - 2.0**-53)  # y − ⌊y⌋ may round to 1
         k = np.int64(whole) + np.int64(words[i] < np.uint64(fraction * 2.0**64))
         out[i] = k
         squares += k * k
@@ -56,7 +58,9 @@ def _round(x: Any, factor: float, peak: float, words: Any, out: Any) -> Any:
 
 
 def round_at_random(x: Array, factor: float, peak: float, words: Array, out: Array) -> int:
-    """Round factor·x, cut off at ±peak, to a neighbouring integer that is right on average; returns the sum of the squares."""
+    """Round factor·x, cut off at ±peak, to a neighbouring integer that is right on average; returns the sum
+    of the squares.
+    """
     return int(_round(x, factor, peak, words, out))
 
 
@@ -64,7 +68,7 @@ def round_at_random(x: Array, factor: float, peak: float, words: Array, out: Arr
 def _squares(x: Any) -> float:
     a = b = c = d = 0.0
     whole = len(x) - len(x) % 4
-    for i in range(0, whole, 4):                        # four sums, which do not wait for each other
+    for i in range(0, whole, 4):  # four sums, which do not wait for each other
         p, q, r, s = np.float64(x[i]), np.float64(x[i + 1]), np.float64(x[i + 2]), np.float64(x[i + 3])
         a += p * p
         b += q * q
@@ -89,7 +93,7 @@ def _hadamard(x: Any) -> None:
     n = len(x)
     block = min(n, BLOCK)
     for lo in range(0, n, block):
-        part = x[lo:lo + block]
+        part = x[lo : lo + block]
         h = 1
         while h < block:
             for i in range(0, block, 2 * h):
@@ -98,7 +102,7 @@ def _hadamard(x: Any) -> None:
                     part[j], part[j + h] = a + b, a - b
             h *= 2
     h = block
-    while 2 * h < n:                                    # two levels in one pass over the memory
+    while 2 * h < n:  # two levels in one pass over the memory
         for i in range(0, n, 4 * h):
             for j in range(i, i + h):
                 a, b, c, d = x[j], x[j + h], x[j + 2 * h], x[j + 3 * h]
@@ -126,7 +130,7 @@ def _lookup(rows: Any, cells: Any, out: Any) -> None:
         hi = min(lo + COLUMNS, cells.shape[1])
         for b in range(rows.shape[0]):
             for i in range(rows.shape[1]):
-                if rows[b, i]:                              # a public table
+                if rows[b, i]:  # a public table
                     for c in range(lo, hi):
                         out[b, c] ^= cells[i, c]
 

@@ -3,12 +3,13 @@
     discrete Gaussian   P(k) ∝ exp(−k²/2σ²)        discrete Laplace   P(k) ∝ exp(−|k|/t)
     Poisson             P(k) ∝ λ^k/k!              Skellam            the difference of two Poissons
 
-``table(law, bits)`` holds ⌊F(k)·2^bits⌋ for the distribution function F.  Each entry is certified: F is computed
-between two bounds, with as much precision as it takes for both to have the same floor.
+``table(law, bits)`` holds ⌊F(k)·2^bits⌋ for the distribution function F.  Each entry is certified: F is
+computed between two bounds, with as much precision as it takes for both to have the same floor.
 
 Parameters are rational; a float stands for the rational number that it is.
 Source   Canonne, Kamath, Steinke, arXiv 2004.00010.
 """
+
 from __future__ import annotations
 
 import math
@@ -37,8 +38,8 @@ class Law(Protocol):
         ...
 
     def weights(self, first: int, last: int) -> Iterator[Any]:
-        """P(first), …, P(last) up to one common factor, in the precision of the context; the n-th from the middle is
-        off by less than 8·n² roundings (of itself, or of the largest)."""
+        """P(first), …, P(last) up to one common factor, in the precision of the context; the n-th from the
+        middle is off by less than 8·n² roundings (of itself, or of the largest)."""
         ...
 
 
@@ -57,9 +58,9 @@ class DiscreteGaussian:
         return -reach, reach
 
     def weights(self, first: int, last: int) -> Iterator[Any]:
-        square = gmpy2.exp(gmpy2.mpfr(-1 / (2 * gmpy2.mpq(self.variance))))         # exp(−1/2σ²)
+        square = gmpy2.exp(gmpy2.mpfr(-1 / (2 * gmpy2.mpq(self.variance))))  # exp(−1/2σ²)
         factor, step, weight, right = square, square * square, gmpy2.mpfr(1), [gmpy2.mpfr(1)]
-        for _ in range(last):                           # k² → (k+1)² adds 2k+1
+        for _ in range(last):  # k² → (k+1)² adds 2k+1
             weight, factor = weight * factor, factor * step
             right.append(weight)
         yield from reversed(right[1:])
@@ -96,7 +97,8 @@ class Poisson:
         _positive(self, "rate", self.rate)
 
     def window(self, bits: int) -> tuple[int, int]:
-        # Bernstein: each tail beyond λ ± x weighs at most exp(−x²/(2λ + 2x/3)), which is 2^−(bits+1) for this x.
+        # Bernstein: each tail beyond λ ± x weighs at most exp(−x²/(2λ + 2x/3)), which is 2^−(bits+1) for this
+        # x.
         middle, exponent = float(self.rate), (bits + 1) * math.log(2)
         x = exponent / 3 + math.sqrt(exponent * exponent / 9 + 2 * middle * exponent)
         return max(0, math.floor(middle - x) - 1), math.ceil(middle + x) + 1
@@ -111,13 +113,17 @@ class Poisson:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """⌊F(k)·2^bits⌋ for k = first, first + 1, …; the last entry is 2^bits − 1, and F(first − 1) is 0 or its floor is."""
+    """⌊F(k)·2^bits⌋ for k = first, first + 1, …; the last entry is 2^bits − 1, and F(first − 1) is 0 or its
+    floor is.
+    """
 
     first: int
     floors: list[int]
 
     def find(self, word: int) -> tuple[int, bool]:
-        """For U in [word, word + 1)·2^-bits: the k with F(k−1) ≤ U < F(k), and whether ``word`` is enough to tell."""
+        """For U in [word, word + 1)·2^-bits: the k with F(k−1) ≤ U < F(k), and whether ``word`` is enough to
+        tell.
+        """
         at = bisect_left(self.floors, word)
         return self.first + at, self.floors[at] != word
 
@@ -135,12 +141,13 @@ def table(law: Law, bits: int) -> Table:
         with gmpy2.context(precision=bits + guard + 8 + 2 * size.bit_length()):
             sums = list(accumulate(law.weights(first, last)))
             scale = gmpy2.mpfr(1 << (bits + guard)) / sums[-1]
-            fine = [int(gmpy2.floor(s * scale)) for s in sums]          # F·2^(bits+guard), off by less than 2
+            fine = [int(gmpy2.floor(s * scale)) for s in sums]  # F·2^(bits+guard), off by less than 2
         low, high = [max(x - 2, 0) >> guard for x in fine], [(x + 3) >> guard for x in fine]
-        top = (1 << bits) - 1                                           # F < 1, whatever the bound above says
+        top = (1 << bits) - 1  # F < 1, whatever the bound above says
         if all(a == min(b, top) for a, b in zip(low, high, strict=True)):
-            start = max(bisect_left(low, 1) - 1, 0)                     # the last of the zeros, if there are any
-            return Table(first + start, low[start:bisect_left(low, top) + 1])
+            # the last of the zeros, if there are any
+            start = max(bisect_left(low, 1) - 1, 0)
+            return Table(first + start, low[start : bisect_left(low, top) + 1])
         guard *= 2
 
 
@@ -148,4 +155,6 @@ def _positive(law: Law, name: str, value: Fraction) -> None:
     if not isinstance(value, Fraction):
         raise TypeError(f"the {name} of a {type(law).__name__} is a Fraction, not {type(value).__name__}")
     if not 0 < value < 1 << 64:
-        raise EncodingError(f"the {name} of a {type(law).__name__} must lie between 0 and 2^64, not at {float(value):.3g}")
+        raise EncodingError(
+            f"the {name} of a {type(law).__name__} must lie between 0 and 2^64, not at {float(value):.3g}"
+        )

@@ -2,23 +2,28 @@
 
     client i sends   ⌊clip(x_i)/step⌉ + Y_i  mod 2^b,    the server learns  Σ⌊clip(x_i)/step⌉ + ΣY_i  and nothing else
 
-*Distributed.*  Y_i are discrete Gaussians, or Skellams, of variance v = (z·Δ)²/m on each coordinate, where m is the least number
-of clients whose vectors may make up a sum.  So any m shares are noise enough for (ε, δ), and more of them only add to it.
+*Distributed.*  Y_i are discrete Gaussians, or Skellams, of variance v = (z·Δ)²/m on each coordinate, where m
+is the least number of clients whose vectors may make up a sum.  So any m shares are noise enough for (ε, δ),
+and more of them only add to it.
 
 *Joint.*  No Y_i, and one discrete Gaussian of variance (z·Δ)² in the sum, whoever drops out (``joint``).
 
-The rounding is repeated until ‖⌊x/step⌉‖² ≤ Δ² (``vectors.rounded_norm``), so the sensitivity holds for what is sent,
-whatever floating point did before.  z comes from the accountant, for all rounds together.
+The rounding is repeated until ‖⌊x/step⌉‖² ≤ Δ² (``vectors.rounded_norm``), so the sensitivity holds for what
+is sent, whatever floating point did before.  z comes from the accountant, for all rounds together.
 
-Threat   who sees the sums, the server included, if aggregation is secure.  Distributed: and at least m clients' vectors are in
-         each sum: an aggregation must fail below ``survivors`` (with one server that may lie: ``Terms.one_list``).  Clients that
-         collude with the server know their own shares of the noise: count them among those who drop out.  Clients add their share honestly.  Joint: and the servers
-         that collude are no more than their suite says.
-Cost     local; ``encoding.bits`` for a coordinate go up, 8 to 16 bytes of stream for a coordinate.  Joint: ``joint`` says it.
-Source   Kairouz, Liu, Steinke, arXiv 2102.06387 (discrete Gaussian); Agarwal, Kairouz, Liu, arXiv 2110.04995 (Skellam).
-         There the modulus and the step are tuned so that sums wrap at times; here they cannot (but with probability
-         2^-40), and the step follows from the aim that rounding adds about 1 % to the noise's variance.
+Threat   who sees the sums, the server included, if aggregation is secure.  Distributed: and at least m
+         clients' vectors are in each sum: an aggregation must fail below ``survivors`` (with one server that
+         may lie: ``Terms.one_list``).  Clients that collude with the server know their own shares of the
+         noise: count them among those who drop out.  Clients add their share honestly.  Joint: and the
+         servers that collude are no more than their suite says.
+Cost     local; ``encoding.bits`` for a coordinate go up, 8 to 16 bytes of stream for a coordinate.  Joint:
+         ``joint`` says it.
+Source   Kairouz, Liu, Steinke, arXiv 2102.06387 (discrete Gaussian); Agarwal, Kairouz, Liu, arXiv 2110.04995
+         (Skellam).  There the modulus and the step are tuned so that sums wrap at times; here they cannot
+         (but with probability 2^-40), and the step follows from the aim that rounding adds about 1 % to the
+         noise's variance.
 """
+
 from __future__ import annotations
 
 import math
@@ -35,16 +40,19 @@ from protocols.privacy import accounting, laws, samplers
 from protocols.privacy.accounting import Mechanism, WithoutReplacement
 from protocols.privacy.vectors import Encoding, rounded_norm
 
-#: Norm of a clipped vector in steps, over the larger of √d and √n/z: rounding adds 1/4 to 25·z² of noise, 1 % at z = 1.
+#: Norm of a clipped vector in steps, over the larger of √d and √n/z: rounding adds 1/4 to 25·z² of noise, 1 %
+#: at z = 1.
 FINENESS = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Private(ABC):
-    """Sums of up to ``clients`` vectors of shape (dimension,) and L2 norm at most ``clip``, private with (ε, δ) after ``rounds`` rounds.
+    """Sums of up to ``clients`` vectors of shape (dimension,) and L2 norm at most ``clip``, private with (ε,
+    δ) after ``rounds`` rounds.
 
-    ``population``  of whom the clients of each round are drawn, if they are, secretly and without replacement; neighbours
-                    then differ in one client's vector, otherwise in whether it is zero
+    ``population``  of whom the clients of each round are drawn, if they are, secretly and without
+                    replacement; neighbours then differ in one client's vector, otherwise in whether it is
+                    zero
     ``rotation``    public seed of a rotation (``vectors.Encoding``)
     ``step``        distance of neighbouring values; by default as fine as the noise makes sensible
     """
@@ -58,8 +66,8 @@ class Private(ABC):
     population: int | None = None
     rotation: bytes | None = field(default=None, repr=False)
     step: float = 0.0
-    variance: Fraction = field(init=False)              # of one share of the noise, in steps²
-    limit: int = field(init=False)                      # on the squared norm of a rounded vector
+    variance: Fraction = field(init=False)  # of one share of the noise, in steps²
+    limit: int = field(init=False)  # on the squared norm of a rounded vector
     encoding: Encoding = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -69,14 +77,28 @@ class Private(ABC):
         padded = Encoding(self.dimension, self.clients, self.clip, rotation=self.rotation).padded
 
         def multiplier(sensitivity: float) -> float:
-            return accounting.noise_for(self.epsilon, delta=self.delta, rounds=self.rounds, sampling=self.sampling,
-                                        mechanism=lambda z: self._noise((z * sensitivity) ** 2 / least, padded, sensitivity))
+            return accounting.noise_for(
+                self.epsilon,
+                delta=self.delta,
+                rounds=self.rounds,
+                sampling=self.sampling,
+                mechanism=lambda z: self._noise((z * sensitivity) ** 2 / least, padded, sensitivity),
+            )
 
-        step = self.step or self.clip / (FINENESS * max(math.sqrt(padded), math.sqrt(self.clients) / multiplier(1e6)))
+        step = self.step or self.clip / (
+            FINENESS * max(math.sqrt(padded), math.sqrt(self.clients) / multiplier(1e6))
+        )
         limit = rounded_norm(self.clip / step, padded)
         sensitivity = math.sqrt(limit) * self._apart
         variance = Fraction(math.ceil((multiplier(sensitivity) * sensitivity) ** 2 / least * 2**10), 2**10)
-        encoding = Encoding(self.dimension, self.clients, self.clip, step=step, rotation=self.rotation, noise=float(most * variance))
+        encoding = Encoding(
+            self.dimension,
+            self.clients,
+            self.clip,
+            step=step,
+            rotation=self.rotation,
+            noise=float(most * variance),
+        )
         self._prepare(variance)
         for name, value in (("step", step), ("limit", limit), ("variance", variance), ("encoding", encoding)):
             object.__setattr__(self, name, value)
@@ -92,10 +114,14 @@ class Private(ABC):
 
     def cost(self, rounds: int | None = None) -> float:
         """The ε of this many rounds, at δ; by default of all."""
-        return accounting.epsilon(self.mechanism, delta=self.delta, rounds=rounds or self.rounds, sampling=self.sampling)
+        return accounting.epsilon(
+            self.mechanism, delta=self.delta, rounds=rounds or self.rounds, sampling=self.sampling
+        )
 
     def encode(self, vector: npt.ArrayLike, stream: Stream) -> NDArray:
-        """What a client gives to secure aggregation: uint32 below 2^bits.  ``stream`` must be known to this client only."""
+        """What a client gives to secure aggregation: uint32 below 2^bits.  ``stream`` must be known to this
+        client only.
+        """
         return self.encoding.reduce(self.integers(vector, stream))
 
     def integers(self, vector: npt.ArrayLike, stream: Stream) -> NDArray:
@@ -142,7 +168,8 @@ class Distributed(Private):
     @property
     def survivors(self) -> int:
         """The least number of clients whose noise is enough; aggregation must fail with fewer."""
-        return max(1, self.clients - math.floor(round(self.dropout * self.clients, 6)))     # 0.7 · 10 is not quite 7
+        # 0.7 · 10 is not quite 7
+        return max(1, self.clients - math.floor(round(self.dropout * self.clients, 6)))
 
     def integers(self, vector: npt.ArrayLike, stream: Stream) -> NDArray:
         values = Private.integers(self, vector, stream)
@@ -151,8 +178,10 @@ class Distributed(Private):
 
     def decode(self, total: NDArray, count: int) -> NDArray:
         if count < self.survivors:
-            raise EncodingError(f"the sum has the noise of {count} clients, where {self.survivors} are needed for the stated privacy; "
-                                "let the aggregation fail below that number, or state more dropout")
+            raise EncodingError(
+                f"the sum has the noise of {count} clients, where {self.survivors} are needed for the stated"
+                " privacy; let the aggregation fail below that number, or state more dropout"
+            )
         return Private.decode(self, total, count)
 
     def _shares(self, count: int) -> int:
@@ -185,22 +214,26 @@ class DistributedSkellam(Distributed):
         return samplers.Skellam(variance)
 
     def _noise(self, variance: float, dimension: int, l2: float) -> Mechanism:
-        norm = l2 / self._apart                         # |x|₁ ≤ √d·|x|₂, and ≤ |x|₂² for whole numbers
-        return accounting.Skellam(variance * self.survivors, l2, self._apart * min(math.sqrt(dimension) * norm, norm**2))
+        norm = l2 / self._apart  # |x|₁ ≤ √d·|x|₂, and ≤ |x|₂² for whole numbers
+        return accounting.Skellam(
+            variance * self.survivors, l2, self._apart * min(math.sqrt(dimension) * norm, norm**2)
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class JointDiscreteGaussian(Private):
-    """One discrete Gaussian, which servers draw together on shares and add to the sum: ``aggregation.servers.Servers`` takes
-    its ``variance`` as ``noise``."""
+    """One discrete Gaussian, which servers draw together on shares and add to the sum:
+    ``aggregation.servers.Servers`` takes its ``variance`` as ``noise``."""
 
     def _shares(self, count: int) -> int:
         return 1
 
     def _noise(self, variance: float, dimension: int, l2: float) -> Mechanism:
         from protocols.privacy.joint import DISTANCE  # brings the protocols with it, which clients do without
+
         return accounting.DiscreteGaussians(variance, 1, l2, dimension, distance=dimension * DISTANCE)
 
     def _prepare(self, variance: Fraction) -> None:
         from protocols.privacy.joint import prepared
+
         prepared(variance)

@@ -2,25 +2,28 @@
 
     x ↦ clip(x) ↦ H·D·x / √d (if rotated) ↦ cut off at ±peak ↦ ⌊·/step⌉ at random ↦ mod 2^b
 
-clip(x) = x·min(1, c/‖x‖₂).  Rounding at random takes a neighbouring integer whose mean is the number, so the error of a
-sum grows with √n, not with n.  b is the smallest for which n·(⌈peak/step⌉ + 1) plus the noise stays below 2^(b−1): the
-sum cannot wrap around (with noise: not but with probability 2^-40).  At most 2^32, four bytes for a coordinate.
+clip(x) = x·min(1, c/‖x‖₂).  Rounding at random takes a neighbouring integer whose mean is the number, so the
+error of a sum grows with √n, not with n.  b is the smallest for which n·(⌈peak/step⌉ + 1) plus the noise
+stays below 2^(b−1): the sum cannot wrap around (with noise: not but with probability 2^-40).  At most 2^32,
+four bytes for a coordinate.
 
-The rotation (D: random signs from a public seed, H: Walsh–Hadamard, d: the next power of two) spreads a vector over all
-coordinates: no coordinate of a vector of norm c exceeds c·√(2·ln(2d/β)/d) but with probability β, so a smaller peak,
-and fewer bits, are enough.  It is undone after the sum.
+The rotation (D: random signs from a public seed, H: Walsh–Hadamard, d: the next power of two) spreads a
+vector over all coordinates: no coordinate of a vector of norm c exceeds c·√(2·ln(2d/β)/d) but with
+probability β, so a smaller peak, and fewer bits, are enough.  It is undone after the sum.
 
 Weights are whole numbers up to W, as counts of examples are.  A client sends w·x/W, and w itself as one more
 coordinate; the mean is the quotient of the two sums.
 
-Threat   local to the client; the words of the rounding are secret like the vector, the seed of the rotation is public.
-         How often a rounding is repeated (``limit``) depends on the vector: whoever times the client learns a little.
-         A sum of few fractions is not a sum any more: of Σ k_i/m_i with known m_i, to enough digits, every k_i can be told.
-         So steps are by default no finer than training or statistics need; rounding at random leaves the mean right.
+Threat   local to the client; the words of the rounding are secret like the vector, the seed of the rotation
+         is public.  How often a rounding is repeated (``limit``) depends on the vector: whoever times the
+         client learns a little.  A sum of few fractions is not a sum any more: of Σ k_i/m_i with known m_i,
+         to enough digits, every k_i can be told.  So steps are by default no finer than training or
+         statistics need; rounding at random leaves the mean right.
 Source   Kairouz, Liu, Steinke, arXiv 2102.06387, theorem 1 (conditional rounding, the bound on
-         the norm); Suresh, Yu, Kumar, McMahan, arXiv 1611.00429 (rotation).  There the modulus may be so small that
-         sums wrap now and then; here they do not.
+         the norm); Suresh, Yu, Kumar, McMahan, arXiv 1611.00429 (rotation).  There the modulus may be so
+         small that sums wrap now and then; here they do not.
 """
+
 from __future__ import annotations
 
 import math
@@ -35,9 +38,11 @@ from mpc.prg import Stream
 from mpc.ring import Z64, NDArray, Spec
 
 WORD, CHUNK = 32, 1 << 16
-#: Of one coordinate of one rotated vector being cut off at the default peak; of noise making a sum wrap around.
+#: Of one coordinate of one rotated vector being cut off at the default peak; of noise making a sum wrap
+#: around.
 CUT, WRAP = 2.0**-20, 2.0**-40
-#: Steps of a vector's longest in one of its coordinates, without noise, which has a rule of its own (``mechanisms``).
+#: Steps of a vector's longest in one of its coordinates, without noise, which has a rule of its own
+#: (``mechanisms``).
 DIGITS = 2.0**-10
 #: Conditional rounding is repeated with at most this probability; the value that the paper's experiments use.
 REPEAT = math.exp(-0.5)
@@ -48,10 +53,10 @@ class Encoding:
     """How up to ``clients`` vectors of shape (dimension,) are clipped, scaled and rounded.
 
     ``clip``      bound on the L2 norm of a vector; longer ones are shortened to it
-    ``peak``      bound on the size of a coordinate (after the rotation); larger ones are cut off; by default as large as
-                  a vector within ``clip`` can have, or with a rotation will have
-    ``step``      distance of neighbouring values; by default ``DIGITS`` of a coordinate of the longest vector, all
-                  coordinates being alike, or the finest for which 32 bits are enough
+    ``peak``      bound on the size of a coordinate (after the rotation); larger ones are cut off; by default
+                  as large as a vector within ``clip`` can have, or with a rotation will have
+    ``step``      distance of neighbouring values; by default ``DIGITS`` of a coordinate of the longest
+                  vector, all coordinates being alike, or the finest for which 32 bits are enough
     ``weight``    the largest weight of a client; with the default of 1 all count alike, and no weight is sent
     ``rotation``  public seed of the rotation, the same for all clients, fresh for each round
     ``noise``     variance of the noise in the sum, in steps²
@@ -74,26 +79,36 @@ class Encoding:
             if getattr(self, name) < 1:
                 raise EncodingError(f"{name} must be at least 1, not {getattr(self, name)}")
         if not (self.clip > 0 and self.peak > 0 and min(self.clip, self.peak) < math.inf):
-            raise EncodingError("give a clip (bound on the L2 norm) or a peak (bound on a coordinate) above 0")
+            raise EncodingError(
+                "give a clip (bound on the L2 norm) or a peak (bound on a coordinate) above 0"
+            )
         if not (0 <= self.step < math.inf and 0 <= self.noise < math.inf):
-            raise EncodingError(f"step and noise must be 0 or finite numbers above it, not {self.step} and {self.noise}")
+            raise EncodingError(
+                f"step and noise must be 0 or finite numbers above it, not {self.step} and {self.noise}"
+            )
         spread = 1.0
         if self.rotation is not None:
             spread = min(1.0, math.sqrt(2 * math.log(2 * self.padded / CUT) / self.padded))
         object.__setattr__(self, "peak", min(self.peak, self.clip * spread))
         room = (1 << (WORD - 1)) - 1 - self._reach
         if not self.step:
-            steps = room // self.clients - 2        # peak / (peak / steps) may come out a little larger than steps
+            # peak / (peak / steps) may come out a little larger than steps
+            steps = room // self.clients - 2
             if steps < 1:
-                raise EncodingError(f"{self.clients} clients' values and this noise do not fit 32 bits; choose less noise or fewer clients")
+                raise EncodingError(
+                    f"{self.clients} clients' values and this noise do not fit 32 bits; choose less noise or"
+                    " fewer clients"
+                )
             coordinate = min(self.peak, self.clip / math.sqrt(self.padded))
             object.__setattr__(self, "step", max(self.peak / steps, DIGITS * coordinate))
         most = self.clients * (math.ceil(self.peak / self.step) + 1) + self._reach
         most = max(most, self.clients * self.weight if self.weight > 1 else 0)
         object.__setattr__(self, "bits", most.bit_length() + 1)
         if self.bits > WORD:
-            raise EncodingError(f"the sum of {self.clients} clients could need {self.bits} bits of the {WORD} there are; "
-                                "choose a larger step, a smaller peak or weight, or fewer clients")
+            raise EncodingError(
+                f"the sum of {self.clients} clients could need {self.bits} bits of the {WORD} there are; "
+                "choose a larger step, a smaller peak or weight, or fewer clients"
+            )
 
     @property
     def padded(self) -> int:
@@ -107,17 +122,28 @@ class Encoding:
 
     @property
     def _reach(self) -> int:
-        """What the noise in no coordinate of the sum exceeds, but with probability WRAP (Bernstein; for Skellam too)."""
+        """What the noise in no coordinate of the sum exceeds, but with probability WRAP (Bernstein; for
+        Skellam too).
+        """
         exponent = math.log(2 * self.padded / WRAP)
-        return math.ceil(exponent / 3 + math.sqrt(exponent**2 / 9 + 2 * self.noise * exponent)) if self.noise else 0
+        return (
+            math.ceil(exponent / 3 + math.sqrt(exponent**2 / 9 + 2 * self.noise * exponent))
+            if self.noise
+            else 0
+        )
 
     def encode(self, vector: npt.ArrayLike, stream: Stream, weight: int = 1) -> NDArray:
         """One client's vector, of shape (dimension,), as uint32 below 2^bits, of shape (length,)."""
         return self.reduce(self.integers(vector, stream, weight))
 
-    def integers(self, vector: npt.ArrayLike, stream: Stream, weight: int = 1, limit: int | None = None) -> NDArray:
-        """The same as int64 before the reduction; repeats the rounding until its squared norm is within ``limit``."""
+    def integers(
+        self, vector: npt.ArrayLike, stream: Stream, weight: int = 1, limit: int | None = None
+    ) -> NDArray:
+        """The same as int64 before the reduction; repeats the rounding until its squared norm is within
+        ``limit``.
+        """
         from protocols.privacy import kernels
+
         x = np.ascontiguousarray(numeric(vector, "a vector"))
         if x.dtype not in (np.float64, np.float32):
             x = x.astype(np.float64)
@@ -127,7 +153,9 @@ class Encoding:
             raise EncodingError(f"a weight must be a whole number from 1 to {self.weight}")
         norm = math.sqrt(kernels.squares(x))
         if not norm < 1e150:
-            raise EncodingError("a vector contains NaN, infinity or absurdly large numbers; leave the update out or repair it")
+            raise EncodingError(
+                "a vector contains NaN, infinity or absurdly large numbers; leave the update out or repair it"
+            )
         scale = weight / self.weight / self.step
         factor = scale * min(1.0, self.clip / norm if norm else 1.0)
         if self.rotation is not None:
@@ -135,10 +163,12 @@ class Encoding:
         out = np.empty(self.length, np.int64)
         while True:
             squares = 0
-            for lo in range(0, len(x), CHUNK):          # words and numbers stay in the cache
-                piece = x[lo:lo + CHUNK]
+            for lo in range(0, len(x), CHUNK):  # words and numbers stay in the cache
+                piece = x[lo : lo + CHUNK]
                 words = stream.draw(Spec(Z64, piece.shape)).data
-                squares += kernels.round_at_random(piece, factor, self.peak * scale, words, out[lo:lo + CHUNK])
+                squares += kernels.round_at_random(
+                    piece, factor, self.peak * scale, words, out[lo : lo + CHUNK]
+                )
             if limit is None or squares <= limit:
                 break
         if self.weight > 1:
@@ -146,8 +176,11 @@ class Encoding:
         return out
 
     def lost(self, vector: npt.ArrayLike) -> str:
-        """What ``clip`` and ``peak`` take off this vector, in words that are for its owner alone; empty if nothing."""
+        """What ``clip`` and ``peak`` take off this vector, in words that are for its owner alone; empty if
+        nothing.
+        """
         from protocols.privacy import kernels
+
         x = np.ascontiguousarray(vector, np.float64)
         norm, said = math.sqrt(kernels.squares(x)), []
         if norm > self.clip:
@@ -164,8 +197,8 @@ class Encoding:
         return out
 
     def decode(self, total: NDArray, count: int) -> NDArray:
-        """The (weighted) mean, float64 of shape (dimension,), from the sum of ``count`` clients' encodings, which may have
-        been summed modulo 2^bits or any multiple of it."""
+        """The (weighted) mean, float64 of shape (dimension,), from the sum of ``count`` clients' encodings,
+        which may have been summed modulo 2^bits or any multiple of it."""
         if total.shape != (self.length,) or total.dtype.kind not in "iu":
             raise EncodingError(f"a sum is {self.length} integers, not {total.dtype} of shape {total.shape}")
         if not 1 <= count <= self.clients:
@@ -176,8 +209,11 @@ class Encoding:
         if self.weight > 1:
             divisor = float(signed[-1]) / self.weight
             if not count <= signed[-1] <= count * self.weight:
-                raise EncodingError("the sum of the weights is impossible; a client sent a weight out of range, or the count is wrong")
-        mean = signed[:self.padded] * (self.step / divisor)
+                raise EncodingError(
+                    "the sum of the weights is impossible; a client sent a weight out of range, or the count"
+                    " is wrong"
+                )
+        mean = signed[: self.padded] * (self.step / divisor)
         return mean if self.rotation is None else self._unrotate(mean)
 
     def total_weight(self, total: NDArray) -> int:
@@ -187,7 +223,9 @@ class Encoding:
         return int(total[-1]) & ((1 << self.bits) - 1)
 
     def error(self, count: int, weights: int | None = None) -> float:
-        """Bound on the standard deviation of a coordinate of the mean that rounding and noise cause (clipping comes on top)."""
+        """Bound on the standard deviation of a coordinate of the mean that rounding and noise cause (clipping
+        comes on top).
+        """
         divisor = count if weights is None else weights / self.weight
         return self.step * math.sqrt(count / 4 + self.noise) / divisor
 
@@ -198,21 +236,24 @@ class Encoding:
 
     def _rotate(self, x: NDArray) -> NDArray:
         from protocols.privacy import kernels
+
         out = self._signs() / math.sqrt(self.padded)
-        out[:self.dimension] *= x
-        out[self.dimension:] = 0.0
+        out[: self.dimension] *= x
+        out[self.dimension :] = 0.0
         kernels.hadamard(out)
         return out
 
     def _unrotate(self, x: NDArray) -> NDArray:
         from protocols.privacy import kernels
+
         kernels.hadamard(x)
         x *= self._signs() / math.sqrt(self.padded)
-        return x[:self.dimension]
+        return x[: self.dimension]
 
 
 def rounded_norm(norm: float, dimension: int) -> int:
-    """⌊Δ²⌋ for a bound Δ that the rounding of a vector of at most this L2 norm (in steps) keeps with probability 1 − REPEAT.
+    """⌊Δ²⌋ for a bound Δ that the rounding of a vector of at most this L2 norm (in steps) keeps with
+    probability 1 − REPEAT.
 
         Δ² = min{ (c + √d)²,  c² + d/4 + √(2·ln(1/β))·(c + √d/2) }        [KLS21, theorem 1, in units of the step]
     """

@@ -1,14 +1,15 @@
 """A program: its ``main``, and the code of its own that all parties must have alike.
 
 That is its file and, of the folder it lies in, every module that it may import: those named in an ``import``
-anywhere in its text or in theirs, inside functions too, and those found otherwise while it loads.  Their digests
-are compared before anything is sent (``run.terms_of``).  A module that nobody could foresee, since its name is
-computed while ``main`` runs, enters the digest of the next frame.  What is run is the text that was compared: not
-what the file has become since, nor what a cache of bytecode has kept of an earlier one.
+anywhere in its text or in theirs, inside functions too, and those found otherwise while it loads.  Their
+digests are compared before anything is sent (``run.terms_of``).  A module that nobody could foresee, since
+its name is computed while ``main`` runs, enters the digest of the next frame.  What is run is the text that
+was compared: not what the file has become since, nor what a cache of bytecode has kept of an earlier one.
 
-Installed packages are not compared, wherever they lie, nor are files of data and a program's arguments, which are each
-party's own.  ``mpc`` and ``protocols`` are this engine's, whatever lies in the folder under these names.
-"""
+Installed packages are not compared, wherever they lie, nor are files of data and a program's arguments, which
+are each party's own.  ``mpc`` and ``protocols`` are this engine's, whatever lies in the folder under these
+names."""
+
 from __future__ import annotations
 
 import ast
@@ -59,9 +60,10 @@ class Program:
         except OSError as error:
             said = f"{path} cannot be read ({error.strerror}): give the path of a program"
             raise ConfigError(said) from None
-        self.on_late: Callable[[str, str], None] | None = None      # told file and digest of what was not foreseen
+        # told file and digest of what was not foreseen
+        self.on_late: Callable[[str, str], None] | None = None
         self._folder = str(path.parent.resolve())
-        self._texts: dict[str, bytes] = {}          # by file, as seen from the folder
+        self._texts: dict[str, bytes] = {}  # by file, as seen from the folder
         self._foresee()
         self.main = _given(self._load(path), path, arguments)
 
@@ -72,9 +74,11 @@ class Program:
         return {"program": _digest(self.text), "modules": modules}
 
     def _load(self, path: Path) -> Callable[..., Any]:
-        sys.path.insert(0, self._folder)            # as when a script is run: its neighbours can be imported
+        sys.path.insert(0, self._folder)  # as when a script is run: its neighbours can be imported
         finders: list[Any] = sys.meta_path
-        finders.insert(next(i for i, f in enumerate(finders) if f is PathFinder or isinstance(f, Program)), self)
+        finders.insert(
+            next(i for i, f in enumerate(finders) if f is PathFinder or isinstance(f, Program)), self
+        )
         loader = _Text("__mpc_program__", str(path), self.text)
         spec = spec_from_loader(loader.name, loader)
         assert spec is not None
@@ -89,8 +93,9 @@ class Program:
 
     # -- what it imports ---------------------------------------------------------------------------
 
-    def find_spec(self, name: str, path: Sequence[str] | None,
-                  target: ModuleType | None = None) -> ModuleSpec | None:
+    def find_spec(
+        self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
         """What Python would import under this name; where that is the program's own, its text is kept."""
         spec = PathFinder.find_spec(name, path, target)
         file = None if spec is None else self._own(spec)
@@ -108,7 +113,7 @@ class Program:
         """Keep the texts of all modules of the folder that are named in an import."""
         todo = [*_imports(self.text, "")]
         seen = set(todo)
-        for name in todo:                           # grows
+        for name in todo:  # grows
             if name.partition(".")[0] in _OURS:
                 self._hidden(name)
                 continue
@@ -127,13 +132,15 @@ class Program:
         """Refuse a module of the folder that a package of the engine's hides, since it has the same name."""
         top, _, rest = name.partition(".")
         module = _sought(name, self._folder)
-        spec = module or _sought(top, self._folder)     # whose text may define the name
+        spec = module or _sought(top, self._folder)  # whose text may define the name
         file = None if spec is None else self._own(spec)
         ours = _sought(name, str(_ENGINE[0].parent)) is not None or hasattr(import_module(top), rest)
         if rest not in ("", "*") and file is not None and not ours:
             where = f"{'from' if module is None else 'which is'} {file} beside it"
-            raise ConfigError(f"the program imports {name}, {where}, but '{top}' is a package of this engine: "
-                              f"give the program's own '{top}' another name")
+            raise ConfigError(
+                f"the program imports {name}, {where}, but '{top}' is a package of this engine: "
+                f"give the program's own '{top}' another name"
+            )
 
     def _own(self, spec: ModuleSpec) -> str | None:
         """The file of a module of the program's own, as seen from its folder."""
@@ -149,13 +156,14 @@ class Program:
         """Whether this is the engine's or, where Python itself is installed in the folder, its library's."""
         library = (sysconfig.get_path(name) for name in ("stdlib", "platstdlib"))
         return any(_within(path, str(folder)) for folder in _ENGINE) or any(
-            _within(path, folder) for folder in library if _within(folder, self._folder))
+            _within(path, folder) for folder in library if _within(folder, self._folder)
+        )
 
     def _keep(self, file: str, spec: ModuleSpec) -> bytes:
         if file not in self._texts:
             assert spec.origin is not None
             try:
-                self._texts[file] = spec.loader.get_data(spec.origin)   # type: ignore[union-attr]
+                self._texts[file] = spec.loader.get_data(spec.origin)  # type: ignore[union-attr]
             except OSError as error:
                 said = f"{spec.origin} cannot be read ({error.strerror}): the program imports it"
                 raise ConfigError(said) from None
@@ -166,14 +174,17 @@ def _given(main: Callable[..., Any], path: Path, arguments: Sequence[str]) -> Ca
     """``main`` as a function of the party alone: one that takes more is given the arguments."""
     try:
         shape = signature(main)
-    except (TypeError, ValueError):                 # some of C have none
+    except (TypeError, ValueError):  # some of C have none
         return main
     if len([p for p in shape.parameters.values() if p.kind in _PLACES]) < 2:
-        return main                                 # which finds them in sys.argv
+        return main  # which finds them in sys.argv
     try:
         shape.bind(None, *arguments)
     except TypeError as error:
-        said = f"main{shape} in {path} cannot be called with the {len(arguments)} arguments given after '--' ({error})"
+        said = (
+            f"main{shape} in {path} cannot be called with the {len(arguments)} arguments given after '--'"
+            f" ({error})"
+        )
         raise ConfigError(said) from None
     return lambda party: main(party, *arguments)
 
@@ -194,7 +205,7 @@ def _imports(text: bytes, package: str) -> Iterator[str]:
     try:
         tree = ast.parse(text)
     except (SyntaxError, ValueError, RecursionError):
-        return                                      # whoever imports it is told
+        return  # whoever imports it is told
     names: dict[str, None] = {}
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -203,7 +214,7 @@ def _imports(text: bytes, package: str) -> Iterator[str]:
             try:
                 base = resolve_name("." * node.level + (node.module or ""), package)
             except ImportError:
-                continue                            # beyond the top: as above
+                continue  # beyond the top: as above
             names |= dict.fromkeys([base, *(f"{base}.{alias.name}" for alias in node.names)])
     yield from dict.fromkeys(part for name in names for part in _prefixes(name))
 
@@ -221,7 +232,7 @@ def _sought(name: str, folder: str) -> ModuleSpec | None:
 def _prefixes(name: str) -> list[str]:
     """a, a.b and a.b.c."""
     parts = name.split(".") if name else []
-    return [".".join(parts[:i + 1]) for i in range(len(parts))]
+    return [".".join(parts[: i + 1]) for i in range(len(parts))]
 
 
 def folded(files: Mapping[str, str], most: int = _MOST) -> dict[str, str]:

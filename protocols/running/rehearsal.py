@@ -1,4 +1,7 @@
-"""Sessions whose correlated randomness is made in advance: those that find out how much, and those that use it up."""
+"""Sessions whose correlated randomness is made in advance: those that find out how much, and those that use
+it up.
+"""
+
 from __future__ import annotations
 
 from typing import Any
@@ -17,7 +20,9 @@ from protocols.prep.stored import Rehearsal, Stored, fill
 
 
 def sourced(source: Store | Making, transfers: Oblivious) -> tuple[type[Session], Prep, str]:
-    """What takes correlations from a store, or fills it: a session's class, its source, and how that differs from others'."""
+    """What takes correlations from a store, or fills it: a session's class, its source, and how that differs
+    from others'.
+    """
     if isinstance(source, Making):
         return RehearsalSession, Rehearsal(), "to be made"
     return Session, Stored(source, transfers), source.run
@@ -26,15 +31,21 @@ def sourced(source: Store | Making, transfers: Oblivious) -> tuple[type[Session]
 class RehearsalSession(Session):
     """A program's run on dummy values, from which follows what it takes; what users pass stays where it is.
 
-    Real numbers become uniform ones from 0.5 to 1.5, integers and truth values random bits, all of them public: values
-    that may be divided by, counted and compared, so that the program goes the way that it would.
-    """
+    Real numbers become uniform ones from 0.5 to 1.5, integers and truth values random bits, all of them
+    public: values that may be divided by, counted and compared, so that the program goes the way that it
+    would."""
 
     def _encode(self, values: Any, kind: Kind | None) -> tuple[Kind, RingArray]:
         kind, real = super()._encode(values, kind)
-        words = Stream(bytes(SEED_BYTES), f"INSECURE dummy {self.id} {self._made}").draw(Spec(Z64, real.shape)).data
+        words = (
+            Stream(bytes(SEED_BYTES), f"INSECURE dummy {self.id} {self._made}")
+            .draw(Spec(Z64, real.shape))
+            .data
+        )
         bits = words >> np.uint64(63)
-        dummy = 0.5 + words * 2.0**-64 if isinstance(kind, Fixed) else bits.astype(bool) if kind == BOOL else bits
+        dummy = (
+            0.5 + words * 2.0**-64 if isinstance(kind, Fixed) else bits.astype(bool) if kind == BOOL else bits
+        )
         return kind, kind.encode(dummy, self.ring)
 
     def keep(self, making: Making, prep: Oblivious) -> None:

@@ -1,4 +1,5 @@
 """The suites there are.  A suite listed here gets every operation, conformance test and benchmark."""
+
 from __future__ import annotations
 
 from mpc.errors import ConfigError
@@ -21,7 +22,13 @@ def find(name: str | None, parties: int) -> type[Suite]:
         raise ConfigError(f"there is no suite '{name}'; there is: {', '.join(SUITES)}")
     least, most = suite.parties
     if parties < least or (most is not None and parties > most):
-        many = f"{least} or more" if most is None else f"{least} to {most}" if most > least else f"exactly {least}"
+        many = (
+            f"{least} or more"
+            if most is None
+            else f"{least} to {most}"
+            if most > least
+            else f"exactly {least}"
+        )
         raise ConfigError(f"the suite '{suite.name}' takes {many} parties, not {parties}")
     return suite
 

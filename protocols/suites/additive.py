@@ -8,6 +8,7 @@ Cost     see ``costs``.
 Source   Beaver 1991 (products); sharing by pairwise pads is pseudorandom secret sharing as in Cramer,
          Damgård, Ishai, TCC 2005, for the threshold n−1.
 """
+
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
@@ -31,7 +32,13 @@ class Additive(Suite):
     name = "additive"
     summary = "additive shares, Beaver triples"
     threat = Threat("semi-honest", "n-1 of n")
-    cites = ("Beaver, CRYPTO 1991", "Cramer, Damgård, Ishai, TCC 2005", "ePrint 2020/338", "ePrint 2025/200", "ePrint 2019/1340")
+    cites = (
+        "Beaver, CRYPTO 1991",
+        "Cramer, Damgård, Ishai, TCC 2005",
+        "ePrint 2020/338",
+        "ePrint 2025/200",
+        "ePrint 2019/1340",
+    )
     parties = (2, None)
     needs_prep = True
     prep: Prep
@@ -39,9 +46,21 @@ class Additive(Suite):
         "input": Cost(0, lambda n, ring: 0, "nothing"),
         "open": Cost(1, lambda n, ring: n * (n - 1), "n-1 elements"),
         "multiply": Cost(1, lambda n, ring: 2 * n * (n - 1), "2(n-1) elements"),
-        "matmul": Cost(1, lambda n, ring: n * (n - 1), "n-1 elements per element of the operands", per="operands"),
-        "truncate": Cost(1, lambda n, ring: 2 * truncation.usual_bytes(ring) / ring.itemsize if n == 2 else n * (n - 1), "n-1 elements; between two parties 4 bytes, over Z_2^128 8"),
-        "multiply and truncate": Cost(2, lambda n, ring: 4 + 2 * truncation.usual_bytes(ring) / ring.itemsize if n == 2 else 3 * n * (n - 1), "3(n-1) elements; between two parties 2 and 4 bytes, over Z_2^128 8"),
+        "matmul": Cost(
+            1, lambda n, ring: n * (n - 1), "n-1 elements per element of the operands", per="operands"
+        ),
+        "truncate": Cost(
+            1,
+            lambda n, ring: 2 * truncation.usual_bytes(ring) / ring.itemsize if n == 2 else n * (n - 1),
+            "n-1 elements; between two parties 4 bytes, over Z_2^128 8",
+        ),
+        "multiply and truncate": Cost(
+            2,
+            lambda n, ring: (
+                4 + 2 * truncation.usual_bytes(ring) / ring.itemsize if n == 2 else 3 * n * (n - 1)
+            ),
+            "3(n-1) elements; between two parties 2 and 4 bytes, over Z_2^128 8",
+        ),
     }
 
     def constant(self, value: RingArray) -> Share:
@@ -54,12 +73,18 @@ class Additive(Suite):
         pads = (self.seat.pair[p].draw(spec) for p in self.seat.others)
         return Share(self, (reduce(lambda part, pad: part - pad, pads, value),))
 
-    async def open(self, *xs: Share, to: tuple[int, ...] | None = None, tag: str = "open") -> tuple[RingArray, ...]:
+    async def open(
+        self, *xs: Share, to: tuple[int, ...] | None = None, tag: str = "open"
+    ) -> tuple[RingArray, ...]:
         mine = tuple(x.parts[0] for x in xs)
         send = [p for p in self.seat.others if to is None or p in to]
         receive = self.seat.others if to is None or self.seat.rank in to else ()
-        inbox = await exchange(dict.fromkeys(send, mine), dict.fromkeys(receive, tuple(m.spec for m in mine)), tag)
-        return tuple(reduce(add, parts) for parts in zip(mine, *inbox.values(), strict=True)) if receive else ()
+        inbox = await exchange(
+            dict.fromkeys(send, mine), dict.fromkeys(receive, tuple(m.spec for m in mine)), tag
+        )
+        return (
+            tuple(reduce(add, parts) for parts in zip(mine, *inbox.values(), strict=True)) if receive else ()
+        )
 
     async def bilinear(self, f: Bilinear, x: Share, y: Share, bits: int = 0) -> Share:
         async def product(x: Share, y: Share) -> Share:
@@ -78,7 +103,9 @@ class Additive(Suite):
     def terms(self) -> int:
         return self.seat.size
 
-    async def summands(self, x: Share, convert: Callable[[RingArray], RingArray], into: Spec) -> tuple[Share, ...]:
+    async def summands(
+        self, x: Share, convert: Callable[[RingArray], RingArray], into: Spec
+    ) -> tuple[Share, ...]:
         """One term per party, its own part, which it shares as an input: no message.
 
         Of two parties, each keeps its term: (a, 0) and (0, b) are sharings too, and their product is cheaper.
@@ -86,8 +113,10 @@ class Additive(Suite):
         mine = convert(x.parts[0])
         if self.seat.size == 2:
             zero = into.ring.zeros(into.shape)
-            return (Share(self, (mine,)), Share(self, (zero,)))[::1 if self.seat.rank == 0 else -1]
-        return tuple([await self.input(p, mine if p == self.seat.rank else None, into) for p in range(self.seat.size)])
+            return (Share(self, (mine,)), Share(self, (zero,)))[:: 1 if self.seat.rank == 0 else -1]
+        return tuple(
+            [await self.input(p, mine if p == self.seat.rank else None, into) for p in range(self.seat.size)]
+        )
 
     async def product_of_terms(self, x: Share, y: Share) -> Share:
         """Beaver's product where party 0 knows x and party 1 knows y: each sends one masked operand, not two.
@@ -100,7 +129,9 @@ class Additive(Suite):
         (a, b), dependent = await self.prep.draw(CrossTriple(x.spec))
         first = self.seat.rank == 0
         mine = (x.parts[0] - a) if first else (y.parts[0] - b)
-        inbox = await exchange({1 - self.seat.rank: (mine,)}, {1 - self.seat.rank: (mine.spec,)}, "product of terms")
+        inbox = await exchange(
+            {1 - self.seat.rank: (mine,)}, {1 - self.seat.rank: (mine.spec,)}, "product of terms"
+        )
         (c,) = await dependent
         theirs = inbox[1 - self.seat.rank][0]
         return Share(self, (c + (x.parts[0] * theirs if first else theirs * b),))
@@ -108,8 +139,8 @@ class Additive(Suite):
     async def shuffle(self, x: Share) -> Share:
         """One party after the other puts x in an order of its own; a round and n−1 messages each.  [CGP20]
 
-        The others send it their parts, masked by a; it adds them up, moves them, and all add their parts of π(a).
-        """
+        The others send it their parts, masked by a; it adds them up, moves them, and all add their parts of
+        π(a)."""
         for owner in range(self.seat.size):
             (order, a), dependent = await self.prep.draw(Permutation(x.spec, owner))
             mine = x.parts[0]

@@ -11,9 +11,10 @@ Threat   semi-honest, 1 of 3 corrupt.  What a party receives is masked by a stre
          α it would learn a relation between the others' shares, and could solve for inputs.
 Cost     a product: 1 round, and each party sends one ring element per element of the result, whatever the
          inner size of the product.  Input: its owner sends one.  See ``costs``.
-Source   Araki, Furukawa, Lindell, Nof, Ohara, ePrint 2016/768, section 2 (sharing, products).  Truncation is described
-         in ``protocols/truncation.py``, comparison in ``protocols/suites/blocks.py``.
+Source   Araki, Furukawa, Lindell, Nof, Ohara, ePrint 2016/768, section 2 (sharing, products).  Truncation is
+         described in ``protocols/truncation.py``, comparison in ``protocols/suites/blocks.py``.
 """
+
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
@@ -47,8 +48,16 @@ class Replicated(Suite):
         "open": Cost(1, lambda n, ring: 3, "1 element"),
         "multiply": Cost(1, lambda n, ring: 3, "1 element"),
         "matmul": Cost(1, lambda n, ring: 3, "1 element per element of the result"),
-        "truncate": Cost(2, lambda n, ring: 1 + 3 * truncation.usual_bytes(ring) / ring.itemsize, "12 bytes one party, 4 bytes the others (by more than 32 bits 16 and 8; over Z_2^128 24 and 8)"),
-        "multiply and truncate": Cost(2, lambda n, ring: 3 + 3 * truncation.usual_bytes(ring) / ring.itemsize, "12 bytes (by more than 32 bits 16; over Z_2^128 24)"),
+        "truncate": Cost(
+            2,
+            lambda n, ring: 1 + 3 * truncation.usual_bytes(ring) / ring.itemsize,
+            "12 bytes one party, 4 bytes the others (by more than 32 bits 16 and 8; over Z_2^128 24 and 8)",
+        ),
+        "multiply and truncate": Cost(
+            2,
+            lambda n, ring: 3 + 3 * truncation.usual_bytes(ring) / ring.itemsize,
+            "12 bytes (by more than 32 bits 16; over Z_2^128 24)",
+        ),
     }
     _turns = -1
 
@@ -78,7 +87,9 @@ class Replicated(Suite):
         return (none, pair[0].draw(spec)) if self.seat.rank == 1 else (pair[0].draw(spec), none)
 
     def _public(self, value: RingArray, part: int) -> Share:
-        """A share whose part ``part`` is ``value``, which its two holders know, and whose other parts are zero."""
+        """A share whose part ``part`` is ``value``, which its two holders know, and whose other parts are
+        zero.
+        """
         zero = zeros_like(value)
         return Share(self, tuple(value if (self.seat.rank + i) % 3 == part else zero for i in (0, 1)))
 
@@ -103,24 +114,41 @@ class Replicated(Suite):
         if rank == after:
             inbox = await exchange(recv={owner: (spec,)}, tag="input")
             return Share(self, (inbox[owner][0], zero))
-        r = self._key(owner).draw(spec)             # before the exchange, as the owner does: frames carry positions
+        # before the exchange, as the owner does: frames carry positions
+        r = self._key(owner).draw(spec)
         await exchange(tag="input")
         return Share(self, (zero, r))
 
-    async def open(self, *xs: Share, to: tuple[int, ...] | None = None, tag: str = "open") -> tuple[RingArray, ...]:
+    async def open(
+        self, *xs: Share, to: tuple[int, ...] | None = None, tag: str = "open"
+    ) -> tuple[RingArray, ...]:
         """Each party gets the part it lacks from the one before it."""
         send = {self._next: tuple(x.parts[0] for x in xs)} if to is None or self._next in to else {}
         receive = {self._previous: tuple(x.spec for x in xs)} if to is None or self.seat.rank in to else {}
         inbox = await exchange(send, receive, tag)
-        return tuple(x.parts[0] + x.parts[1] + missing for x, missing in zip(xs, inbox[self._previous], strict=True)) if receive else ()
+        return (
+            tuple(
+                x.parts[0] + x.parts[1] + missing
+                for x, missing in zip(xs, inbox[self._previous], strict=True)
+            )
+            if receive
+            else ()
+        )
 
     async def bilinear(self, f: Bilinear, x: Share, y: Share, bits: int = 0) -> Share:
-        """With ``bits``, not one round for the product and two for the quotient, but two for both: see ``_quotient``."""
+        """With ``bits``, not one round for the product and two for the quotient, but two for both: see
+        ``_quotient``.
+        """
+
         async def product(x: Share, y: Share) -> Share:
             (x0, x1), (y0, y1) = x.parts, y.parts
             spec = f.spec(x.spec, y.spec)
             plus, minus = self._apart(spec) if bits else self._zero(spec)
-            term = cross(x0, x1, y0, y1, plus, minus) if f == MULTIPLY else f(x0, y0 + y1) + f(x1, y0) + plus - minus
+            term = (
+                cross(x0, x1, y0, y1, plus, minus)
+                if f == MULTIPLY
+                else f(x0, y0 + y1) + f(x1, y0) + plus - minus
+            )
             return await (self._quotient(term, bits, apart=True) if bits else self._replicated(term, f.name))
 
         if f.name == "multiply" and x.shape == y.shape:
@@ -135,8 +163,8 @@ class Replicated(Suite):
     async def from_two(self, third: int, term: RingArray | None, spec: Spec, tag: str) -> Share:
         """A share of the sum of two terms that the parties other than ``third`` have, which passes ``None``.
 
-        Each masks its term with what it has in common with the third party, and they exchange the rest: it becomes
-        the part that they share.  One round, one element from each of the two.
+        Each masks its term with what it has in common with the third party, and they exchange the rest: it
+        becomes the part that they share.  One round, one element from each of the two.
         """
         rank, pair = self.seat.rank, self.seat.pair
         if rank == third:
@@ -158,7 +186,9 @@ class Replicated(Suite):
     def terms(self) -> int:
         return 2
 
-    async def summands(self, x: Share, convert: Callable[[RingArray], RingArray], into: Spec) -> tuple[Share, ...]:
+    async def summands(
+        self, x: Share, convert: Callable[[RingArray], RingArray], into: Spec
+    ) -> tuple[Share, ...]:
         """Two terms: x_0 + x_1, which party 0 knows and shares, and x_2, which the two others have in common."""
         known = convert(x.parts[0] + x.parts[1]) if self.seat.rank == 0 else None
         rest = into.ring.zeros(into.shape) if self.seat.rank == 0 else convert(x.parts[2 - self.seat.rank])
@@ -167,14 +197,15 @@ class Replicated(Suite):
     async def product_of_terms(self, x: Share, y: Share) -> Share:
         """Products of party 0's term x = x_0 + x_1 and the term y that parties 1 and 2 have in common.
 
-        Party 1 knows x_1·y and party 2 knows x_0·y.  Two messages instead of three, none from party 0, which sent x.
-        """
+        Party 1 knows x_1·y and party 2 knows x_0·y.  Two messages instead of three, none from party 0, which
+        sent x."""
         rank = self.seat.rank
         product = None if rank == 0 else x.parts[0] * y.parts[1] if rank == 1 else x.parts[1] * y.parts[0]
         return await self.from_two(0, product, x.spec, "product of terms")
 
     async def to_ring(self, bits: Share, ring: Ring, n: int) -> Share:
-        """A bit is c ⊕ d = d + (1 − 2d)·c, where party 0 knows c and the others know d: they take shares of c, c or −c by d.
+        """A bit is c ⊕ d = d + (1 − 2d)·c, where party 0 knows c and the others know d: they take shares of
+        c, c or −c by d.
 
         Cost     2 rounds, one element from each party.
         """
@@ -185,14 +216,17 @@ class Replicated(Suite):
         return await self.from_two(0, term, into, "bits")
 
     async def chosen(self, bits: Share, x: Share) -> Share:
-        """For a bit as in ``to_ring``, and x = a + e, of which party 0 knows a = x_0 + x_1 and the others e = x_2,
+        """For a bit as in ``to_ring``, and x = a + e, of which party 0 knows a = x_0 + x_1 and the others e =
+        x_2,
 
             (c ⊕ d)·x = d·x + (1 − 2d)·(c·a + c·e),
 
         so that party 0 shares c and c·a, and the rest is local at parties 1 and 2.
 
-        Threat   party 2 draws its shares of c and c·a with party 0, party 1 gets the rest, masked by these; then ``from_two``.
-        Cost     2 rounds; party 0 sends two elements, the others one.  A bit and then a product are 3 rounds and two elements each.
+        Threat   party 2 draws its shares of c and c·a with party 0, party 1 gets the rest, masked by these;
+                 then ``from_two``.
+        Cost     2 rounds; party 0 sends two elements, the others one.  A bit and then a product are 3 rounds
+                 and two elements each.
         """
         rank, ring, n, shape = self.seat.rank, x.ring, x.size, x.shape
         x = x.reshape((n,))
@@ -204,13 +238,14 @@ class Replicated(Suite):
         term = None
         if rank:
             d, e = unpacked(bits.parts[2 - rank], ring, n), x.parts[2 - rank]
-            u = x.parts[0] + x.parts[1] if rank == 1 else x.parts[1]       # d·(a + e) in two terms
+            u = x.parts[0] + x.parts[1] if rank == 1 else x.parts[1]  # d·(a + e) in two terms
             v = shares[1] + shares[0] * e
             term = v + d * (u - v - v)
         return (await self.from_two(0, term, Spec(ring, (n,)), "chosen")).reshape(shape)
 
     async def shuffle(self, x: Share) -> Share:
-        """Three times two parties put x in an order that the third does not know: 3 rounds, 16 bytes an element each.
+        """Three times two parties put x in an order that the third does not know: 3 rounds, 16 bytes an
+        element each.
 
         Source   Araki et al., CCS 2021 (graph analysis at scale), section 4: shuffling by pairs of parties.
         """
@@ -218,7 +253,9 @@ class Replicated(Suite):
             term = None
             if self.seat.rank != third:
                 order = self.seat.pair[3 - self.seat.rank - third].permutations(x.shape[1:])
-                term = permuted(x.parts[0] + x.parts[1] if self.seat.rank == (third + 1) % 3 else x.parts[1], order)
+                term = permuted(
+                    x.parts[0] + x.parts[1] if self.seat.rank == (third + 1) % 3 else x.parts[1], order
+                )
             x = await self.from_two(third, term, x.spec, "shuffle")
         return x
 
@@ -235,10 +272,13 @@ class Replicated(Suite):
 
     async def truncate(self, x: Share, bits: int) -> Share:
         """Party 0 knows x_0 + x_1, the others know x_2; a common mask makes the former uniform."""
+
         async def quotient(x: Share) -> Share:
             mask = self.seat.common.draw(x.spec)
             rank, parts = self.seat.rank, x.parts
-            return await self._quotient(parts[0] + parts[1] + mask if rank == 0 else parts[2 - rank] - mask, bits, apart=False)
+            return await self._quotient(
+                parts[0] + parts[1] + mask if rank == 0 else parts[2 - rank] - mask, bits, apart=False
+            )
 
         return await elementwise(quotient, x)
 
@@ -248,11 +288,13 @@ class Replicated(Suite):
         With ``apart`` x is the sum of three terms, one per party, masked by ``_apart``.  Then parties 1 and 2
         exchange theirs, so that all know a or b, while party 0 is sending α already.
 
-        Party 0 shares a >> m, and α modulo 2^32 (for m ≤ 32, else 2^64 or 2^128); parties 1 and 2 multiply it by β and exchange.
+        Party 0 shares a >> m, and α modulo 2^32 (for m ≤ 32, else 2^64 or 2^128); parties 1 and 2 multiply it
+        by β and exchange.
 
         Threat   semi-honest, 1 of 3.  Every message is masked by a stream that its receiver does not have.
         Cost     2 rounds.  Over Z_2^64 party 0 sends 12 bytes, the others 4 each, and 8 more if ``apart``.
-        Source   see ``protocols/truncation.py``; that a party knows x_0 + x_1 and the others x_2: ABY3, section 5.
+        Source   see ``protocols/truncation.py``; that a party knows x_0 + x_1 and the others x_2: ABY3,
+                 section 5.
         """
         ring, rank, key = term.ring, self.seat.rank, self.seat.pair
         truncation.check(bits, ring)
@@ -270,14 +312,17 @@ class Replicated(Suite):
         if rank == 1:
             mine, e = key[0].draw(full), key[0].draw(half)
         s = key[0].draw(half)
-        inbox = await exchange({other: (term,)} if apart else {},
-                               ({0: (full, half)} if rank == 2 else {}) | ({other: (full,)} if apart else {}), "quotient: α")
+        inbox = await exchange(
+            {other: (term,)} if apart else {},
+            ({0: (full, half)} if rank == 2 else {}) | ({other: (full,)} if apart else {}),
+            "quotient: α",
+        )
         if rank == 2:
             mine, e = inbox[0]
         if apart:
             term = term + inbox[other][0]
         x2, masked = truncation.common(term, bits, e, s)
         inbox = await exchange({other: (masked,)}, {other: (half,)}, "quotient: αβ")
-        x2 = truncation.with_wraps(x2, masked + inbox[other][0], bits)          # αβ − s1 − s2
+        x2 = truncation.with_wraps(x2, masked + inbox[other][0], bits)  # αβ − s1 − s2
         mine = truncation.with_wraps(mine, s, bits)
         return Share(self, (mine, x2) if rank == 1 else (x2, mine))

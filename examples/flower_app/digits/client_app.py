@@ -1,4 +1,5 @@
 """An ordinary Flower client; ``secure_mod`` is the one line."""
+
 from __future__ import annotations
 
 from flwr.app import Array, ArrayRecord, Context, Message, MetricRecord, RecordDict
@@ -18,12 +19,24 @@ def given(message: Message) -> dict:
 def train(message: Message, context: Context) -> Message:
     images, labels = task.part(context.node_config["part"], context.node_config["parts"])
     model, loss = task.train(given(message), images, labels)
-    return Message(RecordDict({"arrays": ArrayRecord({name: Array(value) for name, value in model.items()}),
-                               "metrics": MetricRecord({"num-examples": len(labels), "loss": loss})}), reply_to=message)
+    return Message(
+        RecordDict(
+            {
+                "arrays": ArrayRecord({name: Array(value) for name, value in model.items()}),
+                "metrics": MetricRecord({"num-examples": len(labels), "loss": loss}),
+            }
+        ),
+        reply_to=message,
+    )
 
 
 @app.evaluate()
 def evaluate(message: Message, context: Context) -> Message:
     images, labels = task.part(context.node_config["part"], context.node_config["parts"])
     loss, accuracy, _ = task.loss(given(message), images, labels)
-    return Message(RecordDict({"metrics": MetricRecord({"num-examples": len(labels), "loss": loss, "accuracy": accuracy})}), reply_to=message)
+    return Message(
+        RecordDict(
+            {"metrics": MetricRecord({"num-examples": len(labels), "loss": loss, "accuracy": accuracy})}
+        ),
+        reply_to=message,
+    )

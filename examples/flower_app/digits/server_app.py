@@ -1,4 +1,5 @@
 """An ordinary Flower server; ``SecureGrid`` is the one line."""
+
 from __future__ import annotations
 
 import numpy as np
@@ -20,11 +21,18 @@ def main(grid: Grid, context: Context) -> None:
         model = {name: array.numpy() for name, array in arrays.items()}
         return MetricRecord({"test-accuracy": task.loss(model, *test)[1]})
 
-    strategy = FedAvg(min_train_nodes=config["clients"], min_available_nodes=config["clients"],
-                      fraction_evaluate=config["evaluate"], min_evaluate_nodes=config["clients"])
+    strategy = FedAvg(
+        min_train_nodes=config["clients"],
+        min_available_nodes=config["clients"],
+        fraction_evaluate=config["evaluate"],
+        min_evaluate_nodes=config["clients"],
+    )
     result = strategy.start(
         grid=SecureGrid(grid, config["agreement"], patience=config["patience"]),
         initial_arrays=ArrayRecord({name: Array(value) for name, value in task.start().items()}),
-        num_rounds=config["rounds"], timeout=config["patience"], evaluate_fn=accuracy)
+        num_rounds=config["rounds"],
+        timeout=config["patience"],
+        evaluate_fn=accuracy,
+    )
     if config["model"]:
         np.savez(config["model"], **{name: array.numpy() for name, array in result.arrays.items()})

@@ -1,4 +1,5 @@
 """Softmax regression on 8 × 8 images of digits, full-batch gradient descent, in NumPy."""
+
 from __future__ import annotations
 
 import numpy as np
@@ -9,6 +10,7 @@ STEPS, RATE = 20, 0.5
 def data():
     """1,500 images to train on and 297 to test with: values from 0 to 1, labels."""
     from sklearn.datasets import load_digits
+
     images, labels = load_digits(return_X_y=True)
     images = (images / 16).astype(np.float32)
     return (images[:1500], labels[:1500]), (images[1500:], labels[1500:])
@@ -31,7 +33,11 @@ def loss(model, images, labels) -> tuple[float, float, np.ndarray]:
     scores = images @ model["weights"] + model["bias"]
     scores -= scores.max(axis=1, keepdims=True)
     chances = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
-    return float(-np.log(chances[np.arange(len(labels)), labels] + 1e-9).mean()), float((scores.argmax(axis=1) == labels).mean()), chances
+    return (
+        float(-np.log(chances[np.arange(len(labels)), labels] + 1e-9).mean()),
+        float((scores.argmax(axis=1) == labels).mean()),
+        chances,
+    )
 
 
 def train(model, images, labels) -> tuple[dict[str, np.ndarray], float]:

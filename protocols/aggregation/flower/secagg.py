@@ -1,9 +1,10 @@
 """Flower's own SecAgg+, measured in this process the way ``mpc bench aggregation`` measures ours.
 
-Its mod runs at each client in turn, its workflow at the server, on Flower's messages in memory: no serialisation and no
-network on either side.  A client's seconds are those in the mod, without the app; the server's those between the
-clients' answers.
+Its mod runs at each client in turn, its workflow at the server, on Flower's messages in memory: no
+serialisation and no network on either side.  A client's seconds are those in the mod, without the app; the
+server's those between the clients' answers.
 """
+
 from __future__ import annotations
 
 import logging
@@ -29,26 +30,42 @@ _ROUND, _STEPS = 1, 4
 
 
 def measure(clients: int, length: int, neighbours: int, threshold: int, drop: float) -> dict[str, Any]:
-    """One round of that many clients, of which a fraction is lost when vectors are due: seconds of a client (median of
-    those that stay) and of the server, and the largest error of the mean (``None`` for a round that Flower gave up)."""
+    """One round of that many clients, of which a fraction is lost when vectors are due: seconds of a client
+    (median of those that stay) and of the server, and the largest error of the mean (``None`` for a round
+    that Flower gave up)."""
     TaskIdentity.run_id, TaskIdentity.node_id, TaskIdentity.task_id = 1, 1, 1
     logging.getLogger("flwr").setLevel(logging.ERROR)
-    vector = (Stream(bytes(32), "bench").draw(Spec(Z32, (length,))).data / 2.0**32 - 0.5).astype(np.float32)        # test data
+    # test data
+    vector = (Stream(bytes(32), "bench").draw(Spec(Z32, (length,))).data / 2.0**32 - 0.5).astype(np.float32)
     parameters = ndarrays_to_parameters([vector])
     grid = _Grid(clients, round(drop * clients), FitRes(Status(Code.OK, ""), parameters, 1, {}))
     strategy = _Strategy(list(grid.contexts), parameters)
-    state = RecordDict({"config": ConfigRecord({"current_round": _ROUND}), "parameters": compat.parameters_to_arrayrecord(parameters, True)})
-    context = LegacyContext(Context(1, 1, {}, state, {}), strategy=strategy, client_manager=strategy)     # type: ignore[arg-type, unused-ignore]
+    state = RecordDict(
+        {
+            "config": ConfigRecord({"current_round": _ROUND}),
+            "parameters": compat.parameters_to_arrayrecord(parameters, True),
+        }
+    )
+    context = LegacyContext(Context(1, 1, {}, state, {}), strategy=strategy, client_manager=strategy)  # type: ignore[arg-type, unused-ignore]
     start = time.perf_counter()
-    SecAggPlusWorkflow(neighbours + 1, threshold, max_weight=1.0)(grid, context)    # type: ignore[arg-type, unused-ignore]
+    SecAggPlusWorkflow(neighbours + 1, threshold, max_weight=1.0)(grid, context)  # type: ignore[arg-type, unused-ignore]
     whole = time.perf_counter() - start
-    return {"clients": clients, "length": length, "neighbours": neighbours, "threshold": threshold, "dropped": len(grid.gone),
-            "client_seconds": statistics.median(s for node, s in grid.seconds.items() if node not in grid.gone), "server_seconds": whole - grid.elsewhere,
-            "error": None if strategy.mean is None else float(np.abs(strategy.mean - vector).max())}
+    return {
+        "clients": clients,
+        "length": length,
+        "neighbours": neighbours,
+        "threshold": threshold,
+        "dropped": len(grid.gone),
+        "client_seconds": statistics.median(s for node, s in grid.seconds.items() if node not in grid.gone),
+        "server_seconds": whole - grid.elsewhere,
+        "error": None if strategy.mean is None else float(np.abs(strategy.mean - vector).max()),
+    }
 
 
 class _Grid:
-    """Asks the clients one after the other; answers of those that are gone stay away from the third message on."""
+    """Asks the clients one after the other; answers of those that are gone stay away from the third message
+    on.
+    """
 
     def __init__(self, clients: int, gone: int, result: FitRes) -> None:
         self.contexts = {node: Context(1, node, {}, RecordDict(), {}) for node in range(1, clients + 1)}
@@ -58,14 +75,23 @@ class _Grid:
     def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> list[Message]:
         began = time.perf_counter()
         self.asked += 1
-        replies = [self.ask(m) for m in messages if self.asked < _STEPS - 1 or m.metadata.dst_node_id not in self.gone]
+        replies = [
+            self.ask(m)
+            for m in messages
+            if self.asked < _STEPS - 1 or m.metadata.dst_node_id not in self.gone
+        ]
         self.elsewhere += time.perf_counter() - began
         return replies
 
     def ask(self, message: Message) -> Message:
         node = message.metadata.dst_node_id
-        copied = Message(RecordDict(dict(message.content)), dst_node_id=node, message_type=message.metadata.message_type)
-        copied.content[RECORD_KEY_CONFIGS] = ConfigRecord(dict(message.content.config_records[RECORD_KEY_CONFIGS]))       # the mod takes things out
+        copied = Message(
+            RecordDict(dict(message.content)), dst_node_id=node, message_type=message.metadata.message_type
+        )
+        # the mod takes things out
+        copied.content[RECORD_KEY_CONFIGS] = ConfigRecord(
+            dict(message.content.config_records[RECORD_KEY_CONFIGS])
+        )
         trained = compat.fitres_to_recorddict(self.result, True)
         start = time.perf_counter()
         reply = secaggplus_mod(copied, self.contexts[node], lambda m, _: Message(trained, reply_to=m))

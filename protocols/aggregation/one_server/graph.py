@@ -8,15 +8,17 @@ whoever vouches for it.  The server has no part in it: it chooses neither seed n
 graph is the same in every round, so that it has one try and not one per round.  For the same reason clients
 that do not come stay in the graph as drop-outs: a graph over those who came would be the server's choice.
 
-Threat   who colludes with the server is settled before the seed is drawn, and for as long as the directory serves.  The
-         seed is public, so who can corrupt clients of its choice afterwards takes the neighbours of one: 2t − k
-         clients read it, whatever n is.  Against that, all must be neighbours of all.  Whoever draws the seed is trusted
-         not to draw it again until it likes the graph; it is trusted with the keys already.
+Threat   who colludes with the server is settled before the seed is drawn, and for as long as the directory
+         serves.  The seed is public, so who can corrupt clients of its choice afterwards takes the neighbours
+         of one: 2t − k clients read it, whatever n is.  Against that, all must be neighbours of all.  Whoever
+         draws the seed is trusted not to draw it again until it likes the graph; it is trusted with the keys
+         already.
 
-Source   Bell, Bonawitz, Gascón, Lepoint, Raykova, ePrint 2020/704 (Harary graphs with permuted nodes).  We depart from
-         its protocol against a lying server, where each client draws its own neighbours in every execution and the
-         server commits to all keys first: the directory has settled both.
+Source   Bell, Bonawitz, Gascón, Lepoint, Raykova, ePrint 2020/704 (Harary graphs with permuted nodes).  We
+         depart from its protocol against a lying server, where each client draws its own neighbours in every
+         execution and the server commits to all keys first: the directory has settled both.
 """
+
 from __future__ import annotations
 
 import numpy as np

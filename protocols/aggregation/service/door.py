@@ -1,15 +1,17 @@
 """Who waits to say who it is, and who goes when there is no room for one more.
 
-A stranger is a connection that has not yet named itself under a certificate of a client.  There is room for so many
-of them, and each has so many seconds.  A stranger that comes when there is no room takes the place of another:
+A stranger is a connection that has not yet named itself under a certificate of a client.  There is room for
+so many of them, and each has so many seconds.  A stranger that comes when there is no room takes the place of
+another:
 
     from an address that has more than a quarter of the room, if there is one;
     there, of those who have said least: nothing, something, a ClientHello, a certificate;
     of these the one that has been silent for longest.
 
-So connections that say nothing keep nobody out, nor do many from one address, and a crowd of clients that all speak
-drive each other out only where they are more than the room.
+So connections that say nothing keep nobody out, nor do many from one address, and a crowd of clients that all
+speak drive each other out only where they are more than the room.
 """
+
 from __future__ import annotations
 
 import ipaddress

@@ -1,7 +1,8 @@
 """What server and client say to each other: frames, and the small messages and words in them.
 
-    "mpcA" (4)   kind (1)   length (4)   body
+"mpcA" (4)   kind (1)   length (4)   body
 """
+
 from __future__ import annotations
 
 import json
@@ -14,8 +15,8 @@ from mpc.errors import WireError
 
 HEAD = struct.Struct("<4sBI")
 MAGIC = b"mpcA"
-NUMBER = 8                                          # bytes of a round's number, before what is asked or told
-SMALL = 4096                                        # the longest hello, refusal or reason
+NUMBER = 8  # bytes of a round's number, before what is asked or told
+SMALL = 4096  # the longest hello, refusal or reason
 
 
 class Kind(IntEnum):

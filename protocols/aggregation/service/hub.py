@@ -1,16 +1,21 @@
 """The server's connections: TLS 1.3 with certificates on both sides, many of them in one thread.
 
-Every connection is a generator that yields where it would wait, so none can hold up another, and no TLS object is ever
-in two hands.  Whatever goes wrong in one, foreseen or not, costs that one, and is told in an event.
+Every connection is a generator that yields where it would wait, so none can hold up another, and no TLS
+object is ever in two hands.  Whatever goes wrong in one, foreseen or not, costs that one, and is told in an
+event.
 
 What the other side can take up is bounded, and checked before it is taken:
 
     strangers     so many, for so many seconds (``door``); nothing but a socket for one that says nothing
-    a frame       a hello once, then only answers to what was asked, each no longer than what was asked for can be
-    its memory    grows with what has arrived; big bodies wait for room (``ROOM``), in the kernel and hence at their sender
+    a frame       a hello once, then only answers to what was asked, each no longer than what was asked for
+                  can be
+    its memory    grows with what has arrived; big bodies wait for room (``ROOM``), in the kernel and hence at
+                  their sender
     unsent data   so many bytes for a client that does not read what it is sent
-    descriptors   of clients and strangers together fewer than the process may have, which is seen to at the start
+    descriptors   of clients and strangers together fewer than the process may have, which is seen to at the
+                  start
 """
+
 from __future__ import annotations
 
 import errno
@@ -33,23 +38,26 @@ from mpc.transport.tls import Tls, explain, names
 from protocols.aggregation.service.door import Door, Said
 from protocols.aggregation.service.frames import HEAD, SMALL, Kind, as_json, head, prepare, read_head
 
-STRANGER = 10.0                             # seconds to say who one is
-STRANGERS, CROWD, FEWEST = 256, 1024, 16    # room for strangers; more with as many clients; the least there is
-SPARE = 64                                  # descriptors for all else
-KNOCKS, BACKLOG = 32, 4096                  # connections let in before the others' turn; those the kernel keeps
-ROOM, PATIENCE = 1 << 28, 2.0               # bytes of big bodies under way; who takes longer no longer counts
-BIG, PIECE = 1 << 16, 1 << 18               # bytes of a body that waits for room; that are written at once
-BURST = 64                                  # reads from one client before the others' turn
+STRANGER = 10.0  # seconds to say who one is
+# room for strangers; more with as many clients; the least there is
+STRANGERS, CROWD, FEWEST = 256, 1024, 16
+SPARE = 64  # descriptors for all else
+# connections let in before the others' turn; those the kernel keeps
+KNOCKS, BACKLOG = 32, 4096
+ROOM, PATIENCE = 1 << 28, 2.0  # bytes of big bodies under way; who takes longer no longer counts
+BIG, PIECE = 1 << 16, 1 << 18  # bytes of a body that waits for room; that are written at once
+BURST = 64  # reads from one client before the others' turn
 _AGAIN = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 _SCARCE = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
-_Steps = Generator[int, None, None]         # yields the events it waits for; 0: ready, but others have their turn
-_WAIT = -1                                  # for room
+# yields the events it waits for; 0: ready, but others have their turn
+_Steps = Generator[int, None, None]
+_WAIT = -1  # for room
 
 
 class _Accepted(ssl.SSLSocket):
-    """One that does not ask, while it is made, whether it is still connected, and then leave its descriptor to
-    nobody: the handshake finds out."""
+    """One that does not ask, while it is made, whether it is still connected, and then leave its descriptor
+    to nobody: the handshake finds out."""
 
     def getpeername(self) -> Any:
         with suppress(OSError):
@@ -67,8 +75,8 @@ class _Link:
     fd: int
     said: Said = Said.NOTHING
     name: str = ""
-    owed: deque[tuple[Any, int]] = field(default_factory=deque)     # what was asked, and the longest answer
-    size: int = 0                                   # of the big body under way
+    owed: deque[tuple[Any, int]] = field(default_factory=deque)  # what was asked, and the longest answer
+    size: int = 0  # of the big body under way
     started: float = 0.0
     wants: int = selectors.EVENT_READ
     queue: deque[memoryview] = field(default_factory=deque)
@@ -83,16 +91,18 @@ class Event:
     name: str
     kind: Kind | None
     body: bytearray
-    about: Any = None                               # of an answer: what was asked
+    about: Any = None  # of an answer: what was asked
     address: str = ""
 
 
 class Hub:
-    """``poll`` moves everything that can move and tells what has come; ``unsent`` bytes may wait for one client."""
+    """``poll`` moves everything that can move and tells what has come; ``unsent`` bytes may wait for one
+    client.
+    """
 
     def __init__(self, peer: Peer, tls: Tls, clients: tuple[str, ...], unsent: int) -> None:
-        self.links: dict[str, _Link] = {}           # whose hello ``poll`` has told
-        self._fresh: dict[str, _Link] = {}          # and is about to tell
+        self.links: dict[str, _Link] = {}  # whose hello ``poll`` has told
+        self._fresh: dict[str, _Link] = {}  # and is about to tell
         self._context, self._unsent = tls.server(), unsent
         self._context.sslsocket_class = _Accepted
         self._clients = {name.lower(): name for name in clients}
@@ -100,7 +110,7 @@ class Hub:
         self._listener = _listen(peer)
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._listener, selectors.EVENT_READ)
-        self._deaf = 0.0                            # until when nobody is let in
+        self._deaf = 0.0  # until when nobody is let in
         self._all: set[_Link] = set()
         self._events: list[Event] = []
 
@@ -129,7 +139,7 @@ class Hub:
         if link.unsent + size > self._unsent:
             raise WireError("it does not read what it is sent")
         link.queue.append(memoryview(head(kind, size)))
-        link.queue.extend(v[lo:lo + PIECE] for v in views for lo in range(0, len(v), PIECE))
+        link.queue.extend(v[lo : lo + PIECE] for v in views for lo in range(0, len(v), PIECE))
         link.unsent += HEAD.size + size
         self._push(link)
 
@@ -175,7 +185,8 @@ class Hub:
             self.poll(0.05)
         for link in self._all:
             _finish(link.socket)
-        linger = monotonic() + 1.0                  # closed with unread input, a socket takes back what it has sent
+        # closed with unread input, a socket takes back what it has sent
+        linger = monotonic() + 1.0
         while self._all and monotonic() < linger:
             self.poll(0.05)
         for link in list(self._all):
@@ -189,7 +200,7 @@ class Hub:
             except BlockingIOError:
                 return
             except OSError as error:
-                if error.errno in _SCARCE:          # else it is gone again
+                if error.errno in _SCARCE:  # else it is gone again
                     self._selector.unregister(self._listener)
                     self._deaf = monotonic() + 1.0
                     self._ended("", "", f"nobody can be let in ({error.strerror})")
@@ -260,7 +271,7 @@ class Hub:
         except _AGAIN:
             pass
         except OSError:
-            link.queue.clear()                      # reading will find out
+            link.queue.clear()  # reading will find out
             link.unsent = 0
         self._watch(link)
 
@@ -286,7 +297,7 @@ class Hub:
     # -- one connection ---------------------------------------------------------------------------
 
     def _serve(self, link: _Link) -> _Steps:
-        yield selectors.EVENT_READ                  # no TLS for one that says nothing
+        yield selectors.EVENT_READ  # no TLS for one that says nothing
         self._door.heard(link, Said.SOMETHING)
         yield from self._handshake(link)
         self._door.heard(link, Said.CERTIFICATE)
@@ -392,13 +403,17 @@ def unforeseen(error: Exception) -> str:
 
 
 def _finish(sock: socket.socket) -> None:
-    """Say that no more comes.  ``SSLSocket`` would forget its keys over it, and not read what is still under way."""
+    """Say that no more comes.  ``SSLSocket`` would forget its keys over it, and not read what is still under
+    way.
+    """
     with suppress(OSError):
         socket.socket.shutdown(sock, socket.SHUT_WR)
 
 
 def _room(clients: int) -> int:
-    """How many strangers there is room for beside these clients, with the descriptors that this process may have."""
+    """How many strangers there is room for beside these clients, with the descriptors that this process may
+    have.
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     want = SPARE + clients + STRANGERS + min(clients, CROWD)
     if 0 <= soft < want:
@@ -410,8 +425,10 @@ def _room(clients: int) -> int:
         want = soft
     if (room := want - clients - SPARE) < FEWEST:
         least = SPARE + clients + FEWEST
-        raise ConfigError(f"{clients} clients take {least} open files at least, and this process may have {soft}: "
-                          f"raise the limit, as 'ulimit -n {least + STRANGERS}' does in the shell that starts it")
+        raise ConfigError(
+            f"{clients} clients take {least} open files at least, and this process may have {soft}: "
+            f"raise the limit, as 'ulimit -n {least + STRANGERS}' does in the shell that starts it"
+        )
     return room
 
 
@@ -429,6 +446,8 @@ def _listen(peer: Peer) -> socket.socket:
             listener.close()
             raise
     except OSError as error:
-        raise ConfigError(f"cannot listen on {peer.address} ({error.strerror}): "
-                          "stop the program that uses it or give an address of this machine") from None
+        raise ConfigError(
+            f"cannot listen on {peer.address} ({error.strerror}): "
+            "stop the program that uses it or give an address of this machine"
+        ) from None
     return listener

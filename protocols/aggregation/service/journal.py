@@ -1,8 +1,9 @@
 """What a server tells of its rounds: a bar on a terminal, a JSON line for each event elsewhere.
 
-A log that cannot be written, or that is a pipe whose other end does not read, ends or stalls no round: this says so on
-standard error, once, and how many lines are missing when it goes on.
+A log that cannot be written, or that is a pipe whose other end does not read, ends or stalls no round: this
+says so on standard error, once, and how many lines are missing when it goes on.
 """
+
 from __future__ import annotations
 
 import errno
@@ -21,7 +22,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from mpc.errors import ConfigError
 from protocols.aggregation.one_server import bounds
 
-PATIENCE = 1000                                     # milliseconds for who reads a pipe to make room, once
+PATIENCE = 1000  # milliseconds for who reads a pipe to make room, once
 
 
 class Journal:
@@ -33,12 +34,18 @@ class Journal:
         self._name, self._lost, self._torn = "standard output" if log is None else f"the log {log}", 0, False
         if log is not None:
             try:
-                how = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NONBLOCK    # nor waits for who reads a pipe
+                # nor waits for who reads a pipe
+                how = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NONBLOCK
                 self._to = os.open(log, how, 0o644)
             except OSError as error:
                 raise ConfigError(f"the log {log} cannot be written ({error.strerror})") from None
         if sys.stdout.isatty():
-            columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+            columns = (
+                TextColumn("{task.description}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TimeElapsedColumn(),
+            )
             self._bar = Progress(*columns, console=Console())
             self._task = self._bar.add_task("waiting", total=None)
         elif log is None:
@@ -69,7 +76,7 @@ class Journal:
             self._line(to, event)
         except OSError as error:
             if not self._lost:
-                with suppress(OSError):             # the same disk, perhaps
+                with suppress(OSError):  # the same disk, perhaps
                     words = f"{self._name} cannot be written ({error.strerror}): the rounds go on without it"
                     print(words, file=sys.stderr)
             self._lost += 1
@@ -81,21 +88,31 @@ class Journal:
         while text:
             if not ready.poll(0 if self._lost else PATIENCE):
                 raise BlockingIOError(errno.EAGAIN, "nobody reads it")
-            text = text[os.write(to, text[:select.PIPE_BUF]):]      # which fits where anything does
+            text = text[os.write(to, text[: select.PIPE_BUF]) :]  # which fits where anything does
             self._torn = bool(text)
 
     def _show(self, bar: Progress, event: dict[str, Any]) -> None:
         kind = event["event"]
         if kind == "listening":
-            lost = f"at most {event['rounds_lost']:g} of the rounds lost with the drop-outs that the plan expects"
+            lost = (
+                f"at most {event['rounds_lost']:g} of the rounds lost with the drop-outs that the plan"
+                " expects"
+            )
             bar.console.print(escape(f"{event['address']}: {bounds.in_words(event)}, and {lost}"))
         elif kind == "round begins":
             bar.reset(self._task, total=None, description=f"round {event['round']}: waiting for clients")
         elif kind == "answer":
-            bar.update(self._task, total=event["of"], completed=event["of"] - event["missing"], description=event["phase"].lower())
+            bar.update(
+                self._task,
+                total=event["of"],
+                completed=event["of"] - event["missing"],
+                description=event["phase"].lower(),
+            )
         elif kind == "round ends":
             left = "".join(f"\n  {name}: {why}" for name, why in event["left_out"].items())
-            whose = f"mean of {len(event['clients'])} clients within {event['error']:.2g} (standard deviation)"
+            whose = (
+                f"mean of {len(event['clients'])} clients within {event['error']:.2g} (standard deviation)"
+            )
             where = f"in {event['seconds']:.1f} s, {event['file']}{left}"
             bar.console.print(escape(f"round {event['round']}: {whose} {where}"))
         elif kind in ("round failed", "refused", "fault", "refusal", "budget spent"):

@@ -1,4 +1,7 @@
-"""A client's connection to the server: blocking, TLS 1.3 with certificates on both sides, one frame at a time."""
+"""A client's connection to the server: blocking, TLS 1.3 with certificates on both sides, one frame at a
+time.
+"""
+
 from __future__ import annotations
 
 import socket
@@ -10,10 +13,10 @@ from mpc.errors import HandshakeError, PartyLost, WireError
 from mpc.transport.tls import Tls, explain, refusal
 from protocols.aggregation.service.frames import HEAD, Kind, head, prepare, read_head
 
-_JOINED = 4096                                      # a part this short goes with its frame's head
+_JOINED = 4096  # a part this short goes with its frame's head
 _PIECE = 1 << 16
-SLOWEST = 1000                                      # bytes per second below which a server counts as lost
-ALERT = 1.0                                         # seconds to look for why it hung up
+SLOWEST = 1000  # bytes per second below which a server counts as lost
+ALERT = 1.0  # seconds to look for why it hung up
 
 
 class Line:
@@ -23,8 +26,8 @@ class Line:
     """
 
     def __init__(self, peer: Peer, tls: Tls, timeout: float, silence: float, most: int) -> None:
-        """Try for ``timeout`` seconds.  ``PartyLost`` if the server cannot be reached, ``HandshakeError`` if one of the
-        two is not trusted."""
+        """Try for ``timeout`` seconds.  ``PartyLost`` if the server cannot be reached, ``HandshakeError`` if
+        one of the two is not trusted."""
         context, until, reason = tls.client(), monotonic() + timeout, "it did not answer"
         self._name, self._most = f"the server {peer.name} at {peer.address}", most
         while True:
@@ -55,7 +58,7 @@ class Line:
                 view, sent = memoryview(part), 0
                 while sent < len(part):
                     self._wait(until)
-                    sent += self._socket.send(view[sent:sent + _PIECE])
+                    sent += self._socket.send(view[sent : sent + _PIECE])
         except OSError as error:
             raise self._lost(self._alert() or error) from None
 
@@ -105,7 +108,11 @@ class Line:
     def _lost(self, error: OSError) -> PartyLost | HandshakeError:
         if isinstance(error, ssl.SSLError) and (words := refusal(error)):
             return HandshakeError(f"{self._name} refused our certificate: {words}")
-        why = "it says or takes nothing" if isinstance(error, TimeoutError) else error.strerror or type(error).__name__
+        why = (
+            "it says or takes nothing"
+            if isinstance(error, TimeoutError)
+            else error.strerror or type(error).__name__
+        )
         return PartyLost(f"the connection to {self._name} broke ({why})", "the server")
 
     def close(self) -> None:

@@ -3,15 +3,17 @@
     with mpc.aggregation_client("alice.toml") as client:
         mean = client.round(vector, weight=120)
 
-A client takes each round's number once, and writes it down before it says anything: its file must never go back
-(``protocols/aggregation/one_server/client.py`` says why).  A connection that breaks is made anew and the round goes on; until the
-vector is masked, a round that fails is followed by the next one.  After that it is not, and whatever becomes of the round,
-what is raised is ``AggregationFailed``: the server may have its sum, and one that could say "failed" and ask again, for the
-same vector among other clients, would learn differences.  The vector's digest is on disk by then (``once``).
+A client takes each round's number once, and writes it down before it says anything: its file must never go
+back (``protocols/aggregation/one_server/client.py`` says why).  A connection that breaks is made anew and the
+round goes on; until the vector is masked, a round that fails is followed by the next one.  After that it is
+not, and whatever becomes of the round, what is raised is ``AggregationFailed``: the server may have its sum,
+and one that could say "failed" and ask again, for the same vector among other clients, would learn
+differences.  The vector's digest is on disk by then (``once``).
 
-With privacy in the plan, the client adds its share of the noise, and keeps its own account of what is spent beside
-its record, and another one for its data if its file says so: it takes no round that its budgets do not hold.
-"""
+With privacy in the plan, the client adds its share of the noise, and keeps its own account of what is spent
+beside its record, and another one for its data if its file says so: it takes no round that its budgets do not
+hold."""
+
 from __future__ import annotations
 
 import json
@@ -49,16 +51,16 @@ from protocols.aggregation.service.line import Line
 from protocols.aggregation.service.once import Once, numbers
 from protocols.aggregation.service.server import most_down
 
-_FAR = 1 << 32                                      # rounds that a session can be ahead of this client
+_FAR = 1 << 32  # rounds that a session can be ahead of this client
 
 Encode = Callable[[int], tuple[NDArray, list[int]]]
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """Of the last round: its number, how many clients' vectors are in the mean, whether this client's is, the metrics'
-    means, the standard deviation of a coordinate of the mean, at most, that rounding and noise cause, and what the
-    plan's bounds took off this client's vector, in words (nobody else knows)."""
+    """Of the last round: its number, how many clients' vectors are in the mean, whether this client's is, the
+    metrics' means, the standard deviation of a coordinate of the mean, at most, that rounding and noise
+    cause, and what the plan's bounds took off this client's vector, in words (nobody else knows)."""
 
     number: int
     count: int
@@ -73,10 +75,12 @@ class Member:
 
     def __init__(self, own: plans.Own, note: Callable[[str], None] = lambda text: None) -> None:
         if own.key is None:
-            raise ConfigError(f"{own.me!r} is the server of this plan: a client's file has its own name as 'me'")
+            raise ConfigError(
+                f"{own.me!r} is the server of this plan: a client's file has its own name as 'me'"
+            )
         self._own, self._note = own, note
         self.last: Facts | None = None
-        self._number: int | None = None             # of the round we are in
+        self._number: int | None = None  # of the round we are in
         self._client: Client | None = None
         self._masked = False
         self._said: tuple[bytes, bytes] | None = None
@@ -89,7 +93,9 @@ class Member:
     def __enter__(self) -> Member:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     def close(self) -> None:
@@ -102,8 +108,14 @@ class Member:
         """What the plan's degree and threshold are worth, and what they assume: ``Plan.standing``."""
         return self._own.plan.standing
 
-    def round(self, vector: npt.ArrayLike, weight: int = 1, metrics: Mapping[str, float] = MappingProxyType({}),
-              *, again: bool = False) -> NDArray:
+    def round(
+        self,
+        vector: npt.ArrayLike,
+        weight: int = 1,
+        metrics: Mapping[str, float] = MappingProxyType({}),
+        *,
+        again: bool = False,
+    ) -> NDArray:
         """Take part in the next round.
 
         vector   real, shape (dimension,) of the plan
@@ -112,11 +124,11 @@ class Member:
         again    let this vector out though it has gone out before, in a plan without noise
         returns  the (weighted) mean of all clients whose vectors came in time, float64 of shape (dimension,)
 
-        Once the vector has been masked, whatever goes wrong is an ``AggregationFailed``: do not give the same vector again.
-        Before that: ``BudgetSpent`` if the plan's budget, or this client's own, holds no further round; ``EncodingError``
-        for a vector, weight or metrics that do not fit the plan; ``AggregationRefused`` if the server does not keep to the
-        protocol or has another plan, or if this vector has gone out before; ``PartyLost`` if the server is gone or has
-        done all its rounds.
+        Once the vector has been masked, whatever goes wrong is an ``AggregationFailed``: do not give the same
+        vector again.  Before that: ``BudgetSpent`` if the plan's budget, or this client's own, holds no
+        further round; ``EncodingError`` for a vector, weight or metrics that do not fit the plan;
+        ``AggregationRefused`` if the server does not keep to the protocol or has another plan, or if this
+        vector has gone out before; ``PartyLost`` if the server is gone or has done all its rounds.
         """
         self._leave()
         given, noise = numeric(vector, "a vector"), self._own.plan.noise
@@ -144,7 +156,7 @@ class Member:
             raise
 
     def _taken(self, encode: Encode, masking: Callable[[], None], lost: str) -> NDArray:
-        broken: float | None = None                 # since when the connection does not hold
+        broken: float | None = None  # since when the connection does not hold
         connected, said = monotonic(), self._said
         while True:
             try:
@@ -152,7 +164,8 @@ class Member:
                     self._line, connected = self._connect(), monotonic()
                 kind, body = self._line.receive()
                 mean = self._hear(kind, body, encode, masking, lost)
-                if self._said is not said:          # a welcome, or the same question once more, is no progress
+                # a welcome, or the same question once more, is no progress
+                if self._said is not said:
                     broken, said = None, self._said
             except PartyLost as error:
                 if self._line is None or error.who == "all done":
@@ -171,8 +184,9 @@ class Member:
 
     # -- what the server says ---------------------------------------------------------------------
 
-    def _hear(self, kind: Kind, body: bytearray, encode: Encode, masking: Callable[[], None],
-              lost: str) -> NDArray | None:
+    def _hear(
+        self, kind: Kind, body: bytearray, encode: Encode, masking: Callable[[], None], lost: str
+    ) -> NDArray | None:
         if kind is Kind.WELCOME:
             return None
         if kind is Kind.ERROR:
@@ -197,14 +211,15 @@ class Member:
 
     def _asked(self, number: int, message: bytes, encode: Encode, masking: Callable[[], None]) -> None:
         assert self._line is not None
-        if self._said is not None and message == self._said[0]:         # after a connection broke
+        if self._said is not None and message == self._said[0]:  # after a connection broke
             self._line.send(Kind.ANSWER, self._said[1])
             return
         try:
             client = self._client if number == self._number else self._new(number, encode, masking)
             assert client is not None
             answer = client.answer(message)
-            if number != self._number:              # the server has this client's terms, and nothing has been said
+            # the server has this client's terms, and nothing has been said
+            if number != self._number:
                 self._record(number)
                 self._number, self._client = number, client
         except (AggregationRefused, AggregationFailed, EncodingError, BudgetSpent, ConfigError) as error:
@@ -217,26 +232,36 @@ class Member:
 
     def _new(self, number: int, encode: Encode, masking: Callable[[], None]) -> Client:
         if self._masked:
-            raise AggregationFailed(f"the server went on to round {number} without a result for this client, whose "
-                                    "vector was masked", 0)
+            raise AggregationFailed(
+                f"the server went on to round {number} without a result for this client, whose "
+                "vector was masked",
+                0,
+            )
         if number >> 63 or number - self._begun > _FAR:
-            raise AggregationRefused(f"the server asks for round {number}, a number that is none, or far from the "
-                                     f"last one, {self._begun}")
+            raise AggregationRefused(
+                f"the server asks for round {number}, a number that is none, or far from the "
+                f"last one, {self._begun}"
+            )
         if number <= self._begun:
-            raise AggregationRefused(f"the server asks for round {number}, and this client has begun round "
-                                     f"{self._begun} already; each is taken once")
+            raise AggregationRefused(
+                f"the server asks for round {number}, and this client has begun round "
+                f"{self._begun} already; each is taken once"
+            )
         self._leave()
         own = self._own
         assert own.key is not None
         return Client(own.plan.terms(number), own.me, own.key, *encode(number), masking=masking)
 
     def _masking(self, vector: NDArray, again: bool) -> None:
-        """All is as it must be, and the vector is about to be masked: pay for the round, or note what goes out."""
+        """All is as it must be, and the vector is about to be masked: pay for the round, or note what goes
+        out.
+        """
         if (noise := self._own.plan.noise) is None:
             where = f"round {self._number} of {self._own.plan.session!r}"
             self._once.enter({"vector": numbers(vector)}, where, again=again)
         else:
-            for account in self._accounts:          # first look, then pay: one that cannot costs the other nothing
+            # first look, then pay: one that cannot costs the other nothing
+            for account in self._accounts:
                 account.check(noise)
             for account in self._accounts:
                 account.charge(noise)
@@ -269,7 +294,9 @@ class Member:
     def _connect(self) -> Line:
         own = self._own
         line = Line(own.plan.peer, own.tls, own.timeout, own.plan.silence, most_down(own.plan.first))
-        line.send(Kind.HELLO, json.dumps({"me": own.me, "last": self._begun, "within": self._number}).encode())
+        line.send(
+            Kind.HELLO, json.dumps({"me": own.me, "last": self._begun, "within": self._number}).encode()
+        )
         return line
 
     def _read(self) -> int:
@@ -281,14 +308,19 @@ class Member:
             if type(number) is not int:
                 raise ValueError
         except (OSError, ValueError, AttributeError):
-            raise ConfigError(f"{path} is not the record of the rounds this client has taken: restore it, or begin a new session") from None
+            raise ConfigError(
+                f"{path} is not the record of the rounds this client has taken: restore it, or begin a new"
+                " session"
+            ) from None
         return number
 
     def _record(self, number: int) -> None:
         path, session = self._own.state, self._own.plan.session
         with locked(path):
             if self._read() >= number:
-                raise AggregationRefused(f"another process of this client has taken round {number}: run one at a time")
+                raise AggregationRefused(
+                    f"another process of this client has taken round {number}: run one at a time"
+                )
             rounds = json.loads(path.read_text()) if path.exists() else {}
             replace_file(path, json.dumps({**rounds, session: number}).encode())
         self._begun = number

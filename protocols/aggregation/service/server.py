@@ -3,23 +3,25 @@
     with Service(own) as service:
         for outcome in service.rounds(): ...         # one for each round that gives a mean
 
-With privacy in the plan, a round that the budget does not hold is not begun (``BudgetSpent``), and one that comes to masking
-is paid for, whatever becomes of it.
+With privacy in the plan, a round that the budget does not hold is not begun (``BudgetSpent``), and one that
+comes to masking is paid for, whatever becomes of it.
 
-A round begins when the last one ends.  Who is connected is asked, and who connects while keys are advertised; a
-phase ends when all have answered, when nobody is left who could (a broken connection has ``GRACE`` seconds to come
-back), or at its deadline.  A round without a sum is tried again under the next number.
+A round begins when the last one ends.  Who is connected is asked, and who connects while keys are advertised;
+a phase ends when all have answered, when nobody is left who could (a broken connection has ``GRACE`` seconds
+to come back), or at its deadline.  A round without a sum is tried again under the next number.
 
-On disk    ``state.json``: session, directory, the number of the next round (written *before* the round begins, so that no
-           number is used twice) and the rounds that gave a mean; ``round-N.npy``; ``last.result``, which clients that
-           were away when a round ended get when they come back, from a server that was started anew, too;
-           ``budget.json``.  Nothing in them is secret beyond the means.  Room for what a round writes is taken before
-           it begins, and a disk that fails all the same costs the server its copy: the clients are given the mean.
-Threat     as ``protocols/aggregation/one_server/client.py``; who a client is, its certificate says.  What a client or a stranger
-           sends, whatever it is, costs that one its connection (``hub``), and a few lines of the log (``sparing``).
-           A client can spoil the sum with a vector of its choice.  One whose masks cannot be opened, so that there is
-           no sum, sits out the next round, then two, then four.
+On disk    ``state.json``: session, directory, the number of the next round (written *before* the round
+           begins, so that no number is used twice) and the rounds that gave a mean; ``round-N.npy``;
+           ``last.result``, which clients that were away when a round ended get when they come back, from a
+           server that was started anew, too; ``budget.json``.  Nothing in them is secret beyond the means.
+           Room for what a round writes is taken before it begins, and a disk that fails all the same costs
+           the server its copy: the clients are given the mean.
+Threat     as ``protocols/aggregation/one_server/client.py``; who a client is, its certificate says.  What a
+           client or a stranger sends, whatever it is, costs that one its connection (``hub``), and a few
+           lines of the log (``sparing``).  A client can spoil the sum with a vector of its choice.  One whose
+           masks cannot be opened, so that there is no sum, sits out the next round, then two, then four.
 """
+
 from __future__ import annotations
 
 import json
@@ -47,14 +49,15 @@ from protocols.aggregation.service.sparing import Note, Sparing
 from protocols.aggregation.shamir import SHARE_BYTES
 
 GRACE = 2.0
-OUT = 64                                            # rounds that a client sits out at the most
-_REASON = 300                                       # letters of what others say that go into a log
+OUT = 64  # rounds that a client sits out at the most
+_REASON = 300  # letters of what others say that go into a log
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """A round that gave a mean: its number, the mean, the standard deviation of a coordinate, at most, that rounding
-    and noise cause, whose it is, who was left out and why, the metrics' means, and where it was written."""
+    """A round that gave a mean: its number, the mean, the standard deviation of a coordinate, at most, that
+    rounding and noise cause, whose it is, who was left out and why, the metrics' means, and where it was
+    written."""
 
     number: int
     mean: NDArray
@@ -70,15 +73,19 @@ class Service:
 
     def __init__(self, own: Own, note: Note = lambda event: None) -> None:
         if own.key is not None:
-            raise ConfigError(f"{own.me!r} is a client in the directory: 'serve' wants the file of the server, {own.plan.peer.name!r}")
+            raise ConfigError(
+                f"{own.me!r} is a client in the directory: 'serve' wants the file of the server,"
+                f" {own.plan.peer.name!r}"
+            )
         self.plan = own.plan
         self._notes = Sparing(lambda event: note({"time": round(time(), 3), **event}))
         self._state = _State(own.state, own.plan)
         self._account = own.plan.account(own.state / "budget.json")
-        self._last: dict[str, int] = {}             # the round that a client has begun last, as it says
-        self._within: dict[str, int | None] = {}    # and the one that it is in
+        self._last: dict[str, int] = {}  # the round that a client has begun last, as it says
+        self._within: dict[str, int | None] = {}  # and the one that it is in
         self._left: dict[str, float] = {}
-        self._out: dict[str, tuple[int, int]] = {}  # until which round a client sits out; for how many the next time
+        # until which round a client sits out; for how many the next time
+        self._out: dict[str, tuple[int, int]] = {}
         unsent = 2 * most_down(own.plan.first) + (1 << 16)
         self._hub = Hub(own.plan.peer, own.tls, own.plan.first.directory.names, unsent)
 
@@ -90,19 +97,25 @@ class Service:
         self._notes.close()
 
     def rounds(self) -> Iterator[Outcome]:
-        """Run what is left of the plan's rounds.  ``AggregationFailed`` after ``attempts`` in a row without a sum,
-        ``BudgetSpent`` before a round that would cost more than is left, ``ConfigError`` where the disk takes no
-        more; clients are told before."""
+        """Run what is left of the plan's rounds.  ``AggregationFailed`` after ``attempts`` in a row without a
+        sum, ``BudgetSpent`` before a round that would cost more than is left, ``ConfigError`` where the disk
+        takes no more; clients are told before."""
         try:
             yield from self._rounds()
         except MpcError as error:
-            for name in list(self._hub.links):      # after what else it is to be told
+            for name in list(self._hub.links):  # after what else it is to be told
                 self._hub.send(name, Kind.ERROR, f"the server ends: {error}".encode()[:SMALL])
             raise
 
     def _rounds(self) -> Iterator[Outcome]:
         failed = 0
-        self._note("listening", address=self.plan.peer.address, done=self._state.done, rounds=self.plan.rounds, **self.plan.standing)
+        self._note(
+            "listening",
+            address=self.plan.peer.address,
+            done=self._state.done,
+            rounds=self.plan.rounds,
+            **self.plan.standing,
+        )
         while self._state.done < self.plan.rounds:
             self._afford()
             try:
@@ -140,7 +153,7 @@ class Service:
                 mean, metrics, error = self._mean(number, total)
             except AggregationFailed as failure:
                 for name in came:
-                    self._hub.send(name, Kind.FAILED, _told(number), str(failure).encode()[:SMALL - NUMBER])
+                    self._hub.send(name, Kind.FAILED, _told(number), str(failure).encode()[: SMALL - NUMBER])
                 raise
         faults = {**total.faults, **silent}
         spent = None if self._account is None else self._account.spent
@@ -148,7 +161,8 @@ class Service:
         result = _Result(number, total.clients, metrics, bytes(pack(total.vector, self.plan.first.bits).data))
         try:
             path = self._state.finish(result, mean, {**facts, "faults": faults})
-        finally:                                    # if the disk fails, too: they will not give these vectors again
+        # if the disk fails, too: they will not give these vectors again
+        finally:
             for name in came:
                 self._tell(name, result)
         seconds = round(monotonic() - began, 3)
@@ -170,7 +184,8 @@ class Service:
             try:
                 server.advance()
             finally:
-                for name in server.spoilt:          # one round, the next time two, then four: nobody spoils them all
+                # one round, the next time two, then four: nobody spoils them all
+                for name in server.spoilt:
                     rounds = self._out.get(name, (0, 1))[1]
                     self._out[name] = number + rounds, min(2 * rounds, OUT)
         return server.result
@@ -181,8 +196,11 @@ class Service:
     def _require(self, came: set[str]) -> None:
         clients, least = self.plan.first.clients, self.plan.first.least
         if len(came) < least:
-            raise AggregationFailed(f"{len(came)} of {clients} clients came with a vector within {self.plan.deadlines[Phase.ADVERTISE]:g} s, "
-                                    f"and {least} must be in the sum", clients - len(came))
+            raise AggregationFailed(
+                f"{len(came)} of {clients} clients came with a vector within"
+                f" {self.plan.deadlines[Phase.ADVERTISE]:g} s, and {least} must be in the sum",
+                clients - len(came),
+            )
 
     def _mean(self, number: int, total: Sum) -> tuple[NDArray, dict[str, float], float]:
         try:
@@ -212,11 +230,13 @@ class Service:
         return all(n in silent or (n not in here and self._left.get(n, 0.0) < since) for n in server.waiting)
 
     def _may(self, name: str, number: int, phase: Phase) -> bool:
-        """A client that need not sit out and is new takes rounds it has not begun; one in the midst of a round goes on
-        with that."""
+        """A client that need not sit out and is new takes rounds it has not begun; one in the midst of a
+        round goes on with that."""
         if number <= self._out.get(name, (0, 1))[0]:
             return False
-        return self._within.get(name) == number or (phase is Phase.ADVERTISE and self._last.get(name, -1) < number)
+        return self._within.get(name) == number or (
+            phase is Phase.ADVERTISE and self._last.get(name, -1) < number
+        )
 
     def _ask(self, name: str, number: int, phase: Phase, message: bytes) -> None:
         self._hub.ask(name, (number, phase), most_up(self.plan.first, phase), _told(number) + message)
@@ -234,11 +254,12 @@ class Service:
                 self._answered(server, number, phase, event, silent)
         except WireError as error:
             self._hub.expel(name, str(error))
-        except Exception as error:                  # of one client's making, and its own affair
+        except Exception as error:  # of one client's making, and its own affair
             self._hub.expel(name, unforeseen(error))
 
-    def _answered(self, server: Server, number: int, phase: Phase, event: Event,
-                  silent: dict[str, str]) -> None:
+    def _answered(
+        self, server: Server, number: int, phase: Phase, event: Event, silent: dict[str, str]
+    ) -> None:
         name = event.name
         if event.about != (number, phase) or not server.awaits(name):
             self._hear("late", event, f"round {event.about[0]}, {event.about[1].name}".encode())
@@ -249,7 +270,7 @@ class Service:
             if phase is Phase.ADVERTISE:
                 self._last[name] = self._within[name] = number
             silent.pop(name, None)
-            server.receive(name, event.body)        # type: ignore[arg-type]
+            server.receive(name, event.body)  # type: ignore[arg-type]
             if name in server.faults:
                 self._hear("fault", event, server.faults[name].encode())
             clients = self.plan.first.clients
@@ -270,9 +291,9 @@ class Service:
         if not server.awaits(name):
             return
         if self._may(name, number, phase):
-            silent.pop(name, None)                  # it may have changed its mind
+            silent.pop(name, None)  # it may have changed its mind
             self._ask(name, number, phase, server.request(name))
-        elif name not in silent:                    # another process of it had begun this round
+        elif name not in silent:  # another process of it had begun this round
             silent[name] = "was started anew in the midst of the round"
 
     def _tell(self, name: str, result: _Result) -> None:
@@ -302,7 +323,9 @@ def most_up(terms: Terms, phase: Phase) -> int:
 def most_down(terms: Terms) -> int:
     """The longest thing a server says."""
     k = terms.degree
-    items = wire.HEADER.size + -(-k // 8) + -(-terms.clients // 8) + max(wire.ADVERT_BYTES, wire.SEALED_BYTES) * k
+    items = (
+        wire.HEADER.size + -(-k // 8) + -(-terms.clients // 8) + max(wire.ADVERT_BYTES, wire.SEALED_BYTES) * k
+    )
     return max(SMALL, NUMBER + items, SMALL + packed_bytes(terms.length, terms.bits))
 
 
@@ -328,7 +351,7 @@ class _Result:
     @classmethod
     def decode(cls, data: bytes) -> _Result:
         cut = cls._LENGTH.size + cls._LENGTH.unpack_from(data)[0]
-        head = as_json(data[cls._LENGTH.size:cut])
+        head = as_json(data[cls._LENGTH.size : cut])
         return cls(head["round"], tuple(head["clients"]), head["metrics"], data[cut:])
 
 
@@ -341,17 +364,25 @@ class _State:
         own = {"session": plan.session, "directory": plan.first.directory.digest.hex()}
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            self._data: dict[str, Any] = json.loads(self._path.read_text()) if self._path.exists() else {**own, "next": 1, "done": []}
+            self._data: dict[str, Any] = (
+                json.loads(self._path.read_text()) if self._path.exists() else {**own, "next": 1, "done": []}
+            )
             other = next((key for key in own if self._data[key] != own[key]), None)
             if not isinstance(self._data["next"], int) or not isinstance(self._data["done"], list):
                 raise ValueError
         except OSError as error:
             raise ConfigError(f"the state in {folder} cannot be read or written ({error.strerror})") from None
         except (ValueError, KeyError, TypeError):
-            raise ConfigError(f"{self._path} is not the state of a server: restore it, or begin a new session in another folder") from None
+            raise ConfigError(
+                f"{self._path} is not the state of a server: restore it, or begin a new session in another"
+                " folder"
+            ) from None
         if other is not None:
-            raise ConfigError(f"{self._path} is of another {other}: give this session another folder as 'state'")
-        with suppress(OSError, ValueError, KeyError, struct.error, WireError):      # or who was away asks in vain
+            raise ConfigError(
+                f"{self._path} is of another {other}: give this session another folder as 'state'"
+            )
+        # or who was away asks in vain
+        with suppress(OSError, ValueError, KeyError, struct.error, WireError):
             last = _Result.decode((folder / "last.result").read_bytes())
             if self._data["done"] and self._data["done"][-1]["round"] == last.number:
                 self.last = last
@@ -367,7 +398,9 @@ class _State:
 
     @contextmanager
     def begin(self, plan: Plan) -> Iterator[int]:
-        """Begin a round: its number, and, until the block is left, room on the disk for what ``finish`` writes."""
+        """Begin a round: its number, and, until the block is left, room on the disk for what ``finish``
+        writes.
+        """
         vectors = 8 * plan.dimension + packed_bytes(plan.first.length, plan.first.bits)
         needs = vectors + 2 * len(self._text()) + 512 * plan.first.clients + (1 << 16)
         with room(self._folder / "room", needs):

@@ -1,11 +1,13 @@
 """What comes from outside is told a few times a minute, and then counted: nobody can fill a log.
 
     as it happens   {"event": "refused", "who": "10.0.0.7", "reason": "it showed no certificate"}
-    once a minute   {"event": "refused", "more": 4711, "of": 12, "reasons": {"it showed no certificate": 4700, …}}
+    once a minute   {"event": "refused", "more": 4711, "of": 12, "reasons": {"it showed no certificate": 4700,
+                    …}}
 
 ``EACH`` lines a minute for each sort of event and client, and ``STRANGERS`` for all connections that are no
 client's; what the server does of itself is always told.
 """
+
 from __future__ import annotations
 
 from collections import Counter
@@ -17,8 +19,8 @@ from typing import Any
 Note = Callable[[dict[str, Any]], None]
 
 MINUTE, EACH, STRANGERS = 60.0, 10, 20
-_MOST = 16                                          # different reasons in a count
-_MANY = 1000                                        # different addresses that are told apart
+_MOST = 16  # different reasons in a count
+_MANY = 1000  # different addresses that are told apart
 
 
 @dataclass(slots=True)

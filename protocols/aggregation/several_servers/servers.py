@@ -4,31 +4,34 @@
 
 A client seals each seed for its server and signs what it sends, so that any relay can carry it.  The servers
 first agree on the *roster*: whose seeds all of them have.  Then the last one takes vectors, of the roster
-only, and adds them as they come; then it says whose it has, the others expand these clients' seeds, and the sums
-are opened together, once.
+only, and adds them as they come; then it says whose it has, the others expand these clients' seeds, and the
+sums are opened together, once.
 
 *Input checks* (``bound``, ``norm``): before a vector is added, the servers compute on its shares whether all
 |x_j| ≤ bound and Σ x_j² ≤ norm, and open that bit alone.  Who fails is left out and named.  Vectors are then
 signed 64-bit words, so that with length · bound² < 2^63 the sum of squares cannot wrap once the range is
 right; both tests are opened as one bit, so a vector out of range gains nothing by a norm that has wrapped.
 
-*Noise* (``noise``): before the sum is opened, the servers draw a discrete Gaussian of this variance for each coordinate on
-shares (``protocols/privacy/joint.py``) and add it.  Nobody knows the noise or the sum without it, there is one of it however
-many drop out, and no client has to be trusted with it.
+*Noise* (``noise``): before the sum is opened, the servers draw a discrete Gaussian of this variance for each
+coordinate on shares (``protocols/privacy/joint.py``) and add it.  Nobody knows the noise or the sum without
+it, there is one of it however many drop out, and no client has to be trusted with it.
 
-What a server gives to be opened is uniform above the modulus: sums of words that were cut to 2^bits would else tell by their
-carries how many vectors lie above a mask.
+What a server gives to be opened is uniform above the modulus: sums of words that were cut to 2^bits would
+else tell by their carries how many vectors lie above a mask.
 
-Threat   without checks, the sum of at least ``least`` clients and nothing else is learnt as long as one server is
-         honest, which opens one sum a round, whatever the others do; that it is right depends on all servers.
-         Checks are as safe as the session's suite, semi-honest: 2 servers or more need a dealer, 3 may do with
-         an honest majority (``mpc suites``).  So is noise.
-Cost     a client: m − 1 masks; 80 bytes and a signature to each server but one, the vector and a signature to that.
-         A server: a mask per client (the last one: an addition); memory O(length).  Checks: two comparisons per
-         coordinate (``mpc bench lt``) and one product, a few vectors at a time.  Noise: see its module.
-Source   Corrigan-Gibbs, Boneh, NSDI 2017 (Prio): the scheme, and shares from seeds.  Where Prio's clients prove
-         that their input is in range, the servers here compute it: no work for clients, more for servers.
+Threat   without checks, the sum of at least ``least`` clients and nothing else is learnt as long as one
+         server is honest, which opens one sum a round, whatever the others do; that it is right depends on
+         all servers.  Checks are as safe as the session's suite, semi-honest: 2 servers or more need a
+         dealer, 3 may do with an honest majority (``mpc suites``).  So is noise.
+Cost     a client: m − 1 masks; 80 bytes and a signature to each server but one, the vector and a signature to
+         that.  A server: a mask per client (the last one: an addition); memory O(length).  Checks: two
+         comparisons per coordinate (``mpc bench lt``) and one product, a few vectors at a time.  Noise: see
+         its module.
+Source   Corrigan-Gibbs, Boneh, NSDI 2017 (Prio): the scheme, and shares from seeds.  Where Prio's clients
+         prove that their input is in range, the servers here compute it: no work for clients, more for
+         servers.
 """
+
 from __future__ import annotations
 
 import hashlib
@@ -61,7 +64,7 @@ from protocols.privacy.joint import prepared
 from protocols.suite import Share, Suite
 
 _TO_SERVERS = b"ag1s"
-_SERVER = 1 << 31                                   # added to a server's rank where a channel wants a number
+_SERVER = 1 << 31  # added to a server's rank where a channel wants a number
 _SEED_BODY = wire.PUBLIC_BYTES + SEED_BYTES + TAG_BYTES
 
 #: Coordinates that are checked together, of as many clients as have that many.
@@ -70,7 +73,8 @@ _CHECKED = 1 << 18
 
 @dataclass(frozen=True)
 class Servers:
-    """The terms of a round with several servers, which clients and servers make from their own configurations.
+    """The terms of a round with several servers, which clients and servers make from their own
+    configurations.
 
     keys     the servers' X25519 public keys, by rank; the last one takes the vectors
     length   coordinates: unsigned modulo 2^bits, or signed 64-bit words (as uint64) where there are checks
@@ -93,17 +97,40 @@ class Servers:
     noise: Fraction = Fraction(0)
 
     def __post_init__(self) -> None:
-        if len(self.keys) < 2 or any(len(k) != wire.PUBLIC_BYTES or not masks.is_sound(k) for k in self.keys) or len(set(self.keys)) < len(self.keys):
-            raise ConfigError(f"{len(self.keys)} servers: give different sound X25519 public keys of two or more")
+        if (
+            len(self.keys) < 2
+            or any(len(k) != wire.PUBLIC_BYTES or not masks.is_sound(k) for k in self.keys)
+            or len(set(self.keys)) < len(self.keys)
+        ):
+            raise ConfigError(
+                f"{len(self.keys)} servers: give different sound X25519 public keys of two or more"
+            )
         if not 3 <= self.least <= len(self.directory):
-            raise ConfigError(f"a sum of {self.least} clients at least: give 3 to {len(self.directory)}, the number of clients")
-        if not (1 <= self.length < 1 << 31 and 1 <= self.bits <= 32 and 0 <= self.side < 1 << 16 and 0 <= self.round < 1 << 63):
-            raise ConfigError("lengths are 1 to 2^31 − 1, bits 1 to 32, side values up to 65535, rounds not negative")
-        if (self.bound or self.norm) and not (self.bound > 0 and self.norm > 0 and self.length * self.bound**2 < 1 << 63 and self.norm < 1 << 63):
-            raise ConfigError(f"checks with bound {self.bound} and norm {self.norm}: give both, with length · bound² below 2^63, "
-                              "so that the sum of squares cannot wrap")
+            raise ConfigError(
+                f"a sum of {self.least} clients at least: give 3 to {len(self.directory)}, the number of"
+                " clients"
+            )
+        if not (
+            1 <= self.length < 1 << 31
+            and 1 <= self.bits <= 32
+            and 0 <= self.side < 1 << 16
+            and 0 <= self.round < 1 << 63
+        ):
+            raise ConfigError(
+                "lengths are 1 to 2^31 − 1, bits 1 to 32, side values up to 65535, rounds not negative"
+            )
+        if (self.bound or self.norm) and not (
+            self.bound > 0 and self.norm > 0 and self.length * self.bound**2 < 1 << 63 and self.norm < 1 << 63
+        ):
+            raise ConfigError(
+                f"checks with bound {self.bound} and norm {self.norm}: give both, with length · bound² below"
+                " 2^63, so that the sum of squares cannot wrap"
+            )
         if self.noise and self.side:
-            raise ConfigError(f"{self.side} side values would be opened without noise: put what they say into the vector, or leave them out")
+            raise ConfigError(
+                f"{self.side} side values would be opened without noise: put what they say into the vector,"
+                " or leave them out"
+            )
         if self.noise:
             prepared(self.noise)
 
@@ -126,10 +153,30 @@ class Servers:
 
     @cached_property
     def digest(self) -> bytes:
-        numbers = struct.pack("<QQIIBQQI", self.round, self.length, self.least, self.side, self.bits, self.bound, self.norm, self.size)
+        numbers = struct.pack(
+            "<QQIIBQQI",
+            self.round,
+            self.length,
+            self.least,
+            self.side,
+            self.bits,
+            self.bound,
+            self.norm,
+            self.size,
+        )
         noise = hashlib.sha256(str(self.noise).encode()).digest()
-        return hashlib.sha256(b"".join([b"mpc/1 aggregation servers", self.directory.digest, hashlib.sha256(self.session.encode()).digest(),
-                                        numbers, noise, *self.keys])).digest()
+        return hashlib.sha256(
+            b"".join(
+                [
+                    b"mpc/1 aggregation servers",
+                    self.directory.digest,
+                    hashlib.sha256(self.session.encode()).digest(),
+                    numbers,
+                    noise,
+                    *self.keys,
+                ]
+            )
+        ).digest()
 
     def mask(self, seed: bytes, client: int, server: int) -> Stream:
         """F(r) of a client at a server."""
@@ -139,26 +186,42 @@ class Servers:
         return wire.HEADER.pack(_TO_SERVERS, server, client, self.digest, 0)
 
 
-def contribute(terms: Servers, name: str, key: Ed25519PrivateKey, vector: Any, side: Sequence[int] | NDArray = (),
-               own: Stream | None = None) -> list[bytes]:
-    """What a client sends, by rank of the server.  The last message is the long one, to be sent when asked for it.
+def contribute(
+    terms: Servers,
+    name: str,
+    key: Ed25519PrivateKey,
+    vector: Any,
+    side: Sequence[int] | NDArray = (),
+    own: Stream | None = None,
+) -> list[bytes]:
+    """What a client sends, by rank of the server.  The last message is the long one, to be sent when asked
+    for it.
 
-    ``vector`` is uint32 below 2^bits, or uint64 where there are checks.  A client contributes once to a round;
-    with a stream of its ``own`` from a seed it has kept, it can make the same messages again, of the same vector:
-    two vectors under the same seed show their difference.
+    ``vector`` is uint32 below 2^bits, or uint64 where there are checks.  A client contributes once to a
+    round; with a stream of its ``own`` from a seed it has kept, it can make the same messages again, of the
+    same vector: two vectors under the same seed show their difference.
     """
     place = terms.directory.place(name)
     words, values = np.array(vector), np.array(side, np.uint64)
     if words.dtype != terms.dtype or words.shape != (terms.length,) or values.shape != (terms.side,):
-        raise EncodingError(f"{words.dtype}{list(words.shape)} and {values.size} side values cannot be aggregated: these terms want "
-                            f"{terms.dtype}[{terms.length}] and {terms.side}; encode first")
+        raise EncodingError(
+            f"{words.dtype}{list(words.shape)} and {values.size} side values cannot be aggregated: these"
+            f" terms want {terms.dtype}[{terms.length}] and {terms.side}; encode first"
+        )
     if terms.dtype.itemsize == 4 and terms.bits < 32 and int(words.max()) >> terms.bits:
-        raise EncodingError(f"a coordinate is not below 2^{terms.bits}, the modulus of these terms; reduce it first")
+        raise EncodingError(
+            f"a coordinate is not below 2^{terms.bits}, the modulus of these terms; reduce it first"
+        )
     own, out, streams = own or Stream.fresh("aggregation client"), [], []
     for rank, public in enumerate(terms.keys[:-1]):
-        seed, ephemeral = own.bytes(SEED_BYTES), X25519PrivateKey.from_private_bytes(own.bytes(wire.PUBLIC_BYTES))
+        seed, ephemeral = (
+            own.bytes(SEED_BYTES),
+            X25519PrivateKey.from_private_bytes(own.bytes(wire.PUBLIC_BYTES)),
+        )
         sealed = Channel(ephemeral, public, terms.digest, place, _SERVER + rank).seal(Kind.SEED, seed)
-        out.append(_signed(key, terms.header(place, rank), ephemeral.public_key().public_bytes_raw() + sealed))
+        out.append(
+            _signed(key, terms.header(place, rank), ephemeral.public_key().public_bytes_raw() + sealed)
+        )
         streams.append((-1, terms.mask(seed, place, rank)))
     masks.add((values, words), streams)
     packed = words if terms.bound else pack(words, terms.bits)
@@ -177,8 +240,8 @@ def _text(header: bytes, body: bytes | memoryview) -> bytes:
 class Aggregator:
     """One server's side of a round: what clients send it, checked, and its share of the sum.
 
-    ``key`` is the private part of the key that the terms have for this rank.  ``faults`` says by name what was
-    wrong with a client.
+    ``key`` is the private part of the key that the terms have for this rank.  ``faults`` says by name what
+    was wrong with a client.
     """
 
     def __init__(self, terms: Servers, rank: int, key: X25519PrivateKey) -> None:
@@ -188,7 +251,7 @@ class Aggregator:
         self.faults: dict[str, str] = {}
         self.summed, self._settled, self._heard, self._opened = set[int](), set[int](), set[int](), False
         self._seeds: dict[int, bytes] = {}
-        self._vectors: dict[int, NDArray] = {}      # those that wait for their check
+        self._vectors: dict[int, NDArray] = {}  # those that wait for their check
         self._sides: dict[int, NDArray] = {}
         self._side, self._vector = np.zeros(terms.side, np.uint64), np.zeros(terms.length, terms.dtype)
 
@@ -197,7 +260,9 @@ class Aggregator:
         return self.rank == self.terms.size - 1
 
     def receive(self, name: str, message: bytes) -> bool:
-        """Take a client's share; whether it is one.  A wrong one leaves the client out, a second one is not looked at."""
+        """Take a client's share; whether it is one.  A wrong one leaves the client out, a second one is not
+        looked at.
+        """
         place = self.terms.directory.place(name)
         if place in self._heard:
             self.faults.setdefault(name, "sent a second share, which was not looked at")
@@ -216,26 +281,33 @@ class Aggregator:
         due = len(header) + SIGNATURE_BYTES + size
         if len(message) != due:
             raise WireError(f"{len(message)} bytes arrived where a share of {due} was due")
-        if message[:len(header)] != header:
-            raise WireError("a share of another client, round or session, for another server or under other terms arrived")
-        body = data[len(header) + SIGNATURE_BYTES:]
-        if not self.terms.directory.signed(place, bytes(data[len(header):-size]), _text(header, body)):
+        if message[: len(header)] != header:
+            raise WireError(
+                "a share of another client, round or session, for another server or under other terms arrived"
+            )
+        body = data[len(header) + SIGNATURE_BYTES :]
+        if not self.terms.directory.signed(place, bytes(data[len(header) : -size]), _text(header, body)):
             raise WireError("its share does not bear its signature")
         return body
 
     def _take(self, place: int, body: memoryview) -> None:
         terms = self.terms
         if not self.last:
-            ephemeral, sealed = bytes(body[:wire.PUBLIC_BYTES]), bytes(body[wire.PUBLIC_BYTES:])
+            ephemeral, sealed = bytes(body[: wire.PUBLIC_BYTES]), bytes(body[wire.PUBLIC_BYTES :])
             try:
-                seed = Channel(self._key, ephemeral, terms.digest, _SERVER + self.rank, place).open(Kind.SEED, sealed)
+                seed = Channel(self._key, ephemeral, terms.digest, _SERVER + self.rank, place).open(
+                    Kind.SEED, sealed
+                )
             except ValueError:
                 seed = None
             if seed is None:
                 raise WireError("its seed is not sealed for this server")
             self._seeds[place] = seed
             return
-        side, rest = np.frombuffer(body[:8 * terms.side], np.uint64), np.frombuffer(body[8 * terms.side:], terms.dtype)
+        side, rest = (
+            np.frombuffer(body[: 8 * terms.side], np.uint64),
+            np.frombuffer(body[8 * terms.side :], terms.dtype),
+        )
         if terms.bound:
             self._sides[place], self._vectors[place] = side, rest
         else:
@@ -260,12 +332,21 @@ class Aggregator:
 
         Each client once: whoever says otherwise could make the others' vectors cancel.
         """
-        if len(set(places)) < len(places) or not self._settled.isdisjoint(places) or not self.present.issuperset(places):
-            raise MpcError("the last server says that it has vectors of clients that have no seed here or are in the sum already")
+        if (
+            len(set(places)) < len(places)
+            or not self._settled.isdisjoint(places)
+            or not self.present.issuperset(places)
+        ):
+            raise MpcError(
+                "the last server says that it has vectors of clients that have no seed here or are in the sum"
+                " already"
+            )
         self._settled.update(places)
         good = [p for p, ok in zip(places, passed, strict=True) if ok]
         if not self.last:
-            masks.add((self._side, self._vector), ((1, self.terms.mask(self._seeds[p], p, self.rank)) for p in good))
+            masks.add(
+                (self._side, self._vector), ((1, self.terms.mask(self._seeds[p], p, self.rank)) for p in good)
+            )
         elif self.terms.bound:
             for p in good:
                 self._side += self._sides[p]
@@ -275,30 +356,44 @@ class Aggregator:
             self._sides.pop(p, None)
         self.summed.update(good)
         for p in set(places) - set(good):
-            self.faults[self.terms.directory.names[p]] = f"its vector is out of range: a coordinate beyond ±{self.terms.bound}, or Σ x² above {self.terms.norm}"
+            self.faults[self.terms.directory.names[p]] = (
+                f"its vector is out of range: a coordinate beyond ±{self.terms.bound}, or Σ x² above"
+                f" {self.terms.norm}"
+            )
 
     def open(self) -> tuple[NDArray, NDArray]:
         """This server's share of the sum: side values and vector.  It gives it once."""
         _enough(self.terms, self.summed, "have given a vector that may be added")
         if self._opened:
-            raise MpcError("this server has opened its share of the sum; what came then would be the difference of two sums")
+            raise MpcError(
+                "this server has opened its share of the sum; what came then would be the difference of two"
+                " sums"
+            )
         self._opened = True
         if self.terms.bound or self.terms.bits == 32:
             return self._side, self._vector
-        above = Stream.fresh("aggregation server").draw(Spec(Z32, self._vector.shape)).data << np.uint32(self.terms.bits)
+        above = Stream.fresh("aggregation server").draw(Spec(Z32, self._vector.shape)).data << np.uint32(
+            self.terms.bits
+        )
         return self._side, self._vector & np.uint32((1 << self.terms.bits) - 1) | above
 
 
-def total(session: Session, held: Mapping[int, Aggregator], collect: Callable[[frozenset[str]], Iterable[tuple[str, bytes]]]) -> Sum:
+def total(
+    session: Session,
+    held: Mapping[int, Aggregator],
+    collect: Callable[[frozenset[str]], Iterable[tuple[str, bytes]]],
+) -> Sum:
     """Run a round between the servers, whose seeds from clients have arrived; every server calls this.
 
-    ``held`` has this server's aggregator by rank (in a local session, all of them).  Where that is the last one,
-    ``collect(names)`` is called with the roster and gives (name, message) as vectors arrive, until the deadline.
-    The session's ring is Z_2^64.  Raises ``AggregationFailed`` where fewer than ``least`` clients are left.
-    """
+    ``held`` has this server's aggregator by rank (in a local session, all of them).  Where that is the last
+    one, ``collect(names)`` is called with the roster and gives (name, message) as vectors arrive, until the
+    deadline.  The session's ring is Z_2^64.  Raises ``AggregationFailed`` where fewer than ``least`` clients
+    are left."""
     terms = next(iter(held.values())).terms
     if session.size != terms.size or session.ring.bits != 64:
-        raise MpcError(f"a session of {terms.size} parties over Z_2^64 is needed, one party for each server of the terms")
+        raise MpcError(
+            f"a session of {terms.size} parties over Z_2^64 is needed, one party for each server of the terms"
+        )
     n, last = len(terms.directory), terms.size - 1
     digests = _said(session, {j: np.frombuffer(a.terms.digest, np.int64) for j, a in held.items()}, 4)
     if any((d != digests[0]).any() for d in digests):
@@ -329,23 +424,38 @@ def total(session: Session, held: Mapping[int, Aggregator], collect: Callable[[f
     return Sum(vector, side, tuple(terms.directory.names[p] for p in sorted(mine.summed)), dict(mine.faults))
 
 
-def check(session: Session, shares: Mapping[int, NDArray], shape: tuple[int, int], bound: int, norm: int) -> NDArray:
+def check(
+    session: Session, shares: Mapping[int, NDArray], shape: tuple[int, int], bound: int, norm: int
+) -> NDArray:
     """Which rows of shared signed words have all |x_j| ≤ bound and Σ x_j² ≤ norm; only that is opened.
 
     ``shares`` has the additive shares (uint64) of the parties held here.  bound < 2^31, so that bound − x and
     bound + x are both below 2^63, modulo 2^64, exactly for the x in range.
     """
-    x = _sum([session.secret(shares[j].view(np.int64) if j in shares else None, owner=j, shape=shape, kind=INT) for j in range(session.size)])
+    x = _sum(
+        [
+            session.secret(shares[j].view(np.int64) if j in shares else None, owner=j, shape=shape, kind=INT)
+            for j in range(session.size)
+        ]
+    )
     outside = call(np.sum, x > bound, axis=1) + call(np.sum, x < -bound, axis=1)
     good = (outside == 0) & (call(np.sum, x * x, axis=1) <= norm)
     return np.asarray(good.reveal(), bool)
 
 
-def _opened(session: Session, terms: Servers, parts: Mapping[int, tuple[NDArray, NDArray]]) -> tuple[NDArray, NDArray]:
+def _opened(
+    session: Session, terms: Servers, parts: Mapping[int, tuple[NDArray, NDArray]]
+) -> tuple[NDArray, NDArray]:
     """Side values and vector from the servers' shares, with the noise if there is some."""
+
     async def added(suite: Suite) -> Share:
         spec, me = Spec(terms.ring, (terms.length,)), suite.seat.rank
-        first, *rest = await gather(*(suite.input(j, RingArray(terms.ring, parts[j][1]) if j == me else None, spec) for j in range(terms.size)))
+        first, *rest = await gather(
+            *(
+                suite.input(j, RingArray(terms.ring, parts[j][1]) if j == me else None, spec)
+                for j in range(terms.size)
+            )
+        )
         for share in rest:
             first = first + share
         return await prepared(terms.noise).add(suite, first) if terms.noise else first
@@ -354,13 +464,20 @@ def _opened(session: Session, terms: Servers, parts: Mapping[int, tuple[NDArray,
     if not terms.side:
         side, opened = np.zeros(0, np.uint64), session.reveal(vector)
     else:
-        sides = [session.secret(parts[j][0].view(np.int64) if j in parts else None, owner=j, shape=(terms.side,), kind=INT) for j in range(terms.size)]
+        sides = [
+            session.secret(
+                parts[j][0].view(np.int64) if j in parts else None, owner=j, shape=(terms.side,), kind=INT
+            )
+            for j in range(terms.size)
+        ]
         side, opened = session.reveal(_sum(sides), vector)
     words = opened.view(terms.dtype)
     return side.view(np.uint64), words if terms.bound else words & np.uint32((1 << terms.bits) - 1)
 
 
-def _arrivals(aggregator: Aggregator, roster: set[int], collect: Callable[[frozenset[str]], Iterable[tuple[str, bytes]]]) -> Iterator[int]:
+def _arrivals(
+    aggregator: Aggregator, roster: set[int], collect: Callable[[frozenset[str]], Iterable[tuple[str, bytes]]]
+) -> Iterator[int]:
     """Clients of the roster as their vectors arrive and are sound."""
     names = aggregator.terms.directory.names
     for name, message in collect(frozenset(names[p] for p in roster)):
@@ -374,13 +491,21 @@ def _arrivals(aggregator: Aggregator, roster: set[int], collect: Callable[[froze
 def _enough(terms: Servers, there: set[int], what: str) -> None:
     n = len(terms.directory)
     if len(there) < terms.least:
-        raise AggregationFailed(f"the round ends without a sum: {n - len(there)} of {n} clients are missing; {len(there)} {what}, "
-                                f"and {terms.least} must be in the sum", n - len(there))
+        raise AggregationFailed(
+            f"the round ends without a sum: {n - len(there)} of {n} clients are missing; {len(there)} {what},"
+            f" and {terms.least} must be in the sum",
+            n - len(there),
+        )
 
 
-def _said(session: Session, words: Mapping[int, NDArray], size: int, owners: Sequence[int] | None = None) -> list[NDArray]:
+def _said(
+    session: Session, words: Mapping[int, NDArray], size: int, owners: Sequence[int] | None = None
+) -> list[NDArray]:
     """What each of these servers says to all: words that are no secret."""
-    said = [session.secret(words.get(j), owner=j, shape=(size,), kind=INT) for j in (range(session.size) if owners is None else owners)]
+    said = [
+        session.secret(words.get(j), owner=j, shape=(size,), kind=INT)
+        for j in (range(session.size) if owners is None else owners)
+    ]
     opened = session.reveal(*said)
     return list(opened) if len(said) > 1 else [opened]
 
