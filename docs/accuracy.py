@@ -62,7 +62,9 @@ class Case:
 
 
 def spread(size: int, most: int, rng: Any, signs: bool = True, least: int = 1) -> Any:
-    """Integers of every magnitude from ``least`` to below 2^most, powers of two and their neighbours first."""
+    """Integers of every magnitude from ``least`` to below 2^most,
+    powers of two and their neighbours first.
+    """
     near = sorted(
         {v for i in range(most + 1) for v in ((1 << i) - 1, 1 << i, (1 << i) + 1) if least <= v < 1 << most}
     )

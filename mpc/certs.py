@@ -34,7 +34,9 @@ _NAME = re.compile(rf"{_LABEL}(\.{_LABEL})*")
 
 
 def is_name(name: str) -> bool:
-    """Whether a party can be called this: labels of letters, digits and '-' joined by '.', as in host names."""
+    """Whether a party can be called this:
+    labels of letters, digits and '-' joined by '.', as in host names.
+    """
     try:
         ipaddress.ip_address(name)  # TLS would look for it among the IP addresses of a certificate
     except ValueError:
@@ -213,7 +215,9 @@ def check_private(path: Path) -> None:
 
 
 def write_new(path: Path, content: bytes, mode: int) -> None:
-    """Write a new file that has its mode from its first moment: there is no instant when others may open it."""
+    """Write a new file that has its mode from its first moment:
+    there is no instant when others may open it.
+    """
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     except FileExistsError:

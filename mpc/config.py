@@ -163,8 +163,8 @@ class Reader:
             timeout=self.seconds(table),
             folder=self.path.parent,
             data=self.data(table),
-            **rest,
-        )  # type: ignore[arg-type]
+            **rest,  # type: ignore[arg-type]
+        )
 
     def seconds(self, table: Mapping[str, object]) -> float:
         """The field ``timeout``."""

@@ -51,7 +51,9 @@ class AggregationFailed(MpcError):
 
 
 class AggregationRefused(MpcError):
-    """A client does not go on with a round: an honest server with the same terms would not have asked this."""
+    """A client does not go on with a round:
+    an honest server with the same terms would not have asked this.
+    """
 
 
 class TransportError(MpcError):

@@ -314,7 +314,9 @@ def _integers(x: Any) -> NDArray:
 def _matmul(
     ring: Ring, x: NDArray, y: NDArray, plain: Callable[[NDArray, NDArray], NDArray], small: int
 ) -> NDArray:
-    """A kernel's product of matrices where they are large, one or a stack; else a ``plain`` one, of anything."""
+    """A kernel's product of matrices where they are large, one or a stack;
+    else a ``plain`` one, of anything.
+    """
     rows = math.prod(x.shape[:-1])
     if x.ndim == 2 and y.ndim == 2 and rows * y.size >= small:
         return cast(NDArray, ring.kernels.matmul(x, y))

@@ -132,7 +132,9 @@ class Suite(ABC):
     async def open(
         self, *xs: Share, to: tuple[int, ...] | None = None, tag: str = "open"
     ) -> tuple[RingArray, ...]:
-        """Reconstruct values at every party (or at those of ``to`` alone, the others get nothing), unchecked."""
+        """Reconstruct values at every party (or at those of ``to`` alone, the others get nothing),
+        unchecked.
+        """
 
     @abstractmethod
     async def bilinear(self, f: Bilinear, x: Share, y: Share, bits: int = 0) -> Share:

@@ -243,7 +243,9 @@ def own_of(path: Path) -> plans.Own:
 
 
 class Round:
-    """A real server's part of a round, and all clients but one, so that the one can be asked up to any phase."""
+    """A real server's part of a round, and all clients but one,
+    so that the one can be asked up to any phase.
+    """
 
     def __init__(self, folder: Path, me: str, number: int) -> None:
         plan = own_of(folder / "server.toml").plan

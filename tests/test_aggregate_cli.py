@@ -113,7 +113,9 @@ def test_two_rounds_on_one_connection(tmp_path, processes):
 
 
 def test_a_client_killed_in_the_midst_of_a_round(tmp_path, processes):
-    """It has dealt shares and then is no more: the others' mean is right, and the server says who is missing."""
+    """It has dealt shares and then is no more:
+    the others' mean is right, and the server says who is missing.
+    """
     server = processes.start("aggregate", "serve", "--config", deployment(tmp_path))
     given = vectors(tmp_path)
     program = tmp_path / "dies.py"

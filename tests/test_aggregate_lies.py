@@ -265,7 +265,9 @@ def test_a_torn_line_and_a_wrong_list(tmp_path: Path) -> None:
 def test_a_number_that_is_refused_is_not_recorded(
     tmp_path: Path, number: int, terms: int, words: str
 ) -> None:
-    """A server could else end a client's session for good.  -1: with another round's terms; -2: with rubbish."""
+    """A server could else end a client's session for good.  -1: with another round's terms; -2:
+    with rubbish.
+    """
     config = plans.load(deployment(tmp_path, NAMES))
     own = plans.load(tmp_path / f"{ME}.toml")
     told: list[bytes] = []
@@ -320,7 +322,9 @@ def test_rubbish_in_place_of_a_round_pays_for_nothing(tmp_path: Path) -> None:
 
 
 def test_a_budget_for_all_sessions_on_the_same_data(tmp_path: Path) -> None:
-    """Two sessions with a budget each, and the client's own that holds two rounds of the four they would be."""
+    """Two sessions with a budget each, and the client's own that holds two rounds of the four they
+    would be.
+    """
     first, second, file = tmp_path / "a", tmp_path / "b", tmp_path / "cohort.budget"
     own = {"file": str(file), "data": "cohort", "epsilon": 9.0, "delta": 1e-3}
     for folder in (first, second):

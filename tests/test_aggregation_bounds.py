@@ -37,7 +37,9 @@ def test_tails_are_the_hypergeometric_law(marked: int, of: int, drawn: int, leas
 
 
 def test_security_counts_every_placement_of_the_colluding() -> None:
-    """For one honest client on a small ring: the union bound is 2n times the exact share of bad placements."""
+    """For one honest client on a small ring:
+    the union bound is 2n times the exact share of bad placements.
+    """
     n, degree, threshold, bad = 15, 6, 6, 3
     places = [*range(-3, 0), *range(1, 4), *range(4, n - 3)]
     counted = Fraction(
@@ -233,7 +235,9 @@ def test_no_drop_outs_cut_the_ring_in_two() -> None:
 
 
 def test_no_lies_about_who_dealt_split_the_clients() -> None:
-    """Random lies, and the two that would work if the threshold were lower: a cut, and two interleaved sets."""
+    """Random lies, and the two that would work if the threshold were lower:
+    a cut, and two interleaved sets.
+    """
     rng = np.random.default_rng(7)
     for n, degree, threshold, bad in ((12, 6, 5, {4}), (14, 8, 6, {1}), (12, 8, 7, {0, 5}), (9, 4, 3, set())):
         assert _safe(n, degree, threshold, bad)

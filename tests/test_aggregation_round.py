@@ -229,8 +229,8 @@ def test_a_replay_from_an_earlier_round_is_left_out() -> None:
         net = Net(
             Server(second),
             clients(second, given),
-            tell=at(phase, ["c001"], lambda m: old.said["c001", phase]),
-        )  # noqa: B023
+            tell=at(phase, ["c001"], lambda m: old.said["c001", phase]),  # noqa: B023
+        )
         assert net.run().vector.tolist() == total(second, given, set(given) - {"c001"})[0]
         assert "another round" in net.server.faults["c001"]
 

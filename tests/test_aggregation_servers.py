@@ -139,7 +139,9 @@ def test_a_bad_client_is_left_out(rank: int, name: str) -> None:
 
 
 def test_signed_by_itself_but_wrong() -> None:
-    """A seed sealed for another server, and a point of small order: named by the server that cannot open it."""
+    """A seed sealed for another server, and a point of small order:
+    named by the server that cannot open it.
+    """
     t = terms(5)
     given, place = vectors(t), 1
     for ephemeral, sealed in (

@@ -47,7 +47,9 @@ def measured(
     prepare: Callable[[Suite], Coroutine[Any, Any, Any]],
     operation: Callable[..., Coroutine[Any, Any, Any]],
 ) -> Taken:
-    """Run ``operation(suite, *prepared)`` in lockstep and count what it alone sends, as frames on the links."""
+    """Run ``operation(suite, *prepared)`` in lockstep and count what it alone sends,
+    as frames on the links.
+    """
     kind = SUITES[name]
     frames = DealerFrames(Dealer(parties))
     ends = mesh(

@@ -52,7 +52,9 @@ CORRELATIONS: list[Correlation] = [
 
 
 def drawing(*kinds: Correlation, stocked: bool = False) -> Callable[[Suite], Any]:
-    """A protocol that draws these correlations and gives the parts: per kind, of free and dependent arrays."""
+    """A protocol that draws these correlations and gives the parts:
+    per kind, of free and dependent arrays.
+    """
 
     async def main(suite: Suite) -> Any:
         if stocked:

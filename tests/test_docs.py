@@ -1,4 +1,6 @@
-"""What the documents say is true: their code runs, their names exist, their tables are the classes' own data."""
+"""What the documents say is true:
+their code runs, their names exist, their tables are the classes' own data.
+"""
 
 import re
 from pathlib import Path

@@ -38,7 +38,9 @@ def test_known_values() -> None:
 
 
 def test_a_gaussian_by_its_closed_form() -> None:
-    """δ(ε) = Φ(1/2s − εs) − e^ε·Φ(−1/2s − εs), s = z/√rounds [Balle, Wang 2018]; RDP is above it, PLD on it."""
+    """δ(ε) = Φ(1/2s − εs) − e^ε·Φ(−1/2s − εs), s = z/√rounds [Balle, Wang 2018];
+    RDP is above it, PLD on it.
+    """
     s, delta = 8 / math.sqrt(20), 1e-6
 
     def spent(e: float) -> float:

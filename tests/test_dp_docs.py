@@ -1,4 +1,6 @@
-"""The program in ``docs/privacy.md`` learns, within its budget; the figures in its text are the accountant's."""
+"""The program in ``docs/privacy.md`` learns, within its budget;
+the figures in its text are the accountant's.
+"""
 
 from __future__ import annotations
 

@@ -73,7 +73,9 @@ def test_the_tables_hold_the_law(variance: Fraction) -> None:
 
 @pytest.mark.parametrize("variance", [v for v in VARIANCES if 625 < v <= 10**6], ids=str)
 def test_sums_of_scaled_samples_are_discrete_gaussians(variance: Fraction) -> None:
-    """The law of the sum, folded out of the tables, against exp(−k²/2σ²): alike to the precision of doubles."""
+    """The law of the sum, folded out of the tables, against exp(−k²/2σ²):
+    alike to the precision of doubles.
+    """
     joint = Joint(variance)
     one = both_signs(chances(joint))
     law = np.ones(1)

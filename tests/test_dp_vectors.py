@@ -245,7 +245,9 @@ def test_the_rotation_spreads_a_vector_and_saves_bits() -> None:
     ("dimension", "norm"), [(1, 0.5), (10, 1.0), (100, 3.0), (1000, 50.0), (10_000, 7.5)]
 )
 def test_norms_survive_rounding(dimension: int, norm: float) -> None:
-    """The bound is kept by every rounding that is let through, and by enough of them without the condition."""
+    """The bound is kept by every rounding that is let through,
+    and by enough of them without the condition.
+    """
     encoding = Encoding(dimension, 1, clip=norm, peak=norm, step=1.0)
     limit = rounded_norm(norm, dimension)
     assert limit <= (norm + math.sqrt(dimension)) ** 2

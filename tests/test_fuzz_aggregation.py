@@ -45,7 +45,8 @@ SIZES = [0, 1, 8, 9, 48, 175, 176, 177, 4096, 4097, 65536, 65537, 2**24, 2**31 -
 SERVER = """
 import sys
 from protocols.aggregation.service import server as service
-service.GRACE = 0.02                                # or who leaves a round holds it up for two seconds, a thousand times
+# Or who leaves a round holds it up for two seconds, a thousand times.
+service.GRACE = 0.02
 service.OUT = 2                                     # and who spoils one is away for sixty-four
 from mpc.cli import main
 main(sys.argv[1:])

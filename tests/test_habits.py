@@ -1,4 +1,6 @@
-"""What those who run programs are used to: arguments, data of one's own, neighbours of any name, interrupts."""
+"""What those who run programs are used to:
+arguments, data of one's own, neighbours of any name, interrupts.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +41,8 @@ def main(party):
     options.add_argument("--factor", type=int, required=True)
     options.add_argument("words", nargs="*")
     given = options.parse_args()
-    return f"{sys.argv[0].rpartition('/')[2]} {given.factor * party.secret(7, owner=0).reveal()} {given.words}"
+    product = given.factor * party.secret(7, owner=0).reveal()
+    return f"{sys.argv[0].rpartition('/')[2]} {product} {given.words}"
 """
 
 

@@ -229,7 +229,9 @@ def test_no_loop_branches_on_what_it_reads(module: ModuleType) -> None:
 
 
 def test_numbers_of_two_words_are_chosen_by_masks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """``np.where`` takes one way or the other for each element: the sign of an input would show in the time."""
+    """``np.where`` takes one way or the other for each element:
+    the sign of an input would show in the time.
+    """
 
     def refused(*_: object) -> None:
         raise AssertionError("np.where on secrets")

@@ -132,7 +132,9 @@ class Run:
 
 @pytest.mark.parametrize("case", range(CASES or 12))
 def test_nothing_is_left_behind_whatever_ends_a_run_and_whenever(tmp_path: Path, case: int) -> None:
-    """No process, no key, no folder: also while the parties still import, find each other, or make a store."""
+    """No process, no key, no folder:
+    also while the parties still import, find each other, or make a store.
+    """
     rng = np.random.default_rng([SEED, case])
     how, options = HOWS[case % len(HOWS)], ([], ["--dealer"], ["--offline"])[rng.integers(3)]
     run = Run(tmp_path, "-n", "2", "--suite", "additive", *options, terminal=how == "a closed terminal")
@@ -315,7 +317,9 @@ def test_a_signal_that_comes_last_is_heard() -> None:
 
 
 def test_no_process_leaves_an_image_of_itself(tmp_path: Path) -> None:
-    """Whatever signal ends it: there would be keys in it, and vectors.  Parties inherit it from ``mpc run``."""
+    """Whatever signal ends it: there would be keys in it, and vectors.
+    Parties inherit it from ``mpc run``.
+    """
     names = [f"clinic-{i}" for i in range(4)]
     deployment(tmp_path, names)
     np.save(tmp_path / "v.npy", np.zeros(5))

@@ -36,16 +36,19 @@ from mpc.errors import AggregationFailed, AggregationRefused, MpcError, PartyLos
 from protocols.aggregation.service import line
 from protocols.aggregation.service.frames import Kind
 
-config, book, who, dimension, noisy = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4]), sys.argv[5] == "noisy"
+config, book = sys.argv[1:3]
+who, dimension, noisy = int(sys.argv[3]), int(sys.argv[4]), sys.argv[5] == "noisy"
 old = [json.loads(text) for text in open(book).read().splitlines()] if os.path.exists(book) else []
-turn = max([entry["vector"] for entry in old if "vector" in entry], default=0)      # what was given last is given again
+# What was given last is given again.
+turn = max([entry["vector"] for entry in old if "vector" in entry], default=0)
 file = open(book, "a", buffering=1)
 say = lambda **facts: file.write(json.dumps({"pid": os.getpid(), **facts}) + "\\n")
 send = line.Line.send
 
 def sending(self, kind, *parts):
     if kind is Kind.ANSWER:
-        say(terms=parts[0][12:44].hex(), phase=parts[0][4], vector=turn, answer=hashlib.sha256(parts[0]).hexdigest())
+        answer = hashlib.sha256(parts[0]).hexdigest()
+        say(terms=parts[0][12:44].hex(), phase=parts[0][4], vector=turn, answer=answer)
     send(self, kind, *parts)
 
 line.Line.send = sending
@@ -56,7 +59,8 @@ while True:
                 vector = np.random.default_rng([who, turn]).normal(size=dimension) / 20
                 try:
                     mean = client.round(vector)
-                    say(mean=mean.tolist(), number=client.last.number, included=client.last.included, vector=turn)
+                    last = client.last
+                    say(mean=mean.tolist(), number=last.number, included=last.included, vector=turn)
                     turn += 1
                 except AggregationFailed as error:
                     say(failed=str(error), vector=turn)

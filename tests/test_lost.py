@@ -176,7 +176,9 @@ def test_nor_when_the_other_one_is_killed_before_it_has_read() -> None:
 
 
 def test_who_ends_first_is_nobodys_loss() -> None:
-    """Party 0 has sent all it has to, says goodbye and is gone; party 1 takes its time and finds everything."""
+    """Party 0 has sent all it has to, says goodbye and is gone;
+    party 1 takes its time and finds everything.
+    """
     first, second = ends_of("tcp", timeout=5)
     heard: list[int] = []
 

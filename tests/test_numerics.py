@@ -1,4 +1,6 @@
-"""Division, roots, exponentials, logarithms over their whole documented range, on every suite, beside NumPy."""
+"""Division, roots, exponentials, logarithms over their whole documented range, on every suite,
+beside NumPy.
+"""
 
 from __future__ import annotations
 
@@ -195,7 +197,9 @@ def test_exponentials_where_they_vanish(f: int) -> None:
 @pytest.mark.parametrize(("suite", "parties"), GRID)
 @pytest.mark.parametrize("f", [1, 7, 20, 25, 30])
 def test_other_fractions(suite: str, parties: int, f: int) -> None:
-    """As 2^-f comes near to the precision inside, more of the last place is lost; an odd f shifts the roots."""
+    """As 2^-f comes near to the precision inside, more of the last place is lost;
+    an odd f shifts the roots.
+    """
     rng = np.random.default_rng(f)
     s = mpc.local(parties, suite, fraction_bits=f)
     x, y = np.rint(rng.uniform(0.6, 8, (2, 50)) * 2.0**f) * 2.0**-f

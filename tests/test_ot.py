@@ -146,7 +146,9 @@ def test_base_messages_of_a_wrong_length_are_refused() -> None:
 
 
 def test_a_receivers_points_tell_nothing_of_its_choice() -> None:
-    """Seen from the sender: neither point of a pair is more often the smaller one, whatever the choices are."""
+    """Seen from the sender: neither point of a pair is more often the smaller one,
+    whatever the choices are.
+    """
     for choice in (0, 1):
         receiver = base.Receiver(b"", np.full(400, choice), stream(5, "r"))
         first, second = receiver.message.data[:, 0, 0], receiver.message.data[:, 1, 0]
@@ -457,7 +459,9 @@ def test_the_chooser_gets_every_leaf_but_its_digits() -> None:
 @example(Z64, 64, 3, 0)
 @example(Z32, 1, 1, 0)
 def test_products_of_rows_and_their_twin(ring: Ring, m: int, n: int, seed: int) -> None:
-    """Both sides' kernels: P_x = π(…) + π(x) in words or halves, d = a − Σ P_x, shares as the formula says."""
+    """Both sides' kernels: P_x = π(…) + π(x) in words or halves, d = a − Σ P_x,
+    shares as the formula says.
+    """
     h, digits, word = Hash(b"here"), ring.bits // 2, ring.dtype.type
     leaves, rows = words(Z64, (n, digits, 4, 2), seed), words(ring, (n, m), seed + 1)
     choices = words(Z64, -(-n * ring.bits // 64), seed + 2)

@@ -69,7 +69,9 @@ def square(x: Share) -> Share:
 
 
 async def sort(suite: Suite, x: Share, y: Share) -> Share:
-    """By two keys and the place, of so few that their order says nothing of how many comparisons there are."""
+    """By two keys and the place, of so few that their order says nothing of how many comparisons
+    there are.
+    """
     place = suite.constant(x.ring(np.broadcast_to(np.arange(12)[:, None], (12, 16))))
     return await arranged(
         suite, lift(lambda *rows: np.stack(rows), *(z[:192].reshape((12, 16)) for z in (x, y)), place), 3
@@ -367,7 +369,9 @@ async def reused(suite: Suite, x: Share, y: Share) -> Share:
 
 
 def repeated_masks(operation: Operation) -> int:
-    """How many elements of openings repeat when everything that is opened is 0: masks that were used twice."""
+    """How many elements of openings repeat when everything that is opened is 0:
+    masks that were used twice.
+    """
     zero = Z64.zeros((SIZE,))
     held = [((zero,), (zero,)) for _ in range(3)]
     messages = [m for m in record(Additive, 3, held, operation) if (m.sender, m.receiver) == (0, 1)]

@@ -1,4 +1,6 @@
-"""Quotients and remainders are exact: next to multiples, at the ends of every ring, with any number of terms."""
+"""Quotients and remainders are exact:
+next to multiples, at the ends of every ring, with any number of terms.
+"""
 
 from __future__ import annotations
 

@@ -75,7 +75,9 @@ def test_a_coalition_knows_nothing(suite: str, parties: int) -> None:
 
 @pytest.mark.parametrize("bits", BITS)
 def test_elements_below_a_bound(bits: int) -> None:
-    """Exactly uniform, also where the bound is just above a power of two and half of all draws are made anew."""
+    """Exactly uniform, also where the bound is just above a power of two and half of all draws are
+    made anew.
+    """
     ring = RINGS[bits]
     for most in (1, 3, 5, 33):
         x = np.asarray(ring.signed(stream(bits, "x").below(Spec(ring, (4000,)), most).data)).astype(int)

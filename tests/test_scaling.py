@@ -52,7 +52,9 @@ def drawn(bits: int, fraction: int, p: np.ndarray, rng: Any) -> list[int]:
 @pytest.mark.parametrize("bits", RINGS)
 @pytest.mark.parametrize(("suite", "parties"), GRID)
 def test_products_are_right_to_three_units_over_the_whole_range(suite: str, parties: int, bits: int) -> None:
-    """Numbers of every size on both sides, whichever bits a session has after the point; also as quotients."""
+    """Numbers of every size on both sides, whichever bits a session has after the point;
+    also as quotients.
+    """
     rng = np.random.default_rng(bits)
     most = bits // 2 - 2
     for f in (1, RINGS[bits].fraction, most):
@@ -189,7 +191,9 @@ def test_what_needs_no_digits_is_exact(suite: str, parties: int, bits: int) -> N
 
 @pytest.mark.parametrize(("suite", "parties"), SUITES)
 def test_each_element_has_its_own_scale(suite: str, parties: int) -> None:
-    """Large numbers beside small ones, with factors the other way around; and where a vector meets a matrix."""
+    """Large numbers beside small ones, with factors the other way around;
+    and where a vector meets a matrix.
+    """
     s = mpc.local(parties, suite)
     x, p = np.array([[2.0**40], [2.0**-10]]), np.array([[1.1e-9, 3.3e-12], [3.3e9, -2.2e13]])
     z = (s.secret(x) * p).reveal()

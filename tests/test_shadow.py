@@ -728,7 +728,9 @@ def test_programs_that_ask_who_they_are() -> None:
 
 
 def test_small_inputs_of_another_party_are_seen_by_all() -> None:
-    """The owner alone knows what the others must compare with: the shadow is of unrounded numbers everywhere."""
+    """The owner alone knows what the others must compare with:
+    the shadow is of unrounded numbers everywhere.
+    """
 
     def main(party: Any) -> Any:
         x = party.secret([1e-6, 3e-6] if party.id == 1 else None, owner=1)

@@ -83,7 +83,9 @@ def small(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def test_parameters_are_those_of_emp_ot() -> None:
-    """v1.0.0-alpha, emp-ot/tuning.h: ferret_b10 and ferret_b12, less 128 transfers for the malicious check."""
+    """v1.0.0-alpha, emp-ot/tuning.h:
+    ferret_b10 and ferret_b12, less 128 transfers for the malicious check.
+    """
     assert (START.trees, START.log_secret, START.depth, START.n) == (850, 16, 10, 870_400)
     assert (MAIN.trees, MAIN.log_secret, MAIN.depth, MAIN.n) == (1520, 18, 12, 6_225_920)
     assert (START.base, MAIN.base) == (65_536 + 8_500, 262_144 + 18_240) and lpn.PLACES == 10
@@ -130,7 +132,9 @@ def test_rows_differ_by_delta_where_the_choice_is_one(sizes: list[tuple[int, boo
 
 
 def test_a_million_transfers_across_iterations() -> None:
-    """More than the first iteration has: the second begins, and is at work before its transfers are complete."""
+    """More than the first iteration has:
+    the second begins, and is at work before its transfers are complete.
+    """
     ((sent, received),) = transfers([words_for(10**6)])
     holds(sent, received, words_for(10**6))
     u = bits(received.choices)

@@ -31,7 +31,8 @@ OPERATIONS = {operations}
 
 def taken():
     status = Path("/proc/self/status").read_text()
-    return int(status.split("VmRSS:")[1].split()[0]), len(os.listdir("/proc/self/fd")), threading.active_count()
+    memory = int(status.split("VmRSS:")[1].split()[0])
+    return memory, len(os.listdir("/proc/self/fd")), threading.active_count()
 
 def main(party):
     x = party.secret(np.arange(100), owner=0)

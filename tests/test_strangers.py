@@ -47,7 +47,9 @@ def reset(sock: socket.socket) -> None:
 
 
 def waits_through(table: Table, attack: Callable[[tuple[str, int]], list[socket.socket] | None]) -> float:
-    """Ann waits, all this happens to her, then bob comes: the seconds until both have joined.  They can talk."""
+    """Ann waits, all this happens to her, then bob comes: the seconds until both have joined.
+    They can talk.
+    """
     address = table.peers[0].host, table.peers[0].port
     joined: list[float] = []
 

@@ -1238,8 +1238,14 @@ def test_bad_public_operands_are_refused(f: Any, value: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "f", [lambda x: x == None, lambda x: x != None, lambda x: x < None, lambda x: None + x]
-)  # noqa: E711
+    "f",
+    [
+        lambda x: x == None,  # noqa: E711
+        lambda x: x != None,  # noqa: E711
+        lambda x: x < None,
+        lambda x: None + x,
+    ],
+)
 def test_nothing_is_no_operand(f: Any) -> None:
     with pytest.raises(EncodingError, match="of type NoneType cannot be shared"):
         f(mpc.local(2).secret([1, 2]))

@@ -100,7 +100,9 @@ def _party(rank: int, meet: str, name: str, arrays: Arrays, runs: int) -> list[t
 
 
 def _open(result: Any, *, whole: bool) -> Any:
-    """The number that the shares add up to.  CrypTen's own decoder is off by one for some negative numbers."""
+    """The number that the shares add up to.
+    CrypTen's own decoder is off by one for some negative numbers.
+    """
     raw = result.share.clone()
     raw = crypten.communicator.get().all_reduce(raw)
     scale = result.encoder.scale

@@ -62,8 +62,9 @@ class MemoryTransport:
                         if peer in self._mesh.closed:
                             raise PartyLost(f"party {peer} closed the connection", f"party {peer}")
                         if not self._timeout or not self._mesh.changed.wait_for(
-                            lambda: link or peer in self._mesh.closed, self._timeout
-                        ):  # noqa: B023
+                            lambda: link or peer in self._mesh.closed,  # noqa: B023
+                            self._timeout,
+                        ):
                             raise PartyLost(
                                 f"party {peer} said nothing for {self._timeout:g} s", f"party {peer}"
                             )
@@ -90,8 +91,9 @@ class MemoryTransport:
                 link = self.rank, peer
                 waiting, closed = self._mesh.waiting, self._mesh.closed
                 if not self._mesh.changed.wait_for(
-                    lambda: waiting[link] <= so_much or peer in closed, self._timeout
-                ):  # noqa: B023
+                    lambda: waiting[link] <= so_much or peer in closed,  # noqa: B023
+                    self._timeout,
+                ):
                     raise PartyLost(f"party {peer} took nothing for {self._timeout:g} s", f"party {peer}")
         self.look()
 
@@ -114,7 +116,9 @@ def mesh(
     greetings: Mapping[int, Sequence[memoryview]] | None = None,
     timeout: float = 60.0,
 ) -> list[MemoryTransport]:
-    """The ends of ``size`` parties.  ``service`` plays the dealer's seat, ``greetings`` what it says first."""
+    """The ends of ``size`` parties.
+    ``service`` plays the dealer's seat, ``greetings`` what it says first.
+    """
     shared = _Mesh(size)
     for rank, buffers in (greetings or {}).items():
         shared.links[size, rank].extend(buffers)

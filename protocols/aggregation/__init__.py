@@ -7,18 +7,19 @@ under the same masks.  What real numbers become of it is an encoder's business, 
 Nothing here does input or output: bytes in, bytes out, and somebody else carries them (this process, TLS,
 Flower).
 
-    ==========================  one server                         several servers, one of them honest
-    ==========================  =================================  ==========================================
-    agreed beforehand           ``directory``, ``terms.Terms``     ``directory``, ``servers.Servers``
-    a client                    ``client.Client``: answers five    ``servers.contribute``: one message for each
-                                messages                           server
-    a server                    ``server.Server``: asks, takes     ``servers.Aggregator`` takes; ``servers.total``
-                                answers, advances at a deadline    among the servers, over a ``Session``
-    all in one process          ``local.aggregate``                ``servers.total`` in ``mpc.local(...)``
-    means of real vectors       ``federation.Federation``          an ``Encoding`` before and after
-    drop-outs                   at any time, up to the threshold   at any time
-    bad vectors                 cannot be seen                     range and norm are checked on the shares
-    ==========================  =================================  ==========================================
+    =====================  =================================  ===============================================
+                           one server                         several servers, one of them honest
+    =====================  =================================  ===============================================
+    agreed beforehand      ``directory``, ``terms.Terms``     ``directory``, ``servers.Servers``
+    a client               ``client.Client``: answers five    ``servers.contribute``: one message for each
+                           messages                           server
+    a server               ``server.Server``: asks, takes     ``servers.Aggregator`` takes; ``servers.total``
+                           answers, advances at a deadline    among the servers, over a ``Session``
+    all in one process     ``local.aggregate``                ``servers.total`` in ``mpc.local(...)``
+    means of real vectors  ``federation.Federation``          an ``Encoding`` before and after
+    drop-outs              at any time, up to the threshold   at any time
+    bad vectors            cannot be seen                     range and norm are checked on the shares
+    =====================  =================================  ===============================================
 
     directory = Directory.close({name: verification_key, ...})           # by whom everybody trusts with it
     terms = Terms.choose(directory, "training", 7, length=10**6)         # by each side for itself

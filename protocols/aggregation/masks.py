@@ -43,7 +43,9 @@ def pair_mask(key: X25519PrivateKey, public: bytes, digest: bytes, client: int, 
 
 
 def is_sound(public: bytes) -> bool:
-    """Whether a Diffie–Hellman secret with this key is one: points of small order give zero with every key."""
+    """Whether a Diffie–Hellman secret with this key is one:
+    points of small order give zero with every key.
+    """
     try:
         _PROBE.exchange(X25519PublicKey.from_public_bytes(public))
     except ValueError:
@@ -52,7 +54,9 @@ def is_sound(public: bytes) -> bool:
 
 
 def add(arrays: Sequence[NDArray], masks: Iterable[Signed]) -> None:
-    """Add masks to (or subtract them from) flat arrays, in place; each mask runs through all arrays in turn."""
+    """Add masks to (or subtract them from) flat arrays, in place;
+    each mask runs through all arrays in turn.
+    """
     buffer = np.empty(_PIECE, np.uint64)
     rest = iter(masks)
     while some := tuple(islice(rest, _TOGETHER)):

@@ -1,6 +1,6 @@
 """Metrics under the mask: a loss or an accuracy of each client, weighted like its vector, beside it.
 
-    side values   ⌊w/W · m/r⌉ at random, modulo 2^64, for each metric m of resolution r      the server learns Σ w·m / Σ w
+    side values   ⌊w/W · m/r⌉ at random, modulo 2^64, for each metric m of resolution r;  learnt: Σ w·m / Σ w
 
 Rounding at random is right on average, so a mean of n clients is off by r·√n/2 · W/Σw.
 

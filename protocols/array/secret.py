@@ -343,7 +343,8 @@ class Secret(np.lib.mixins.NDArrayOperatorsMixin):
             "suite": self.session.suites[0].name,
             "parties": self.session.size,
         }
-        return f"<b>Secret</b><table>{''.join(f'<tr><td>{name}</td><td>{value}</td></tr>' for name, value in rows.items())}</table>"
+        lines = "".join(f"<tr><td>{name}</td><td>{value}</td></tr>" for name, value in rows.items())
+        return f"<b>Secret</b><table>{lines}</table>"
 
     # -- dispatch ----------------------------------------------------------------------------------
 

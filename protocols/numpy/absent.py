@@ -91,17 +91,16 @@ NEVER: dict[str, tuple[str, ...]] = {
     "takes functions, which would be called on shares: use np.select of what each of them gives": (
         "piecewise",
     ),
-    "makes positions of a mask, which would show where it holds: index with the mask, if it is public, or use np.where": (
-        "ix_",
-    ),
+    "makes positions of a mask, which would show where it holds: index with the mask, if it is public, "
+    "or use np.where": ("ix_",),
 }
 #: Could be there.
 NOT_YET: dict[str, tuple[str, ...]] = {
     _POLYNOMIAL: ("poly", "polyint", "polyder", "polymul", "polydiv", "polyadd", "polysub"),
-    "is not built: compare x - borders with np.searchsorted along each axis, and add up products of the indicators": (
-        "histogramdd",
-    ),
-    "is not built: repeat Euclid's a, b = np.where(b == 0, a, b), a % b, 1.5 times for each bit of the larger; a * b // gcd is the lcm": (
+    "is not built: compare x - borders with np.searchsorted along each axis, and add up products of the "
+    "indicators": ("histogramdd",),
+    "is not built: repeat Euclid's a, b = np.where(b == 0, a, b), a % b, 1.5 times for each bit of the "
+    "larger; a * b // gcd is the lcm": (
         "gcd",
         "lcm",
     ),

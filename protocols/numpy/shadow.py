@@ -193,7 +193,9 @@ class Shadows:
     def _cast(
         self, name: str, function: Function | None, results: dict[int, Secret], args: Any, kwargs: Any
     ) -> None:
-        """The shadows of results of one kind, which are at these places among all that an operation returns."""
+        """The shadows of results of one kind, which are at these places among all that an operation
+        returns.
+        """
         operands, made = secrets_in((*args, *kwargs.values())), list(results.values())
         before = [self._of(x) for x in operands]
         actual, kind, shapes = self._open(made), made[0].kind, [x.shape for x in made]

@@ -65,14 +65,16 @@ def pad(
 
 
 def insert(arr: Any, obj: Any, values: Any, axis: int | None = None) -> Secret:
-    """Public or secret values before public places, in the type of what they are put into, as NumPy has it."""
+    """Public or secret values before public places, in the type of what they are put into,
+    as NumPy has it.
+    """
     if isinstance(obj, Secret):
         raise TypeError(
             "np.insert at a secret place: which elements move would show; use np.where over positions"
         )
     given = values if isinstance(values, Secret) else numeric(values, "a value to insert")
-    return rearranged(
-        lambda at, new: np.insert(at, obj, new, axis),  # type: ignore[no-any-return]
+    return rearranged(  # type: ignore[no-any-return]
+        lambda at, new: np.insert(at, obj, new, axis),
         arr,
         types.astype(given, types.dtype_of(arr)),
     )

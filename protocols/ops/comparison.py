@@ -7,13 +7,13 @@ a ⊕ b = a + b − 2ab.
 
 Candidates, for 64 bits and two terms; ANDs a number, rounds from the terms to the bit:
 
-    ripple carry             63 ANDs     63 rounds
-    Kogge–Stone prefix      ~700 ANDs     7 rounds      every carry, of which one is needed
-    carry tree (this)       ~185 ANDs     7 rounds      63 pairs, 62 nodes
-    the same over blocks     ~45 ANDs     6 rounds      where two parties know one of two terms (``replicated``)
-    edaBits, Rabbit         ~120 ANDs     7 rounds      a mask with known bits per comparison, from a dealer or cut
-                                                        and choose; to be weighed when there is preprocessing
-                                                        by OT
+    ripple carry             63 ANDs    63 rounds
+    Kogge–Stone prefix      ~700 ANDs    7 rounds  every carry, of which one is needed
+    carry tree (this)       ~185 ANDs    7 rounds  63 pairs, 62 nodes
+    the same over blocks     ~45 ANDs    6 rounds  where two parties know one of two terms (``replicated``)
+    edaBits, Rabbit         ~120 ANDs    7 rounds  a mask with known bits per comparison, from a dealer or cut
+                                                   and choose; to be weighed when there is preprocessing
+                                                   by OT
 
 Cost     ``replicated``: 8 rounds, 24 bytes a party and comparison; ``additive`` between two parties: 8
          rounds, 39 bytes.  ``maximum``, ``minimum``, ``abs``, with ``Suite.chosen``: 8 rounds and 27 bytes,

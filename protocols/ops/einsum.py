@@ -31,7 +31,9 @@ class Plan:
 
 
 def parsed(operands: Sequence[Any]) -> tuple[list[str], str, list[Any]]:
-    """The indices of each operand and of the result, a letter each, from NumPy's two forms; and the operands."""
+    """The indices of each operand and of the result, a letter each, from NumPy's two forms;
+    and the operands.
+    """
     first, *rest = operands
     if isinstance(first, str):
         inputs, arrow, out = first.replace(" ", "").partition("->")
@@ -94,7 +96,9 @@ def order(left: Sequence[str], out: str, shapes: Sequence[Shape]) -> list[tuple[
 
 
 def plan(subscripts: str, x: Shape, y: Shape) -> Plan:
-    """How to compute ``np.einsum(subscripts, x, y)``; an axis of length 1 beside a longer one is broadcast."""
+    """How to compute ``np.einsum(subscripts, x, y)``;
+    an axis of length 1 beside a longer one is broadcast.
+    """
     inputs, _, out = subscripts.partition("->")
     left, right = inputs.split(",")
     sizes: dict[str, int] = {}

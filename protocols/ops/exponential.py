@@ -20,9 +20,9 @@ right to 2^−32 (over Z_2^128 of degree 19, to 2^−53).
 Candidates for exp at 64 bits, in products and truncations (1.5 to 2.5 products each) a number, the clamp's
 comparison aside:
 
-    (1 + x/256)^256 (CrypTen; SPU's default, wrong by up to 9 %)          8 products     8 truncations
-    bits of z, polynomial of the fraction (MP-SPDZ)                      25             8             ~350 ANDs
-    powers of known terms (this)                                         18             2              ~30 ANDs
+    (1 + x/256)^256 (CrypTen; SPU's default, wrong by up to 9 %)          8 products    8 truncations
+    bits of z, polynomial of the fraction (MP-SPDZ)                      25            8             ~350 ANDs
+    powers of known terms (this)                                         18            2              ~30 ANDs
 
 A bit that goes to the ring counts as 1.5 products here.
 

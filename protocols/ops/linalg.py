@@ -13,9 +13,9 @@ refinement, y ← y + X (b − A y), b − A y exactly.
 
 Candidates for n × n, with d rounds of a reciprocal or root (38 to 49):
 
-    Gauss with secret pivots     n (9 log2 n + d + 6) rounds     grows, at worst as 2^n
-    Householder's QR             n (d + 23) rounds               errors times σ_max/σ_min: ``decompositions``
-    Newton (this)                4 s + 30 rounds                 for any n; s = 29 steps over 64 bits, 16 over 32, 54 over 128
+    Gauss with secret pivots  n (9 log2 n + d + 6) rounds  grows, at worst as 2^n
+    Householder's QR          n (d + 23) rounds            errors times σ_max/σ_min: ``decompositions``
+    Newton (this)             4 s + 30 rounds              any n; s = 29 steps; 16 over 32 bits, 54 over 128
 
 Threat   the suite's: nothing is opened.
 Cost     rounds over 64 bits: 140 with ``additive``, 145 with ``replicated``; ``solve`` 9 more.  2 s matrix

@@ -19,7 +19,7 @@ Threat   that of the suite.  What is opened is an order of n elements with a fre
 Cost     with ``replicated`` over Z_2^64, for rows of c columns, bytes a party sends for each row, and rounds:
 
              scatter                          16 (c + 1) + 4         4
-             gather                           the same               4, and an order's first time 36 bytes and 4 rounds more
+             gather                           the same               4; an order's 36 bytes, 4 rounds, once
              the order of truth values        8                      1
              filling down                     16 (c + 4) + 16 + 8 c  10
 

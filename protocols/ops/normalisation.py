@@ -10,9 +10,9 @@ Every x > 0 is v·2^c with v in [1/2, 1); a polynomial does for v, and 2^c is mo
 
 Candidates for 64 bits, ANDs a number (64 of them cost about a ring product), and products in the ring:
 
-    prefix adder, prefix OR, each of 64 bits to the ring (Catrina, Saxena 2010; CrypTen; SPU)    ~900 ANDs    64 products
-    Sklansky's adder, prefix OR, the XOR of every 2^i-th as bit i of c                           ~600 ANDs    11 products
-    Sklansky's adder, tree of top bits (this)                                                    ~540 ANDs    11 products
+    prefix adder, prefix OR, 64 bits to the ring (Catrina, Saxena 2010; CrypTen; SPU)  ~900 ANDs  64 products
+    Sklansky's adder, prefix OR, the XOR of every 2^i-th as bit i of c                 ~600 ANDs  11 products
+    Sklansky's adder, tree of top bits (this)                                          ~540 ANDs  11 products
 
 Rounds   2 for the planes (3 with more than two terms), log₂ k for the adder, as many for the tree, 2 or 3
          back to the ring, 3 for 2^c.

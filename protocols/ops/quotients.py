@@ -3,7 +3,7 @@
 *By a public number* d, from the terms that add up to x.  With x + 2^(k−1) = Σ t_i − C·2^k, where C counts the
 carries, every party divides its own term in the clear, and 2^k is divided by all:
 
-    t_i − 2^(k−1)/n = q_i·d + r_i,   2^k = Q·d + R:      x = q̃·d + v,   q̃ = Σ q_i − C·Q,   v = Σ r_i − C·R = x − q̃·d
+    t_i − 2^(k−1)/n = q_i·d + r_i,  2^k = Q·d + R:  x = q̃·d + v,  q̃ = Σ q_i − C·Q,  v = Σ r_i − C·R = x − q̃·d
 
 so that −(n−1)·d ≤ v < n·d for n terms, and 2(n−1) comparisons of v with multiples of d, side by side, say
 what is missing.  They take place modulo 2^32 where v fits.  The units of d are those of x; a real d is a

@@ -119,7 +119,9 @@ def sqrt(x: Secret) -> Secret:
 
 @beside("mpc.rsqrt", lambda x: 1 / np.sqrt(x))
 def rsqrt(x: Secret) -> Secret:
-    """1/√x in fixed point; 0 where x ≤ 0.  Half the cost of 1/np.sqrt(x), and right where √x has few digits."""
+    """1/√x in fixed point; 0 where x ≤ 0.
+    Half the cost of 1/np.sqrt(x), and right where √x has few digits.
+    """
     return root_of("rsqrt", x, x.kind.fraction, _real(x), inverse=True)
 
 

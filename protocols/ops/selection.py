@@ -424,7 +424,9 @@ def _weighted(inside: Any, weights: Any) -> Secret:
 def histogram(
     a: Any, bins: Any = 10, range: Any = None, density: Any = None, weights: Any = None
 ) -> tuple[Secret, NDArray]:
-    """Counts between public edges, the last one included; or the sum of weights.  Returns them and the edges."""
+    """Counts between public edges, the last one included; or the sum of weights.
+    Returns them and the edges.
+    """
     if density:
         raise NotImplementedError("np.histogram on secrets takes no density=; divide the revealed counts")
     inside, edges = within(np.ravel(a), bins, range, "histogram")

@@ -32,7 +32,9 @@ from protocols.ops.tensors import array, vecdot
 
 
 def convolve(a: Any, v: Any, mode: str = "full") -> Secret:
-    """Σ_j a_(i−j)·v_j, of all places, of as many as the longer one has, or of those where they overlap whole."""
+    """Σ_j a_(i−j)·v_j, of all places, of as many as the longer one has,
+    or of those where they overlap whole.
+    """
     a, v = _vector(a, "convolve"), _vector(v, "convolve")
     if len(v) > len(a):
         a, v = v, a

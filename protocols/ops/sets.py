@@ -136,7 +136,9 @@ def unique(x: Secret) -> Padded:
 
 @beside("mpc.union1d", _of_arrays(_in_any))
 def union1d(a: Any, b: Any) -> Padded:
-    """The values that are in a or b, of all of these, ascending; and the truth values that say which count."""
+    """The values that are in a or b, of all of these, ascending;
+    and the truth values that say which count.
+    """
     return _of_secrets(_in_any, a, b)
 
 

@@ -224,7 +224,9 @@ def _arranged(
 
 
 def arranged_with(x: Secret, along: Secret) -> tuple[Secret, Secret, Secret]:
-    """x with one axis, ascending; the positions that sort it; and another array of its shape in that order."""
+    """x with one axis, ascending; the positions that sort it;
+    and another array of its shape in that order.
+    """
     ordered, order, moved = _arranged([x], 0, along=[along])
     return retyped(ordered, x.kind), order, retyped(moved, along.kind)
 

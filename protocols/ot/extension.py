@@ -8,7 +8,7 @@ two keys and t is the receiver's (``hashing``).
 the one whose number is its piece (a tree of seeds, of which the base transfers give it the siblings of one
 path).  With r_x the stream of seed x, in characteristic 2 and with x as a vector of k bits,
 
-    receiver  u = Σ r_x,  v = Σ x·r_x        sender  w = Σ (x ⊕ Δ)·r_x = v ⊕ u·Δ         which lacks x = Δ, times 0
+    receiver  u = Σ r_x,  v = Σ x·r_x     sender  w = Σ (x ⊕ Δ)·r_x = v ⊕ u·Δ      which lacks x = Δ, times 0
 
 are k columns at once.  So that all pieces have the same u, the receiver sends by how much each differs from
 the choices.  With random choices those of the first piece are taken, and it need not be sent.
@@ -282,7 +282,9 @@ def _tree(keys: list[list[bytes]]) -> tuple[list[bytes], list[NDArray]]:
 
 
 def _punctured(keys: list[bytes], sums: NDArray, missing: int) -> list[bytes | None]:
-    """The leaves but the missing one: of each level, the sum and all others of one side give its last seed."""
+    """The leaves but the missing one:
+    of each level, the sum and all others of one side give its last seed.
+    """
     depth = len(keys)
     path = [missing >> (depth - 1 - level) & 1 for level in range(depth)]
     nodes: list[bytes | None] = [None, None]

@@ -56,7 +56,9 @@ class Hash:
         return out[:-1].reshape(n, 2 * blocks)
 
     def children(self, seeds: NDArray, first: int) -> NDArray:
-        """Two of each seed by H, (n, c, 2) as (n, 2c, 2), of trees with every other number from ``first`` on."""
+        """Two of each seed by H, (n, c, 2) as (n, 2c, 2),
+        of trees with every other number from ``first`` on.
+        """
         from protocols.ot import kernels
 
         n, c, _ = seeds.shape

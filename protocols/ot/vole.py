@@ -4,8 +4,8 @@ The sender has a row a, the chooser a digit Δ of two bits; each gets a share of
 four leaves, of which the chooser misses the one whose number is Δ, and stretch every leaf x to a row P_x.
 With S_b the sum of the rows whose number x, or whose distance y = x ⊕ Δ, has bit b,
 
-    sender   u = Σ P_x,  sends d = a − u              share  S_0 + 2·S_1, by numbers
-    chooser                                           share  ±S_0 ± 2·S_1, by distances, + where Δ_b = 1, else −;  plus Δ·d
+    sender   u = Σ P_x, sends d = a − u  share  S_0 + 2·S_1, by numbers
+    chooser                              share  ±S_0 ± 2·S_1, by distances, + where Δ_b = 1, else −; plus Δ·d
 
 which add up to Δ·a: Σ (Δ − x)·P_x = Δ·u − Σ x·P_x lacks x = Δ, times 0, and Δ − x = Σ ±2^b·y_b.  One row is
 sent for two bits.
@@ -41,7 +41,9 @@ def sums_spec(trees: int) -> Spec:
 
 
 def plant(sent: Sent) -> tuple[NDArray, NDArray]:
-    """All leaves (trees, 4, 2) of a tree for each two transfers, the lower bit's first; and the masked sums."""
+    """All leaves (trees, 4, 2) of a tree for each two transfers, the lower bit's first;
+    and the masked sums.
+    """
     from protocols.ot import kernels
 
     zeros, ones = sent.keys()

@@ -163,7 +163,9 @@ class Oblivious:
         )
 
     async def _bits(self, spec: Spec) -> RingArray:
-        """Shares of the bits of uniform numbers, each as a ring element: the spec's shape and the bits' axis."""
+        """Shares of the bits of uniform numbers, each as a ring element:
+        the spec's shape and the bits' axis.
+        """
         ring, k = spec.ring, spec.ring.bits
         numbers = self._own.draw(Spec(ring, (spec.size,))).data
         column = spec.size * k, 1

@@ -18,9 +18,9 @@ Noise that is only close to its law, within β in total variation for one releas
 
 What neighbours are depends on the sampling, and so does what Δ has to bound:
 
-    None                  all take part        one client's vector becomes zero             ‖x‖
-    PoissonSampling       each with chance q   a client is added or removed                 ‖x‖
-    WithoutReplacement    s of n               one client's vector becomes another          ‖x − x'‖, up to 2·clip
+    None                  all take part        one client's vector becomes zero         ‖x‖
+    PoissonSampling       each with chance q   a client is added or removed             ‖x‖
+    WithoutReplacement    s of n               one client's vector becomes another      ‖x − x'‖, up to 2·clip
 
 Threat   who sees the sums only.  That sampling amplifies holds against those who do not learn who took part:
          not against a server that the clients talk to.  Poisson sampling moreover needs noise that does not
@@ -202,7 +202,9 @@ def _poisson(base: NDArray, q: float, order: int) -> float:
 
 
 def _without_replacement(base: NDArray, q: float, order: int) -> float:
-    """Wang, Balle and Kasiviswanathan's theorem 9, for mechanisms whose privacy loss has no bound (ε(∞) = ∞)."""
+    """Wang, Balle and Kasiviswanathan's theorem 9,
+    for mechanisms whose privacy loss has no bound (ε(∞) = ∞).
+    """
     j = np.arange(3, order + 1)
     second = min(math.log(4) + _log_expm1(base[2]), math.log(2) + base[2])
     log = [0.0, 2 * math.log(q) + _log_choose(order, np.array([2]))[0] + second]

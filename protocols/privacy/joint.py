@@ -4,7 +4,7 @@
     nothing
     m = i where V < t_i, else a_i                                 Walker's alias method: t and a are public
                                                                   tables
-    x = m or −m by s,     X = x_1 + K_2·x_2 + … + K_L·x_L         one after the other, each K as large as keeps the law
+    x = m or −m by s,     X = x_1 + K_2·x_2 + … + K_L·x_L     one by one, each K as large as keeps the law
 
 t_i and a_i come from the one-hot vector of i, of which every bit of theirs is a sum, which is local; V < t_i
 is a carry, as in ``protocols/carries.py``; the bits of m, flipped by s, go to the arithmetic ring, and the
@@ -204,7 +204,9 @@ def _weights(variance: Fraction) -> tuple[list[int], float]:
 
 
 def _tables(weights: Sequence[int]) -> NDArray:
-    """Thresholds and aliases, bit by bit: i stays with chance t_i/2^FINE, and becomes a_i otherwise; exact."""
+    """Thresholds and aliases, bit by bit: i stays with chance t_i/2^FINE, and becomes a_i otherwise;
+    exact.
+    """
     left, full = list(weights), 1 << FINE
     alias = list(range(len(left)))
     scarce, ample = [i for i, w in enumerate(left) if w < full], [i for i, w in enumerate(left) if w >= full]

@@ -1,6 +1,6 @@
 """Differentially private sums: noise that the clients add themselves, or that several servers draw together.
 
-    client i sends   ⌊clip(x_i)/step⌉ + Y_i  mod 2^b,    the server learns  Σ⌊clip(x_i)/step⌉ + ΣY_i  and nothing else
+    client i sends   ⌊clip(x_i)/step⌉ + Y_i  mod 2^b,   the server learns Σ⌊clip(x_i)/step⌉ + ΣY_i, no more
 
 *Distributed.*  Y_i are discrete Gaussians, or Skellams, of variance v = (z·Δ)²/m on each coordinate, where m
 is the least number of clients whose vectors may make up a sum.  So any m shares are noise enough for (ε, δ),

@@ -61,12 +61,16 @@ def sample(law: Law | Skellam, count: int, stream: Stream) -> NDArray:
 
 
 def prepare(law: Law | Skellam) -> None:
-    """Compute the table now rather than with the first sample; an ``EncodingError`` if it would be too wide."""
+    """Compute the table now rather than with the first sample;
+    an ``EncodingError`` if it would be too wide.
+    """
     _lookup(Poisson(law.variance / 2) if isinstance(law, Skellam) else law)
 
 
 def settle(law: Law, word: int, bits: int, stream: Stream) -> int:
-    """The sample for a U whose first ``bits`` bits are ``word`` and whose further bits come from the stream."""
+    """The sample for a U whose first ``bits`` bits are ``word`` and whose further bits come from the
+    stream.
+    """
     while True:
         value, decided = table(law, bits).find(word)
         if decided:

@@ -255,7 +255,7 @@ def rounded_norm(norm: float, dimension: int) -> int:
     """⌊Δ²⌋ for a bound Δ that the rounding of a vector of at most this L2 norm (in steps) keeps with
     probability 1 − REPEAT.
 
-        Δ² = min{ (c + √d)²,  c² + d/4 + √(2·ln(1/β))·(c + √d/2) }        [KLS21, theorem 1, in units of the step]
+        Δ² = min{ (c + √d)²,  c² + d/4 + √(2·ln(1/β))·(c + √d/2) }        [KLS21, theorem 1, in steps]
     """
     root = math.sqrt(dimension)
     probable = norm**2 + dimension / 4 + math.sqrt(2 * math.log(1 / REPEAT)) * (norm + root / 2)

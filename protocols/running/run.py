@@ -50,7 +50,9 @@ _WITH_DEALER = frozenset({"engine", "ring", "parties"})
 
 
 async def sit_down(party: Party, kind: type[Suite], own: Stream, prep: Prep | None) -> Suite:
-    """Agree on keys with the other parties and, where the suite needs correlated randomness, with its source."""
+    """Agree on keys with the other parties and, where the suite needs correlated randomness,
+    with its source.
+    """
     party.seat = seat = await take_seat(party.rank, party.size, own)
     if prep is None or not kind.needs_prep:
         return kind(seat)

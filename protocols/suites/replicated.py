@@ -156,7 +156,9 @@ class Replicated(Suite):
         return await product(x, y)
 
     async def _replicated(self, term: RingArray, tag: str) -> Share:
-        """Three masked terms, one per party, to a share of their sum: each is passed on to the party before."""
+        """Three masked terms, one per party, to a share of their sum:
+        each is passed on to the party before.
+        """
         inbox = await exchange({self._previous: (term,)}, {self._next: (term.spec,)}, tag)
         return Share(self, (term, inbox[self._next][0]))
 
@@ -189,7 +191,9 @@ class Replicated(Suite):
     async def summands(
         self, x: Share, convert: Callable[[RingArray], RingArray], into: Spec
     ) -> tuple[Share, ...]:
-        """Two terms: x_0 + x_1, which party 0 knows and shares, and x_2, which the two others have in common."""
+        """Two terms: x_0 + x_1, which party 0 knows and shares, and x_2,
+        which the two others have in common.
+        """
         known = convert(x.parts[0] + x.parts[1]) if self.seat.rank == 0 else None
         rest = into.ring.zeros(into.shape) if self.seat.rank == 0 else convert(x.parts[2 - self.seat.rank])
         return await self.input(0, known, into), self._public(rest, 2)

@@ -93,8 +93,8 @@ log = logging.getLogger("flwr")
 _NUMBER: tuple[type, ...] = (int, float)
 _AGREEMENT: dict[str, tuple[type, ...]] = {
     "directory": (str,), "session": (str,), "clip": _NUMBER, "step": _NUMBER, "metrics": (dict,),
-    "resolution": _NUMBER, "weight": (int,), "coarse_weights": (bool,), "dropout": _NUMBER, "corrupt": _NUMBER,
-    "privacy": (dict,),
+    "resolution": _NUMBER, "weight": (int,), "coarse_weights": (bool,), "dropout": _NUMBER,
+    "corrupt": _NUMBER, "privacy": (dict,),
 }  # fmt: skip
 _PRIVACY: dict[str, tuple[type, ...]] = {
     "epsilon": _NUMBER,
@@ -333,7 +333,9 @@ def _trained(
     context: Context,
     call_next: Callable[[Message, Context], Message],
 ) -> tuple[tuple[NDArray, NDArray], NDArray]:
-    """What the app answers, encoded, and its update.  Its errors stay here: their texts may tell of the data."""
+    """What the app answers, encoded, and its update.  Its errors stay here:
+    their texts may tell of the data.
+    """
     if message.content.object_id != task.content:
         raise AggregationRefused(
             "the server sends this client another model or configuration than it has promised to all"

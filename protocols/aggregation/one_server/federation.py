@@ -1,7 +1,7 @@
 """The mean of clients' real-valued vectors, round after round, by secure aggregation: what federated learning
 needs of it.
 
-    mean = Σ_{i ∈ S} w_i·clip(x_i) / Σ_{i ∈ S} w_i  +  error          S: who was there when the vectors were masked
+    mean = Σ_{i ∈ S} w_i·clip(x_i) / Σ_{i ∈ S} w_i  +  error      S: who was there when they were masked
 
     federation = Federation(data, Encoding(dimension, len(data), clip=1.0, weight=100), metrics=["loss"])
     while not converged(theta):

@@ -246,7 +246,9 @@ class Server:
         return there
 
     def _opens(self, i: int) -> bool:
-        """Whether a secret of this client is needed: its b, or its mask key if a survivor has a mask with it."""
+        """Whether a secret of this client is needed:
+        its b, or its mask key if a survivor has a mask with it.
+        """
         return i in self._survivors or any(j in self._survivors for j in self._holders[i])
 
     def _require_holders(self, phase: Phase, there: set[int]) -> None:

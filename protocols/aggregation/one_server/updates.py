@@ -1,9 +1,9 @@
 """Model updates for secure aggregation: a vector of real numbers, its weight, and metrics, all under one
 mask.
 
-    vector   w·Δ/W, clipped, rounded at random, and w              modulo 2^bits    (``protocols/privacy/vectors.py``)
-    side     w, and the metrics, rounded at random                 modulo 2^64      (``metrics.py``)
-    mean     Σ w·Δ / Σ w,  Σ w·m / Σ w                             what the server learns, with Σ w and who is in it
+    vector   w·Δ/W, clipped, rounded at random, and w      modulo 2^bits    (``protocols/privacy/vectors.py``)
+    side     w, and the metrics, rounded at random         modulo 2^64      (``metrics.py``)
+    mean     Σ w·Δ / Σ w,  Σ w·m / Σ w                     what the server learns, with Σ w and who is in it
 
 A client's weight is the same in every round, so a round with it and one without it give it away: see
 ``coarse_weights``.

@@ -46,8 +46,8 @@ _PLAN: dict[str, type] = {
 }  # fmt: skip
 _PRIVACY: dict[str, type] = {"epsilon": float, "delta": float, "rounds": int, "law": str}
 _OWN: dict[str, type] = {
-    "plan": str, "me": str, "authority": str, "certificate": str, "key": str, "signing_key": str, "state": str, "timeout": float,
-    "corrupt_at_least": float, "budget": dict,
+    "plan": str, "me": str, "authority": str, "certificate": str, "key": str, "signing_key": str,
+    "state": str, "timeout": float, "corrupt_at_least": float, "budget": dict,
 }  # fmt: skip
 _BUDGET: dict[str, type] = {"file": str, "data": str, "epsilon": float, "delta": float}
 DEADLINES = {"advertise": 60.0, "share": 10.0, "mask": 30.0, "confirm": 10.0, "unmask": 10.0}
