@@ -451,29 +451,32 @@ HEAD = """# Accuracy of operations on reals
 
 Written by [`docs/accuracy.py`](accuracy.py), which measures all of this; a test checks that it holds.
 
-Units are of the last place, 2^-f. A promise such as *1.2 or 2^-26* is the larger of the two: 1.2 units, or that part of
-the result. *Measured* are the largest and the mean error in units, over the whole range, with its ends, powers of two and
-their neighbours, on both suites; and, where a part of the result is promised, the largest such part. Results are rounded at
-random to one of the two neighbours, so that the error of most is below one unit and a third of one on average. Ranges
-are of magnitudes. Costs are rounds, and bytes that a party sends for an element, over Z_2^64 (a median's vary: it sorts);
-over Z_2^128 it is up to 15 rounds more and 1.6 to 2.5 times the bytes, and a `reciprocal` costs what `x / y` does.
-Everything on integers and truth values, comparisons, and what moves elements around (sorts, selection) is exact; its
-costs are in the docstrings of `protocols/ops/`.
+Units are of the last place, 2^-f. A promise such as *1.2 or 2^-26* is the larger of the two: 1.2 units, or
+that part of the result. *Measured* are the largest and the mean error in units, over the whole range, with
+its ends, powers of two and their neighbours, on both suites; and, where a part of the result is promised, the
+largest such part. Results are rounded at random to one of the two neighbours, so that the error of most is
+below one unit and a third of one on average. Ranges are of magnitudes. Costs are rounds, and bytes that a
+party sends for an element, over Z_2^64 (a median's vary: it sorts); over Z_2^128 it is up to 15 rounds more
+and 1.6 to 2.5 times the bytes, and a `reciprocal` costs what `x / y` does. Everything on integers and truth
+values, comparisons, and what moves elements around (sorts, selection) is exact; its costs are in the
+docstrings of `protocols/ops/`.
 
 | | range | promised, 64 bits, f = 16 | measured | promised, 32 bits, f = 8 | measured | promised, 128 bits, f = 40 | measured | cost, replicated | cost, additive, 2 parties |
 |---|---|---|---|---|---|---|---|---|---|
 """
 
 TAIL = """
+
 `log10`, `log1p`, `expm1`, `x ** n`, `radians`, `degrees` follow from these; `std` of at most 16 integers that
 vary by less than 1 may be 6 units off; `//`, `%`, `divmod` and `np.fmod` are exact but for a remainder by
-a public number that is no multiple of 2^-f, which is rounded to a neighbour. Sines of larger x are off by pi x 2^(2f-k) units more,
-and `tan` by a 2^(4-k/2)-th part of 1 + tan^2 (2^-51 over 128 bits). What is not in range: `x / 0` is 0, `sqrt` and `rsqrt` of what is
-not above 0 are 0, `log 0` is `log 2^-f` and the logarithm of x < 0 is that of its magnitude; all else wraps, as a product does.
-More fractional bits than these: up to 4 units, as 2^-f comes near to the precision inside; of k/2 - 2, the most there are, 12
-in `x / y`, `tanh`, `mpc.softmax` and in logarithms over 32 bits. Over 128 bits logarithms, `mpc.sigmoid`, `tanh` and
-`mpc.softmax` are right to 2^-51, however small 2^-f is.
-With more than two parties, `additive`'s powers lose a bit of the relative precision of large results for each.
+a public number that is no multiple of 2^-f, which is rounded to a neighbour. Sines of larger x are off by pi
+x 2^(2f-k) units more, and `tan` by a 2^(4-k/2)-th part of 1 + tan^2 (2^-51 over 128 bits). What is not in
+range: `x / 0` is 0, `sqrt` and `rsqrt` of what is not above 0 are 0, `log 0` is `log 2^-f` and the logarithm
+of x < 0 is that of its magnitude; all else wraps, as a product does. More fractional bits than these: up to 4
+units, as 2^-f comes near to the precision inside; of k/2 - 2, the most there are, 12 in `x / y`, `tanh`,
+`mpc.softmax` and in logarithms over 32 bits. Over 128 bits logarithms, `mpc.sigmoid`, `tanh` and
+`mpc.softmax` are right to 2^-51, however small 2^-f is. With more than two parties, `additive`'s powers lose
+a bit of the relative precision of large results for each.
 """
 
 
