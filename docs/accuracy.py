@@ -466,7 +466,6 @@ docstrings of `protocols/ops/`.
 """
 
 TAIL = """
-
 `log10`, `log1p`, `expm1`, `x ** n`, `radians`, `degrees` follow from these; `std` of at most 16 integers that
 vary by less than 1 may be 6 units off; `//`, `%`, `divmod` and `np.fmod` are exact but for a remainder by
 a public number that is no multiple of 2^-f, which is rounded to a neighbour. Sines of larger x are off by pi
