@@ -16,9 +16,15 @@ from mpc import kernels, limb_kernels, limbs
 from mpc.bits import unpacked, words_for
 from mpc.ring import BITS, Z32, Z64, Z128, Ring, RingArray, cross, muladd, narrowest
 from protocols import truncation
-from protocols.ot import kernels as ot_kernels
 from protocols.ot import limb_kernels as ot_limb_kernels
-from protocols.ot import silent_kernels
+from protocols.ot import (
+    matrix_kernels,
+    product_kernels,
+    row_kernels,
+    silent_kernels,
+    switch_kernels,
+    tree_kernels,
+)
 from protocols.suites import blocks
 
 WORDS = [np.uint64, np.uint32]
@@ -216,7 +222,20 @@ def test_quotients_equal_their_twins(ring: Ring, bits: int) -> None:
 TIMED = {"set_switches"}
 
 
-@pytest.mark.parametrize("module", [kernels, limb_kernels, ot_kernels, ot_limb_kernels, silent_kernels])
+@pytest.mark.parametrize(
+    "module",
+    [
+        kernels,
+        limb_kernels,
+        ot_limb_kernels,
+        silent_kernels,
+        matrix_kernels,
+        product_kernels,
+        row_kernels,
+        switch_kernels,
+        tree_kernels,
+    ],
+)
 def test_no_loop_branches_on_what_it_reads(module: ModuleType) -> None:
     """Only on sizes, places and options, which are public."""
     functions = [f for f in ast.parse(inspect.getsource(module)).body if isinstance(f, ast.FunctionDef)]

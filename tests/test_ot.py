@@ -21,7 +21,7 @@ from mpc.ring import BITS, Z32, Z64, Ring, RingArray, Spec
 from mpc.rounds import Message, Recorder, simulate
 from mpc.seat import take_seat
 from protocols.bilinear import MATMUL, MULTIPLY, Bilinear
-from protocols.ot import base, kernels, networks, products, vole
+from protocols.ot import base, matrix_kernels, networks, products, row_kernels, vole
 from protocols.ot.extension import WIDTH, Links, Received, Sent, connect, receive_chosen, send_chosen
 from protocols.ot.hashing import Hash
 from protocols.ot.products import cross
@@ -487,7 +487,7 @@ def test_products_of_rows_and_their_twin(ring: Ring, m: int, n: int, seed: int) 
         return (h.once(once ^ tweak).reshape(-1).view(lanes) + np.tile(p, count))[:m].astype(ring.dtype)
 
     packed, share = np.zeros((n, digits // 2 + 1, m), ring.dtype), np.zeros((n, m), ring.dtype)
-    kernels.send_rows(*streams(leaves), lengths, ring.bits, rows, order, order, packed, share)
+    matrix_kernels.send_rows(*streams(leaves), lengths, ring.bits, rows, order, order, packed, share)
     for e in range(n):
         expected = np.zeros(m, ring.dtype)
         for d in range(digits):
@@ -499,7 +499,7 @@ def test_products_of_rows_and_their_twin(ring: Ring, m: int, n: int, seed: int) 
     numbers = bits(choices)[: n * ring.bits].reshape(n, digits, 2) @ (1, 2)
     known = np.take_along_axis(leaves, (numbers[:, :, None] ^ np.arange(1, 4))[..., None], axis=2)
     other, factors = np.zeros((n, m), ring.dtype), choices.view(ring.dtype)[:n, None]
-    kernels.receive_rows(*streams(known), lengths, choices, 0, order, packed, other)
+    matrix_kernels.receive_rows(*streams(known), lengths, choices, 0, order, packed, other)
     assert ((share + other)[order] == rows[order] * factors).all()
 
 
@@ -535,7 +535,7 @@ def test_switches_give_any_order(depth: int, seed: int) -> None:
 def test_fold() -> None:
     leaves = words(Z64, (16, 5), 1)
     columns, folded = np.empty((4, 5), np.uint64), leaves.copy()
-    kernels.fold(folded, columns)
+    row_kernels.fold(folded, columns)
     assert (folded[0] == np.bitwise_xor.reduce(leaves)).all()
     for b in range(4):
         assert (columns[b] == np.bitwise_xor.reduce([leaves[x] for x in range(16) if x >> b & 1])).all()
@@ -544,7 +544,7 @@ def test_fold() -> None:
 @pytest.mark.parametrize("n", [1, 15, 16, 33])
 def test_rows(n: int) -> None:
     columns = words(Z64, (WIDTH, n), 2)
-    assert (bits(kernels.rows(columns)).reshape(-1, WIDTH) == bits(columns).reshape(WIDTH, -1).T).all()
+    assert (bits(row_kernels.rows(columns)).reshape(-1, WIDTH) == bits(columns).reshape(WIDTH, -1).T).all()
 
 
 def test_hash() -> None:
@@ -570,7 +570,7 @@ def test_hash() -> None:
 
 def test_random_sums() -> None:
     columns, sums = words(Z64, (3, 6), 4), words(Z64, (64, 5), 5)
-    got = kernels.random_sums(columns, sums)
+    got = row_kernels.random_sums(columns, sums)
     for c in range(3):
         parities = [bits(row & columns[c, :5]).sum() % 2 for row in sums]
         assert (bits(got[c : c + 1]) == np.array(parities, bool)).all()
@@ -580,5 +580,5 @@ def test_add_masked() -> None:
     columns, differences = words(Z64, (8, 5), 6), words(Z64, (2, 5), 7)
     masks = np.array([0, 2**64 - 1, 0, 0, 2**64 - 1, 2**64 - 1, 0, 2**64 - 1], np.uint64)
     expected = columns ^ (np.repeat(differences, 4, axis=0) & masks[:, None])
-    kernels.add_masked(columns, differences, masks)
+    row_kernels.add_masked(columns, differences, masks)
     assert (columns == expected).all()

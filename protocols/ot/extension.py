@@ -123,7 +123,7 @@ class _Streams:
         """The next 64·words bits: the sum of all leaves of each tree (trees, words), and the columns (128,
         words).
         """
-        from protocols.ot import kernels
+        from protocols.ot import row_kernels
 
         sums, columns = np.empty((len(self._trees), words), np.uint64), np.empty((WIDTH, words), np.uint64)
         leaves = np.zeros((1 << self._k, words), np.uint64)
@@ -133,7 +133,7 @@ class _Streams:
                 if cipher is not None:
                     for zeros, piece in pieces:
                         cipher.update_into(zeros, piece)
-            kernels.fold(leaves, columns[g * self._k : (g + 1) * self._k])
+            row_kernels.fold(leaves, columns[g * self._k : (g + 1) * self._k])
             sums[g] = leaves[0]
         return sums, columns
 
@@ -182,10 +182,10 @@ class Sender:
 
     def correct(self, columns: NDArray, differences: NDArray) -> None:
         """Make them those of the receiver's choices."""
-        from protocols.ot import kernels
+        from protocols.ot import row_kernels
 
         masks = self._masks if len(differences) == WIDTH // self._k else self._masks[self._k :]
-        kernels.add_masked(columns[WIDTH - len(masks) :], differences, masks)
+        row_kernels.add_masked(columns[WIDTH - len(masks) :], differences, masks)
 
     def check(self, columns: NDArray, seed: bytes, answer: NDArray) -> None:
         """``CheatError`` unless R(w) = R(v) ⊕ R(u)·Δ for each column."""
@@ -196,10 +196,10 @@ class Sender:
             )
 
     def batch(self, columns: NDArray, words: int) -> Sent:
-        from protocols.ot import kernels
+        from protocols.ot import row_kernels
 
         first, self._count = self._count, self._count + 64 * words
-        return Sent(kernels.rows(columns[:, :words]), self.delta, first, self._hash)
+        return Sent(row_kernels.rows(columns[:, :words]), self.delta, first, self._hash)
 
 
 class Receiver:
@@ -236,18 +236,18 @@ class Receiver:
         return _hashed(np.concatenate([choices[None], columns]), seed)
 
     def batch(self, choices: NDArray, columns: NDArray, words: int) -> Received:
-        from protocols.ot import kernels
+        from protocols.ot import row_kernels
 
         first, self._count = self._count, self._count + 64 * words
-        return Received(choices[:words], kernels.rows(columns[:, :words]), first, self._hash)
+        return Received(choices[:words], row_kernels.rows(columns[:, :words]), first, self._hash)
 
 
 def _hashed(columns: NDArray, seed: bytes) -> NDArray:
     """R(column), 64 bits each: random sums of all bits but the last 64, and these as they are."""
-    from protocols.ot import kernels
+    from protocols.ot import row_kernels
 
     sums = Stream(seed, "ot check").draw(Spec(BITS, (64, columns.shape[1] - _CHECK_WORDS)))
-    return np.asarray(kernels.random_sums(columns, sums.data) ^ columns[:, -1])
+    return np.asarray(row_kernels.random_sums(columns, sums.data) ^ columns[:, -1])
 
 
 # -- trees of seeds --------------------------------------------------------------------------------

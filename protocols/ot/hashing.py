@@ -40,7 +40,7 @@ class Hash:
 
     def pads(self, rows: NDArray, first: int, blocks: int = 1, plus: NDArray | None = None) -> NDArray:
         """Rows (n, 2), each plus ``plus``, with numbers from ``first`` on, as pads (n, 2·blocks)."""
-        from protocols.ot import kernels
+        from protocols.ot import row_kernels
 
         n = len(rows)
         out = np.empty((n * blocks + 1, 2), np.uint64)
@@ -50,24 +50,24 @@ class Hash:
             hi = min(n, lo + step)
             p, q = once[: hi - lo], twice[: (hi - lo) * blocks]
             self._permute(_plus(rows[lo:hi], plus, buffer), once)
-            kernels.tweaked(p, np.uint64(first + lo), blocks, q)
+            row_kernels.tweaked(p, np.uint64(first + lo), blocks, q)
             self._permute(q, out[lo * blocks : hi * blocks + 1])
-            kernels.unmasked(out[lo * blocks : hi * blocks], p, blocks)
+            row_kernels.unmasked(out[lo * blocks : hi * blocks], p, blocks)
         return out[:-1].reshape(n, 2 * blocks)
 
     def children(self, seeds: NDArray, first: int) -> NDArray:
         """Two of each seed by H, (n, c, 2) as (n, 2c, 2),
         of trees with every other number from ``first`` on.
         """
-        from protocols.ot import kernels
+        from protocols.ot import matrix_kernels, row_kernels
 
         n, c, _ = seeds.shape
         once, out = self.once(seeds), np.empty(4 * n * c + 2, np.uint64)
-        kernels.stretched(
+        matrix_kernels.stretched(
             once.reshape(n, 1, c, 2), np.uint64(first), 1, 2, 0, np.uint64(_CHILDREN << 32), out
         )
         self._permute(out[:-2], out)
-        kernels.unmasked(out[:-2].reshape(-1, 2), once.reshape(-1, 2), 2)
+        row_kernels.unmasked(out[:-2].reshape(-1, 2), once.reshape(-1, 2), 2)
         return out[:-2].reshape(n, 2 * c, 2)
 
     def once(self, rows: NDArray) -> NDArray:
@@ -77,36 +77,37 @@ class Hash:
         return out[:-1].reshape(rows.shape)
 
     def stretched(self, once: NDArray, first: int, lengths: tuple[int, int, int], out: NDArray) -> NDArray:
-        """The rows of leaves, π(x) still to be added: see ``kernels.stretched``.  ``out`` has room for them
-        and a block.
-        """
-        from protocols.ot import kernels
+        """The rows of leaves, π(x) still to be added: see ``matrix_kernels.stretched``.
 
-        words = kernels.stretched(once, np.uint64(first), *lengths, np.uint64(_ROWS << 32), out)
+        ``out`` has room for them and a block.
+        """
+        from protocols.ot import matrix_kernels
+
+        words = matrix_kernels.stretched(once, np.uint64(first), *lengths, np.uint64(_ROWS << 32), out)
         self._permute(out[:words], out)
         return out[:words]
 
     def keys(self, rows: NDArray, plus: NDArray | None = None) -> NDArray:
         """h of rows (n, 2), each plus ``plus``."""
-        from protocols.ot import kernels
+        from protocols.ot import row_kernels
 
         out, buffer = np.empty((len(rows) + 1, 2), np.uint64), np.empty((_PIECE, 2), np.uint64)
         for lo in range(0, len(rows), _PIECE):
             x = _plus(rows[lo : lo + _PIECE], plus, buffer)
             self._permute(x, out[lo : lo + len(x) + 1])
-            kernels.added(out[lo : lo + len(x)], x)
+            row_kernels.added(out[lo : lo + len(x)], x)
         return out[:-1]
 
     def words(self, rows: NDArray, plus: NDArray | None = None) -> NDArray:
         """The lower words (n,) of h of rows (n, 2), each plus ``plus``."""
-        from protocols.ot import kernels
+        from protocols.ot import row_kernels
 
         out = np.empty(len(rows), np.uint64)
         permuted, buffer = np.empty((_PIECE + 1, 2), np.uint64), np.empty((_PIECE, 2), np.uint64)
         for lo in range(0, len(rows), _PIECE):
             x = _plus(rows[lo : lo + _PIECE], plus, buffer)
             self._permute(x, permuted)
-            kernels.low_words(permuted, x, out[lo : lo + _PIECE])
+            row_kernels.low_words(permuted, x, out[lo : lo + _PIECE])
         return out
 
     def _permute(self, x: NDArray, out: NDArray) -> None:
@@ -117,9 +118,9 @@ class Hash:
 
 def _plus(rows: NDArray, plus: NDArray | None, buffer: NDArray) -> NDArray:
     """rows ⊕ plus, in the buffer."""
-    from protocols.ot import kernels
+    from protocols.ot import row_kernels
 
     if plus is None:
         return rows
-    kernels.shifted(rows, plus, buffer[: len(rows)])
+    row_kernels.shifted(rows, plus, buffer[: len(rows)])
     return buffer[: len(rows)]

@@ -73,12 +73,12 @@ def switches(orders: NDArray) -> NDArray:
     """The bits (layers, n/2, m) that give out[i] = in[orders[i]] for each column of ``orders``, n a power of
     two.
     """
-    from protocols.ot import kernels
+    from protocols.ot import switch_kernels
 
     n, m = orders.shape
     depth = max(0, n - 1).bit_length()
     bits = np.zeros((max(0, 2 * depth - 1), n // 2, m), np.uint8)
     for column in range(m):
         if depth:
-            kernels.set_switches(orders[:, column].astype(np.int64), bits[:, :, column])
+            switch_kernels.set_switches(orders[:, column].astype(np.int64), bits[:, :, column])
     return bits

@@ -218,8 +218,8 @@ def _as_words(choices: NDArray) -> NDArray:
 def _send(
     layout: Layout, sent: Sent, rows: NDArray, lo: int, hi: int, share: NDArray
 ) -> tuple[RingArray, RingArray]:
-    from protocols.ot import kernels
     from protocols.ot import limb_kernels as wide
+    from protocols.ot import matrix_kernels, product_kernels
 
     packed, trees, width = (
         np.empty((hi - lo, layout.words, layout.length), layout.ring.dtype),
@@ -232,13 +232,13 @@ def _send(
         if layout.numbers:
             number, out = rows[lo + a : lo + b, 0], share[lo + a : lo + b, 0]
             if layout.ring is BITS:
-                kernels.send_ands(*part.words(), number, packed[a:b, 0, 0], out)
+                product_kernels.send_ands(*part.words(), number, packed[a:b, 0, 0], out)
             else:
-                kernels.send_numbers(*part.words(), number, layout.bits, packed[a:b, :, 0], out)
+                product_kernels.send_numbers(*part.words(), number, layout.bits, packed[a:b, :, 0], out)
         elif trees:
             leaves, sums[a * trees : b * trees] = plant(part)
             for c, d, streams in _streams(layout, part, leaves):
-                kernels.send_rows(
+                matrix_kernels.send_rows(
                     *streams,
                     layout.lengths,
                     width,
@@ -255,15 +255,17 @@ def _send(
                     h0, h1, _words(rows), source, target, layout.bits, _words(packed[a:b]), _words(share)
                 )
             else:
-                kernels.send_products(h0, h1, rows, source, target, layout.bits, width, packed[a:b], share)
+                product_kernels.send_products(
+                    h0, h1, rows, source, target, layout.bits, width, packed[a:b], share
+                )
     return RingArray(layout.ring, packed), RingArray(BITS, sums)
 
 
 def _receive(
     layout: Layout, received: Received, packed: NDArray, sums: NDArray, lo: int, share: NDArray
 ) -> None:
-    from protocols.ot import kernels
     from protocols.ot import limb_kernels as wide
+    from protocols.ot import matrix_kernels, product_kernels
 
     trees = layout.trees
     for a, b, transfers in _chunks(layout, len(packed)):
@@ -271,12 +273,12 @@ def _receive(
         if layout.numbers:
             number, out = part.choices.view(layout.ring.dtype)[: b - a], share[lo + a : lo + b, 0]
             if layout.ring is BITS:
-                kernels.receive_ands(part.words(), number, packed[a:b, 0, 0], out)
+                product_kernels.receive_ands(part.words(), number, packed[a:b, 0, 0], out)
             else:
-                kernels.receive_numbers(part.words(), number, layout.bits, packed[a:b, :, 0], out)
+                product_kernels.receive_numbers(part.words(), number, layout.bits, packed[a:b, :, 0], out)
         elif trees:
             for c, d, streams in _streams(layout, part, prune(part, sums[a * trees : b * trees])):
-                kernels.receive_rows(
+                matrix_kernels.receive_rows(
                     *streams,
                     layout.lengths,
                     part.choices,
@@ -292,7 +294,7 @@ def _receive(
                     h, part.choices, target, layout.bits, _words(packed[a:b]), _words(share)
                 )
             else:
-                kernels.receive_products(
+                product_kernels.receive_products(
                     h, part.choices, target, layout.bits, layout.ring.bits, packed[a:b], share
                 )
 
@@ -305,7 +307,7 @@ def _words(x: NDArray) -> NDArray:
 def _streams(
     layout: Layout, part: Sent | Received, leaves: NDArray
 ) -> Iterator[tuple[int, int, tuple[NDArray, NDArray, NDArray]]]:
-    """Some elements at a time and the rows of their leaves, as ``kernels.send_rows`` takes them."""
+    """Some elements at a time and the rows of their leaves, as ``matrix_kernels.send_rows`` takes them."""
     once = part.hash.once(np.ascontiguousarray(leaves)).reshape(-1, layout.trees, leaves.shape[1], 2)
     wide, long, short = lengths = layout.lengths
     blocks = once.shape[2] * (wide * long + (layout.trees - wide) * short)

@@ -44,22 +44,22 @@ def plant(sent: Sent) -> tuple[NDArray, NDArray]:
     """All leaves (trees, 4, 2) of a tree for each two transfers, the lower bit's first;
     and the masked sums.
     """
-    from protocols.ot import kernels
+    from protocols.ot import tree_kernels
 
     zeros, ones = sent.keys()
     zeros, ones = zeros.reshape(-1, 2, 2), ones.reshape(-1, 2, 2)
     leaves = sent.hash.children(np.stack([ones[:, 1], zeros[:, 1]], axis=1), sent.first)
     sums = np.empty(sums_spec(len(leaves)).shape, np.uint64)
-    kernels.side_sums(leaves, zeros[:, 0], ones[:, 0], sums)
+    tree_kernels.side_sums(leaves, zeros[:, 0], ones[:, 0], sums)
     return leaves, sums
 
 
 def prune(received: Received, sums: NDArray) -> NDArray:
     """All leaves but the missing one, (trees, 3, 2), at distances 1, 2 and 3 from it."""
-    from protocols.ot import kernels
+    from protocols.ot import tree_kernels
 
     keys = received.keys().reshape(-1, 2, 2)
     children = received.hash.children(np.ascontiguousarray(keys[:, 1:]), received.first)
     leaves = np.empty((len(keys), 3, 2), np.uint64)
-    kernels.known_leaves(children, received.choices, keys[:, 0], sums, leaves)
+    tree_kernels.known_leaves(children, received.choices, keys[:, 0], sums, leaves)
     return leaves
