@@ -56,7 +56,7 @@ if TYPE_CHECKING:
     from protocols.ops.sets import unique as unique
     from protocols.ops.sorting import shuffle as shuffle
     from protocols.ops.sorting import top_k as top_k
-    from protocols.running.run import local as local
+    from protocols.running.local import local as local
 
 _HOME = {
     **dict.fromkeys(
@@ -87,7 +87,7 @@ _HOME = {
     "softmax": "protocols.ops.exponential",
     "Secret": "protocols.array.secret",
     "Session": "protocols.array.session",
-    "local": "protocols.running.run",
+    "local": "protocols.running.local",
 }
 __all__ = sorted(_HOME)  # noqa: PLE0605
 

@@ -15,7 +15,7 @@ from mpc.certs import make_authority_and_certificates
 from mpc.config import Config, Peer
 from mpc.transport.tls import Tls
 from protocols.array.session import Session
-from protocols.running import run as runner
+from protocols.running import deployed as runner
 
 NAMES = ["ann", "bob", "cy"]
 DEALER = "dealer"

@@ -22,7 +22,7 @@ from mpc.rounds import Recorder
 from mpc.transport.memory import mesh
 from protocols.bilinear import MATMUL, MULTIPLY
 from protocols.prep.dealer import Dealer, DealerFrames, Dealt
-from protocols.running.run import sit_down
+from protocols.running.seating import sit_down
 from protocols.suite import CHUNK, Share, Suite
 from protocols.suites import SUITES
 

@@ -35,7 +35,7 @@ from mpc.errors import MpcError
 from mpc.frames import ABORT, BYE, DATA, HEADER
 from mpc.transport import Transport
 from mpc.transport.wrappers import Tampered
-from protocols.running import run as runner
+from protocols.running import deployed as runner
 
 ROOT = Path(__file__).parent.parent
 CASES = int(os.environ.get("MPC_FUZZ_CASES", "250"))

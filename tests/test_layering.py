@@ -64,7 +64,7 @@ LICENSED: dict[str, set[str]] = {
         "mpc.transport.tcp",
         "mpc.transport.tls",
         "mpc.launch",
-        "protocols.running.run",
+        "protocols.running.deployed",
         "protocols.bench.online",
     },
     "ssl": {
@@ -74,11 +74,11 @@ LICENSED: dict[str, set[str]] = {
         "mpc.transport.tcp",
         "mpc.transport.tls",
     },
-    "subprocess": {"mpc.ephemeral", "mpc.launch", "protocols.running.run", "protocols.bench.online"},
+    "subprocess": {"mpc.ephemeral", "mpc.launch"},
     "threading": {
         "mpc.meter",
         "mpc.transport.memory",
-        "protocols.running.run",
+        "protocols.running.local",
         "protocols.bench.online",
         "mpc.launch",
     },

@@ -39,9 +39,10 @@ from protocols.prep import Correlation, Triple
 from protocols.prep.ot import Oblivious
 from protocols.prep.store import Making, Store
 from protocols.prep.stored import Rehearsal, fill
+from protocols.running.deployed import store_of, terms_of
 from protocols.running.program import Program
 from protocols.running.rehearsal import RehearsalSession
-from protocols.running.run import sit_down, store_of, terms_of
+from protocols.running.seating import sit_down
 from protocols.suites.additive import Additive
 
 ROOT = Path(__file__).parent.parent

@@ -24,8 +24,8 @@ from mpc.errors import ConfigError, HandshakeError, RangeError
 from mpc.handshake import agree
 from mpc.transport.memory import mesh
 from protocols.numpy import plain, tables
+from protocols.running.deployed import join, terms_of
 from protocols.running.program import Program
-from protocols.running.run import join, terms_of
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = {

@@ -220,7 +220,7 @@ def party(
     """
     from mpc.readable import parts, plain
     from protocols.array.secret import Secret
-    from protocols.running import run as runner
+    from protocols.running import deployed as runner
 
     if check and not is_launched():
         raise ConfigError(
@@ -285,7 +285,7 @@ def offline(
     under this party's private key, until a run with 'mpc party --use-offline' uses it up; what was there
     before is thrown away."""
     from protocols.prep.store import Making
-    from protocols.running import run as runner
+    from protocols.running import deployed as runner
     from protocols.running.rehearsal import RehearsalSession
 
     config, loaded = _prepared(program, arguments, config_file, quiet or report_to is not None)
@@ -421,7 +421,7 @@ def dealer(config_file: Path, debug: bool) -> None:
     The dealer is trusted: see 'mpc suites' for what with.
     """
     from mpc import config as configuration
-    from protocols.running import run as runner
+    from protocols.running import deployed as runner
 
     keep_freed_memory()
     config = configuration.load(config_file)
