@@ -7,6 +7,7 @@
 # make numpy   the calls of NumPy's own tests and the Array API's on secrets: writes docs/numpy.md.  Clones the latter, unless
 #              ARRAY_API_TESTS=path says where they are
 # make drawn   6,000 drawn programs, over 32, 64 and 128 bits, on 2 and 3 parties: none is wrong in silence
+# make docs    the documentation site in build/site, its tutorials run; a warning is an error
 # make soak    50,000 operations over TCP and 200 sessions in a row: nothing grows
 
 PYTHON ?= python3
@@ -15,7 +16,7 @@ BIN := $(VENV)/bin
 ARRAY_API_TESTS ?= build/array-api-tests
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test flower fuzz kills numpy drawn soak coverage lint clean
+.PHONY: demo test flower fuzz kills numpy drawn soak docs coverage lint clean
 
 demo: $(VENV)/installed
 	@$(BIN)/mpc run examples/joint_statistics.py -n 3
@@ -46,6 +47,10 @@ drawn: $(VENV)/installed-for-tests
 
 soak: $(VENV)/installed-for-tests
 	MPC_SOAK=1 $(BIN)/python -m pytest -s --timeout 0 tests/test_soak.py
+
+docs: $(VENV)/installed
+	$(PIP) --editable '.[docs]'
+	$(BIN)/python -m sphinx -W --keep-going -q -b html docs build/site
 
 coverage: $(VENV)/installed-for-tests
 	$(BIN)/python -m coverage erase

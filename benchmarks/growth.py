@@ -1,9 +1,8 @@
 """How a round of secure aggregation grows with the number of clients: a table, and a plot beside n·log n and
 log n.
 
-    python -m benchmarks.growth --out docs/                          # minutes; with --clients 10000, a
-    quarter of an hour python -m benchmarks.growth --out docs/ --clients 10000          # one more point:
-    points are kept in growth.jsonl
+    python -m benchmarks.growth --out docs/                    # minutes; with --clients 10000, a quarter hour
+    python -m benchmarks.growth --out docs/ --clients 10000    # one more point: they are kept in growth.jsonl
 
 Time is that of the processor, so that what else runs on the machine counts little.
 """

@@ -1,5 +1,4 @@
-"""A sealed-bid auction at the second price: the winner pays what the runner-up bid, and no other bid is
-shown.
+"""A sealed-bid auction: the winner pays what the runner-up bid, and no other bid is shown.
 
     mpc run examples/sealed_bid_auction.py -n 5
 """

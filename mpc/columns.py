@@ -1,9 +1,8 @@
 """pandas' and Polars' frames and series as arrays of numbers, or one sentence that says which column is none.
 
-    columns of truth values           truth values, if all columns are; beside numbers 0 and 1, as NumPy has
-                                      it
-    columns of integers               integers, if no column is of real numbers
-    the rest                          real numbers
+    columns of truth values    truth values, if all columns are; beside numbers 0 and 1, as NumPy has it
+    columns of integers        integers, if no column is of real numbers
+    the rest                   real numbers
 
 Neither library is imported here: a value that is one of theirs says so by where its class is from.
 """

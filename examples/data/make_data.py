@@ -1,8 +1,7 @@
 """Split public tables into the parties' CSV files.
 
     hospital_0.csv, hospital_1.csv, hospital_2.csv     rows: three hospitals with patients of their own
-    lab_0.csv, lab_1.csv                               columns: two laboratories that measured the same
-    patients
+    lab_0.csv, lab_1.csv                               columns: two laboratories, the same patients
 
 The Wisconsin diagnostic breast-cancer table, scikit-learn's copy.  Source: W. Wolberg, O. Mangasarian, W.
 Street, UCI Machine Learning Repository, 1995 (CC BY 4.0).
@@ -19,8 +18,7 @@ seen, and who got the drug.  The split into wards is ours.  Source: E. J. Freire
 pages 699-716, the 42 patients of Gehan, Biometrika 52, 1965; facts in the public domain, also R's
 MASS::gehan.
 
-    digits.csv.gz                                      1,797 handwritten digits: 64 pixels from 0 to 16, and
-    which digit it is
+    digits.csv.gz                                      1,797 digits: 64 pixels from 0 to 16, and which it is
 
 scikit-learn's copy.  Source: E. Alpaydin, C. Kaynak, Optical Recognition of Handwritten Digits, UCI Machine
 Learning Repository, 1998, the test set (CC BY 4.0).

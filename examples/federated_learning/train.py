@@ -1,9 +1,7 @@
-"""A hundred clients learn to read digits; nobody sees a client's digits, and the server sees no client's
-update.
+"""A hundred clients learn to read digits: nobody sees anybody's, and the server sees no client's update.
 
     python examples/federated_learning/train.py
-    python examples/federated_learning/train.py --model network --method fedsgd --epsilon 4 --plot
-    accuracy.png
+    python examples/federated_learning/train.py --model network --method fedsgd --epsilon 4 --plot a.png
 
 Three trainings side by side, from one start and with the same drop-outs: with a plain mean of the updates;
 with secure aggregation, weights included; and with noise that the clients add, each counting alike.  In a

@@ -1,7 +1,6 @@
 """Masks: what hides a vector, straight from AES into the accumulator, and the keys they come from.
 
-    y_i = x_i + F(b_i) + Σ_{j>i} F(s_ij) − Σ_{j<i} F(s_ij)        (side values modulo 2^64, then the vector
-    modulo 2^32)
+    y_i = x_i + F(b_i) + Σ_{j>i} F(s_ij) − Σ_{j<i} F(s_ij)    (side values mod 2^64, then the vector mod 2^32)
 
 F is AES in counter mode under a key that HKDF makes from 32 bytes; s_ij is a Diffie–Hellman secret.  The
 derivation names both clients and the digest of the terms, hence session and round: the same two keys would

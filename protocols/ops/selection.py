@@ -116,9 +116,7 @@ def _spawned(x: Secret, patterns: NDArray) -> Secret:
 
 @beside("mpc.one_hot", lambda index, n: index[..., None] == np.arange(n))
 def one_hot(index: Secret, n: int) -> Secret:
-    """Truth values of shape (*index.shape, n): true where the last axis is at the index, all false outside 0
-    to n−1.
-    """
+    """Truth values of the index's shape and an axis of n: true at the index, all false outside it."""
     return _indicators(_index(index, "one_hot"), np.arange(n))
 
 

@@ -1,9 +1,8 @@
 """A hash from rows of 128 bits to pads: what makes a correlated oblivious transfer a random one.
 
-    H(i, j; x) = π(π(x) ⊕ (i, j)) ⊕ π(x)          π = AES-128 with a fixed public key, j = 0, 1, … for longer
-    pads G(i, j; x) = π(π(x) ⊕ (i, j)) + π(x)          + in words of a ring: for rows of leaves, which are
-    added up (``vole``)
-    h(x)       = π(x) ⊕ x                         or a word of it, where nobody departs from the protocol
+    H(i, j; x) = π(π(x) ⊕ (i, j)) ⊕ π(x)    π = AES-128 with a fixed public key, j = 0, 1, … for longer pads
+    G(i, j; x) = π(π(x) ⊕ (i, j)) + π(x)    + in words of a ring: for rows of leaves that are added (``vole``)
+    h(x)       = π(x) ⊕ x                   or a word of it, where nobody departs from the protocol
 
 Threat   where π is an ideal permutation: H is tweakable circular correlation robust, and no i is used twice
          in a session (but for the seeds of a tree, which have its number i and are no more alike than any); h

@@ -1,9 +1,7 @@
 """Discrete Gaussian noise that nobody knows, drawn by several parties together on shares.
 
-    i uniform in [0, 2^h), V uniform in [0, 2^72), s a bit        nobody knows them, and drawing them sends
-    nothing
-    m = i where V < t_i, else a_i                                 Walker's alias method: t and a are public
-                                                                  tables
+    i uniform in [0, 2^h), V uniform in [0, 2^72), s a bit    nobody knows them; drawing them sends nothing
+    m = i where V < t_i, else a_i                             Walker's alias method: t and a are public
     x = m or −m by s,     X = x_1 + K_2·x_2 + … + K_L·x_L     one by one, each K as large as keeps the law
 
 t_i and a_i come from the one-hot vector of i, of which every bit of theirs is a sum, which is local; V < t_i

@@ -1,8 +1,7 @@
 """Secure aggregation inside Flower: one line at the clients, one at the server.
 
-    app = ClientApp(mods=[secure_mod])                                  # nothing leaves a client but through
-    it strategy.start(grid=SecureGrid(grid, "agreement.toml"), ...)        # FedAvg, FedAdam, ...: what needs
-    means only
+    app = ClientApp(mods=[secure_mod])                              # nothing leaves a client but through it
+    strategy.start(grid=SecureGrid(grid, "agreement.toml"), ...)    # FedAvg, …: what needs means only
 
 A round of the strategy, training or evaluation, becomes five messages to each node.  The strategy sees one
 reply: the weighted mean of the clients' arrays and metrics, with the number of clients as ``num-examples``.

@@ -1,14 +1,12 @@
-"""The mean of clients' real-valued vectors, round after round, by secure aggregation: what federated learning
-needs of it.
+"""The mean of clients' vectors of reals, round after round: what federated learning needs of aggregation.
 
     mean = Σ_{i ∈ S} w_i·clip(x_i) / Σ_{i ∈ S} w_i  +  error      S: who was there when they were masked
 
     federation = Federation(data, Encoding(dimension, len(data), clip=1.0, weight=100), metrics=["loss"])
     while not converged(theta):
-        updates, losses = train(theta, data)                                                # each client at
-        home mean = federation.mean(updates, sizes, metrics=losses)                              #
-        losses[name]["loss"] theta = theta + mean.vector
-        # mean.metrics["loss"]
+        updates, losses = train(theta, data)                             # each client at home
+        mean = federation.mean(updates, sizes, metrics=losses)           # losses[name]["loss"]
+        theta = theta + mean.vector                                      # mean.metrics["loss"]
 
 With a mechanism of ``protocols.privacy`` in place of the ``Encoding``, the clients add noise to what they
 send, a round counts only if enough of them are left to hide one, and a ``Budget`` refuses the round that

@@ -1,8 +1,7 @@
 """Differential privacy beside aggregation: how much noise is agreed on, how many clients must be in a sum,
 and what is spent.
 
-    of n clients, lost drop out and colluding are known to the server:      shares of noise that count ≥ n −
-    lost − colluding
+    shares of noise that count ≥ n − lost − colluding    of n clients, lost drop out, the server knows others
 
 A round is refused before it begins if the budget does not hold it, and is paid for before vectors are masked:
 from then on it may show a sum, whatever the server says.  Who keeps the account writes it to disk first, so
