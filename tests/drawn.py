@@ -272,8 +272,8 @@ def without_value(program: Program, true: list[Any]) -> list[bool]:
     """Of each value, whether there is none for NumPy or it is made of such: the engine has some number, in each run another."""
     found: list[bool] = []
     for i, x in enumerate(true):
-        x, at = np.asarray(x), i - len(program.inputs)
-        none = x.dtype.kind == "f" and not np.isfinite(x).all()
+        array, at = np.asarray(x), i - len(program.inputs)
+        none = array.dtype.kind == "f" and not np.isfinite(array).all()
         found.append(none or (at >= 0 and any(found[j] for j in program.steps[at].operands)))
     return found
 
