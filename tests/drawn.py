@@ -266,19 +266,29 @@ def run_moved(program: Program, true: list[Any], fraction: int, seed: int) -> li
 
 
 def _lost(x: Any, fraction: int) -> bool:
-    """Whether there is NaN in it, or a real number below the resolution, which is 0 in one run and not in
-    another.
+    """Whether there is a real number below the resolution in it, which is 0 in one run and not in another."""
+    return x.dtype.kind == "f" and bool(((x != 0) & (np.abs(x) < 2.0**-fraction)).any())
+
+
+def without_value(program: Program, true: list[Any]) -> list[bool]:
+    """Of each value, whether there is none for NumPy or it is made of such: the engine has some number, in
+    each run another.
     """
-    return x.dtype.kind == "f" and bool((np.isnan(x) | ((x != 0) & (np.abs(x) < 2.0**-fraction))).any())
+    found: list[bool] = []
+    for i, x in enumerate(true):
+        array, at = np.asarray(x), i - len(program.inputs)
+        none = array.dtype.kind == "f" and not np.isfinite(array).all()
+        found.append(none or (at >= 0 and any(found[j] for j in program.steps[at].operands)))
+    return found
 
 
 def tied(program: Program, true: list[Any], fraction: int) -> bool:
     """Whether something hangs on a comparison of reals that rounding decides: equal ones may come out so; or
     on one that was lost.
     """
-    at = len(program.inputs)
+    at, none = len(program.inputs), without_value(program, true)
     if any(
-        step.op.discrete and any(_lost(np.asarray(true[i]), fraction) for i in step.operands)
+        step.op.discrete and any(none[i] or _lost(np.asarray(true[i]), fraction) for i in step.operands)
         for step in program.steps
     ):
         return True
