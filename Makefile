@@ -4,10 +4,11 @@
 # make flower  the tests inside Flower, which is large and not among the others' packages
 # make fuzz    10,000 drawn attacks on each listener
 # make kills   300 signals at random moments to each kind of process
-# make numpy   the calls of NumPy's own tests and the Array API's on secrets: writes docs/numpy.md.  Clones the latter, unless
-#              ARRAY_API_TESTS=path says where they are
+# make numpy   the calls of NumPy's own tests and the Array API's on secrets: writes docs/numpy.md.  Clones the
+#              latter, unless ARRAY_API_TESTS=path says where they are
 # make drawn   6,000 drawn programs, over 32, 64 and 128 bits, on 2 and 3 parties: none is wrong in silence
 # make docs    the documentation site in build/site, its tutorials run; a warning is an error
+# make dist    packages in build/dist, the same bytes whoever makes them, and a list of what is inside
 # make soak    50,000 operations over TCP and 200 sessions in a row: nothing grows
 
 PYTHON ?= python3
@@ -16,7 +17,7 @@ BIN := $(VENV)/bin
 ARRAY_API_TESTS ?= build/array-api-tests
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test flower fuzz kills numpy drawn soak docs coverage lint clean
+.PHONY: demo test flower fuzz kills numpy drawn soak docs dist coverage lint clean
 
 demo: $(VENV)/installed
 	@$(BIN)/mpc run examples/joint_statistics.py -n 3
@@ -51,6 +52,15 @@ soak: $(VENV)/installed-for-tests
 docs: $(VENV)/installed
 	$(PIP) --editable '.[docs]'
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs build/site
+
+dist: $(VENV)/installed
+	$(PIP) --editable '.[dist]'
+	rm -rf build/dist build/inside
+	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(BIN)/python -m build --outdir build/dist
+	$(PYTHON) -m venv build/inside
+	build/inside/bin/python -m pip install --quiet --disable-pip-version-check build/dist/*.whl
+	$(BIN)/cyclonedx-py environment --output-reproducible --pyproject pyproject.toml \
+		--output-file build/dist/mpc-engine.cdx.json build/inside/bin/python
 
 coverage: $(VENV)/installed-for-tests
 	$(BIN)/python -m coverage erase
