@@ -566,7 +566,7 @@ def test_too_few_descriptors_are_noticed_at_the_start(tmp_path: Path, processes:
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
         check=False,
     )
     assert (
@@ -644,7 +644,7 @@ def test_standard_output_that_cannot_be_written_ends_no_round(tmp_path: Path) ->
         ) as server,
     ):
         a_normal_round(tmp_path, NAMES)
-        _, err = server.communicate(timeout=120)
+        _, err = server.communicate(timeout=600)
     assert server.returncode == 0
     assert err == "standard output cannot be written (No space left on device): the rounds go on without it\n"
 
@@ -670,7 +670,7 @@ def test_a_log_that_nobody_reads_stalls_no_round(tmp_path: Path, given: str) -> 
     ) as server:
         try:
             a_normal_round(tmp_path, NAMES)
-            _, err = server.communicate(timeout=60)
+            _, err = server.communicate(timeout=600)
         finally:
             server.kill()
     os.close(reading)

@@ -180,7 +180,7 @@ mpc.aggregation_client({str(tmp_path / f"{ME}.toml")!r}).round(np.arange(5.0))
 
         with lying(plans.load(config), lie):
             done = subprocess.run(
-                [sys.executable, program], env={**os.environ, "DIE": str(die)}, check=False, timeout=120
+                [sys.executable, program], env={**os.environ, "DIE": str(die)}, check=False, timeout=600
             )
         assert done.returncode == -signal.SIGKILL and not heard
         gone = (
@@ -478,7 +478,7 @@ def test_join_says_what_it_rests_on_and_what_was_shortened(tmp_path: Path) -> No
             tmp_path, [n for n in NAMES if n != ME], lambda name: {"vector": vectors[name]}
         ) as futures:
             facts = [f.result(120)[1] for f in futures.values()]
-        out, err = client.communicate(timeout=120)
+        out, err = client.communicate(timeout=600)
     assert client.returncode == 0, err
     first, second = err.splitlines()
     assert (

@@ -92,7 +92,7 @@ print(won)
         assert racer.stdin is not None
         racer.stdin.write("\n")
         racer.stdin.flush()
-    won = [int(racer.communicate(timeout=60)[0]) for racer in racers]
+    won = [int(racer.communicate(timeout=600)[0]) for racer in racers]
     (path,) = tmp_path.iterdir()
     assert sum(won) == len(path.read_bytes()) // 16 <= 200 and max(won) > 0
     numbers = np.frombuffer(path.read_bytes(), np.uint64)[::2].tolist()

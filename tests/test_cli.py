@@ -19,7 +19,7 @@ ROOT = Path(__file__).parent.parent
 MPC = [sys.executable, "-m", "mpc"]
 
 
-def mpc(*args: object, cwd: Path = ROOT, timeout: float = 60) -> subprocess.CompletedProcess[str]:
+def mpc(*args: object, cwd: Path = ROOT, timeout: float = 600) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [*MPC, *map(str, args)], cwd=cwd, capture_output=True, text=True, timeout=timeout, check=False
     )
@@ -273,7 +273,7 @@ def test_a_terminal_gets_a_progress_bar(tmp_path):
     except OSError:
         pass
     os.close(ours)
-    assert process.wait(timeout=30) == 0
+    assert process.wait(timeout=600) == 0
     assert b"multiply" in seen and b"100%" in seen
 
 

@@ -213,7 +213,7 @@ def files(pid: int) -> int:
 def ended(process: subprocess.Popen[str]) -> tuple[int, str, str]:
     """Its exit code and what it has said, when it has ended or been ended."""
     try:
-        out, err = process.communicate(timeout=120)
+        out, err = process.communicate(timeout=600)
     except subprocess.TimeoutExpired:
         process.kill()
         out, err = process.communicate()

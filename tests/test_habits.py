@@ -515,7 +515,7 @@ def test_a_module_that_a_package_of_ours_hides_is_said(tmp_path: Path, line: str
     for name in ("protocols", "mpc"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "mine.py").write_text("x = 1\n")
-        (tmp_path / name / "run.py").write_text("x = 1\n")
+        (tmp_path / name / "beaver.py").write_text("x = 1\n")
     with pytest.raises(
         ConfigError, match=r"mine, which is (mpc|protocols)/mine\.py beside it, but .* another name"
     ):
@@ -523,8 +523,8 @@ def test_a_module_that_a_package_of_ours_hides_is_said(tmp_path: Path, line: str
     fine = Program(
         write(
             tmp_path,
-            "from protocols import run\nfrom mpc import local\n\ndef main(party):\n    return run.local is"
-            " local\n",
+            "from protocols import beaver\nfrom mpc import local\n\n"
+            "def main(party):\n    return callable(beaver.multiply) and callable(local)\n",
         )
     )
     assert fine.main(None) and not fine.terms["modules"]
@@ -542,8 +542,8 @@ def test_a_name_that_a_package_of_the_program_would_have_is_said(tmp_path: Path)
     fine = Program(
         write(
             tmp_path,
-            "from protocols import *\nfrom protocols import run\nfrom mpc import local\n\ndef main(party):\n "
-            "   return run.local is local\n",
+            "from protocols import *\nfrom protocols import beaver\nfrom mpc import local\n\n"
+            "def main(party):\n    return callable(beaver.multiply) and callable(local)\n",
         )
     )
     assert fine.main(None) and not fine.terms["modules"]

@@ -352,7 +352,7 @@ def test_no_process_leaves_an_image_of_itself(tmp_path: Path) -> None:
         cwd=ROOT,
         stdout=subprocess.PIPE,
         check=True,
-        timeout=60,
+        timeout=600,
     )
     assert done.stdout == b"0\n"
 
@@ -368,7 +368,7 @@ def test_a_run_without_standard_files_is_one_all_the_same(tmp_path: Path, closed
     )
     command = f"{sys.executable} -m mpc run {tmp_path}/program.py -n 2 {closed}"
     done = subprocess.run(
-        ["/bin/sh", "-c", command], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+        ["/bin/sh", "-c", command], cwd=ROOT, capture_output=True, text=True, timeout=600, check=False
     )
     assert done.returncode == 0, done
     assert [(tmp_path / str(i)).read_text() for i in (0, 1)] == ["42", "42"]

@@ -258,7 +258,7 @@ def vanishing(how: str, when: str) -> tuple[str, float]:
         cwd=Path(__file__).parent,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
         check=True,
     )
     said, seconds = done.stdout.splitlines()

@@ -114,7 +114,7 @@ class Run:
         self._processes[rank].send_signal(signal.SIGKILL)
 
     def end(self) -> list[tuple[int, str, str]]:
-        said = [p.communicate(timeout=60) for p in self._processes]
+        said = [p.communicate(timeout=600) for p in self._processes]
         return [
             (p.returncode, out, " ".join(err.split()))
             for p, (out, err) in zip(self._processes, said, strict=True)
@@ -201,7 +201,7 @@ def alone(config: Path, *options: str, **environment: str) -> tuple[int, str]:
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=600,
         check=False,
         env={**os.environ, **environment},
     )
@@ -250,7 +250,7 @@ def test_run_does_both(tmp_path: Path) -> None:
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=600,
         check=False,
         env={**os.environ, "XDG_STATE_HOME": str(tmp_path / "state")},
     )
