@@ -152,7 +152,7 @@ def run(
     plan = launch.Plan(
         program,
         parties,
-        kind.name,
+        suite or kind.name,
         dealer,
         offline,
         silent_transfers,

@@ -220,7 +220,7 @@ def run(
             plan = launch.Plan(
                 Path(__file__),
                 parties,
-                kind.name,
+                suite or kind.name,
                 dealer,
                 False,
                 False,

@@ -22,7 +22,7 @@ from protocols.prep import Prep, remembered
 from protocols.prep.dealer import Dealer, DealerFrames, Dealt
 from protocols.running.program import Program, engine
 from protocols.suite import CHUNK, Suite
-from protocols.suites import find, ring_of
+from protocols.suites import find, ring_of, told
 
 if TYPE_CHECKING:
     from protocols.prep.ot import Oblivious
@@ -65,7 +65,7 @@ def terms_of(
         "parties": [p.name for p in config.parties],
     }
     if program is not None:
-        suite = suite_of(config).name
+        suite = told(suite_of(config))
         terms |= {
             "suite": suite,
             "fraction_bits": fraction_bits_of(config.fraction_bits, ring_of(config.ring)),

@@ -1,6 +1,15 @@
-"""The suites there are.  A suite listed here gets every operation, conformance test and benchmark."""
+"""The suites there are.  A suite listed here gets every operation, conformance test and benchmark.
+
+A suite of somebody else's gets the operations and benchmarks, too: it is named ``module:Class``, or by an
+entry point of the group ``mpc.suites`` in its package's metadata.
+"""
 
 from __future__ import annotations
+
+import inspect
+from hashlib import blake2b
+from importlib import import_module
+from pathlib import Path
 
 from mpc.errors import ConfigError
 from mpc.ring import RINGS, Ring
@@ -17,9 +26,8 @@ def find(name: str | None, parties: int) -> type[Suite]:
 
     Without a name: ``replicated`` for three parties, which needs no dealer, else ``additive``.
     """
-    suite = SUITES.get(name or ("replicated" if parties == 3 else "additive"))
-    if suite is None:
-        raise ConfigError(f"there is no suite '{name}'; there is: {', '.join(SUITES)}")
+    name = name or ("replicated" if parties == 3 else "additive")
+    suite = SUITES.get(name) or _elsewhere(name)
     least, most = suite.parties
     if parties < least or (most is not None and parties > most):
         many = (
@@ -31,6 +39,37 @@ def find(name: str | None, parties: int) -> type[Suite]:
         )
         raise ConfigError(f"the suite '{suite.name}' takes {many} parties, not {parties}")
     return suite
+
+
+def _elsewhere(name: str) -> type[Suite]:
+    from importlib.metadata import entry_points  # here: it takes as long to load as a small program to run
+
+    module, colon, attribute = name.partition(":")
+    try:
+        if colon:
+            found = getattr(import_module(module), attribute)
+        else:
+            found = next(iter(entry_points(group="mpc.suites", name=name))).load()
+    except StopIteration:
+        known = ", ".join([*SUITES, *(point.name for point in entry_points(group="mpc.suites"))])
+        raise ConfigError(
+            f"there is no suite '{name}'; there is: {known}, and those of other packages as module:Class"
+        ) from None
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ConfigError(
+            f"the suite '{name}' cannot be loaded ({error}): it is to be a class in a module that Python finds"
+        ) from None
+    if not (isinstance(found, type) and issubclass(found, Suite)):
+        raise ConfigError(f"the suite '{name}' is no class that has protocols.suite.Suite as its base")
+    return found
+
+
+def told(suite: type[Suite]) -> str:
+    """What parties compare of a suite: its name and, where it is not of this engine, what its file holds."""
+    if SUITES.get(suite.name) is suite:
+        return suite.name
+    text = Path(inspect.getfile(suite)).read_bytes()
+    return f"{suite.name} {blake2b(text, digest_size=8).hexdigest()}"
 
 
 def setup_of(suite: type[Suite]) -> str:
