@@ -57,7 +57,7 @@ def _elsewhere(name: str) -> type[Suite]:
         ) from None
     except (ImportError, AttributeError, ValueError) as error:
         raise ConfigError(
-            f"the suite '{name}' cannot be loaded ({error}): it is to be a class in a module that Python finds"
+            f"the suite '{name}' cannot be loaded ({error}): it has to be a class in a module that is found"
         ) from None
     if not (isinstance(found, type) and issubclass(found, Suite)):
         raise ConfigError(f"the suite '{name}' is no class that has protocols.suite.Suite as its base")
