@@ -8,7 +8,8 @@
 #              latter, unless ARRAY_API_TESTS=path says where they are
 # make drawn   6,000 drawn programs, over 32, 64 and 128 bits, on 2 and 3 parties: none is wrong in silence
 # make docs    the documentation site in build/site, its tutorials run; a warning is an error
-# make dist    packages in build/dist, the same bytes whoever makes them, and a list of what is inside
+# make dist    packages in build/dist, and a list of what is inside; of the same sources, by the same tools,
+#              wheels are the same bytes
 # make soak    50,000 operations over TCP and 200 sessions in a row: nothing grows
 
 PYTHON ?= python3
@@ -83,4 +84,4 @@ $(VENV)/installed-for-tests: $(VENV)/installed
 	@touch $@
 
 clean:
-	rm -rf $(VENV) .coverage* .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
+	rm -rf build/site build/dist build/inside $(VENV) .coverage* .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info

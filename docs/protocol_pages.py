@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import re
 from pathlib import Path
+from textwrap import dedent
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,7 @@ def docstring(module: str) -> tuple[Path, str]:
 def blocks(text: str) -> list[tuple[str, str, bool]]:
     """Paragraphs as (the word they begin with or nothing, text, whether it is to stand as it stands)."""
     found: list[tuple[str, str, bool]] = []
+    margin = 4
     for block in re.split(r"\n\s*\n", text):
         lines = block.split("\n")
         part: list[str] = []
@@ -39,10 +41,10 @@ def blocks(text: str) -> list[tuple[str, str, bool]]:
             if start := _PART.match(line):
                 if part:
                     found.append((word, "\n".join(part), False))
-                word, part = start[1], [line[start.end() :]]
+                word, part, margin = start[1], [line[start.end() :]], 13  # prose goes on at 9
             else:
                 part.append(line)
-        literal = not word and all(line.startswith("    ") for line in lines)
+        literal = not word and all(line.startswith(" " * margin) for line in lines)
         found.append((word, "\n".join(part), literal))
     return found
 
@@ -64,15 +66,15 @@ class Protocol(SphinxDirective):
         self.env.note_dependency(str(path))
         section = nodes.section(ids=[nodes.make_id(module)])
         section += nodes.title(text=str(path.relative_to(ROOT)))
-        fields = nodes.field_list()
+        fields, within = nodes.field_list(), section
         for word, body, literal in blocks(text):
-            if literal:
-                section += nodes.literal_block(text="\n".join(line[4:] for line in body.split("\n")))
-            elif word:
-                said = nodes.paragraph("", "", *inline(body))
-                fields += nodes.field("", nodes.field_name(text=word), nodes.field_body("", said))
+            if word:
+                within = nodes.field_body("", nodes.paragraph("", "", *inline(body)))
+                fields += nodes.field("", nodes.field_name(text=word), within)
+            elif literal:
+                within += nodes.literal_block(text=dedent(body))
             else:
-                section += nodes.paragraph("", "", *inline(body))
+                within += nodes.paragraph("", "", *inline(body))
         if len(fields):
             section += fields
         return [section]

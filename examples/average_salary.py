@@ -1,7 +1,9 @@
 """Three colleagues learn their average salary; nobody learns anybody's.
 
-python examples/average_salary.py            all three in this process
-mpc run examples/average_salary.py -n 3      a process for each, over TCP with mutual TLS
+All three in this process, or a process for each, over TCP with mutual TLS:
+
+    python examples/average_salary.py
+    mpc run examples/average_salary.py -n 3
 """
 
 import mpc

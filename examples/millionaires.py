@@ -1,6 +1,8 @@
 """Yao's millionaires learn who is richest, and not by how much.
 
-mpc run examples/millionaires.py -n 3
+A process for each:
+
+    mpc run examples/millionaires.py -n 3
 """
 
 import numpy as np

@@ -1,6 +1,8 @@
 """A sealed-bid auction: the winner pays what the runner-up bid, and no other bid is shown.
 
-mpc run examples/sealed_bid_auction.py -n 5
+A process for each bidder:
+
+    mpc run examples/sealed_bid_auction.py -n 5
 """
 
 import numpy as np

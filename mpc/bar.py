@@ -13,7 +13,9 @@ class Bar:
     """A progress bar for long steps, on a terminal only; redrawn by hand, without a thread."""
 
     def __init__(self, file: TextIO) -> None:
-        columns = int(os.environ.get("COLUMNS") or 0) or os.get_terminal_size(file.fileno()).columns
+        asked = os.environ.get("COLUMNS", "")
+        columns = int(asked) if asked.isdecimal() else 0
+        columns = columns or os.get_terminal_size(file.fileno()).columns
         console = Console(file=file, width=columns or 80, force_terminal=True, highlight=False)
         self._progress = Progress(
             TextColumn("{task.description:.40}"),

@@ -205,8 +205,8 @@ def _config(plan: Plan, rank: int, names: list[str], pem: Pem, listeners: list[s
         f"ring = {plan.ring}",
         f"fraction_bits = {plan.fraction_bits}",
         f"timeout = {plan.timeout}",
-        "largest_array = 2147483648",
-    ]  # all parties are one user's: nobody else's word
+        "largest_array = 2147483648",  # all parties are one user's: nobody else's word
+    ]
     if plan.tls:
         certificate, key = pem[who]
         lines += [f'authority = "{pem["ca"][0].path}"']

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from time import perf_counter
 from typing import TYPE_CHECKING, TextIO
 
@@ -52,10 +53,11 @@ class Progress:
         self._say("compiling for this machine, which it keeps for later runs")
 
     def _say(self, line: str) -> None:
-        if self._bar is None:
-            print(line, file=self._file, flush=True)
-        else:
-            self._bar.say(line)
+        with suppress(OSError):  # nobody reads it any more: no reason to end a computation
+            if self._bar is None:
+                print(line, file=self._file, flush=True)
+            else:
+                self._bar.say(line)
 
     def close(self) -> None:
         clock.on_compiling = None

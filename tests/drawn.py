@@ -83,7 +83,7 @@ OPS = [
     # of 1 it may be a unit
     op("log", np.log, gross=lambda x: 1 + np.abs(np.log(np.maximum(x, 2.0**-60)))),
     op("1/x", lambda x: 1 / x),
-    op("sigmoid", mpc.sigmoid, plain=sigmoid),
+    op("sigmoid", mpc.sigmoid, plain=sigmoid, gross=np.ones_like),
     op("tanh", np.tanh, gross=np.ones_like),
     op("rsqrt", mpc.rsqrt, plain=lambda x: 1 / np.sqrt(x)),
     op("floor", np.floor, discrete=True),

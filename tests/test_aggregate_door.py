@@ -813,9 +813,8 @@ def test_a_disk_that_is_full_when_a_round_ends(tmp_path: Path, processes: Proces
         assert time.monotonic() < end and server.poll() is None
         time.sleep(0.01)
     assert held > 1 << 16 and not (state / "room").exists()
-    resource.prlimit(
-        server.pid, resource.RLIMIT_FSIZE, (150, resource.RLIM_INFINITY)
-    )  # a state.json is longer, a line of the log not always
+    # A state.json is longer, a line of the log not always.
+    resource.prlimit(server.pid, resource.RLIMIT_FSIZE, (150, resource.RLIM_INFINITY))
     a_normal_round(tmp_path, NAMES)
     code, _, err = ended(server)
     assert code == 1 and "cannot be written (File too large)" in err and err.count("\n") <= 2

@@ -621,9 +621,8 @@ def test_weights_in_classes(tmp_path: Path) -> None:
     np.testing.assert_allclose(
         mean, sum(classes[n] * x[n] for n in NAMES) / sum(classes.values()), atol=8 * facts.error
     )
-    assert (
-        len(f"{facts.error:g}".replace("0", "").replace(".", "").split("e")[0]) == 1
-    )  # one digit: two would tell the sum of the weights
+    # One digit: two would tell the sum of the weights.
+    assert len(f"{facts.error:g}".replace("0", "").replace(".", "").split("e")[0]) == 1
     shown = json.dumps(server.events) + (tmp_path / "server-state/state.json").read_text()
     assert '"weight' not in shown and str(sum(classes.values())) not in shown
     assert plans.load(config).plan.counted(801) == 512

@@ -10,7 +10,7 @@ import pytest
 from protocols.suites import SUITES, setup_of
 
 ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
 def blocks(page: Path) -> list[str]:
@@ -93,10 +93,12 @@ def test_the_readmes_configuration_loads(tmp_path):
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
 def test_files_named_in_the_documents_exist(page):
     text = page.read_text()
-    named = set(re.findall(r"`((?:mpc|protocols|tests|examples|docs)/[\w/.]*)`", text)) | set(
-        re.findall(r"\]\(([\w/.]+)\)", text)
-    )
-    assert named
+    named = set(re.findall(r"`((?:mpc|protocols|tests|examples|docs)/[\w/.-]*)`", text))
+    named |= set(re.findall(r"\]\(([\w/.-]+)\)", text))
+    named |= {f"{name.replace('.', '/')}.py" for name in re.findall(r"protocol:: ([\w.]+)", text)}
+    for tree in re.findall(r"```\{toctree\}\n(.*?)```", text, re.S):
+        named |= {f"{entry}.md" for entry in re.findall(r"^[\w/-]+$", tree, re.M)}
+    assert named or page.parent.name == "tutorials"
     for name in named:
         assert (ROOT / name).exists() or (page.parent / name).exists(), name
 

@@ -449,9 +449,8 @@ def test_bent_requests_end_a_dealer_in_errors_or_are_answered(
             works = [lambda rank=rank: deployment.play(rank, main) for rank in range(2)] + [deployment.deal]  # type: ignore[misc]
             outcomes = together(*[lambda work=work: outcome(work) for work in works])  # type: ignore[misc]
         check(outcomes[2:], None)
-        if (
-            made and made[0].how != "payload"
-        ):  # who asks for something else than all others need can spoil the result
+        # Who asks for something else than all others need can spoil the result.
+        if made and made[0].how != "payload":
             check(outcomes[:1], RIGHT)
         assert case or outcomes == [RIGHT, RIGHT, None], outcomes
         counts[made[0].how if made else "not joined"] += 1

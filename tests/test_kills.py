@@ -142,9 +142,8 @@ def test_nothing_is_left_behind_whatever_ends_a_run_and_whenever(tmp_path: Path,
     run.hit(how)
     left, files, said = run.left()
     assert not left and not files, (how, options, left, files)
-    assert "Traceback" not in said or "/mpc/cli/" not in said, (
-        said
-    )  # before its first line, Python itself shows one
+    # Before its first line, Python itself shows one.
+    assert "Traceback" not in said or "/mpc/cli/" not in said, said
 
 
 @pytest.mark.parametrize("case", range(CASES or 3))

@@ -103,7 +103,7 @@ SENDERS = {
 
 
 def type_checking(node: ast.AST) -> bool:
-    return isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test)
+    return isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING" and not node.orelse
 
 
 def nodes(tree: ast.AST, *, everywhere: bool) -> Iterator[ast.AST]:
@@ -170,6 +170,15 @@ def test_imports_go_downwards(name: str) -> None:
     # whose version and place all may ask
     for other in (i for i in imports(name) if i in MODULES and i != "mpc"):
         assert room(other) == here or heights[room(other)] < heights[here], f"{name} → {other}"
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if name.startswith("protocols")])
+def test_of_the_front_door_version_and_place_are_asked_for(name: str) -> None:
+    used = {a for a in attributes(name) if a.startswith("mpc.") and a.count(".") == 1}
+    for node in nodes(TREES[name], everywhere=True):
+        if isinstance(node, ast.ImportFrom) and node.module == "mpc":
+            used |= {f"mpc.{alias.name}" for alias in node.names} - MODULES.keys()
+    assert used <= {"mpc.__file__", "mpc.__version__"}
 
 
 @pytest.mark.parametrize("name", [name for name in MODULES if name.startswith("protocols.aggregation")])

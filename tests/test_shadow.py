@@ -631,6 +631,12 @@ def test_rounding_is_no_alarm_where_the_true_value_is_zero() -> None:
         )
 
 
+def test_arguments_may_have_names() -> None:
+    x = mpc.local(2, check=True).secret([0.5])
+    for f in (mpc.sigmoid, mpc.rsqrt, mpc.softmax):
+        assert np.isfinite(f(x=x).reveal()).all()
+
+
 def test_only_where_it_is_asked_for() -> None:
     s = mpc.local(3)
     x = s.secret([1.0e13])

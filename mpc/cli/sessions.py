@@ -351,9 +351,11 @@ def _carried_out(session: S, work: Callable[[S], None], progress_to: TextIO | No
         error = failure
         raise
     finally:
-        if progress is not None:
-            progress.close()
-        session.close(error)
+        try:
+            if progress is not None:
+                progress.close()
+        finally:
+            session.close(error)
 
 
 def _conclude(

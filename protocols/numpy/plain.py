@@ -152,16 +152,12 @@ def magnitude(function: Function, arguments: Any) -> NDArray | None:
 
 def deviating(function: Function, arguments: Any) -> NDArray | None:
     """Of variances and standard deviations, the largest magnitude in what each is taken of."""
-    (x, *_), kwargs = arguments
+    args, kwargs = arguments
     if function not in _DEVIATING:
         return None
-    return np.asarray(
-        np.max(
-            size(x),
-            initial=0.0,
-            **{key: value for key, value in kwargs.items() if key in ("axis", "keepdims", "where")},
-        )
-    )
+    sizes = size(args[0])
+    options = {key: value for key, value in kwargs.items() if key in ("axis", "keepdims", "where")}
+    return np.asarray(np.max(np.where(np.isnan(sizes), 0.0, sizes), initial=0.0, **options))
 
 
 def reordering(before: Sequence[NDArray], after: Sequence[NDArray]) -> Function:

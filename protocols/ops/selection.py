@@ -116,7 +116,9 @@ def _spawned(x: Secret, patterns: NDArray) -> Secret:
 
 @beside("mpc.one_hot", lambda index, n: index[..., None] == np.arange(n))
 def one_hot(index: Secret, n: int) -> Secret:
-    """Truth values of the index's shape and an axis of n: true at the index, all false outside it."""
+    """Truth values of the index's shape and a last axis of n: true at the index; all false where that is
+    not in 0 to n−1.
+    """
     return _indicators(_index(index, "one_hot"), np.arange(n))
 
 

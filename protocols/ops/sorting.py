@@ -6,8 +6,8 @@ So the last column to compare by is the position before the shuffle, which is se
 would do.  Quicksort runs on the revealed comparisons, in few rounds: a segment is split by three pivots at
 once, a small one by all its elements, and all segments of all columns are compared together.
 
-(x, y) is before (x', y') where x − x' − t < 0 and t says, as 1 or 0, whether y is before y'.  Since −t = (1 −
-t) − 1, that is the sign of x − x' − 1 with 1 − t carried in: the planes of all columns make one carry tree,
+(x, y) is before (x', y') where x − x' − t < 0 and t says, as 1 or 0, whether y is before y'.  Since
+−t = (1 − t) − 1, that is the sign of x − x' − 1 with 1 − t carried in: the planes of all columns make one carry tree,
 the last column's lowest, with the carry between columns negated.
 
 Differences must not wrap, whatever the elements are: the outcomes would not be those of any order, and how

@@ -8,7 +8,6 @@ import numpy as np
 
 from mpc.compiling import njit
 
-_LANES = 16  # bit matrices that are transposed at a time
 
 
 @njit(cache=True, boundscheck=False, nogil=True)

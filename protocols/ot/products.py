@@ -6,8 +6,8 @@ choosing, and
     a·b = Σ (h_i + b_i·a)·2^i − Σ h_i·2^i
 
 The sender takes its first key for h_i and sends d_i = (first key − second key + a) mod 2^(k−i), since the
-rest of it is shifted out; the receiver adds d_i to its key where b_i = 1.  d_i and d_{k−i} make one word: k/2
-+ 1 words for k transfers.
+rest of it is shifted out; the receiver adds d_i to its key where b_i = 1.  d_i and d_{k−i} make one word:
+k/2 + 1 words for k transfers.
 
 Of matrices A·B, an element of B[κ, n] multiplies the whole row A[:, κ]; rows of some length are multiplied by
 two bits of it at a time (``vole``): k/4 + 1 words for each element of the row.  Over packed bits a transfer

@@ -5,8 +5,8 @@ computes its own, and every ordered pair of parties one across (``protocols/ot/p
 
     triple           c = Σ f(a_i, b_i) + Σ_{i≠j} f(a_i, b_j)
     cross triple     c = a·b, a of party 0 and b of party 1: the one product across
-    truncation mask  r = Σ_j 2^j·b_j with b_j = b_{0,j} ⊕ … ⊕ b_{n−1,j}: party after party joins its bits, b ⊕
-                     b' = b + b' − 2bb', which is a product of the bit it knows with what the others share
+    truncation mask  r = Σ_j 2^j·b_j with b_j = b_{0,j} ⊕ … ⊕ b_{n−1,j}: party after party joins its bits,
+                     b ⊕ b' = b + b' − 2bb', which is a product of the bit it knows with what the others share
     permutation      the owner sets the switches of a network (``networks``), at each of which the two who
                      hold its inputs exchange them or not: one transfer, of the difference
 

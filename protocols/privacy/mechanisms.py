@@ -223,7 +223,7 @@ class DistributedSkellam(Distributed):
 @dataclass(frozen=True, slots=True)
 class JointDiscreteGaussian(Private):
     """One discrete Gaussian, which servers draw together on shares and add to the sum:
-    ``aggregation.servers.Servers`` takes its ``variance`` as ``noise``."""
+    ``aggregation.several_servers.servers.Servers`` takes its ``variance`` as ``noise``."""
 
     def _shares(self, count: int) -> int:
         return 1

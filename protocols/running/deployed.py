@@ -21,6 +21,7 @@ from protocols.numpy import names as numpy_names
 from protocols.prep import Prep, remembered
 from protocols.prep.dealer import Dealer, DealerFrames, Dealt
 from protocols.running.program import Program, engine
+from protocols.running.seating import sit_down
 from protocols.suite import CHUNK, Suite
 from protocols.suites import find, ring_of, told
 
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
     from protocols.prep.ot import Oblivious
     from protocols.prep.store import Making, Store, Terms
 
-
-from protocols.running.seating import sit_down
 
 #: What a dealer and the parties must agree on.
 _WITH_DEALER = frozenset({"engine", "ring", "parties"})
@@ -111,14 +110,8 @@ def join(
     names = dict(enumerate(p.name for p in config.parties))
     if config.dealer is not None:
         names[len(config.parties)] = config.dealer
-    transport = connect(
-        config.rank,
-        config.parties,
-        tls=config.tls,
-        dealer=config.dealer,
-        timeout=config.timeout,
-        listener=listener,
-    )
+    if source is not None and (config.dealer is not None or not kind.needs_prep):
+        raise ConfigError("what is made in advance is for the suite additive, without a dealer")
     kind_of_session, store = Session, None
     if config.dealer is not None:
         prep: Prep | None = Dealt(config.rank, len(config.parties))
@@ -130,6 +123,14 @@ def join(
         from protocols.running.rehearsal import sourced
 
         kind_of_session, prep, store = sourced(source, transfers(config))
+    transport = connect(
+        config.rank,
+        config.parties,
+        tls=config.tls,
+        dealer=config.dealer,
+        timeout=config.timeout,
+        listener=listener,
+    )
     party = Party(transport, meter=Meter(trace=[] if trace else None), names=names)
     try:
         peers = {p: n for p, n in names.items() if p != party.rank}

@@ -22,13 +22,13 @@ from protocols.array.session import FUSE, Session
 from protocols.numpy import names as numpy_names
 from protocols.prep import Prep
 from protocols.prep.dealer import Dealer, DealerFrames, Dealt
+from protocols.running.seating import sit_down
 from protocols.suites import find, ring_of
 
 if TYPE_CHECKING:
     from mpc.progress import Line
 
 
-from protocols.running.seating import sit_down
 
 T = TypeVar("T")
 

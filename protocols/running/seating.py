@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from mpc.meter import OFFLINE
 from mpc.party import Party
 from mpc.prg import Stream
@@ -11,9 +9,6 @@ from mpc.rounds import spawn
 from mpc.seat import take_seat
 from protocols.prep import Prep
 from protocols.suite import Suite
-
-if TYPE_CHECKING:
-    pass
 
 
 async def sit_down(party: Party, kind: type[Suite], own: Stream, prep: Prep | None) -> Suite:

@@ -25,8 +25,8 @@ client has k neighbours, t of which can open its masks.
                    + 2r (or 2l + r).
 
                 The probability is a sum over the joint law of l and r, times 2n for all clients and sides.
-                Where all are neighbours of all, l + r = C always and 2t > k + C does: two sets would need 2(t
-                − C + 1) ≤ n − C.
+                Where all are neighbours of all, l + r = C always and 2t > k + C does: two sets would need
+                2(t − C + 1) ≤ n − C.
 
                 l + r < 2t − k alone is not enough: with one colluding client in each of two places the server
                 can part the ring there (by 3) though nobody has two for a neighbour.

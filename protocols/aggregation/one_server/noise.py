@@ -1,7 +1,8 @@
 """Differential privacy beside aggregation: how much noise is agreed on, how many clients must be in a sum,
 and what is spent.
 
-    shares of noise that count ≥ n − lost − colluding    of n clients, lost drop out, the server knows others
+    shares of noise that count ≥ n − lost − colluding    of n clients, of whom lost drop out,
+                                                         and colluding tell the server theirs
 
 A round is refused before it begins if the budget does not hold it, and is paid for before vectors are masked:
 from then on it may show a sum, whatever the server says.  Who keeps the account writes it to disk first, so

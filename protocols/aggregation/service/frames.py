@@ -1,6 +1,8 @@
 """What server and client say to each other: frames, and the small messages and words in them.
 
-"mpcA" (4)   kind (1)   length (4)   body
+A frame, with the bytes that its parts take:
+
+    "mpcA" (4)   kind (1)   length (4)   body
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """What comes from outside is told a few times a minute, and then counted: nobody can fill a log.
 
     as it happens   {"event": "refused", "who": "10.0.0.7", "reason": "it showed no certificate"}
-    once a minute   {"event": "refused", "more": 4711, "of": 12, "reasons": {"it showed no certificate": 4700,
-                    …}}
+    once a minute   {"event": "refused", "more": 4711, "of": 12, "reasons": {"it showed no …": 4700, …}}
 
 ``EACH`` lines a minute for each sort of event and client, and ``STRANGERS`` for all connections that are no
 client's; what the server does of itself is always told.
