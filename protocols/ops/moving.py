@@ -6,8 +6,8 @@ With a secret order d of 0 to n−1 and rows x, under one secret shuffle σ of b
     open d∘σ;   put row x∘σ (i) in the place (d∘σ)(i):   y_d(i) = x_i,
 
 which scatters x by d.  The scatter of 0 to n−1 is d⁻¹, and a scatter by d⁻¹ gathers: y_i = x_d(i).  Which
-arrays are orders is known from where they come: ``argsort`` makes them (``Origin`` of ``protocols/array/secret.py``), and arithmetic
-unmakes them.
+arrays are orders is known from where they come: ``argsort`` makes them (``Origin`` of
+``protocols/array/secret.py``), and arithmetic unmakes them.
 
 From stable partitions by truth values, whose order takes no comparison, follow compaction and filling down:
 rows that are marked go to the front, neighbours are subtracted there, the differences go back, and a running

@@ -7,8 +7,8 @@ would do.  Quicksort runs on the revealed comparisons, in few rounds: a segment 
 once, a small one by all its elements, and all segments of all columns are compared together.
 
 (x, y) is before (x', y') where x − x' − t < 0 and t says, as 1 or 0, whether y is before y'.  Since
-−t = (1 − t) − 1, that is the sign of x − x' − 1 with 1 − t carried in: the planes of all columns make one carry tree,
-the last column's lowest, with the carry between columns negated.
+−t = (1 − t) − 1, that is the sign of x − x' − 1 with 1 − t carried in: the planes of all columns make one
+carry tree, the last column's lowest, with the carry between columns negated.
 
 Differences must not wrap, whatever the elements are: the outcomes would not be those of any order, and how
 far they are from one would show.  So before they are compared, the lowest bit of the first column becomes the

@@ -1,5 +1,5 @@
-"""Gilboa's products for numbers of two words: ``product_kernels.send_products`` and ``receive_products`` modulo
-2^128.
+"""Gilboa's products for numbers of two words: ``product_kernels.send_products`` and ``receive_products``
+modulo 2^128.
 
 Rows, keys and what is sent are words: the lower and the upper one of each number, in turn.
 """

@@ -9,7 +9,6 @@ import numpy as np
 from mpc.compiling import njit
 
 
-
 @njit(cache=True, boundscheck=False, nogil=True)
 def stretched(once: Any, first: Any, wide: int, long: int, short: int, high: Any, out: Any) -> int:
     """Rows ``once`` (elements, digits, leaves, 2) ⊕ (number of the tree, two for each, high + j), j <

@@ -9,7 +9,6 @@ import numpy as np
 from mpc.compiling import njit
 
 
-
 @njit(cache=True, boundscheck=False, nogil=True)
 def send_products(
     h0: Any, h1: Any, rows: Any, source: Any, target: Any, bits: int, width: int, packed: Any, share: Any

@@ -9,7 +9,6 @@ import numpy as np
 from mpc.compiling import njit
 
 
-
 @njit(cache=True, boundscheck=False, nogil=True)
 def set_switches(order: Any, bits: Any) -> None:
     """The bits (layers, n/2) of a Beneš network that gives out[i] = in[order[i]]; uses up ``order``."""

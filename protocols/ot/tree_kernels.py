@@ -9,7 +9,6 @@ import numpy as np
 from mpc.compiling import njit
 
 
-
 @njit(cache=True, boundscheck=False, nogil=True)
 def side_sums(leaves: Any, zeros: Any, ones: Any, out: Any) -> None:
     """Of each four leaves the sums of the left and of the right ones, masked by the key of who walks to the

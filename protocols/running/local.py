@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from mpc.progress import Line
 
 
-
 T = TypeVar("T")
 
 

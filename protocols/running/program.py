@@ -2,9 +2,10 @@
 
 That is its file and, of the folder it lies in, every module that it may import: those named in an ``import``
 anywhere in its text or in theirs, inside functions too, and those found otherwise while it loads.  Their
-digests are compared before anything is sent (``deployed.terms_of``).  A module that nobody could foresee, since
-its name is computed while ``main`` runs, enters the digest of the next frame.  What is run is the text that
-was compared: not what the file has become since, nor what a cache of bytecode has kept of an earlier one.
+digests are compared before anything is sent (``deployed.terms_of``).  A module that nobody could foresee,
+since its name is computed while ``main`` runs, enters the digest of the next frame.  What is run is the text
+that was compared: not what the file has become since, nor what a cache of bytecode has kept of an earlier
+one.
 
 Installed packages are not compared, wherever they lie, nor are files of data and a program's arguments, which
 are each party's own.  ``mpc`` and ``protocols`` are this engine's, whatever lies in the folder under these

@@ -7,7 +7,7 @@ right moment, has a client that answers one phase twice, and so both shares of a
 one number.  So before every answer the client writes here which one it is, and does not answer what is not
 after the last.
 
-    session ↦ (1, ADVERTISE), (1, SHARE), …, (1, UNMASK), (2, ADVERTISE), …    rounds ascend, some may be missing
+    session ↦ (1, ADVERTISE), (1, SHARE), …, (1, UNMASK), (2, ADVERTISE), …  some may be missing
 
 A crash after an entry costs the client the rest of this round, nothing else.
 
