@@ -96,6 +96,11 @@ WRONG: dict[str, tuple[Callable[[Any], Any], str, str]] = {
         "secret",
         "too small beside",
     ),
+    "beside a quotient of zero": (
+        lambda s: (x := s.secret(2.0**-20)) ** 2 + s.secret(0) / x,
+        "secret",
+        "too small beside",
+    ),
     "small quotients": (
         lambda s: (s.secret([1.2e-4, 3.1e-4, 2e-4]) / 100).sum(),
         "np.divide",

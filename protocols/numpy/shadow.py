@@ -332,9 +332,9 @@ def _before_cancellation(function: Function, args: Any, kwargs: Any, true: NDArr
     arguments = _replaced(
         (args, kwargs), (lambda shadow: shadow.before) if scaled else (lambda shadow: shadow.true)
     )
-    if function is np.true_divide and scaled:
-        with np.errstate(all="ignore"):
-            return np.asarray(arguments[0][0] / size(arguments[0][1]))
+    if function is np.true_divide:
+        with np.errstate(all="ignore"):  # a numerator of exactly 0 gives exactly 0
+            return np.asarray(size(arguments[0][0]) / size(arguments[0][1]))
     if function in _REMAINDER:
         return np.full(true.shape, largest(arguments[0][0]))
     found = plain.magnitude(function, arguments)
