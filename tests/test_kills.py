@@ -49,6 +49,12 @@ def main(party):
 HOWS = ["INT", "TERM", "HUP", "QUIT", "KILL", "a closed terminal", "KILL of all", "TERM of all"]
 
 
+def heard() -> None:
+    """What a shell ignores for what it runs in the background, and these tests with it."""
+    for number in (signal.SIGINT, signal.SIGQUIT):
+        signal.signal(number, signal.SIG_DFL)
+
+
 def ours(mark: str) -> dict[int, str]:
     """Living processes that were started under this mark."""
     found = {}
@@ -95,11 +101,18 @@ class Run:
             pid, self.terminal = pty.fork()
             if pid == 0:
                 os.chdir(ROOT)
+                heard()
                 os.execve(command[0], command, env)
             self.pid = pid
         else:
             self.process = subprocess.Popen(
-                command, cwd=ROOT, env=env, stdout=self.said, stderr=self.said, start_new_session=True
+                command,
+                cwd=ROOT,
+                env=env,
+                stdout=self.said,
+                stderr=self.said,
+                start_new_session=True,
+                preexec_fn=heard,  # noqa: PLW1509 (nothing but signals)
             )
             self.pid = self.process.pid
 

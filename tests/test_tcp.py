@@ -20,6 +20,7 @@ from mpc.certs import make_authority_and_certificates
 from mpc.config import Peer
 from mpc.errors import ConfigError, HandshakeError, PartyLost
 from mpc.frames import ABORT, BYE, notice
+from mpc.party import leave
 from mpc.transport import joining, tcp
 from mpc.transport.joining import connect
 from mpc.transport.tcp import TcpTransport
@@ -88,7 +89,7 @@ def swap(transport: TcpTransport, sizes: list[int], peers: list[int]) -> None:
         transport.collect({peer: memoryview(data) for peer, data in arrived.items()})
         for peer, data in arrived.items():
             assert data == pattern(peer, transport.rank, size)
-    transport.flush()
+    transport.flush({})
 
 
 def pattern(source: int, target: int, size: int) -> bytes:
@@ -229,6 +230,54 @@ def test_what_does_not_arrive_is_noticed_at_the_end(table: Table) -> None:
     with pytest.raises(PartyLost, match="bob closed the connection"):
         first.flush()
     first.close()
+
+
+@pytest.mark.parametrize("size", [2_000_000, 50_000_000])  # what kernels hold, and more
+def test_who_leaves_with_others_words_unread_does_not_wait_for_ever(folder: Path | None, size: int) -> None:
+    """What was begun in advance, and not needed in the end, is on its way in all directions."""
+    with closing(Table(3, folder, timeout=30)) as table:
+        ends = table.all()
+        for end in ends:
+            for peer in {0, 1, 2} - {end.rank}:
+                end.post(peer, [memoryview(bytes(size))])
+        start = time.monotonic()
+        together(*[lambda end=end: leave(end, {0, 1, 2} - {end.rank}) for end in ends])  # type: ignore[misc]
+        assert time.monotonic() - start < 10
+
+
+@pytest.mark.parametrize("words", WORDS)
+def test_what_is_thrown_away_at_the_end_may_end_in_last_words(table: Table, words: str) -> None:
+    first, second = table.all()
+    first.post(1, [memoryview(bytes(50_000_000))])
+    second.post(0, [memoryview(bytes(2_000_000)), memoryview(WORDS[words])])
+
+    def later() -> None:
+        time.sleep(0.3)
+        second.close()
+
+    if words == "goodbye":
+        together(first.flush, later)
+    else:
+        error, _ = together(lambda: failure(first.flush), later)
+        said = "gave up: ValueError" if words == "reason" else "closed the connection"
+        assert str(error) == f"bob {said}"
+    first.close()
+
+
+def test_who_only_sends_does_not_keep_others_from_giving_up(folder: Path | None) -> None:
+    with closing(Table(2, folder, timeout=0.5)) as table:
+        first, second = table.all()
+        first.post(1, [memoryview(bytes(50_000_000))])
+        until = time.monotonic() + 5
+
+        def on_and_on() -> None:
+            while time.monotonic() < until and second.post(0, [memoryview(bytes(1000))]) < 1 << 20:
+                time.sleep(0.001)
+
+        error, _ = together(lambda: failure(first.flush), on_and_on)
+        assert "bob took nothing for 0.5 s" in str(error)
+        first.close()
+        second.close()
 
 
 def test_a_busy_peer_is_not_taken_for_a_dead_machine(table: Table, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -41,8 +41,10 @@ class Transport(Protocol):
         ...
 
     def flush(self, most: Mapping[int, int] | None = None) -> None:
-        """Block until all that was posted has arrived at the peers' machines, or at most so much still waits.
+        """Block until at most so much of what was posted to each peer still waits; to one left out, nothing.
 
+        Without ``most``, until all has arrived at the peers' machines, for a party that leaves: what they
+        still send is thrown away.
         Raises ``PartyLost`` where nothing moves for the limit, and as ``look`` does.
         """
         ...

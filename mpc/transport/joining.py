@@ -31,7 +31,8 @@ from mpc.transport.tls import Tls, explain, names, printable, refusal
 
 STRANGER = 5.0  # seconds a caller has to say who it is
 PATIENCE = 5.0  # seconds a peer that we call has to answer, at first; twice as many at each further try
-LINGER = 1.0  # seconds to let a refused peer read why, and to see who else has something against us
+LINGER = 1.0  # seconds to let a refused peer read why, and until one that has hung up may come again
+FAREWELL = 2.0  # seconds that a party stays which cannot join, so that all who call it learn the cause
 RETRY = 0.05  # seconds between attempts to reach a peer that does not listen yet
 # Seconds until a silent machine is asked, between questions, and how many: after 9 it counts as gone.
 KEEPALIVE = {"TCP_KEEPIDLE": 3, "TCP_KEEPINTVL": 2, "TCP_KEEPCNT": 3}
@@ -104,8 +105,8 @@ class _Gathering:
     def run(self) -> None:
         """Drive all handshakes until all have joined, the time is over, or a peer and we disagree."""
         while self.missing and (now := monotonic()) < self.deadline:
-            if self.failure is not None and not self.calls:
-                break
+            if self.failure is not None and not self.calls and max(self.missing) < self.rank:
+                break  # nobody is there who may still call
             poll = select.poll()
             for sock, events, _ in self.tasks.values():
                 if sock is not None:
@@ -137,7 +138,7 @@ class _Gathering:
             self.end(task)
             if self.failure is None:
                 # Others may have the same against us, or we against them: let it be said.
-                self.failure, self.deadline = failure, min(self.deadline, monotonic() + LINGER)
+                self.failure, self.deadline = failure, min(self.deadline, monotonic() + FAREWELL)
         except Exception as error:
             if task not in self.callers:
                 raise

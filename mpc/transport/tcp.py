@@ -21,7 +21,7 @@ import ssl
 import struct
 import sys
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from fcntl import ioctl
@@ -29,7 +29,7 @@ from termios import TIOCOUTQ
 from time import monotonic, perf_counter
 
 from mpc.errors import PartyLost, TransportError
-from mpc.frames import parting
+from mpc.frames import HEADER, parting
 
 RECORD = 16384  # what one TLS record holds
 SLOWEST = 1000  # bytes per second below which a peer counts as lost
@@ -75,6 +75,8 @@ class _Link:
     bytes: int = 0  # in the queue
     broken: bool = False  # it takes nothing any more; what it sent before can still be read
     parted: bool = False  # its goodbye has been read
+    end: bytearray = field(default_factory=bytearray)  # of what was thrown away: it may be a goodbye
+    error: OSError | None = None  # how reading failed meanwhile
 
     @property
     def waiting(self) -> int:
@@ -130,9 +132,23 @@ class _Link:
             f"{self.name} does not answer any more: its machine or the network in between is gone", self.name
         )
 
+    def drop(self) -> None:
+        """Throw away what has come by now, but for its end."""
+        try:
+            for _ in range(BURST):
+                piece = self.socket.recv(1 << 16)  # type: ignore[union-attr]
+                if not piece:
+                    return
+                self.end += piece
+                del self.end[: -HEADER.size]
+        except _AGAIN:
+            pass
+        except OSError as error:
+            self.error = error
+
     def remains(self) -> tuple[bytearray, OSError | None]:
         """All that can still be read, which is what the kernel holds for a link, and the error at its end."""
-        said = bytearray()
+        said = bytearray(self.end)
         try:
             while piece := self.socket.recv(1 << 16):  # type: ignore[union-attr]
                 said += piece
@@ -140,7 +156,7 @@ class _Link:
             pass
         except OSError as error:
             return said, error
-        return said, None
+        return said, self.error
 
 
 class TcpTransport:
@@ -196,7 +212,7 @@ class TcpTransport:
                 until = perf_counter() + SPIN
             elif perf_counter() > until:
                 limit = limit or self._limit()
-                self._wait(missing, limit)
+                self._wait(missing, limit, "said")
                 until = 1.0  # something is there, poll has said: no need to spin again if it was not enough
 
     def look(self) -> None:
@@ -214,14 +230,19 @@ class TcpTransport:
         limit = 0.0
         while True:
             self.look()
+            if most is None:
+                self._drop()
             if self._push():
                 limit = 0.0
-            waiting = {
-                peer: link for peer, link in self._links.items() if link.waiting > (most or {}).get(peer, 0)
-            }
+            waiting = [
+                link.name for peer, link in self._links.items() if link.waiting > (most or {}).get(peer, 0)
+            ]
             if waiting:
                 limit = limit or self._limit()
-                self._wait({}, limit)
+                if monotonic() > limit:  # though peers may go on to send
+                    raise self._stuck(waiting, "took")
+                open_ = [peer for peer, link in self._links.items() if not link.broken]
+                self._wait(open_ if most is None else (), limit, "took")
             elif most is not None:
                 return
             else:
@@ -277,6 +298,13 @@ class TcpTransport:
         """Leave the links that are at their end, or come to it so soon."""
         for file, _ in self._ends.poll(milliseconds):
             self._leave(self._files[file])
+
+    def _drop(self) -> None:
+        """Throw away what peers still send: two that both leave would wait for each other to read it."""
+        for link in self._links.values():
+            if not link.broken:
+                link.drop()
+        self._part(0)
 
     def _stuck(self, names: Sequence[str], did: str) -> PartyLost:
         who = ", ".join(names)
@@ -348,10 +376,13 @@ class TcpTransport:
                     break
         return moved
 
-    def _wait(self, missing: Mapping[int, memoryview], limit: float) -> None:
-        """Sleep until a link can go on, at most until ``limit``; see in between whether all are there."""
+    def _wait(self, reading: Collection[int], limit: float, did: str) -> None:
+        """Sleep until a link can go on, at most until ``limit``; see in between whether all are there.
+
+        ``did`` says what a peer has not done that we wait for so long: it ``said`` or ``took`` nothing.
+        """
         for peer, link in self._links.items():
-            events = (select.POLLIN if peer in missing else 0) | (select.POLLOUT if link.queue else 0)
+            events = (select.POLLIN if peer in reading else 0) | (select.POLLOUT if link.queue else 0)
             file = link.socket.fileno()
             if events != self._watched.get(file, 0):
                 if events:
@@ -361,8 +392,8 @@ class TcpTransport:
                 self._watched[file] = events
         while not self._poll.poll(min(max(0.0, limit - monotonic()), LOOK) * 1000 + 1):
             if monotonic() >= limit:
-                silent = missing or [peer for peer, link in self._links.items() if link.queue]
-                raise self._stuck([self._links[peer].name for peer in silent], "said" if missing else "took")
+                silent = reading if did == "said" else [p for p, link in self._links.items() if link.queue]
+                raise self._stuck([self._links[peer].name for peer in silent], did)
             self.look()
 
 

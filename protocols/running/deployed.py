@@ -204,7 +204,7 @@ def serve_dealer(config: Config) -> None:
         frames = DealerFrames(Dealer(n), config.largest_array)
         for i in range(n):
             transport.post(i, frames.greeting(i))
-        transport.flush()
+        transport.flush({})
         transport.timeout = None  # parties may compute for hours between two requests
         while True:
             header = bytearray(HEADER.size)
