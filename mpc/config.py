@@ -30,7 +30,7 @@ _FIELDS: dict[str, type] = {
 }  # fmt: skip
 _PARTY: dict[str, type] = {"name": str, "address": str}
 #: What a suite offers is narrower.
-_RANGES = {"ring": (1, 1024), "fraction_bits": (0, 1024), "largest_array": (1, 1 << 31)}
+_RANGES = {"ring": (1, 1 << 1024), "fraction_bits": (0, 1024), "largest_array": (1, 1 << 31)}
 _LONGEST = 4096  # letters of a text: a path's
 _FILE = 1 << 20  # bytes of a configuration file
 DAY = 86400.0  # seconds: the longest wait there is

@@ -17,7 +17,7 @@ import numpy as np
 
 from mpc.columns import array_of
 from mpc.errors import EncodingError
-from mpc.ring import NDArray, Ring, RingArray
+from mpc.ring import Field, NDArray, Ring, RingArray
 
 
 class Kind(Protocol):
@@ -85,12 +85,13 @@ class Int:
             raise EncodingError(
                 "floating-point values cannot be shared as integers; round them first or share as fixed point"
             )
-        limit = 1 << (ring.bits - 1)
         if (
             array.size
             and array.dtype.kind != "b"
-            and (int(array.max()) >= limit or int(array.min()) < -limit)
+            and (int(array.max()) > ring.most or int(array.min()) < ring.least)
         ):
+            if isinstance(ring, Field):
+                raise EncodingError(f"an integer lies outside ±{ring.most}, the range of {ring.name}")
             raise EncodingError(
                 f"an integer lies outside [-2^{ring.bits - 1}, 2^{ring.bits - 1}), the range of {ring.name}"
             )
@@ -110,6 +111,11 @@ class Fixed:
     fraction: int
 
     def encode(self, values: Any, ring: Ring) -> RingArray:
+        if isinstance(ring, Field):
+            raise NotImplementedError(
+                f"real numbers are rounded after products, which takes bits, and elements of {ring.name} have"
+                " none: share integers, or compute over a ring of 64 or 128 bits"
+            )
         array = numeric(values)
         limit = ring.bits - 2 - self.fraction
         if array.dtype.kind == "f" and not np.isfinite(array).all():
@@ -148,6 +154,8 @@ class Bool:
         return ring(array)
 
     def decode(self, x: RingArray) -> NDArray:
+        if isinstance(x.ring, Field):
+            return np.asarray(x.data != 0)
         return np.asarray(x.ring.words(x.data)[0] != 0)
 
     def __str__(self) -> str:

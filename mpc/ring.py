@@ -49,6 +49,9 @@ class Ring(ABC):
     itemsize: int  # bytes per element on the wire
     dtype: np.dtype[Any]
     fraction: int  # bits after the point of real numbers, unless said otherwise
+    least: int  # the smallest and the largest integer that is an element, read as signed
+    most: int
+    entropy: int  # bytes that a uniform element is made of
 
     @abstractmethod
     def add(self, x: NDArray, y: NDArray) -> NDArray: ...
@@ -113,6 +116,10 @@ class Ring(ABC):
     def kernels(self) -> Any:
         """The module with the compiled loops over arrays of this ring; wakes the compiler."""
 
+    @abstractmethod
+    def uniform(self, data: NDArray) -> NDArray:
+        """Elements from uniform bytes, a row of ``entropy`` for each."""
+
     def zeros(self, shape: Shape) -> RingArray:
         return RingArray(self, np.zeros(shape, self.dtype))
 
@@ -133,7 +140,36 @@ class Ring(ABC):
         return self.name
 
 
-class _Words(Ring):
+class Field(Ring):
+    """Integers modulo a prime (``mpc.fields``); the other rings are made of bits."""
+
+    prime: int
+
+    @abstractmethod
+    def inverse(self, x: int) -> int:
+        """1/x of a public number that is not 0."""
+
+
+class _Bits(Ring):
+    """What is made of bits: every one of its byte strings is an element."""
+
+    @property
+    def least(self) -> int:  # type: ignore[override]
+        return -(1 << self.bits - 1)
+
+    @property
+    def most(self) -> int:  # type: ignore[override]
+        return (1 << self.bits - 1) - 1
+
+    @property
+    def entropy(self) -> int:  # type: ignore[override]
+        return self.itemsize
+
+    def uniform(self, data: NDArray) -> NDArray:
+        return data.view(self.dtype).reshape(-1)
+
+
+class _Words(_Bits):
     """What is stored in unsigned words of the processor's."""
 
     def adding(self, f: Callable[[NDArray], NDArray], x: NDArray) -> NDArray:
@@ -171,7 +207,7 @@ class _Words(Ring):
         return self(words[0])
 
     def __call__(self, x: Any) -> RingArray:
-        array = _integers(x)
+        array = integers(x)
         if array.dtype == limbs.DTYPE:
             array = limbs.words(array)[0]
         elif array.dtype.kind == "O":
@@ -230,7 +266,7 @@ class PackedBits(_Words):
         raise TypeError("there is no matrix product over packed bits")
 
 
-class Limbs(Ring):
+class Limbs(_Bits):
     """Integers modulo 2**128: pairs of words, in NumPy where they are few, else in compiled loops."""
 
     name, bits, itemsize, dtype, fraction = "Z_2^128", 128, 16, limbs.DTYPE, 40
@@ -294,7 +330,7 @@ class Limbs(Ring):
         return RingArray(self, limbs.joined(*words))
 
     def __call__(self, x: Any) -> RingArray:
-        return RingArray(self, limbs.of_int(x) if isinstance(x, int) else limbs.of_integers(_integers(x)))
+        return RingArray(self, limbs.of_int(x) if isinstance(x, int) else limbs.of_integers(integers(x)))
 
     @property
     def kernels(self) -> Any:
@@ -303,7 +339,7 @@ class Limbs(Ring):
         return limb_kernels
 
 
-def _integers(x: Any) -> NDArray:
+def integers(x: Any) -> NDArray:
     """An array of integers; of a list with large ones NumPy would make doubles."""
     array = np.asarray(x, object if isinstance(x, list) else None)
     if array.dtype.kind == "f":
@@ -437,7 +473,7 @@ class RingArray:
 
 def zeros_like(x: RingArray) -> RingArray:
     """Zeros of x's shape that take no memory; not to be written to."""
-    return RingArray(x.ring, np.broadcast_to(np.zeros((), x.ring.dtype), x.shape))
+    return RingArray(x.ring, np.broadcast_to(x.ring.zeros(()).data, x.shape))
 
 
 def muladd(a: RingArray, b: RingArray, c: RingArray, d: RingArray, e: RingArray) -> RingArray:

@@ -110,6 +110,7 @@ class Suite(ABC):
     costs: ClassVar[Mapping[str, Cost]]
     parties: ClassVar[tuple[int, int | None]]  # fewest and most
     needs_prep: ClassVar[bool]  # takes a source of correlated randomness
+    fields: ClassVar[bool] = False  # computes over prime fields, and not over rings of bits
 
     def __init__(self, seat: Seat, prep: Prep | None = None) -> None:
         self.seat = seat

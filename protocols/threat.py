@@ -17,16 +17,21 @@ class Threat:
     """Against whom a scheme protects, and what it takes for granted."""
 
     adversary: Literal["semi-honest", "malicious"]
-    corrupt: str  # "1 of 3", "n-1 of n"
+    corrupt: str  # "1 of 3", "n-1 of n", "(n-1)/2 of n"
     setup: str = "none"  # "trusted dealer", …
     leaks: str = (
         "the program, the shapes of its arrays, and, of rounded numbers on which a result depends, which way"
         " they were rounded"
     )
 
+    def most(self, parties: int) -> int:
+        """How many of so many parties may be corrupt, and pool what they have."""
+        share = self.corrupt.split(" of ", maxsplit=1)[0]
+        return {"n-1": parties - 1, "(n-1)/2": (parties - 1) // 2}.get(share) or int(share)
+
     def among(self, parties: int) -> str:
         """The same as a sentence about a run of so many parties."""
-        corrupt = self.corrupt.replace("n-1 of n", f"{parties - 1} of {parties}")
+        corrupt = f"{self.most(parties)} of {parties}"
         given = "" if self.setup == "none" else f", given {self.setup}"
         return (
             f"Held against a {self.adversary} adversary that corrupts up to {corrupt} parties{given}. "

@@ -47,7 +47,7 @@ S = TypeVar("S", bound="Session")
 @click.option(
     "--suite", default=None, help="See 'mpc suites'.  [default: replicated for three parties, else additive]"
 )
-@click.option("--ring", default=64, show_default=True, help="Bits of the ring: 64, 32 or 128.")
+@click.option("--ring", default=64, show_default=True, help="Bits of the ring: 64, 32 or 128; or a prime.")
 @click.option(
     "--fraction-bits",
     default=None,
@@ -127,7 +127,7 @@ def run(
     from protocols.suites import find, ring_of
 
     kind = find(suite, parties)
-    bits = fraction_bits_of(fraction_bits, ring_of(ring))
+    bits = fraction_bits_of(fraction_bits, ring_of(ring, kind))
     if dealer and not kind.needs_prep:
         raise ConfigError(
             f"the suite '{kind.name}' needs no dealer: leave out --dealer, or add --suite additive"

@@ -69,7 +69,7 @@ def suites(debug: bool) -> None:
 @click.argument("names", nargs=-1)
 @click.option("--suite", default=None, help="[default: replicated for three parties, else additive]")
 @click.option("-n", "--parties", default=2, show_default=True, type=PARTIES, help="Number of parties.")
-@click.option("--ring", default=64, show_default=True, help="Bits of the ring: 64, 32 or 128.")
+@click.option("--ring", default=64, show_default=True, help="Bits of the ring: 64, 32 or 128; or a prime.")
 @click.option(
     "--size", "sizes", default="", help="Sizes for operations that have one, as in 1000000,10000000."
 )

@@ -31,7 +31,7 @@ from mpc.errors import ConfigError, MpcError, WireError
 from mpc.interrupts import Held
 from mpc.meter import Network
 from mpc.party import Party
-from mpc.ring import Z64, NDArray, Ring, RingArray, Shape, Spec
+from mpc.ring import Z64, Field, NDArray, Ring, RingArray, Shape, Spec
 from mpc.rounds import Flow, Task, exchange
 from protocols.array.secret import Names, Secret
 from protocols.suite import Share, Suite
@@ -502,8 +502,10 @@ class Session:
 def fraction_bits_of(bits: int | None, ring: Ring) -> int:
     """The fractional bits asked for, if products can have them; the ring's usual ones unless asked."""
     most = ring.bits // 2 - 2
-    if bits is None:
+    if bits is None or (isinstance(ring, Field) and not bits):
         return ring.fraction
+    if isinstance(ring, Field):
+        raise ConfigError(f"there is no fixed point over {ring.name}: leave out fraction_bits")
     if not 1 <= bits <= most:
         raise ConfigError(
             f"fixed point over {ring.name} takes 1 to {most} fractional bits, not {bits}; set fraction_bits"

@@ -27,7 +27,7 @@ import numpy as np
 from mpc import launch
 from mpc.errors import ConfigError
 from mpc.readable import amount, duration
-from mpc.ring import NDArray, Ring
+from mpc.ring import Field, NDArray, Ring
 from protocols.array.secret import Secret
 from protocols.array.session import Session
 from protocols.bench import offline as bench_prep
@@ -72,6 +72,11 @@ class Case:
     units: float = 0.0
     count: Callable[[int], int] = lambda size: size
     rings: tuple[int, ...] = (64, 32, 128)
+    fields: bool = False  # also modulo a prime
+
+    def over(self, ring: Ring) -> bool:
+        """Whether it has a meaning there."""
+        return self.fields if isinstance(ring, Field) else ring.bits in self.rings
 
 
 def _integers(size: int, ring: Ring) -> tuple[NDArray, ...]:
@@ -135,15 +140,18 @@ def _mlp(x: Any, w1: Any, b1: Any, w2: Any, b2: Any, w3: Any, b3: Any) -> Any:
 
 
 CASES: dict[str, Case] = {
-    "mul": Case((1_000_000, 10_000_000), _integers, lambda x, y: x * y, lambda x, y: x * y),
+    "mul": Case((1_000_000, 10_000_000), _integers, lambda x, y: x * y, lambda x, y: x * y, fields=True),
     "fxmul": Case((1_000_000, 10_000_000), _reals, lambda x, y: x * y, lambda x, y: x * y, units=1),
-    "matmul": Case((1024,), _matrices, lambda x, y: x @ y, lambda x, y: x @ y, count=lambda size: 1),
+    "matmul": Case(
+        (1024,), _matrices, lambda x, y: x @ y, lambda x, y: x @ y, count=lambda size: 1, fields=True
+    ),
     "chain": Case(
         (1,),
         lambda size, ring: (np.full(size, 3), np.full(size, -5)),
         _chain,
         lambda x, y: x * (y.astype(object) ** 1000),
         count=lambda size: 1000,
+        fields=True,
     ),
     "share": Case(
         (1_000_000, 10_000_000),
@@ -171,7 +179,7 @@ CASES: dict[str, Case] = {
         lambda y: 1 / np.sqrt(y),
         units=2,
     ),
-    "open": Case((1_000_000, 10_000_000), _integers, lambda x, y: x.reveal(), lambda x, y: x),
+    "open": Case((1_000_000, 10_000_000), _integers, lambda x, y: x.reveal(), lambda x, y: x, fields=True),
 }
 
 
@@ -190,7 +198,6 @@ def run(
     """Start the parties, print what they measured."""
     from protocols.suites import find, ring_of
 
-    fraction = ring_of(ring).fraction
     sizes_of = {name: case.sizes for name, case in CASES.items()} | {
         name: case[0] for name, case in bench_prep.CASES.items()
     }
@@ -204,16 +211,18 @@ def run(
     if any(size < 1 for size in chosen):
         raise ConfigError(f"--size {sizes}: give whole numbers above 0 with commas between them")
     kind = find(suite, parties)
+    over = ring_of(ring, kind)
     lines = []
     if not as_json:
         print(
-            f"{parties} parties, suite {kind.name}, {ring} bits, {'TLS' if tls else 'plain TCP'}; medians of"
-            f" {runs} runs\n{_HEAD}",
+            f"{parties} parties, suite {kind.name}, {over if kind.fields else f'{ring} bits'},"
+            f" {'TLS' if tls else 'plain TCP'}; medians of {runs} runs\n{_HEAD}",
             flush=True,
         )
-    for name in names or [name for name in sizes_of if name not in CASES or ring in CASES[name].rings]:
-        if name in CASES and ring not in CASES[name].rings:
-            raise ConfigError(f"the benchmark '{name}' has no meaning over {ring} bits")
+    usual = [name for name in sizes_of if (CASES[name].over(over) if name in CASES else not kind.fields)]
+    for name in names or usual:
+        if name in CASES and not CASES[name].over(over):
+            raise ConfigError(f"the benchmark '{name}' has no meaning over {over}")
         # fresh processes for each, so that none inherits another's memory
         for size in chosen or sizes_of[name]:
             dealer = kind.needs_prep and name in CASES
@@ -225,7 +234,7 @@ def run(
                 False,
                 False,
                 ring,
-                fraction,
+                over.fraction,
                 tls=tls,
                 debug=debug,
                 timeout=600,
@@ -358,11 +367,10 @@ def _measure(party: Session, name: str, case: Case, size: int, runs: int) -> Ite
 
 
 def _wrapped(x: NDArray, ring: Ring) -> NDArray:
-    """Integers modulo 2^k, as signed."""
+    """Integers as the ring has them, read as signed."""
     if x.dtype.kind not in "iO" or (x.dtype.kind == "i" and ring.bits >= 64):
         return x
-    half = 1 << ring.bits - 1
-    return np.asarray((x + half) % (2 * half) - half)
+    return np.asarray((x - ring.least) % (ring.most - ring.least + 1) + ring.least)
 
 
 def barrier(party: Session) -> None:

@@ -24,6 +24,7 @@ from protocols.running.program import Program, engine
 from protocols.running.seating import sit_down
 from protocols.suite import CHUNK, Suite
 from protocols.suites import find, ring_of, told
+from protocols.suites.additive import Additive
 
 if TYPE_CHECKING:
     from protocols.prep.ot import Oblivious
@@ -64,10 +65,10 @@ def terms_of(
         "parties": [p.name for p in config.parties],
     }
     if program is not None:
-        suite = told(suite_of(config))
+        kind = suite_of(config)
         terms |= {
-            "suite": suite,
-            "fraction_bits": fraction_bits_of(config.fraction_bits, ring_of(config.ring)),
+            "suite": told(kind),
+            "fraction_bits": fraction_bits_of(config.fraction_bits, ring_of(config.ring, kind)),
             "dealer": config.dealer,
             "silent_transfers": config.silent_transfers,
             "fuse": FUSE,
@@ -97,7 +98,7 @@ def join(
     ``HandshakeError`` where a peer is another or runs something else, ``PartyLost`` where it does not come.
     """
     kind = suite_of(config)
-    ring = ring_of(config.ring)
+    ring = ring_of(config.ring, kind)
     if config.rank >= len(config.parties):
         raise ConfigError(f"'{config.me}' is the dealer of this session; run 'mpc dealer' with this file")
     if check and not all(_is_here(p.host) for p in config.parties):
@@ -192,7 +193,7 @@ def serve_dealer(config: Config) -> None:
         raise ConfigError(
             f"'{config.me}' is a party of this session, not its dealer; run 'mpc party' with this file"
         )
-    ring_of(config.ring)
+    ring_of(config.ring, Additive)
     if config.tls is not None:
         check_own(config.tls, config.me)
     transport = connect(n, config.parties, tls=config.tls, dealer=config.dealer, timeout=config.timeout)

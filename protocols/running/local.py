@@ -59,7 +59,7 @@ class Local(Session):
             raise ConfigError(f"a session takes at least 2 parties, not {parties}")
         self._kind, self._seed, self._dealer, self._paths = find(suite, parties), insecure_seed, dealer, data
         self._options: dict[str, Any] = {
-            "ring": ring_of(ring),
+            "ring": ring_of(ring, self._kind),
             "fraction_bits": fraction_bits,
             "fuse": fuse,
             "check": check,

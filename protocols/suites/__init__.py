@@ -77,8 +77,19 @@ def setup_of(suite: type[Suite]) -> str:
     return f"none, or {Dealt.threat.setup} for speed" if suite.needs_prep else suite.threat.setup
 
 
-def ring_of(bits: int) -> Ring:
-    """The ring of this many bits."""
-    if bits not in RINGS:
-        raise ConfigError(f"ring = {bits}: the rings are of {', '.join(str(b) for b in RINGS)} bits")
-    return RINGS[bits]
+def ring_of(number: int, suite: type[Suite]) -> Ring:
+    """The ring of so many bits that a suite computes over; or, where it does over fields, the one of so many
+    elements.
+    """
+    if not suite.fields:
+        if number not in RINGS:
+            raise ConfigError(f"ring = {number}: the rings are of {', '.join(str(b) for b in RINGS)} bits")
+        return RINGS[number]
+    from mpc.fields import P61, field_of
+
+    if number in RINGS:
+        raise ConfigError(
+            f"the suite '{suite.name}' computes modulo a prime: set ring to one (--ring), such as"
+            f" 2^61 - 1 = {P61}"
+        )
+    return field_of(number)
