@@ -96,6 +96,16 @@ WRONG: dict[str, tuple[Callable[[Any], Any], str, str]] = {
         "secret",
         "too small beside",
     ),
+    "beside a variance of one number": (
+        lambda s: ((x := s.secret(2.0**-20)) + x) ** 2 + x.var(),
+        "secret",
+        "too small beside",
+    ),
+    "beside a covariance of zeros": (
+        lambda s: np.cov(s.secret([2.0**-20, 2.0**-20])) + s.secret(2.0**-20) ** 2,
+        "secret",
+        "too small beside",
+    ),
     "beside a quotient of zero": (
         lambda s: (x := s.secret(2.0**-20)) ** 2 + s.secret(0) / x,
         "secret",

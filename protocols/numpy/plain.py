@@ -68,7 +68,7 @@ OF_TWO: set[Function] = {
     np.linalg.vecdot,
     np.linalg.tensordot,
 }
-_DEVIATING: set[Function] = {np.var, np.std, np.nanvar, np.nanstd}
+_DEVIATING: set[Function] = {np.var, np.std, np.nanvar, np.nanstd, np.cov}
 #: They give whole numbers.
 ROUNDING: set[Function] = {
     np.floor,
@@ -151,13 +151,16 @@ def magnitude(function: Function, arguments: Any) -> NDArray | None:
 
 
 def deviating(function: Function, arguments: Any) -> NDArray | None:
-    """Of variances and standard deviations, the largest magnitude in what each is taken of."""
+    """Of standard deviations the largest magnitude in what each is taken of; of variances, its square."""
     args, kwargs = arguments
     if function not in _DEVIATING:
         return None
+    if function is np.cov:
+        return np.asarray(max(map(largest, arrays(arguments)), default=0.0) ** 2)
     sizes = size(args[0])
     options = {key: value for key, value in kwargs.items() if key in ("axis", "keepdims", "where")}
-    return np.asarray(np.max(np.where(np.isnan(sizes), 0.0, sizes), initial=0.0, **options))
+    most = np.max(np.where(np.isnan(sizes), 0.0, sizes), initial=0.0, **options)
+    return np.asarray(most if function in (np.std, np.nanstd) else np.square(most))
 
 
 def reordering(before: Sequence[NDArray], after: Sequence[NDArray]) -> Function:
