@@ -3,6 +3,8 @@ their code runs, their names exist, their tables are the classes' own data.
 """
 
 import re
+import sys
+import types
 from pathlib import Path
 
 import pytest
@@ -126,3 +128,24 @@ def test_the_readmes_table_of_suites_is_the_classes_data():
             f" {setup_of(suite)} | {suite.costs['multiply']} | {'; '.join(suite.cites)} |"
         )
         assert row in text, row
+
+
+def test_the_page_on_own_suites_quotes_its_example():
+    code = (ROOT / "examples/shamir/shamir.py").read_text()
+    pieces = re.findall(r"```python\n(.*?)```", (ROOT / "docs/new-suite.md").read_text(), re.S)
+    assert len(pieces) > 4
+    for piece in pieces:
+        assert piece in code, piece
+    about = (ROOT / "examples/shamir/pyproject.toml").read_text()
+    (entry,) = re.findall(r"```toml\n(.*?)```", (ROOT / "docs/new-suite.md").read_text(), re.S)
+    assert entry in about
+
+
+def test_the_tutorial_of_an_own_suite_runs(monkeypatch):
+    cells = re.findall(
+        r"```\{code-cell\}\n(?!:tags)(.*?)```", (ROOT / "docs/tutorials/own-suite.md").read_text(), re.S
+    )
+    module = types.ModuleType("own_suite_of_the_tutorial")
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    for cell in cells:
+        exec(cell.replace("__main__:Own", f"{module.__name__}:Own"), module.__dict__)
