@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
 from mpc.frames import HEADER
-from mpc.ring import NDArray, Ring
+from mpc.ring import Ring, RingArray
 from mpc.transport import Transport
 from mpc.transport.wrappers import Tampered
 from protocols.bilinear import MULTIPLY
@@ -17,16 +16,29 @@ from protocols.conformance.lockstep import Lockstep
 from protocols.conformance.playing import input_of
 from protocols.suite import Suite
 
-X, Y = np.array([3, -5, 7]), np.array([11, 2, -4])
+INPUTS = {0: np.array([3, -5, 7]), 1: np.array([11, 2, -9])}  # by owner
 #: Bytes of a header in its magic, number, payload length and digest; the operation's name is for people.
 FIELDS = {"magic": 0, "number": 4, "length": 8, "digest": 16}
 
 
-async def program(suite: Suite, ring: Ring) -> NDArray:
-    """Two inputs of different owners, a product, a reveal."""
-    x, y = await input_of(suite, ring(X), 0), await input_of(suite, ring(Y), 1)
-    (z,) = await suite.reveal(await suite.bilinear(MULTIPLY, x, y))
-    return ring.signed(z.data)
+async def program(suite: Suite, ring: Ring) -> tuple[RingArray, ...]:
+    """Two inputs of different owners and their product, revealed."""
+    x, y = [await input_of(suite, ring(values), owner) for owner, values in INPUTS.items()]
+    return await suite.reveal(x, y, await suite.bilinear(MULTIPLY, x, y))
+
+
+def right(results: list[tuple[RingArray, ...]], corrupt: int | None = None) -> bool:
+    """Whether the parties, but a corrupt one, agree on inputs and their product.
+
+    A corrupt party may choose its own input; those of the others are what they are."""
+    views = [[bytes(a.ring.encode(a.data)) for a in r] for rank, r in enumerate(results) if rank != corrupt]
+    x, y, z = next(r for rank, r in enumerate(results) if rank != corrupt)
+    agreed = [*views, [bytes(a.ring.encode(a.data)) for a in (x, y, x * y)]]
+    return all(view == agreed[0] for view in agreed) and all(
+        agreed[0][owner] == bytes(z.ring.encode(z.ring(values).data))
+        for owner, values in INPUTS.items()
+        if owner != corrupt
+    )
 
 
 class Wire:
@@ -43,13 +55,12 @@ class Wire:
             seen.append((sender, number, len(frame) - HEADER.size))
             return frame
 
-        results = self._run(note)
-        if not all(self._right(result) for result in results):
+        if not right(self._run(note)):
             raise ValueError("a product of two inputs is revealed wrongly")
         return seen
 
     def bent(self, sender: int, number: int, at: int, bit: int) -> str:
-        """What becomes of it: the other parties get what is right, something raises, or they do not notice."""
+        """What becomes of it: ``right`` for the other parties, ``raises`` somewhere, or ``unnoticed``."""
 
         def bend(who: int, n: int, frame: bytes) -> bytes:
             if (who, n) != (sender, number):
@@ -59,16 +70,11 @@ class Wire:
             return bytes(changed)
 
         try:
-            results = self._run(bend)
+            return "right" if right(self._run(bend), sender) else "unnoticed"
         except Exception:  # whichever it is, nothing wrong is released
             return "raises"
-        honest = [r for rank, r in enumerate(results) if rank != sender]
-        return "right" if all(self._right(result) for result in honest) else "unnoticed"
 
-    def _right(self, result: Any) -> bool:
-        return bool((result == X * Y).all())
-
-    def _run(self, alter: Callable[[int, int, bytes], bytes]) -> list[Any]:
+    def _run(self, alter: Callable[[int, int, bytes], bytes]) -> list[tuple[RingArray, ...]]:
         """The program's results; ``alter(sender, number, frame)`` sees every frame to a party after the
         setup.
         """
@@ -90,8 +96,9 @@ class Wire:
 
 @dataclass
 class Bending:
-    """How many bent payloads and headers there were, how many payloads changed the result unnoticed, and what is
-    wrong with that."""
+    """How many payloads and headers were bent, how many payloads changed the result unnoticed, and what is
+    wrong with that.
+    """
 
     payloads: int = 0
     headers: int = 0

@@ -1,8 +1,8 @@
 """Operations of NumPy with examples of their operands: what a scheme has to get right.
 
-Integers and everything linear must agree exactly with NumPy.  A product of fixed-point numbers is rounded at
-random to one of its two neighbours, so it may be off by one unit in the last place; ``ulps`` follows from that
-by the usual propagation, for operands in [-2, 2].
+Integers and everything linear must agree exactly with NumPy.  A product of fixed-point numbers is rounded
+at random to one of its two neighbours, so it may be off by one unit in the last place; ``ulps`` follows from
+that by the usual propagation, for operands in [-2, 2].
 """
 
 from __future__ import annotations

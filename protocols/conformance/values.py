@@ -94,7 +94,7 @@ def compare(
         session = session or local(parties, suite, ring=bits)
         try:
             mine: list[Any] = [r.reveal() for r in begun(session, operation, i, fraction)]
-            wrong = list(differences(operation, mine, i, fraction, 2.0 ** -session.fixed.fraction))
+            wrong = list(differences(operation, mine, i, fraction, 2.0**-session.fixed.fraction))
         except NotImplementedError as error:
             session, wrong = None, []
             if operation in ARITHMETIC and not fraction:

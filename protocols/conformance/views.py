@@ -1,11 +1,12 @@
 """What a coalition sees in a scheme's operations: masked by what it does not have, uniform, the same for all
 inputs.
 
-Shares, and the keys that a coalition has, stay as they are while all other keys are drawn anew: whatever arrives
-from outside has to change.  And the elements that arrive are distributed as those that ``Stream.draw`` gives.
+Shares, and the keys that a coalition has, stay as they are while all other keys are drawn anew: whatever
+arrives from outside has to change.  And the elements that arrive are distributed as those that ``Stream.draw``
+gives.
 
-These are tests of each array by itself.  They find what is sent unmasked, or under a mask that the receiver has
-or that one sender uses twice; they do not find a relation between several messages.
+These are tests of each array by itself.  They find what is sent unmasked, or under a mask that the receiver
+has or that one sender uses twice; they do not find a relation between several messages.
 """
 
 from __future__ import annotations
@@ -69,8 +70,8 @@ def coalitions(threat: Threat, parties: int) -> list[set[int]]:
     form = re.fullmatch(r"\(?(\d+|n)(?:-(\d+))?\)?(?:/(\d+))? of (\d+|n)", threat.corrupt.replace(" - ", "-"))
     if form is None:
         raise ConfigError(
-            f"corrupt = {threat.corrupt!r}: how many parties may be corrupt is said as in '1 of 3', 'n-1 of n'"
-            " or '(n-1)/2 of n'"
+            f"corrupt = {threat.corrupt!r}: how many parties may be corrupt is said as in '1 of 3',"
+            " 'n-1 of n' or '(n-1)/2 of n'"
         )
     many, less, share, of = form.groups()
     if of not in ("n", str(n)):
@@ -107,8 +108,8 @@ def replayed(
     main: Callable[[Suite], Coroutine[Any, Any, Any]],
     oblivious: bool = False,
 ) -> Replayed:
-    """Of ``main(suite)``, the messages to a coalition, from outside of it, that stay the same when all keys that
-    it does not have change.
+    """Of ``main(suite)``, the messages to a coalition, from outside of it, that stay the same when all keys
+    that it does not have change.
 
     That bytes are fresh would not do: under a key that the receiver has, too, they are, and hide nothing.
     """
@@ -186,7 +187,9 @@ def unlike(arrays: list[RingArray]) -> bool:
 
 
 def _bytes(ring: Ring, arrays: list[NDArray]) -> NDArray:
-    return np.concatenate([np.frombuffer(ring.encode(a), np.uint8).reshape(-1, ring.itemsize) for a in arrays])
+    return np.concatenate(
+        [np.frombuffer(ring.encode(a), np.uint8).reshape(-1, ring.itemsize) for a in arrays]
+    )
 
 
 def repeated(arrays: list[RingArray]) -> bool:
