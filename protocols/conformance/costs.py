@@ -115,9 +115,9 @@ def deviations(
     )
     what = f"{operation} of {' and '.join(map(str, operands))}"
     if taken.rounds != cost.rounds:
-        yield f"{what} takes {taken.rounds} rounds, and {cost.rounds} are declared"
+        yield f"{what}: {taken.rounds} rounds, declared {cost.rounds}"
     if sent != said:
-        yield f"{what} takes {sent} bytes, and {said:g} are declared"
+        yield f"{what}: {sent} bytes, declared {said:g}"
 
 
 @dataclass

@@ -28,18 +28,18 @@ def sections(
     """Test the suite of this name; each part as soon as it is through."""
     kind, ring = find(name, parties), ring_of(bits)
     views.coalitions(kind.threat, parties)  # what cannot be understood is said before anything takes time
-    yield of_values("values, integers", name, parties, ring, 0, table)
+    yield of_values("values, integers", name, parties, bits, 0, table)
     if ring.fraction:
-        yield of_values("values, fixed point", name, parties, ring, ring.fraction, table)
+        yield of_values("values, fixed point", name, parties, bits, ring.fraction, table)
     yield of_costs(kind, parties, ring)
     yield of_views(kind, parties, ring)
     yield of_bending(kind, parties, ring)
 
 
 def of_values(
-    title: str, name: str, parties: int, ring: Ring, fraction: int, table: list[Operation]
+    title: str, name: str, parties: int, bits: int, fraction: int, table: list[Operation]
 ) -> Section:
-    found = values.compare(name, parties, ring.bits, fraction, table)
+    found = values.compare(name, parties, bits, fraction, table)
     return Section(
         title, [f"{found.agree} operations agree with NumPy", *_refused(found.refused)], found.wrong
     )

@@ -54,7 +54,12 @@ def differences(
         if np.shape(m) != e.shape:
             yield f"{operation.name}: shape {np.shape(m)} for {e.shape}"
         elif e.size and np.abs(m * 1 - e * 1).max() > (1e-12 if exact else operation.ulps * ulp * 1.0001):
-            yield f"{operation.name}: off by {np.abs(m * 1 - e * 1).max() / ulp:.3g} ulp"
+            off = np.abs(m * 1 - e * 1).max()
+            yield (
+                f"{operation.name}: off by {off}"
+                if exact
+                else f"{operation.name}: off by {off / ulp:.3g} ulp"
+            )
         elif e.dtype.kind in "iu" and np.asarray(m).dtype.kind != "i":
             yield f"{operation.name}: {np.asarray(m).dtype} for {e.dtype}"
 

@@ -2,7 +2,7 @@
 inputs.
 
 Shares, and the keys that a coalition has, stay as they are while all other keys are drawn anew: whatever
-arrives from outside has to change.  And the elements that arrive are distributed as those that ``Stream.draw``
+arrives from outside has to change.  And elements that arrive are distributed as those that ``Stream.draw``
 gives.
 
 These are tests of each array by itself.  They find what is sent unmasked, or under a mask that the receiver
@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from itertools import combinations
 from typing import Any
@@ -199,8 +199,8 @@ def repeated(arrays: list[RingArray]) -> bool:
     return len(elements) - len(np.unique(elements)) > 0.01 * len(elements)
 
 
-def irregular(messages: list[Message], few: int = SIZE // 4) -> Iterator[str]:
-    """Which elements that one party sends another, with one tag, are not uniform, or come twice.
+def irregular(messages: list[Message], few: int = SIZE // 4) -> list[str]:
+    """Tags of which the elements that one party sends another are not uniform, or come twice.
 
     Fewer than ``few`` say nothing.
     """
@@ -208,13 +208,15 @@ def irregular(messages: list[Message], few: int = SIZE // 4) -> Iterator[str]:
     for m in messages:
         for a in m.arrays:
             by.setdefault((m.sender, m.receiver, m.tag, a.ring), []).append(a)
-    for (sender, receiver, tag, _), arrays in by.items():
+    found: dict[str, None] = {}
+    for (_, _, tag, _), arrays in by.items():
         if sum(a.size for a in arrays) < few:
             continue
         if repeated(arrays):
-            yield f"{tag}: party {sender} sends party {receiver} elements twice"
+            found[f"{tag}: a party is sent elements twice"] = None
         elif unlike(arrays):
-            yield f"{tag}: what party {sender} sends party {receiver} is not uniform"
+            found[f"{tag}: what a party is sent is not uniform"] = None
+    return list(found)
 
 
 # -- all of it ----------------------------------------------------------------------------------------
