@@ -5,10 +5,12 @@ README's table, ``mpc suites``, every run's report and the conformance tests are
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+from mpc.errors import ConfigError
 from mpc.ring import Ring
 
 
@@ -17,7 +19,7 @@ class Threat:
     """Against whom a scheme protects, and what it takes for granted."""
 
     adversary: Literal["semi-honest", "malicious"]
-    corrupt: str  # "1 of 3", "n-1 of n", "(n-1)/2 of n"
+    corrupt: str  # in words, "t of n": "1 of 3", "n-1 of n", "(n-1)/2 of n" (rounded down)
     setup: str = "none"  # "trusted dealer", …
     leaks: str = (
         "the program, the shapes of its arrays, and, of rounded numbers on which a result depends, which way"
@@ -26,8 +28,19 @@ class Threat:
 
     def most(self, parties: int) -> int:
         """How many of so many parties may be corrupt, and pool what they have."""
-        share = self.corrupt.split(" of ", maxsplit=1)[0]
-        return {"n-1": parties - 1, "(n-1)/2": (parties - 1) // 2}.get(share) or int(share)
+        form = re.fullmatch(r"\(?(\d+|n)(?:-(\d+))?\)?(?:/(\d+))? of (\d+|n)", self.corrupt)
+        if form is None:
+            raise ConfigError(
+                f"corrupt = {self.corrupt!r}: how many parties may be corrupt is said as in '1 of 3',"
+                " 'n-1 of n' or '(n-1)/2 of n'"
+            )
+        many, less, share, of = form.groups()
+        if of not in ("n", str(parties)):
+            raise ConfigError(f"corrupt = {self.corrupt!r} speaks of {of} parties, not of {parties}")
+        most = ((parties if many == "n" else int(many)) - int(less or 0)) // int(share or 1)
+        if not 0 < most < parties:
+            raise ConfigError(f"corrupt = {self.corrupt!r}: of {parties} parties that is {most}")
+        return most
 
     def among(self, parties: int) -> str:
         """The same as a sentence about a run of so many parties."""

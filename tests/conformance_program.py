@@ -2,7 +2,9 @@
 
 import os
 
-from test_suites import RINGS, check, evaluate
+from test_suites import RINGS
+
+from protocols.conformance.values import check, evaluate
 
 
 def main(party):

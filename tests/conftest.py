@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
@@ -11,12 +11,9 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
-from mpc.prg import SEED_BYTES, Stream
-from mpc.ring import Ring, RingArray, Spec
-from mpc.rounds import simulate
-from mpc.seat import Seat, take_seat
-from protocols.prep.dealer import Dealer, Dealt
-from protocols.prep.ot import Oblivious
+from mpc.ring import Ring, RingArray
+from protocols.conformance import playing, views
+from protocols.conformance.playing import Main, input_of, replay, stream  # noqa: F401  (for test files)
 from protocols.suite import Share, Suite
 from protocols.suites import SUITES
 from protocols.suites.additive import Additive
@@ -56,12 +53,6 @@ settings.register_profile("shared machine", deadline=None)
 settings.load_profile("shared machine")
 
 T = TypeVar("T")
-Main = Callable[[Suite], Coroutine[Any, Any, Any]]
-
-
-def stream(seed: int, label: str) -> Stream:
-    """A stream that is the same in every run."""
-    return Stream(seed.to_bytes(32, "little"), label)
 
 
 def counts(suite: type[Suite]) -> list[int]:
@@ -73,79 +64,14 @@ def counts(suite: type[Suite]) -> list[int]:
 GRID = [(name, n) for name, suite in SUITES.items() for n in counts(suite)]
 
 
-async def sit(seat: Seat, main: Main, kind: type[Suite], oblivious: bool) -> Any:
-    """One party with its keys: set up where correlations come from, then run ``main(suite)``."""
-    if not kind.needs_prep:
-        return await main(kind(seat))
-    prep = Oblivious() if oblivious else Dealt(seat.rank, seat.size)
-    await prep.setup(seat)
-    return await main(kind(seat, prep))
-
-
-def play(
-    size: int,
-    main: Main,
-    *,
-    kind: type[Suite] = Additive,
-    seed: int | None = None,
-    oblivious: bool = False,
-    **options: Any,
-) -> list[Any]:
-    """Run ``main(suite)`` at all parties in lockstep, without any transport; the results by party.
-
-    Correlations are dealt, or made by oblivious transfer.
-    """
-    dealer = Dealer(size, None if seed is None else stream(seed, "dealer"))
-
-    async def side(rank: int) -> Any:
-        own = Stream.fresh("own") if seed is None else stream(seed, f"party {rank}")
-        return await sit(await take_seat(rank, size, own), main, kind, oblivious)
-
-    return simulate(*(side(rank) for rank in range(size)), services={size: dealer.service}, **options)
-
-
-class Seeds(Stream):
-    """What it is made with, one after the other."""
-
-    def __init__(self, *given: bytes) -> None:
-        self._given = iter(given)
-
-    def bytes(self, n: int) -> bytes:
-        return next(self._given)
+def play(size: int, main: Main, *, kind: type[Suite] = Additive, **options: Any) -> list[Any]:
+    """``playing.play``, of ``additive`` unless said otherwise."""
+    return playing.play(size, main, kind=kind, **options)
 
 
 def coalitions(suite: type[Suite], parties: int) -> list[set[int]]:
     """The largest sets of parties that may pool what they have."""
-    if suite.threat.corrupt == "1 of 3":
-        return [{p} for p in range(parties)]
-    assert suite.threat.corrupt == "n-1 of n"
-    return [set(range(parties)) - {p} for p in range(parties)]
-
-
-def replay(
-    size: int,
-    main: Main,
-    *,
-    kind: type[Suite],
-    coalition: set[int],
-    others: int,
-    oblivious: bool = False,
-    **options: Any,
-) -> list[Any]:
-    """``play`` with keys of which those that a coalition has are always the same, and what it does not have
-    the ``others``-th.
-    """
-
-    def key(label: str, *owners: int) -> Stream:
-        return stream(0 if coalition & {*owners} else others, f"{label} {sorted(owners)}")
-
-    dealer = Dealer(size, Seeds(*(key("dealt", p).bytes(SEED_BYTES) for p in range(size)), bytes(16)))
-
-    async def side(rank: int) -> Any:
-        pair = {p: key("pair", rank, p) for p in range(size) if p != rank}
-        return await sit(Seat(rank, size, key("own", rank), pair, stream(0, "common")), main, kind, oblivious)
-
-    return simulate(*(side(rank) for rank in range(size)), services={size: dealer.service}, **options)
+    return views.coalitions(suite.threat, parties)
 
 
 def words(ring: Ring, shape: Any, seed: int) -> np.ndarray:
@@ -185,11 +111,6 @@ def summed(parts: Any) -> RingArray:
 
 def total(parts: Any) -> np.ndarray:
     return summed(parts).data
-
-
-def input_of(suite: Suite, values: RingArray, owner: int = 0) -> Coroutine[Any, Any, Share]:
-    """``suite.input`` as ``owner`` and the others call it."""
-    return suite.input(owner, values if suite.seat.rank == owner else None, Spec(values.ring, values.shape))
 
 
 def together(*calls: Callable[[], T]) -> list[T]:

@@ -4,111 +4,28 @@ parties.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
-from conftest import GRID, input_of, play
+from conftest import GRID, play
 
 import mpc
-from mpc.frames import HEADER
 from mpc.meter import Network
-from mpc.party import Party
-from mpc.prg import Stream
 from mpc.ring import RINGS, Z64, Ring, Spec
 from mpc.rounds import Recorder
-from mpc.transport.memory import mesh
 from protocols.bilinear import MATMUL, MULTIPLY
-from protocols.prep.dealer import Dealer, DealerFrames, Dealt
-from protocols.running.seating import sit_down
+from protocols.conformance.costs import Taken, deviations, inputs, measured, taken
 from protocols.suite import CHUNK, Share, Suite
 from protocols.suites import SUITES
 
 SIZES = [1, 100, CHUNK, CHUNK + 1, 3 * CHUNK - 7]
 
 
-@dataclass
-class Taken:
-    """What an operation took: rounds, and bytes by (sender, receiver), headers aside."""
-
-    rounds: int
-    sent: dict[tuple[int, int], int]
-
-    def by(self, sender: int, parties: int) -> int:
-        """To the other parties."""
-        return sum(n for (s, r), n in self.sent.items() if s == sender and r < parties)
-
-
-def measured(
-    name: str,
-    parties: int,
-    prepare: Callable[[Suite], Coroutine[Any, Any, Any]],
-    operation: Callable[..., Coroutine[Any, Any, Any]],
-) -> Taken:
-    """Run ``operation(suite, *prepared)`` in lockstep and count what it alone sends,
-    as frames on the links.
-    """
-    kind = SUITES[name]
-    frames = DealerFrames(Dealer(parties))
-    ends = mesh(
-        parties, service=frames.answer, timeout=0, greetings={i: frames.greeting(i) for i in range(parties)}
-    )
-    members = [Party(t) for t in ends]
-
-    def run(flows: list[Any], label: str) -> list[Any]:
-        tasks = [p.start(flow, label) for p, flow in zip(members, flows, strict=True)]
-        while not all(t.done for t in tasks):
-            for p in members:
-                p.post()
-            for p, t in zip(members, tasks, strict=True):
-                if not t.done:
-                    p.deliver()
-        return [t.result() for t in tasks]
-
-    suites = run([sit_down(p, kind, Stream.fresh("own"), Dealt(p.rank, p.size)) for p in members], "setup")
-    prepared = run([prepare(s) for s in suites], "prepare")
-    before = [(p.meter.rounds, p.meter.sent - HEADER.size * p.meter.frames) for p in members]
-    sent: dict[tuple[int, int], int] = {}
-    for p, end in zip(members, ends, strict=True):
-        counting(p.rank, end, sent)
-    run([operation(s, *xs) for s, xs in zip(suites, prepared, strict=True)], "operation")
-    assert len({p.meter.rounds - rounds for p, (rounds, _) in zip(members, before, strict=True)}) == 1
-    for p, (_, already) in zip(members, before, strict=True):  # the meter's own word against the frames
-        assert p.meter.sent - HEADER.size * p.meter.frames - already == sum(
-            n for (s, _), n in sent.items() if s == p.rank
-        )
-    return Taken(members[0].meter.rounds - before[0][0], sent)
-
-
-def counting(rank: int, end: Any, sent: dict[tuple[int, int], int]) -> None:
-    """Count the payloads that leave this end."""
-    post = end.post
-
-    def posted(peer: int, buffers: Any) -> int:
-        sent[rank, peer] = sent.get((rank, peer), 0) + sum(b.nbytes for b in buffers) - HEADER.size
-        return int(post(peer, buffers))
-
-    end.post = posted
-
-
-def inputs(*specs: Spec) -> Callable[[Suite], Coroutine[Any, Any, list[Share]]]:
-    async def prepare(suite: Suite) -> list[Share]:
-        return [await input_of(suite, s.ring(np.arange(s.size).reshape(s.shape))) for s in specs]
-
-    return prepare
-
-
-def agrees(taken: Taken, suite: str, operation: str, parties: int, result: Spec, operands: int = 0) -> None:
-    """What was taken is what the suite's class declares, for all parties together."""
-    cost = SUITES[suite].costs[operation]
-    assert taken.rounds == cost.rounds
-    elements = result.size if cost.per == "result" else operands
-    assert (
-        sum(taken.by(p, parties) for p in range(parties))
-        == cost.elements(parties, result.ring) * elements * result.ring.itemsize
-    )
+def agrees(taken: Taken, suite: str, parties: int, operation: str, *operands: Spec) -> None:
+    """What was taken is what the suite's class declares."""
+    assert list(deviations(SUITES[suite], parties, operation, taken, *operands)) == []
 
 
 @pytest.mark.parametrize("ring", RINGS.values(), ids=str)
@@ -117,32 +34,13 @@ def agrees(taken: Taken, suite: str, operation: str, parties: int, result: Spec,
 def test_elementwise_costs(suite: str, parties: int, size: int, ring: Ring) -> None:
     if parties > 3 and size > 2 * CHUNK:
         size = CHUNK + 1
-    spec = Spec(ring, (size,))
-    agrees(measured(suite, parties, inputs(), inputs(spec)), suite, "input", parties, spec)
-    agrees(measured(suite, parties, inputs(spec), lambda s, x: s.reveal(x)), suite, "open", parties, spec)
-    agrees(
-        measured(suite, parties, inputs(spec, spec), lambda s, x, y: s.bilinear(MULTIPLY, x, y)),
-        suite,
-        "multiply",
-        parties,
-        spec,
-    )
-    agrees(
-        measured(suite, parties, inputs(spec), lambda s, x: s.truncate(x, ring.fraction)),
-        suite,
-        "truncate",
-        parties,
-        spec,
-    )
-    agrees(
-        measured(
-            suite, parties, inputs(spec, spec), lambda s, x, y: s.bilinear(MULTIPLY, x, y, ring.fraction)
-        ),
-        suite,
-        "multiply and truncate",
-        parties,
-        spec,
-    )
+    kind, spec = SUITES[suite], Spec(ring, (size,))
+    for operation in ("input", "open", "truncate"):
+        agrees(taken(kind, parties, operation, spec), suite, parties, operation, spec)
+    for operation in ("multiply", "multiply and truncate"):
+        agrees(taken(kind, parties, operation, spec, spec), suite, parties, operation, spec, spec)
+    revealed = measured(kind, parties, inputs(spec), lambda s, x: s.reveal(x))
+    agrees(revealed, suite, parties, "open", spec)
 
 
 @pytest.mark.parametrize(
@@ -151,8 +49,7 @@ def test_elementwise_costs(suite: str, parties: int, size: int, ring: Ring) -> N
 @pytest.mark.parametrize(("suite", "parties"), GRID)
 def test_matmul_costs(suite: str, parties: int, shapes: tuple[tuple[int, ...], ...]) -> None:
     x, y = (Spec(Z64, s) for s in shapes)
-    taken = measured(suite, parties, inputs(x, y), lambda s, x, y: s.bilinear(MATMUL, x, y))
-    agrees(taken, suite, "matmul", parties, MATMUL.spec(x, y), x.size + y.size)
+    agrees(taken(SUITES[suite], parties, "matmul", x, y), suite, parties, "matmul", x, y)
 
 
 def corrections(parties: int, operation: Callable[..., Any], *specs: Spec) -> dict[int, int]:

@@ -214,6 +214,21 @@ def test_between_processes(tmp_path: Path) -> None:
     assert "corrupts up to 2 of 5 parties" in " ".join(done.stderr.split())
 
 
+def test_it_conforms() -> None:
+    path = os.pathsep.join([str(EXAMPLE), str(ROOT)])
+    done = subprocess.run(
+        [sys.executable, "-m", "mpc.conformance", SUITE, "-n", "5", "--ring", str(P61)],
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+    assert done.returncode == 0 and done.stdout.endswith("\nconforms\n"), (done.stdout, done.stderr)
+    assert "costs: rounds and bytes are as declared for input, open, multiply, matmul\n" in done.stdout
+    assert "views: 150 arrays that coalitions ((n-1)/2 of n) get are fresh and uniform in" in done.stdout
+
+
 def test_and_is_measured() -> None:
     done = command(
         *("bench", "mul", "--suite", SUITE, "-n", "3", "--ring", str(P61), "--size", "1000", "--json")

@@ -12,13 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_comparison import edges
 from test_suites import RINGS as FRACTIONS
-from test_suites import VARIANTS, check, evaluate
 
 import mpc
 from mpc.bits import numbers, planes
 from mpc.errors import EncodingError
 from mpc.ring import RINGS, RingArray
 from protocols.carries import network
+from protocols.conformance.operations import VARIANTS
+from protocols.conformance.values import check, evaluate
 from protocols.suite import CHUNK
 
 SUITES = ["additive", "replicated"]

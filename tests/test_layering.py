@@ -27,10 +27,10 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("protocols.numpy",),
     ("protocols.privacy", "protocols.running"),
     ("protocols.aggregation",),
-    ("protocols.bench",),
+    ("protocols.bench", "protocols.conformance"),
     ("mpc.__init__",),  # the front doors
     ("mpc.cli",),
-    ("mpc.__main__",),
+    ("mpc.__main__", "mpc.conformance"),
 )
 #: The same within aggregation, whose top is what all its folders use.
 WINGS = (
@@ -54,7 +54,7 @@ BANNED = {
     "numpy.random",
 }
 LICENSED: dict[str, set[str]] = {
-    "numpy.random": {"protocols.bench.online"},  # public test data
+    "numpy.random": {"protocols.bench.online", "protocols.conformance.operations"},  # public test data
     "socket": {
         "protocols.aggregation.service.frames",
         "protocols.aggregation.service.hub",

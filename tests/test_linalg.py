@@ -8,9 +8,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_suites import DECOMPOSED, RINGS, check, evaluate
+from test_suites import RINGS
 
 import mpc
+from protocols.conformance.operations import DECOMPOSED
+from protocols.conformance.values import check, evaluate
 
 SUITES = [("additive", 2), ("replicated", 3)]
 

@@ -11,13 +11,15 @@ import pytest
 from conftest import stream
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_suites import ARITHMETIC, RINGS, check, evaluate
+from test_suites import RINGS
 
 import mpc
 from mpc.ring import BITS, Z32, Z64, Z128, Ring, RingArray, Spec
 from mpc.rounds import Recorder, simulate
 from mpc.seat import take_seat
 from protocols.bilinear import MATMUL, MULTIPLY
+from protocols.conformance.operations import ARITHMETIC
+from protocols.conformance.values import check, evaluate
 from protocols.prep import Correlation, CrossTriple, Permutation, Triple, TruncationMask
 from protocols.prep.ot import Oblivious
 

@@ -5,14 +5,14 @@ nothing secret is ever printed.
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from functools import reduce
 from operator import add
 from typing import Any
 
 import numpy as np
 import pytest
-from conftest import coalitions, counts, input_of, play, replay, split, stream
+from conftest import counts, input_of, play, stream
 from scipy import stats
 
 import mpc
@@ -22,6 +22,7 @@ from mpc.ring import RINGS, Z64, RingArray, Spec
 from mpc.rounds import Message, Recorder, exchange, gather
 from protocols.bilinear import MATMUL, MULTIPLY
 from protocols.carries import bits_of
+from protocols.conformance.views import SCHEME, Operation, on_shares, parts_of, replayed, square
 from protocols.ops.bitwise import (
     conjunction,
     is_multiple,
@@ -34,7 +35,7 @@ from protocols.ops.bitwise import (
     shifted,
     shifted_by,
 )
-from protocols.ops.comparison import is_zero, negative, negative_part, to_ring
+from protocols.ops.comparison import to_ring
 from protocols.ops.division import _reciprocal, divided
 from protocols.ops.exponential import _LOG2, _size_of_power, _whole_power, log_of, two_to
 from protocols.ops.moving import placed
@@ -52,7 +53,6 @@ from protocols.suites.additive import Additive
 from protocols.suites.replicated import Replicated
 
 GRID = [(name, n) for name, suite in SUITES.items() for n in counts(suite)[:2]]
-Operation = Callable[..., Coroutine[Any, Any, Share]]
 SIZE = 4096
 
 
@@ -60,12 +60,6 @@ async def chain(suite: Suite, x: Share, y: Share) -> Share:
     """Products of products, side by side, and a truncation."""
     z, w = await gather(suite.bilinear(MULTIPLY, x, y), suite.bilinear(MULTIPLY, x, x))
     return await suite.truncate(await suite.bilinear(MULTIPLY, z, w), 9)
-
-
-def square(x: Share) -> Share:
-    """The elements as a square matrix."""
-    side = round(x.size**0.5)
-    return x.reshape((side, side))
 
 
 async def sort(suite: Suite, x: Share, y: Share) -> Share:
@@ -114,15 +108,9 @@ async def quotient(suite: Suite, x: Share, d: float) -> Any:
 
 
 OPERATIONS: dict[str, Operation] = {
-    "multiply": lambda suite, x, y: suite.bilinear(MULTIPLY, x, y),
+    **SCHEME,
     "multiply single": lambda suite, x, y: suite.bilinear(MULTIPLY, x[0], y[0]),
     "square": lambda suite, x, y: suite.bilinear(MULTIPLY, x, x),
-    "matmul": lambda suite, x, y: suite.bilinear(MATMUL, square(x), square(y)),
-    "truncate": lambda suite, x, y: suite.truncate(x, 16),
-    "less than zero": lambda suite, x, y: negative(suite, x),
-    "part below zero": lambda suite, x, y: negative_part(suite, x),
-    "equal to zero": lambda suite, x, y: is_zero(suite, y),
-    "shuffle": lambda suite, x, y: suite.shuffle(x.reshape((2, x.size // 4, 2))),
     "sort": sort,
     "move": move,
     "and": conjunction,
@@ -142,7 +130,6 @@ MORE: dict[str, Operation] = {
     "multiply, broadcast": lambda suite, x, y: suite.bilinear(
         MULTIPLY, x.reshape((x.size, 1)), y[:3].reshape((1, 3))
     ),
-    "multiply and truncate": lambda suite, x, y: suite.bilinear(MULTIPLY, x, y, 8),
     "matmul and truncate": lambda suite, x, y: suite.bilinear(MATMUL, square(x), square(y), 8),
     "truncate by many bits": lambda suite, x, y: suite.truncate(x, x.ring.bits - 2),
     "and, public": lambda suite, x, y: masked(suite, planes(x.ring(np.full(x.size, 0b1011))), x),
@@ -166,19 +153,6 @@ MORE: dict[str, Operation] = {
     ),
     "small power of two": lambda suite, x, y: two_to(suite, x, 16, 8, 12, 0),
 }
-
-
-def parts_of(kind: type[Suite], parties: int, x: RingArray, y: RingArray) -> list[tuple[Any, Any]]:
-    """What each party holds of x and y: additive parts, or whatever another suite makes of an input."""
-    if kind is Additive:
-        return list(
-            zip([(p,) for p in split(x, parties, 1)], [(p,) for p in split(y, parties, 2)], strict=True)
-        )
-
-    async def main(suite: Suite) -> Any:
-        return [(await input_of(suite, v)).parts for v in (x, y)]
-
-    return [tuple(r) for r in play(parties, main, kind=kind, seed=3)]
 
 
 def record(
@@ -219,47 +193,12 @@ def long_words(messages: list[Message]) -> np.ndarray:
 def stale(
     kind: type[Suite], parties: int, operation: Operation, bits: int = 64, *, oblivious: bool = False
 ) -> list[str]:
-    """The messages to a coalition, from outside of it, that stay the same when all keys that it does not have
-    change.
-
-    That bytes are fresh would not do: under a key that the receiver has, too, they are, and hide nothing.
-    """
+    """The messages of an operation on fixed shares that ``replayed`` finds."""
     rng = np.random.default_rng(5)
     x, y = (RINGS[bits](rng.integers(1, 1 << 20, 256)) for _ in range(2))
-    held = parts_of(kind, parties, x, y)
-
-    def messages(coalition: set[int], others: int) -> list[Message]:
-        recorder = Recorder()
-
-        async def main(suite: Suite) -> None:
-            await operation(suite, *(Share(suite, parts) for parts in held[suite.seat.rank]))
-
-        replay(
-            parties, main, kind=kind, coalition=coalition, others=others, record=recorder, oblivious=oblivious
-        )
-        return [m for m in recorder.messages if m.tag != "seed"]
-
-    first, found = messages(set(), 0), []
-    for coalition in coalitions(kind, parties):
-        second = messages(coalition, 1)
-        assert [(m.sender, m.receiver, m.tag) for m in first] == [
-            (m.sender, m.receiver, m.tag) for m in second
-        ] and first
-        found += [
-            f"{a.tag}, array {i}"
-            for a, b in zip(first, second, strict=True)
-            if a.receiver in coalition and a.sender not in coalition
-            for i, (u, v) in enumerate(zip(a.arrays, b.arrays, strict=True))
-            if u.size and alike(u, v)
-        ]
-    return found
-
-
-def alike(u: RingArray, v: RingArray) -> bool:
-    """Whether words at one place of the elements, of one or of two, are the same."""
-    return any(
-        (a == b).mean() > 0.01 for a, b in zip(u.ring.words(u.data), v.ring.words(v.data), strict=True)
-    )
+    found = replayed(kind, parties, on_shares(parts_of(kind, parties, x, y), operation), oblivious)
+    assert found.compared
+    return found.stale
 
 
 @pytest.mark.parametrize(

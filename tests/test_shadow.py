@@ -16,13 +16,14 @@ import pytest
 from test_cli import deployment, refused, write
 from test_cli import mpc as command
 from test_numerics import ACCURACY
-from test_suites import DECOMPOSED, OPERATIONS, RINGS, VARIANTS, flat, op, operands
+from test_suites import RINGS
 
 import mpc
 from mpc.config import load
 from mpc.errors import ConfigError, HandshakeError, RangeError
 from mpc.handshake import agree
 from mpc.transport.memory import mesh
+from protocols.conformance.operations import DECOMPOSED, OPERATIONS, VARIANTS, flat, op, operands
 from protocols.numpy import plain, tables
 from protocols.running.deployed import join, terms_of
 from protocols.running.program import Program

@@ -1,7 +1,8 @@
 """The command line: ``mpc run``, ``party``, ``offline``, ``dealer``, ``certs``, ``aggregate``, ``suites``,
 ``bench``.
 
-With ``mpc/__init__.py`` the one place in ``mpc`` that knows ``protocols``: this is the front door.
+With ``mpc/__init__.py`` and ``mpc/conformance.py`` the one place in ``mpc`` that knows ``protocols``: this is
+the front door.
 """
 
 from __future__ import annotations

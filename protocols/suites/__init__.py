@@ -1,7 +1,7 @@
 """The suites there are.  A suite listed here gets every operation, conformance test and benchmark.
 
 A suite of somebody else's gets the operations and benchmarks, too: it is named ``module:Class``, or by an
-entry point of the group ``mpc.suites`` in its package's metadata.
+entry point of the group ``mpc.suites`` in its package's metadata.  ``python -m mpc.conformance`` tests it.
 """
 
 from __future__ import annotations
