@@ -1,4 +1,8 @@
-"""A scheme under an adversary on the wire, who bends one frame of a small program at a time."""
+"""A scheme under an adversary on the wire, who bends one frame of a small program at a time.
+
+That is one corrupt party that departs from the protocol once, after keys and preprocessing.  A scheme that does
+not notice it is broken; one that does may be.
+"""
 
 from __future__ import annotations
 
@@ -28,17 +32,22 @@ async def program(suite: Suite, ring: Ring) -> tuple[RingArray, ...]:
 
 
 def right(results: list[tuple[RingArray, ...]], corrupt: int | None = None) -> bool:
-    """Whether the parties, but a corrupt one, agree on inputs and their product.
+    """Whether the parties, but a corrupt one, agree on the inputs and their product.
 
-    A corrupt party may choose its own input; those of the others are what they are."""
-    views = [[bytes(a.ring.encode(a.data)) for a in r] for rank, r in enumerate(results) if rank != corrupt]
-    x, y, z = next(r for rank, r in enumerate(results) if rank != corrupt)
-    agreed = [*views, [bytes(a.ring.encode(a.data)) for a in (x, y, x * y)]]
-    return all(view == agreed[0] for view in agreed) and all(
-        agreed[0][owner] == bytes(z.ring.encode(z.ring(values).data))
+    A corrupt party may choose its own input; those of the others are what they are.
+    """
+    honest = [result for rank, result in enumerate(results) if rank != corrupt]
+    x, y, _ = honest[0]
+    said = {tuple(_bytes(a) for a in result) for result in [*honest, (x, y, x * y)]}
+    return len(said) == 1 and all(
+        _bytes(honest[0][owner]) == _bytes(x.ring(values))
         for owner, values in INPUTS.items()
         if owner != corrupt
     )
+
+
+def _bytes(x: RingArray) -> bytes:
+    return bytes(x.ring.encode(x.data))
 
 
 class Wire:
@@ -109,7 +118,7 @@ class Bending:
 def compare(kind: type[Suite], parties: int, ring: Ring) -> Bending:
     """Every frame in turn: its payload's first and last bit, and each field of its header.
 
-    Who is bent is one corrupt sender.  That a party raises counts wherever it happens.
+    The sender counts as corrupt.  That a party raises counts wherever it happens.
     """
     found, wire = Bending(), Wire(kind, parties, ring)
     try:

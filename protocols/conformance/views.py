@@ -25,7 +25,7 @@ from mpc.errors import ConfigError
 from mpc.ring import NDArray, Ring, RingArray, Spec
 from mpc.rounds import Message, Recorder
 from protocols.bilinear import MATMUL, MULTIPLY
-from protocols.conformance.playing import input_of, play, replay, stream
+from protocols.conformance.playing import Main, input_of, play, replay, stream
 from protocols.ops.comparison import is_zero, negative, negative_part
 from protocols.suite import Share, Suite
 from protocols.threat import Threat
@@ -105,7 +105,7 @@ class Replayed:
 def replayed(
     kind: type[Suite],
     parties: int,
-    main: Callable[[Suite], Coroutine[Any, Any, Any]],
+    main: Main,
     oblivious: bool = False,
 ) -> Replayed:
     """Of ``main(suite)``, the messages to a coalition, from outside of it, that stay the same when all keys
@@ -143,7 +143,7 @@ def _frame(message: Message) -> tuple[Any, ...]:
     return message.sender, message.receiver, message.tag, [a.spec for a in message.arrays]
 
 
-def on_shares(held: list[Any], operation: Operation) -> Callable[[Suite], Coroutine[Any, Any, Any]]:
+def on_shares(held: list[Any], operation: Operation) -> Main:
     """The operation on shares that are as they are."""
 
     async def main(suite: Suite) -> None:
@@ -236,22 +236,18 @@ def compare(kind: type[Suite], parties: int, ring: Ring) -> Views:
     """Every operation of the scheme itself, for each coalition that its threat allows, on two inputs."""
     values = [ring(np.full(SIZE, v)) for v in (0, (1 << ring.bits - 3) - 1)]
 
-    def sharing(owner: int, x: RingArray) -> Callable[[Suite], Coroutine[Any, Any, Any]]:
-        async def main(suite: Suite) -> None:
-            await input_of(suite, x, owner)
+    def sharing(owner: int) -> Callable[[RingArray], Main]:
+        return lambda x: lambda suite: input_of(suite, x, owner)
 
-        return main
+    def shared(operation: Operation) -> Callable[[RingArray], Main]:
+        return lambda x: on_shares(parts_of(kind, parties, x, x), operation)
 
-    mains: dict[str, list[Callable[[Suite], Coroutine[Any, Any, Any]]]] = {
-        f"input of party {owner}": [sharing(owner, x) for x in values] for owner in range(parties)
-    }
-    held = [parts_of(kind, parties, x, x) for x in values]
-    for name, operation in {**SCHEME, "open of a product": product_opened}.items():
-        mains[name] = [on_shares(parts, operation) for parts in held]
+    mains = {f"input of party {owner}": sharing(owner) for owner in range(parties)}
+    mains |= {name: shared(f) for name, f in {**SCHEME, "open of a product": product_opened}.items()}
     found = Views()
-    for name, both in mains.items():
+    for name, main in mains.items():
         try:
-            wrong, compared = _shown(kind, parties, both)
+            wrong, compared = _shown(kind, parties, [main(x) for x in values])
         except NotImplementedError as error:
             found.refused[str(error)] += 1
             continue
@@ -264,9 +260,7 @@ def compare(kind: type[Suite], parties: int, ring: Ring) -> Views:
     return found
 
 
-def _shown(
-    kind: type[Suite], parties: int, both: list[Callable[[Suite], Coroutine[Any, Any, Any]]]
-) -> tuple[list[str], int]:
+def _shown(kind: type[Suite], parties: int, both: list[Main]) -> tuple[list[str], int]:
     """What is wrong with messages of one operation on two inputs, and how many arrays were compared."""
     fresh = replayed(kind, parties, both[1])
     wrong = [f"{said}: does not change with the keys that its receivers lack" for said in fresh.stale]
