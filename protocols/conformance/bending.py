@@ -1,7 +1,7 @@
 """A scheme under an adversary on the wire, who bends one frame of a small program at a time.
 
-That is one corrupt party that departs from the protocol once, after keys are agreed on.  A scheme that lets it
-pass does not hold against a malicious adversary; one that does not need not hold either.
+That is one corrupt party that departs from the protocol once, after keys are agreed on.  A scheme that lets
+it pass does not hold against a malicious adversary; one that does not need not hold either.
 """
 
 from __future__ import annotations
