@@ -105,13 +105,14 @@ class Wire:
 
 @dataclass
 class Bending:
-    """How many payloads and headers were bent, how many payloads changed the result unnoticed, and what is
-    wrong with that.
+    """How many payloads and headers were bent, how many of each passed unnoticed, and what is wrong with
+    that.
     """
 
     payloads: int = 0
     headers: int = 0
     unnoticed: int = 0
+    unnoticed_headers: int = 0
     wrong: list[str] = field(default_factory=list)
 
 
@@ -139,5 +140,6 @@ def compare(kind: type[Suite], parties: int, ring: Ring) -> Bending:
         for name, at in FIELDS.items():
             found.headers += 1
             if wire.bent(sender, number, at, 1) != "raises":
+                found.unnoticed_headers += 1
                 found.wrong.append(f"the {name} in the header of party {sender}'s frame {number} may be bent")
     return found
