@@ -29,7 +29,7 @@ def main(suite: str, parties: int, ring: int, debug: bool) -> None:
         for failure in section.failures:
             click.echo(f"{section.name}: FAILED {failure}")
         failures += len(section.failures)
-    click.echo("conforms" if not failures else f"does not conform: {failures} failures")
+    click.echo(f"does not conform: {failures} failure{'s' * (failures != 1)}" if failures else "conforms")
     sys.exit(1 if failures else 0)
 
 

@@ -120,7 +120,7 @@ class Dear(Replicated):
 
 def test_costs_that_are_not_those_declared() -> None:
     section = report.of_costs(Dear, 3, Z64)
-    assert "open of Z_2^64[1]: 1 rounds, declared 2" in section.failures
+    assert "open of Z_2^64[1]: 1 round, declared 2" in section.failures
     assert "matmul of Z_2^64[3, 4] and Z_2^64[4, 2]: 144 bytes, declared 240" in section.failures
     assert section.said == [
         "rounds and bytes are as declared for input, multiply, truncate, multiply and truncate"

@@ -115,7 +115,7 @@ def deviations(
     )
     what = f"{operation} of {' and '.join(map(str, operands))}"
     if taken.rounds != cost.rounds:
-        yield f"{what}: {taken.rounds} rounds, declared {cost.rounds}"
+        yield f"{what}: {taken.rounds} round{'s' * (taken.rounds != 1)}, declared {cost.rounds}"
     if sent != said:
         yield f"{what}: {sent} bytes, declared {said:g}"
 

@@ -6,7 +6,6 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 from mpc.party import Party
-from mpc.prg import Stream
 from mpc.transport import Transport
 from mpc.transport.memory import mesh
 from protocols.conformance.playing import stream
@@ -18,29 +17,20 @@ Flow = Coroutine[Any, Any, Any]
 
 
 class Lockstep:
-    """The parties' suites, with keys that are the same in every run, and their ends of the links.
+    """The parties and their suites, with keys that are the same in every run.
 
-    ``around`` puts something around each end, such as an adversary.
+    ``around`` puts something around each end of a link, such as an adversary.
     """
 
-    def __init__(
-        self,
-        kind: type[Suite],
-        parties: int,
-        around: Callable[[Transport], Transport] = lambda end: end,
-    ) -> None:
+    def __init__(self, kind: type[Suite], parties: int, around: Callable[[Transport], Transport]) -> None:
         frames = DealerFrames(Dealer(parties, stream(0, "dealer")))
         greetings = {i: frames.greeting(i) for i in range(parties)}
         ends = mesh(parties, service=frames.answer, timeout=0, greetings=greetings)
-        self.ends = [around(end) for end in ends]
-        self.members = [Party(end) for end in self.ends]
+        self.members = [Party(around(end)) for end in ends]
         self.suites: Sequence[Suite] = self.run(
-            [sit_down(p, kind, self._own(p), Dealt(p.rank, p.size)) for p in self.members], "setup"
+            [sit_down(p, kind, stream(0, f"party {p.rank}"), Dealt(p.rank, p.size)) for p in self.members],
+            "setup",
         )
-
-    @staticmethod
-    def _own(party: Party) -> Stream:
-        return stream(0, f"party {party.rank}")
 
     def run(self, flows: Sequence[Flow], label: str) -> list[Any]:
         """The results of these protocols, one for each party."""

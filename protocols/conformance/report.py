@@ -72,7 +72,11 @@ def of_bending(kind: type[Suite], parties: int, ring: Ring) -> Section:
         else f"semi-honest: it does not claim to hold against this; of {found.payloads} bent payloads"
         f" {found.unnoticed} changed the result unnoticed"
     )
-    return Section("adversary", [said, f"{found.headers} bent headers"], found.wrong)
+    return Section(
+        "adversary",
+        [said, f"{found.headers} bent headers, {found.unnoticed_headers} of them unnoticed"],
+        found.wrong,
+    )
 
 
 def _refused(refused: Counter[str]) -> list[str]:

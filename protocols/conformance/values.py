@@ -53,13 +53,10 @@ def differences(
             yield f"{operation.name}: {np.asarray(m).dtype} for {e.dtype}"
         if np.shape(m) != e.shape:
             yield f"{operation.name}: shape {np.shape(m)} for {e.shape}"
-        elif e.size and np.abs(m * 1 - e * 1).max() > (1e-12 if exact else operation.ulps * ulp * 1.0001):
-            off = np.abs(m * 1 - e * 1).max()
-            yield (
-                f"{operation.name}: off by {off}"
-                if exact
-                else f"{operation.name}: off by {off / ulp:.3g} ulp"
-            )
+        elif (off := np.abs(m * 1 - e * 1).max(initial=0)) > (
+            1e-12 if exact else operation.ulps * ulp * 1.0001
+        ):
+            yield f"{operation.name}: off by " + (f"{off}" if exact else f"{off / ulp:.3g} ulp")
         elif e.dtype.kind in "iu" and np.asarray(m).dtype.kind != "i":
             yield f"{operation.name}: {np.asarray(m).dtype} for {e.dtype}"
 

@@ -23,7 +23,7 @@ import numpy as np
 from mpc.ring import Field, NDArray, Ring, RingArray, Spec
 from mpc.rounds import Message, Recorder
 from protocols.bilinear import MATMUL, MULTIPLY
-from protocols.conformance.playing import input_of, play, replay, stream
+from protocols.conformance.playing import Main, input_of, play, replay, stream
 from protocols.ops.comparison import is_zero, negative, negative_part
 from protocols.suite import Share, Suite
 from protocols.threat import Threat
@@ -32,8 +32,6 @@ Operation = Callable[[Suite, Share, Share], Coroutine[Any, Any, Any]]
 SIZE = 4096
 #: Less likely results are no chance.
 UNLIKELY = 1e-7
-#: Tags of messages by which keys are agreed on.
-SETUP = ("keys", "seed")
 
 
 def square(x: Share) -> Share:
@@ -87,7 +85,7 @@ class Replayed:
 def replayed(
     kind: type[Suite],
     parties: int,
-    main: Callable[[Suite], Coroutine[Any, Any, Any]],
+    main: Main,
     oblivious: bool = False,
 ) -> Replayed:
     """Of ``main(suite)``, the messages to a coalition, from outside of it, that stay the same when all keys
@@ -101,7 +99,7 @@ def replayed(
         replay(
             parties, main, kind=kind, coalition=coalition, others=others, record=recorder, oblivious=oblivious
         )
-        return [m for m in recorder.messages if m.tag != "seed"]
+        return [m for m in recorder.messages if not _from_dealer(m, parties)]
 
     first, found = messages(set(), 0), Replayed()
     for coalition in coalitions(kind.threat, parties):
@@ -121,11 +119,16 @@ def replayed(
     return found
 
 
+def _from_dealer(message: Message, parties: int) -> bool:
+    """Whether it is the seed with which the dealer greets a party."""
+    return message.tag == "seed" and message.sender == parties
+
+
 def _frame(message: Message) -> tuple[Any, ...]:
     return message.sender, message.receiver, message.tag, [a.spec for a in message.arrays]
 
 
-def on_shares(held: list[Any], operation: Operation) -> Callable[[Suite], Coroutine[Any, Any, Any]]:
+def on_shares(held: list[Any], operation: Operation) -> Main:
     """The operation on shares that are as they are."""
 
     async def main(suite: Suite) -> None:
@@ -222,22 +225,18 @@ def compare(kind: type[Suite], parties: int, ring: Ring) -> Views:
     """Every operation of the scheme itself, for each coalition that its threat allows, on two inputs."""
     values = [ring(np.full(SIZE, v)) for v in (0, (1 << ring.bits - 3) - 1)]
 
-    def sharing(owner: int, x: RingArray) -> Callable[[Suite], Coroutine[Any, Any, Any]]:
-        async def main(suite: Suite) -> None:
-            await input_of(suite, x, owner)
+    def sharing(owner: int) -> Callable[[RingArray], Main]:
+        return lambda x: lambda suite: input_of(suite, x, owner)
 
-        return main
+    def shared(operation: Operation) -> Callable[[RingArray], Main]:
+        return lambda x: on_shares(parts_of(kind, parties, x, x), operation)
 
-    mains: dict[str, list[Callable[[Suite], Coroutine[Any, Any, Any]]]] = {
-        f"input of party {owner}": [sharing(owner, x) for x in values] for owner in range(parties)
-    }
-    held = [parts_of(kind, parties, x, x) for x in values]
-    for name, operation in {**SCHEME, "open of a product": product_opened}.items():
-        mains[name] = [on_shares(parts, operation) for parts in held]
+    mains = {f"input of party {owner}": sharing(owner) for owner in range(parties)}
+    mains |= {name: shared(f) for name, f in {**SCHEME, "open of a product": product_opened}.items()}
     found = Views()
-    for name, both in mains.items():
+    for name, main in mains.items():
         try:
-            wrong, compared = _shown(kind, parties, both)
+            wrong, compared = _shown(kind, parties, [main(x) for x in values])
         except NotImplementedError as error:
             found.refused[str(error)] += 1
             continue
@@ -252,9 +251,7 @@ def compare(kind: type[Suite], parties: int, ring: Ring) -> Views:
     return found
 
 
-def _shown(
-    kind: type[Suite], parties: int, both: list[Callable[[Suite], Coroutine[Any, Any, Any]]]
-) -> tuple[list[str], int]:
+def _shown(kind: type[Suite], parties: int, both: list[Main]) -> tuple[list[str], int]:
     """What is wrong with messages of one operation on two inputs, and how many arrays were compared."""
     fresh = replayed(kind, parties, both[1])
     wrong = [f"{said}: does not change with the keys that its receivers lack" for said in fresh.stale]
@@ -262,7 +259,8 @@ def _shown(
     for main in both:
         recorder = Recorder()
         play(parties, main, kind=kind, seed=11, record=recorder)
-        seen.append([m for m in recorder.messages if m.tag not in SETUP])
+        # in the first exchange of all keys are agreed on
+        seen.append([m for m in recorder.messages if m.step and not _from_dealer(m, parties)])
         wrong += irregular(seen[-1])
     if [_frame(m) for m in seen[0]] != [_frame(m) for m in seen[1]]:
         wrong.append("which messages are sent depends on the inputs")
