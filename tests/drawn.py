@@ -133,6 +133,8 @@ OPS = [
     op("- mean", lambda x: x - np.mean(x), gross=lambda x: x + np.mean(x)),
     op("/ max", lambda x: x / np.max(x)),
 ]
+#: By their last operand, or in its logarithm.
+DIVIDING = {"/", "1/x", "** -1", "** -2", "rsqrt", "log"}
 
 
 @dataclass(frozen=True)
@@ -270,15 +272,19 @@ def _lost(x: Any, fraction: int) -> bool:
     return x.dtype.kind == "f" and bool(((x != 0) & (np.abs(x) < 2.0**-fraction)).any())
 
 
-def without_value(program: Program, true: list[Any]) -> list[bool]:
-    """Of each value, whether there is none for NumPy or it is made of such: the engine has some number, in
-    each run another.
+def without_value(program: Program, true: list[Any], fraction: int) -> list[bool]:
+    """Of each value, whether there is none for NumPy, or it is what a number is divided by that was lost, or
+    it is made of such: the engine has some number, in each run another.
     """
     found: list[bool] = []
     for i, x in enumerate(true):
         array, at = np.asarray(x), i - len(program.inputs)
         none = array.dtype.kind == "f" and not np.isfinite(array).all()
-        found.append(none or (at >= 0 and any(found[j] for j in program.steps[at].operands)))
+        if at >= 0:
+            step = program.steps[at]
+            none |= any(found[j] for j in step.operands)
+            none |= step.op.name in DIVIDING and _lost(np.asarray(true[step.operands[-1]]), fraction)
+        found.append(bool(none))
     return found
 
 
@@ -286,7 +292,7 @@ def tied(program: Program, true: list[Any], fraction: int) -> bool:
     """Whether something hangs on a comparison of reals that rounding decides: equal ones may come out so; or
     on one that was lost.
     """
-    at, none = len(program.inputs), without_value(program, true)
+    at, none = len(program.inputs), without_value(program, true, fraction)
     if any(
         step.op.discrete and any(none[i] or _lost(np.asarray(true[i]), fraction) for i in step.operands)
         for step in program.steps

@@ -28,8 +28,9 @@ Wrong    is an integer, a truth value, an order, a number rounded to whole ones,
 Cost     an opening and up to six plain runs for each operation, a round for each input of reals, and four or
          five arrays for each secret.
 Threat   none is held against: every party is shown all inputs and all values on the way.
-Limits   it sees one run, on these data.  A secret that is made past NumPy's names and ``mpc``'s, by a
-         function of ``protocols.ops``, is taken as it is.  Reals are doubles here.
+Limits   it sees one run, on these data: where rounding decides, another may come out otherwise.  A secret
+         that is made past NumPy's names and ``mpc``'s, by a function of ``protocols.ops``, is taken as it is.
+         Reals are doubles here.
 Source   random perturbation as a measure of lost digits: Vignes, Mathematics and Computers in Simulation 20,
          1978 (CESTAC, with three copies); of chosen size, so that it shows cancellation: Parker, Pierce,
          Eggert, Computing in Science & Engineering 2(4), 2000 (Monte Carlo arithmetic).
