@@ -156,7 +156,8 @@ class Reader:
         for field, (least, most) in _RANGES.items():
             value = table.get(field, least)
             if isinstance(value, int) and not least <= value <= most:
-                self.fail(field, f"must be a whole number from {least} to {most}, not {_shown(value)}")
+                limit = most if most < 1 << 64 else f"2^{most.bit_length() - 1}"
+                self.fail(field, f"must be a whole number from {least} to {limit}, not {_shown(value)}")
         return Config(
             parties=parties,
             tls=self.tls(table),

@@ -11,7 +11,7 @@ Encoding checks the range and refuses what does not fit, naming the limits; deco
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
 import numpy as np
 
@@ -104,6 +104,13 @@ class Int:
         return "int"
 
 
+def refuse_reals(ring: Field) -> NoReturn:
+    raise NotImplementedError(
+        f"real numbers are rounded after products, which takes bits, and elements of {ring.name} have none:"
+        " share integers, or compute over a ring of 64 or 128 bits"
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Fixed:
     """Real numbers rounded to multiples of 2^-fraction."""
@@ -112,10 +119,7 @@ class Fixed:
 
     def encode(self, values: Any, ring: Ring) -> RingArray:
         if isinstance(ring, Field):
-            raise NotImplementedError(
-                f"real numbers are rounded after products, which takes bits, and elements of {ring.name} have"
-                " none: share integers, or compute over a ring of 64 or 128 bits"
-            )
+            refuse_reals(ring)
         array = numeric(values)
         limit = ring.bits - 2 - self.fraction
         if array.dtype.kind == "f" and not np.isfinite(array).all():

@@ -149,7 +149,7 @@ class Mersenne61(_Field):
         if array.dtype == limbs.DTYPE:
             array = limbs.signed(array)
         if array.dtype.kind in "Ou":
-            array = np.asarray(array % P61)
+            array = np.asarray((array if array.dtype == object else array.astype(np.uint64)) % P61)
         else:
             array = np.asarray(array.astype(np.int64) % np.int64(P61))  # Python's sign: not negative
         return RingArray(self, array.astype(np.uint64))

@@ -115,11 +115,13 @@ def notice(magic: bytes, text: str) -> bytes:
     return HEADER.pack(magic, 0, 0, bytes(16), words(text))
 
 
-def parting(said: bytes | bytearray | memoryview, who: str) -> PartyLost | None:
-    """What became of a peer whose link has ended, by what was still on it: ``None`` after a goodbye."""
+def parting(said: bytes | bytearray | memoryview, who: str, ended: PartyLost) -> PartyLost | None:
+    """What became of a peer whose link has ended, by what was still on it: ``None`` after a goodbye, what it
+    gave as its reason, or else how the link ``ended``.
+    """
     last = bytes(said[-HEADER.size :])
     if last == notice(BYE, ""):
         return None
     if last[:-32] == notice(ABORT, "")[:-32]:
         return PartyLost(f"{who} gave up: {Header.parse(last).words}", who)
-    return PartyLost(f"{who} closed the connection", who)
+    return ended

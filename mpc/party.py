@@ -248,13 +248,15 @@ def leave(transport: Transport, peers: Iterable[int], error: BaseException | Non
             transport.post(peer, [said])
         except TransportError as loss:  # the others must hear of this end all the same
             lost = lost or loss
+    linger = LINGER
     try:
         if error is None:
             if lost is not None:
                 raise lost
             transport.flush()
+            linger = 0.0
     finally:
-        transport.close(linger=0.0 if error is None else LINGER)
+        transport.close(linger)
 
 
 def reason(error: BaseException) -> str:

@@ -48,13 +48,14 @@ def test_replicated_conforms() -> None:
     assert [line.split(":")[0] for line in said] == [
         "values, integers",
         "values, fixed point",
+        "openings",
         "costs",
         "views",
         "adversary",
         "adversary",
         "conforms",
     ]
-    assert "semi-honest: it does not claim to hold against this" in said[4]
+    assert "semi-honest: it does not claim to hold against this" in said[5]
 
 
 class Adds(Replicated):
@@ -156,6 +157,74 @@ def test_views_of_inputs_that_are_not_hidden() -> None:
     clear, thin = (report.of_views(kind, 3, Z64).failures for kind in (Clear, Thin))
     assert "input of party 1: input, array 0: does not change with the keys that its receivers lack" in clear
     assert "input of party 1: input: what a party is sent is not uniform" in thin
+
+
+class Loud(Replicated):
+    """What is opened to some is opened to all."""
+
+    async def open(self, *xs: Share, to: Any = None, tag: str = "open") -> tuple[RingArray, ...]:
+        return await super().open(*xs, tag=tag)
+
+
+class Polite(Loud):
+    """As much is sent, and not shown."""
+
+    async def open(self, *xs: Share, to: Any = None, tag: str = "open") -> tuple[RingArray, ...]:
+        opened = await super().open(*xs, tag=tag)
+        return opened if to is None or self.seat.rank in to else ()
+
+
+class Partial(Replicated):
+    """One party gets other numbers."""
+
+    async def open(self, *xs: Share, to: Any = None, tag: str = "open") -> tuple[RingArray, ...]:
+        opened = await super().open(*xs, to=to, tag=tag)
+        return tuple(x + x.ring(1) if x.size > 5 and self.seat.rank == 2 else x for x in opened)
+
+
+class Known(Replicated):
+    """What should be nobody's is everybody's."""
+
+    async def random(self, spec: Spec, below: int | None = None) -> Share:
+        return self.constant(self.seat.common.draw(spec))
+
+
+class Fixed(Replicated):
+    """There is one random number."""
+
+    async def random(self, spec: Spec, below: int | None = None) -> Share:
+        return self.constant(spec.ring.zeros(spec.shape))
+
+
+@pytest.mark.parametrize(
+    ("kind", "named"),
+    [
+        (Loud, "an array (7,) opened to (1,): party 0 gets it"),
+        (Polite, "an array (7,) opened to (1,): party 0 is sent messages"),
+        (Partial, "an array (7,) opened to all: party 2 gets other numbers"),
+        (Known, "a random number: the parties [0] know it"),
+        (Fixed, "a random number: the next is the same"),
+    ],
+)
+def test_what_is_opened_otherwise_is_named(kind: type[Suite], named: str) -> None:
+    assert named in report.of_openings(kind, 3, Z64).failures
+
+
+def test_parties_that_get_different_numbers_of_an_operation_are_named() -> None:
+    section = report.of_values("values", "test_conformance:Partial", 3, 64, 0, ARITHMETIC[:2])
+    assert "add: parties get different numbers" in section.failures
+
+
+class Silent(Replicated):
+    """It does not say what it takes."""
+
+    costs = {}  # noqa: RUF012
+
+
+def test_costs_have_to_be_declared() -> None:
+    assert report.of_costs(Silent, 3, Z64).failures == [
+        f"the cost of '{name}' is not declared" for name in ("input", "open", "multiply")
+    ]
 
 
 class Claims(Replicated):

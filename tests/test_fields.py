@@ -154,6 +154,18 @@ def test_big_arrays_are_streamed() -> None:
 
 
 @pytest.mark.usefixtures("shamir")
+@pytest.mark.parametrize("p", [P61, (1 << 127) - 1])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.uint32, np.uint64, np.int8, np.int64, bool])
+def test_every_width_of_integers_fits(dtype: type, p: int) -> None:
+    session = mpc.local(3, SUITE, ring=p)
+    a = np.array([1, 0, 100]).astype(dtype)
+    x = session.secret(a, owner=0)
+    assert (x.reveal() == a).all() and (
+        (session.secret([2, 3, 4], owner=1) * a).reveal() == a * [2, 3, 4]
+    ).all()
+
+
+@pytest.mark.usefixtures("shamir")
 @pytest.mark.parametrize(
     ("f", "words"),
     [
@@ -164,6 +176,9 @@ def test_big_arrays_are_streamed() -> None:
         (lambda x: x * 0.5, "bits|real numbers"),
         (np.mean, "does not compare|bits"),
         (lambda x: x & 1, "bits"),
+        (lambda x: x.astype(float), "real numbers are rounded after products"),
+        (lambda x: x.session.random.integers(0, 1 << 61, size=4), "bits"),
+        (lambda x: x.session.random.integers(0, 2, size=4, dtype=bool), "bits"),
         (lambda x: x.session.secret(0.5, owner=0), "real numbers are rounded after products"),
     ],
 )
@@ -172,6 +187,22 @@ def test_what_takes_bits_is_refused(f: Callable[..., Any], words: str) -> None:
     x = session.secret(np.arange(6), owner=0)
     with pytest.raises(NotImplementedError, match=words):
         f(x).reveal()
+
+
+@pytest.mark.usefixtures("shamir")
+def test_masks_of_all_bits_are_no_shortcut_in_a_field() -> None:
+    session = mpc.local(3, SUITE, ring=1_000_003)
+    x = session.secret([3, -1], owner=0)
+    for mask in ((1 << 20) - 1, (1 << 19) - 1):  # as many bits as p has, and fewer
+        with pytest.raises((NotImplementedError, EncodingError)):
+            (x & mask).reveal()
+
+
+@pytest.mark.usefixtures("shamir")
+def test_check_knows_the_range_of_a_field() -> None:
+    session = mpc.local(3, SUITE, ring=1_000_003, check=True)
+    with pytest.raises(mpc.RangeError, match="the result is outside ±500001, the range of int"):
+        (session.secret(510, owner=0) * session.secret(1000, owner=1)).reveal()
 
 
 @pytest.mark.usefixtures("shamir")
@@ -203,14 +234,16 @@ def command(*words: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_between_processes(tmp_path: Path) -> None:
+@pytest.mark.parametrize("bits", [61, 127])
+def test_between_processes(tmp_path: Path, bits: int) -> None:
     (tmp_path / "program.py").write_text(
         "def main(party):\n"
         "    x, y = (party.secret([6, -7], owner=i) for i in (0, 4))\n"
-        "    return (x * y).reveal().tolist(), str(party.ring)\n"
+        "    return (3 * x * y + 1).reveal().tolist(), str(party.ring)\n"
     )
-    done = command("run", str(tmp_path / "program.py"), "--suite", SUITE, "-n", "5", "--ring", str(P61))
-    assert done.stdout == "([36, 49], 'F_(2^61-1)')\n", done.stderr
+    ring = str((1 << bits) - 1)
+    done = command("run", str(tmp_path / "program.py"), "--suite", SUITE, "-n", "5", "--ring", ring)
+    assert done.stdout == f"([109, 148], 'F_(2^{bits}-1)')\n", done.stderr
     assert "corrupts up to 2 of 5 parties" in " ".join(done.stderr.split())
 
 

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from conftest import counts, input_of, play
 from scipy import stats
-from test_costs import inputs, measured
 
 import mpc
 from mpc.errors import WireError
 from mpc.ring import Z64, RingArray, Spec
 from mpc.rounds import Message
+from protocols.conformance.costs import inputs, measured
 from protocols.ops import moving, selection, sets
 from protocols.ops.moving import placed
 from protocols.suite import Suite
@@ -63,7 +63,7 @@ def test_what_is_opened_is_any_order_equally_likely(suite: str, order: list[int]
 @pytest.mark.parametrize(("suite", "parties"), GRID)
 def test_what_a_move_costs(suite: str, parties: int, rows: int) -> None:
     c = 3
-    taken = measured(suite, parties, inputs(Spec(Z64, (rows, 1)), Spec(Z64, (c, rows, 1))), placed)
+    taken = measured(SUITES[suite], parties, inputs(Spec(Z64, (rows, 1)), Spec(Z64, (c, rows, 1))), placed)
     sent = 16 * (c + 1) + 4 if suite == "replicated" else (parties - 1) * (8 * (c + 1) + 4)
     assert taken.rounds == (4 if suite == "replicated" else parties + 1)
     assert sum(taken.by(p, parties) for p in range(parties)) == parties * rows * sent

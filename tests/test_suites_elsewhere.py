@@ -15,11 +15,21 @@ from protocols.suites import find, told
 from protocols.suites.replicated import Replicated
 
 ROOT = Path(__file__).parent.parent
-SCHEME = """from protocols.suites.replicated import Replicated
+SCHEME = """from protocols.suites.additive import Additive
+from protocols.suites.replicated import Replicated
+from protocols.threat import Threat
 
 
 class Scheme(Replicated):
     name, summary = "mine", "replicated sharing under another name"
+
+
+class Vague(Replicated):
+    name, threat = "vague", Threat("semi-honest", "some of n")
+
+
+class Dealt(Additive):
+    name, fields = "dealt", True
 
 
 nothing = 1
@@ -81,6 +91,8 @@ def test_parties_compare_what_its_file_holds() -> None:
         ("nobodys", "there is no suite 'nobodys'; there is: additive, replicated, mine, and"),
         ("own_scheme:Other", "cannot be loaded .*has no attribute 'Other'"),
         ("no_such_module:Scheme", "cannot be loaded .*No module named"),
+        ("own_scheme:Vague", "corrupt = 'some of n': how many parties may be corrupt is said as in"),
+        ("own_scheme:Dealt", "takes correlated randomness over a field, but"),
         ("own_scheme:nothing", "is no class that has protocols.suite.Suite as its base"),
     ],
 )

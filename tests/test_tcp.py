@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 import ssl
 import time
@@ -262,6 +263,45 @@ def test_what_is_thrown_away_at_the_end_may_end_in_last_words(table: Table, word
         said = "gave up: ValueError" if words == "reason" else "closed the connection"
         assert str(error) == f"bob {said}"
     first.close()
+
+
+@pytest.mark.parametrize("size", [0, 50_000_000])
+def test_a_link_that_breaks_at_the_end_is_told_at_once(certs: Path, size: int) -> None:
+    with closing(Table(3, certs, timeout=30)) as table:
+        ends = first, second, _ = table.all()
+        first.post(2, [memoryview(bytes(size))])
+        socket.socket.send(second._links[0].socket, bytes(300))  # type: ignore[arg-type]
+        time.sleep(0.05)
+        start = time.monotonic()
+        assert "the TLS link to bob broke" in str(failure(first.flush))
+        assert time.monotonic() - start < 5
+        for end in ends:
+            end.close()
+
+
+def test_an_error_is_told_though_something_was_thrown_away(
+    table: Table, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = table.all()
+    lost = bytearray(100), TimeoutError(errno.ETIMEDOUT, "timed out")
+    monkeypatch.setattr(tcp._Link, "remains", lambda link: lost)
+    second.close()
+    assert "does not answer any more" in str(failure(first.flush))
+    first.close()
+
+
+def test_who_leaves_a_lost_peer_says_goodbye_to_the_others(folder: Path | None) -> None:
+    with closing(Table(3, folder, timeout=30)) as table:
+        first, second, third = table.all()
+        first.post(1, [memoryview(bytes(10_000_000))])
+        third.close()
+        arrived = bytearray(10_000_000 + len(notice(BYE, "")))
+        error, _ = together(
+            lambda: failure(lambda: leave(first, [1, 2])),
+            lambda: second.collect({0: memoryview(arrived)}),
+        )
+        assert "cy closed the connection" in str(error) and arrived.endswith(notice(BYE, ""))
+        second.close()
 
 
 def test_who_only_sends_does_not_keep_others_from_giving_up(folder: Path | None) -> None:

@@ -120,7 +120,7 @@ class Shamir(Suite):
         return Share(self, (value(dict(enumerate(await self.deal(everybody, product, product.spec)))),))
 
     async def random(self, spec: Spec, below: int | None = None) -> Share:
-        if below is not None:
+        if below is not None or not isinstance(spec.ring, Field):
             self.refuse()
         parts = await self.deal(list(range(self.seat.size)), self.seat.own.draw(spec), spec)
         return Share(self, (reduce(add, parts),))

@@ -100,7 +100,9 @@ class MemoryTransport:
     def _part(self, peer: int) -> None:
         """Raise unless what this peer said last is a goodbye."""
         link = self._mesh.links[peer, self.rank]
-        if lost := parting(link[-1] if link else b"", f"party {peer}"):
+        who = f"party {peer}"
+        ended = PartyLost(f"{who} closed the connection", who)
+        if lost := parting(link[-1] if link else b"", who, ended):
             raise lost
 
     def close(self, linger: float = 0.0) -> None:

@@ -132,19 +132,21 @@ class _Link:
             f"{self.name} does not answer any more: its machine or the network in between is gone", self.name
         )
 
-    def drop(self) -> None:
-        """Throw away what has come by now, but for its end."""
+    def drop(self) -> bool:
+        """Throw away what has come by now, but for its end; whether the link is at its own."""
         try:
             for _ in range(BURST):
                 piece = self.socket.recv(1 << 16)  # type: ignore[union-attr]
                 if not piece:
-                    return
+                    return True
                 self.end += piece
                 del self.end[: -HEADER.size]
         except _AGAIN:
             pass
         except OSError as error:
             self.error = error
+            return True
+        return False
 
     def remains(self) -> tuple[bytearray, OSError | None]:
         """All that can still be read, which is what the kernel holds for a link, and the error at its end."""
@@ -155,7 +157,7 @@ class _Link:
         except _AGAIN:
             pass
         except OSError as error:
-            return said, error
+            return said, self.error or error
         return said, self.error
 
 
@@ -290,9 +292,9 @@ class TcpTransport:
         link.socket.close()
         link.socket, link.broken, link.bytes = _Left(said), True, 0
         link.queue.clear()
-        if not link.parted and (lost := parting(said, link.name)):
-            self._lost = link.lost(error) if error is not None and not said else lost
-            raise self._lost
+        if not link.parted and (lost := parting(said, link.name, link.lost(error))):
+            self._lost = lost
+            raise lost
 
     def _part(self, milliseconds: int) -> None:
         """Leave the links that are at their end, or come to it so soon."""
@@ -301,9 +303,9 @@ class TcpTransport:
 
     def _drop(self) -> None:
         """Throw away what peers still send: two that both leave would wait for each other to read it."""
-        for link in self._links.values():
-            if not link.broken:
-                link.drop()
+        for peer, link in self._links.items():
+            if not link.broken and link.drop():
+                self._leave(peer)
         self._part(0)
 
     def _stuck(self, names: Sequence[str], did: str) -> PartyLost:
@@ -390,11 +392,14 @@ class TcpTransport:
                 else:
                     self._poll.unregister(file)
                 self._watched[file] = events
+        there = len(self._files)
         while not self._poll.poll(min(max(0.0, limit - monotonic()), LOOK) * 1000 + 1):
             if monotonic() >= limit:
                 silent = reading if did == "said" else [p for p, link in self._links.items() if link.queue]
                 raise self._stuck([self._links[peer].name for peer in silent], did)
             self.look()
+            if len(self._files) < there:
+                return  # perhaps it was waited for
 
 
 def _records(views: list[memoryview]) -> list[memoryview]:

@@ -303,7 +303,8 @@ class Session:
             fraction, axes, *dims = (int(w) for w in array.data)
             shape = tuple(dims[:axes])
             most = self._elements(shape)
-            fits = fraction <= self.ring.bits // 2 - 2 or fraction == _BOOL_CODE
+            finest = 0 if isinstance(self.ring, Field) else self.ring.bits // 2 - 2
+            fits = fraction <= finest or fraction == _BOOL_CODE
             if axes > _MAX_AXES or any(dims[axes:]) or most > _MAX_ELEMENTS or not fits:
                 raise WireError(
                     f"party {rank} announced an array that cannot be shared: more than {_MAX_ELEMENTS}"
@@ -541,7 +542,7 @@ def _canonical(public: object) -> bytes:
     leave something out, or show an address.
     """
     if isinstance(public, RingArray):
-        return _of_array(public.ring.name, public.data)
+        return _of_array(public.ring.name, public.shape, public.ring.encode(public.data))
     if public is None or public is Ellipsis:
         return b"n" if public is None else b"."
     if isinstance(public, bool | np.bool_):
@@ -569,16 +570,14 @@ def _canonical(public: object) -> bytes:
         )
     beyond = letter == "u" and array.size and array.max() >= 1 << 63
     wide = "u8" if beyond else {"b": "?", "f": "f8"}.get(letter, "i8")
-    return _of_array(wide, array.astype(wide, copy=False))
+    return _of_array(wide, array.shape, np.ascontiguousarray(array, wide).data)
 
 
-def _of_array(name: str, array: NDArray) -> bytes:
+def _of_array(name: str, shape: Shape, data: memoryview) -> bytes:
     """Type, shape and a digest: less to copy than the array, and hashed once for all parties of a local
     session.
     """
-    return (
-        f"a{name}{array.shape}".encode() + blake2b(np.ascontiguousarray(array).data, digest_size=16).digest()
-    )
+    return f"a{name}{shape}".encode() + blake2b(data, digest_size=16).digest()
 
 
 async def _feed(protocol: Callable[..., Flow[T]], suite: Suite, tasks: Sequence[Task[Share]]) -> T:

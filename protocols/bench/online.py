@@ -56,6 +56,9 @@ _FIELDS = (
 _ROW = "{:<14}{:>11}  {:<8}{:>9}{:>10}{:>9}{:>7}{:>9}"
 _HEAD = _ROW.format("name", "size", "material", "median", "a second", "sent", "rounds", "memory")
 
+#: How large integers are here.
+_LARGEST = 500_002
+
 
 @dataclass(frozen=True, slots=True)
 class Case:
@@ -72,11 +75,11 @@ class Case:
     units: float = 0.0
     count: Callable[[int], int] = lambda size: size
     rings: tuple[int, ...] = (64, 32, 128)
-    fields: bool = False  # also modulo a prime
+    fields: bool = False  # also modulo a prime that their inputs fit
 
     def over(self, ring: Ring) -> bool:
         """Whether it has a meaning there."""
-        return self.fields if isinstance(ring, Field) else ring.bits in self.rings
+        return self.fields and ring.most > _LARGEST if isinstance(ring, Field) else ring.bits in self.rings
 
 
 def _integers(size: int, ring: Ring) -> tuple[NDArray, ...]:

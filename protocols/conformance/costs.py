@@ -19,6 +19,8 @@ from protocols.suite import CHUNK, Share, Suite
 
 Protocol = Callable[..., Coroutine[Any, Any, Any]]
 
+#: What every scheme has, and has to say the cost of.
+EVERY = ("input", "open", "multiply")
 #: Elements: one, some, and more than one piece.
 SIZES = (1, 100, CHUNK + 1)
 
@@ -130,7 +132,7 @@ class Costs:
 
 def compare(kind: type[Suite], parties: int, ring: Ring, sizes: tuple[int, ...] = SIZES) -> Costs:
     """Every operation whose cost the class declares, for several sizes."""
-    found = Costs([], [])
+    found = Costs([], [f"the cost of '{name}' is not declared" for name in EVERY if name not in kind.costs])
     for operation in kind.costs:
         if operation != "input" and operation not in PROTOCOLS:
             continue  # a scheme may declare more than every scheme has

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from mpc.errors import ConfigError
 from mpc.ring import Ring
-from protocols.conformance import bending, costs, values, views
+from protocols.conformance import bending, costs, opening, values, views
 from protocols.conformance.operations import OPERATIONS, Operation
 from protocols.suite import Suite
 from protocols.suites import find, ring_of
@@ -38,6 +38,7 @@ def sections(
     yield of_values("values, integers", name, parties, bits, 0, table)
     if ring.fraction:
         yield of_values("values, fixed point", name, parties, bits, ring.fraction, table)
+    yield of_openings(kind, parties, ring)
     yield of_costs(kind, parties, ring)
     yield of_views(kind, parties, ring)
     yield of_bending(kind, parties, ring)
@@ -50,6 +51,14 @@ def of_values(
     return Section(
         title, [f"{found.agree} operations agree with NumPy", *_refused(found.refused)], found.wrong
     )
+
+
+def of_openings(kind: type[Suite], parties: int, ring: Ring) -> Section:
+    found = opening.compare(kind, parties, ring)
+    said = (
+        f"{found.kept} are right, and tell nobody else: to all, to one, to all but one, and of random numbers"
+    )
+    return Section("openings", [said, *_refused(found.refused)], found.wrong)
 
 
 def of_costs(kind: type[Suite], parties: int, ring: Ring) -> Section:

@@ -10,11 +10,13 @@ from typing import Any
 import numpy as np
 
 from mpc.encoding import INT, Fixed
-from mpc.ring import NDArray
+from mpc.ring import NDArray, RingArray
+from mpc.rounds import Flow
 from protocols.array.secret import Secret
 from protocols.array.session import Session
 from protocols.conformance.operations import ARITHMETIC, OPERATIONS, Operation, flat, operands
 from protocols.running.local import local
+from protocols.suite import Share, Suite
 
 
 def begun(session: Session, operation: Operation, seed: int, fraction: int) -> list[Secret]:
@@ -33,6 +35,16 @@ def begun(session: Session, operation: Operation, seed: int, fraction: int) -> l
     results = flat(operation.f(*secrets))
     assert all(isinstance(r, Secret) for r in results), operation.name
     return results
+
+
+def alike(x: Secret) -> bool:
+    """Whether all parties of a local session open the same."""
+
+    def protocol(suite: Suite, share: Share) -> Flow[tuple[RingArray, ...]]:
+        return suite.open(share)
+
+    opened = x.session._finish(x.session._start("open", protocol, [x]))
+    return len({bytes(v.ring.encode(v.data)) for (v,) in opened}) == 1
 
 
 def evaluate(session: Session, fraction: int, table: list[Operation] = OPERATIONS) -> list[list[NDArray]]:
@@ -95,8 +107,10 @@ def compare(
     for i, operation in enumerate(table):
         session = session or local(parties, suite, ring=bits)
         try:
-            mine: list[Any] = [r.reveal() for r in begun(session, operation, i, fraction)]
+            results = begun(session, operation, i, fraction)
+            mine: list[Any] = [r.reveal() for r in results]
             wrong = list(differences(operation, mine, i, fraction, 2.0**-session.fixed.fraction))
+            wrong += [f"{operation.name}: parties get different numbers" for r in results if not alike(r)]
         except NotImplementedError as error:
             session, wrong = None, []
             if operation in ARITHMETIC and not fraction:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mpc.encoding import BOOL, Kind
-from mpc.ring import NDArray
+from mpc.ring import Field, NDArray
 from protocols.array.secret import Secret
 from protocols.numpy.plain import OF_TWO, ROUNDING, Function, largest, real
 from protocols.ops.division import SPARE
@@ -194,6 +194,8 @@ class Result:
             return *otherwise, True
         if np.isnan(values).any():
             return "NumPy gives nan, or another shape, or refuses", _REPLACE, True
+        if isinstance(ring, Field) and largest(values) > ring.most:
+            return f"the result is outside ±{ring.most}, the range of {kind} over {ring}", _DOWN, True
         if largest(values) >= 2.0**limit:
             return f"the result is outside ±2^{limit}, the range of {kind} over {ring}", _DOWN, True
         if self.divisor is not None:

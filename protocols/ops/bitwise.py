@@ -53,7 +53,7 @@ import numpy as np
 
 from mpc.bits import numbers, planes, planes_spec
 from mpc.encoding import BOOL, INT, numeric
-from mpc.ring import BITS, NDArray, Ring, RingArray, Shape, Spec
+from mpc.ring import BITS, Field, NDArray, Ring, RingArray, Shape, Spec
 from mpc.rounds import gather
 from protocols.array.secret import Secret, call, constant, find_session, retyped
 from protocols.bilinear import MULTIPLY
@@ -273,7 +273,10 @@ def _and_public(x: Secret, y: NDArray) -> Secret:
     session = x.session
     # the m lowest bits
     if y.ndim == 0 and (m := (int(y) + 1).bit_length() - 1) >= 0 and int(y) + 1 == 1 << m:
-        return low_bits(x, m) if m < session.ring.bits else x
+        if m < session.ring.bits:
+            return low_bits(x, m)
+        if not isinstance(session.ring, Field):
+            return x
     mask = session.public(y, INT)
     if y.ndim == 0:  # the same in every word: big arrays go in pieces
         word = BITS(planes(mask).data[:, :1] * np.uint64(2**64 - 1))

@@ -17,8 +17,8 @@ from typing import Any, cast
 
 import numpy as np
 
-from mpc.encoding import BOOL, INT, Fixed, Kind, numeric
-from mpc.ring import RingArray
+from mpc.encoding import BOOL, INT, Fixed, Kind, numeric, refuse_reals
+from mpc.ring import Field, RingArray
 from protocols.array.secret import Secret, call, constant, rescaled, retyped
 from protocols.bilinear import MATMUL, MULTIPLY, Bilinear
 from protocols.ops import einsum as sums
@@ -98,6 +98,8 @@ def _kind(fraction: int) -> Kind:
 
 def real(x: Secret) -> Secret:
     """x as fixed point: integers get the session's fractional bits.  Local."""
+    if isinstance(x.session.ring, Field):
+        refuse_reals(x.session.ring)
     return x if x.kind.fraction else rescaled(x, x.session.fixed)
 
 

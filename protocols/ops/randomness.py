@@ -48,7 +48,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from mpc.encoding import BOOL, INT, Kind
-from mpc.ring import BITS, NDArray, Ring, Shape, Spec
+from mpc.ring import BITS, Field, NDArray, Ring, Shape, Spec
 from mpc.rounds import gather
 from protocols.array.secret import Secret
 from protocols.ops import comparison, linear, products
@@ -140,6 +140,10 @@ class Generator:
             raise NotImplementedError(
                 f"random.integers of {count} values among {n} parties over {ring.name}; take a power "
                 f"of two up to 2^{ring.bits}, or fewer than 2^{ring.bits - 1}/{n}"
+            )
+        if count > 1 and isinstance(ring, Field):
+            raise NotImplementedError(
+                f"random.integers takes bits, which elements of {ring.name} do not have"
             )
         if count == 1:
             made = self._spawn("constant", _zeros, shape, INT, None)

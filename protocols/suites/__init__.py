@@ -38,6 +38,12 @@ def find(name: str | None, parties: int) -> type[Suite]:
             else f"exactly {least}"
         )
         raise ConfigError(f"the suite '{suite.name}' takes {many} parties, not {parties}")
+    if suite.fields and suite.needs_prep:
+        raise ConfigError(
+            f"the suite '{suite.name}' takes correlated randomness over a field, but it is made over rings of"
+            " bits"
+        )
+    suite.threat.most(parties)  # what cannot be understood of it is said before anything is computed
     return suite
 
 
