@@ -95,7 +95,7 @@ def ended(process: subprocess.Popen[str], within: float = 60) -> tuple[int, str,
     [
         ("average_salary.py", 3, "average salary: 4416.67"),
         ("joint_statistics.py", 3, "569 patients of three hospitals"),
-        ("linear_regression.py", 2, "largest difference to scikit-learn"),
+        ("linear_regression.py", 3, "largest difference to scikit-learn"),
         ("millionaires.py", 3, "the richest is party 1"),
         ("millionaires.py", 2, "the richest is party 1"),
         ("sealed_bid_auction.py", 5, "bidder 1 wins and pays 402.25"),
@@ -140,14 +140,15 @@ def test_examples_run_in_one_process(program):
 
 
 @pytest.mark.parametrize(
-    ("suite", "parties", "kind"),
-    [("additive", 2, "int"), ("additive", 3, "fixed"), ("replicated", 3, "fixed")],
+    ("suite", "parties", "kind", "of"),
+    [("additive", 2, "int", 1), ("additive", 3, "fixed", 3), ("replicated", 3, "fixed", 1)],
 )
-def test_every_operation_between_processes_over_tls(suite, parties, kind, monkeypatch):
+def test_every_operation_between_processes_over_tls(suite, parties, kind, of, monkeypatch):
     """The third kind of session of the conformance suite; ``test_prep_ot`` has what is different without a
     dealer.
     """
     monkeypatch.setenv("MPC_CONFORMANCE", kind)
+    monkeypatch.setenv("MPC_ONE_OF", str(of))
     dealer = ["--dealer"] if SUITES[suite].needs_prep else []
     done = mpc("run", "tests/conformance_program.py", "-n", parties, "--suite", suite, *dealer)
     assert done.returncode == 0, done.stderr
@@ -285,10 +286,10 @@ def test_suites_shows_threat_costs_and_papers():
 
 
 def test_bench_prints_what_it_promises():
-    done = mpc("bench", "mul", "chain", "share", "open", "--size", "300", "--json", "--tls")
+    done = mpc("bench", "chain", "open", "--size", "300", "--json", "--tls")
     assert done.returncode == 0, done.stderr
     lines = [json.loads(line) for line in done.stdout.splitlines()]
-    assert {line["name"] for line in lines} == {"mul", "chain", "share", "open"}
+    assert {line["name"] for line in lines} == {"chain", "open"}
     wanted = [
         "name",
         "suite",
@@ -303,7 +304,7 @@ def test_bench_prints_what_it_promises():
         "preprocessing",
     ]
     assert all(set(wanted) <= set(line) and line["verified"] and line["tls"] for line in lines)
-    assert {line["preprocessing"] for line in lines if line["name"] == "mul"} == {"received", "in_loop"}
+    assert {line["preprocessing"] for line in lines if line["name"] == "chain"} == {"received", "in_loop"}
     assert [line["rounds"] for line in lines if line["name"] == "chain"] == [1000, 1000]
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -34,17 +32,10 @@ def conformance(kind: type[Suite] | str, monkeypatch: pytest.MonkeyPatch) -> tup
     return done.exit_code, done.output
 
 
-def test_replicated_conforms() -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "mpc.conformance", "protocols.suites.replicated:Replicated"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=False,
-    )
-    said = done.stdout.splitlines()
-    assert done.returncode == 0, done.stdout + done.stderr
+def test_replicated_conforms(monkeypatch: pytest.MonkeyPatch) -> None:
+    code, output = conformance("replicated", monkeypatch)
+    said = output.splitlines()
+    assert code == 0, output
     assert [line.split(":")[0] for line in said] == [
         "values, integers",
         "values, fixed point",

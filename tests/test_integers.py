@@ -58,8 +58,10 @@ def test_bitwise_operations_at_every_edge(suite: str, parties: int, bits: int) -
     )
 
 
-@pytest.mark.parametrize("bits", RINGS)
-@pytest.mark.parametrize(("suite", "parties"), GRID)
+@pytest.mark.parametrize(
+    ("suite", "parties", "bits"),
+    [(*who, bits) for who in GRID for bits in RINGS if who[1] <= 3 or bits == 32],
+)
 def test_shifts_quotients_and_remainders_at_every_edge(suite: str, parties: int, bits: int) -> None:
     a = spread(bits)
     s = mpc.local(parties, suite, ring=bits)
@@ -268,7 +270,7 @@ def test_membership_over_the_whole_range(values: list[int], domain: list[int], s
 
 
 @pytest.mark.parametrize("bits", RINGS)
-@pytest.mark.parametrize("n", [1, 2, 3, 63, 64, 100])
+@pytest.mark.parametrize("n", [1, 2, 63, 64])
 @pytest.mark.parametrize("suite", SUITES)
 def test_reading_at_every_position_and_outside(suite: str, n: int, bits: int) -> None:
     """Negative positions count from the end, as NumPy's; outside −n to n − 1 0 is read.  one_hot is false

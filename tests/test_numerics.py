@@ -46,7 +46,7 @@ ACCURACY = accuracy()
 
 
 def test_the_page_on_accuracy_holds() -> None:
-    assert ACCURACY.check(2000) == []
+    assert ACCURACY.check(1000) == []
 
 
 @pytest.mark.parametrize("case", ACCURACY.CASES, ids=lambda case: case.name)
@@ -195,7 +195,7 @@ def test_exponentials_where_they_vanish(f: int) -> None:
 
 
 @pytest.mark.parametrize(("suite", "parties"), GRID)
-@pytest.mark.parametrize("f", [1, 7, 20, 25, 30])
+@pytest.mark.parametrize("f", [1, 7, 25, 30])
 def test_other_fractions(suite: str, parties: int, f: int) -> None:
     """As 2^-f comes near to the precision inside, more of the last place is lost;
     an odd f shifts the roots.
@@ -334,7 +334,7 @@ def test_deviations_of_every_size(suite: str, parties: int, bits: int) -> None:
     f = FRACTIONS[bits]
     s = mpc.local(parties, suite, ring=bits)
     rng = np.random.default_rng(bits)
-    for n in (2, 3, 17, 300) if bits == 128 else (2, 3, 17, 300, 4000):
+    for n in (2, 17, 300) if bits == 128 else (2, 17, 300, 4000):
         for size in (2.0 ** (3 - f), 0.05, 2.0 ** ((min(bits, 64) - 3) / 2 - f - 1)):
             x = shared(
                 rng.uniform(-1, 1, (n, 2)) * size

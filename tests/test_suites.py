@@ -13,47 +13,51 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import GRID
 
 import mpc
 from mpc import EncodingError, MpcError
 from mpc.encoding import INT
 from mpc.errors import ConfigError, DesyncError, PartyLost
 from protocols.array.session import Session
+from protocols.conformance.operations import OPERATIONS
 from protocols.conformance.values import check, evaluate
 from protocols.suite import CHUNK
 
 RINGS = {64: 16, 32: 8, 128: 40}  # bits of the ring, and of the fraction
 
-#: All kinds of numbers where they are quick; of what more dealt parties share, the same products are made.
+#: All operations where they are quick; of what more dealt parties share, the same products are made, and one
+#: operation of so many will do.
 KINDS = [
-    (suite, parties, bits, fixed)
-    for suite, parties in GRID
-    for bits in RINGS
-    for fixed in (False, True)
-    if suite != "additive" or parties == 2 or (parties, bits, fixed) in ((3, 64, True), (5, 32, False))
+    *(
+        (*who, bits, fixed, 1)
+        for who in (("additive", 2), ("replicated", 3))
+        for bits in RINGS
+        for fixed in (False, True)
+    ),
+    ("additive", 3, 64, True, 3),
+    ("additive", 5, 32, False, 5),
 ]
 THREADS = [
-    ("additive", 2, 64, True),
-    ("additive", 3, 32, False),
-    ("replicated", 3, 64, True),
-    ("replicated", 3, 128, False),
+    ("additive", 2, 64, True, 1),
+    ("additive", 3, 32, False, 3),
+    ("replicated", 3, 64, True, 1),
+    ("replicated", 3, 128, False, 3),
 ]
 
 
-@pytest.mark.parametrize(("suite", "parties", "bits", "fixed"), KINDS)
-def test_parity_in_lockstep(suite: str, parties: int, bits: int, fixed: bool) -> None:
-    fraction = RINGS[bits] if fixed else 0
+@pytest.mark.parametrize(("suite", "parties", "bits", "fixed", "of"), KINDS)
+def test_parity_in_lockstep(suite: str, parties: int, bits: int, fixed: bool, of: int) -> None:
+    fraction, table = RINGS[bits] if fixed else 0, OPERATIONS[::of]
     with mpc.local(parties, suite, ring=bits, fraction_bits=RINGS[bits]) as session:
-        check(evaluate(session, fraction), fraction, 2.0 ** -RINGS[bits])
+        check(evaluate(session, fraction, table), fraction, 2.0 ** -RINGS[bits], table)
 
 
-@pytest.mark.parametrize(("suite", "parties", "bits", "fixed"), THREADS)
-def test_parity_in_threads(suite: str, parties: int, bits: int, fixed: bool) -> None:
-    fraction = RINGS[bits] if fixed else 0
+@pytest.mark.parametrize(("suite", "parties", "bits", "fixed", "of"), THREADS)
+def test_parity_in_threads(suite: str, parties: int, bits: int, fixed: bool, of: int) -> None:
+    fraction, table = RINGS[bits] if fixed else 0, OPERATIONS[::of]
     session = mpc.local(parties, suite, ring=bits, fraction_bits=RINGS[bits])
-    results = session.run(lambda party: evaluate(party, fraction))
-    check(results[0], fraction, 2.0 ** -RINGS[bits])
+    results = session.run(lambda party: evaluate(party, fraction, table))
+    check(results[0], fraction, 2.0 ** -RINGS[bits], table)
     for other in results[1:]:
         assert all(
             np.array_equal(a, b)
