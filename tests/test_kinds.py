@@ -508,8 +508,10 @@ def faults(session: Session, recipe: Recipe) -> Iterator[str]:
 @pytest.mark.parametrize(
     ("recipe", "suite", "parties", "bits"),
     [
-        *((recipe, "replicated", 3, 64) for recipe in CASES),
-        *((recipe, "additive", 2, 32) for recipe in CASES[::3]),  # a kind does not hang on the suite
+        pytest.param(*case.values, *where, id=f"{case.id}-{'-'.join(map(str, where))}")
+        # a kind does not hang on the suite
+        for where, cases in ((("replicated", 3, 64), CASES), (("additive", 2, 32), CASES[::3]))
+        for case in cases
     ],
 )
 @pytest.mark.filterwarnings("ignore:Converting input from bool to")  # NumPy's word on its own histogram
