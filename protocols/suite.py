@@ -2,8 +2,8 @@
 
 A ``Share`` is what one party holds of one secret: a tuple of ring arrays with componentwise *linear*
 arithmetic, which is local and hence made of operators.  What talks to other parties is ``async`` and
-ends in ``await exchange(...)``.  A new scheme is one subclass in one file, here or in a package of its own: it
-gets every operation, every conformance test and every benchmark (``docs/new-suite.md``).
+ends in ``await exchange(...)``.  A new scheme is one subclass in one file, here or in a package of its own:
+it gets every operation, every conformance test and every benchmark (``docs/new-suite.md``).
 """
 
 from __future__ import annotations
