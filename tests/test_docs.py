@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from mpc.fields import P61
+from protocols.conformance.report import sections
 from protocols.suites import SUITES, setup_of
 
 ROOT = Path(__file__).parent.parent
@@ -141,7 +143,7 @@ def test_the_page_on_own_suites_quotes_its_example():
     assert entry in about
 
 
-def test_the_tutorial_of_an_own_suite_runs(monkeypatch):
+def test_the_tutorial_of_an_own_suite_runs_and_it_conforms(monkeypatch):
     cells = re.findall(
         r"```\{code-cell\}\n(?!:tags)(.*?)```", (ROOT / "docs/tutorials/own-suite.md").read_text(), re.S
     )
@@ -149,3 +151,4 @@ def test_the_tutorial_of_an_own_suite_runs(monkeypatch):
     monkeypatch.setitem(sys.modules, module.__name__, module)
     for cell in cells:
         exec(cell.replace("__main__:Own", f"{module.__name__}:Own"), module.__dict__)
+    assert not [failure for part in sections(f"{module.__name__}:Own", 3, P61) for failure in part.failures]
