@@ -107,6 +107,16 @@ WRONG: dict[str, tuple[Callable[[Any], Any], str, str]] = {
         "secret",
         "too small beside",
     ),
+    "beside an exponential of which nothing is left": (
+        lambda s: np.exp(s.secret(-768.0)) + s.secret(2.0**-20),
+        "secret",
+        "too small beside",
+    ),
+    "beside a root of zero": (
+        lambda s: np.sqrt(s.secret([0.0, 9.0]))[0] + s.secret(2.0**-20),
+        "secret",
+        "too small beside",
+    ),
     "beside a quotient of zero": (
         lambda s: (x := s.secret(2.0**-20)) ** 2 + s.secret(0) / x,
         "secret",

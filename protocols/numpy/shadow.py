@@ -115,6 +115,8 @@ _CHOOSING: set[Function] = {
     np.meshgrid,
 }
 _REMAINDER: set[Function] = {np.remainder, np.divmod, np.fmod}
+#: Where they are 0 in the clear, they are exactly 0 in secret.
+_ZERO: set[Function] = {np.exp, np.exp2, np.sqrt}
 
 
 @dataclass(frozen=True, slots=True)
@@ -338,6 +340,8 @@ def _before_cancellation(function: Function, args: Any, kwargs: Any, true: NDArr
             return np.asarray(size(arguments[0][0]) / size(arguments[0][1]))
     if function in _REMAINDER:
         return np.full(true.shape, largest(arguments[0][0]))
+    if function in _ZERO:
+        return size(true)
     found = plain.magnitude(function, arguments)
     if found is not None:
         return found
