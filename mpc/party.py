@@ -256,7 +256,7 @@ def leave(transport: Transport, peers: Iterable[int], error: BaseException | Non
             transport.flush()
             linger = 0.0
     finally:
-        transport.close(linger)
+        transport.close(linger=linger)
 
 
 def reason(error: BaseException) -> str:
