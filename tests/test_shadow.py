@@ -107,6 +107,28 @@ WRONG: dict[str, tuple[Callable[[Any], Any], str, str]] = {
         "secret",
         "too small beside",
     ),
+    "a product that is right by luck": (
+        lambda s: (x := s.secret(2.0**15.1)) * x,
+        "np.multiply",
+        r"outside ±2\^29",
+    ),
+    "a sum of products that is right by luck": (
+        lambda s: np.dot(x := s.secret([0, -131065, 1]) / 3, x),
+        "np.dot",
+        r"outside ±2\^29",
+    ),
+    "a square that is right by luck": (lambda s: s.secret(2.0**15.1) ** 2, "np.power", r"outside ±2\^29"),
+    "a quotient that is right by luck": (
+        lambda s: s.secret(2.0**22.2) / s.secret(2.0**-8),
+        "np.divide",
+        r"the quotient is outside ±2\^29",
+    ),
+    "a variance that is right by luck": (
+        lambda s: s.secret([2.0**14.7, -(2.0**14.7)]).var(),
+        "np.var",
+        r"outside ±2\^29",
+    ),
+    "a multiple that is right by luck": (lambda s: s.secret(2.0**35.1) * 1000.5, "np.multiply", "outside"),
     "beside an exponential of which nothing is left": (
         lambda s: np.exp(s.secret(-768.0)) + s.secret(2.0**-20),
         "secret",

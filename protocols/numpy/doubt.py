@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -48,6 +48,10 @@ _OF_POWERS: set[Function] = {
 }
 #: Squares of deviations, and what hides in these, are larger than their results.
 _OF_DEVIATIONS: set[Function] = {np.var, np.std, np.nanvar, np.nanstd, np.cov, np.corrcoef}
+_DEVIATIONS: set[Function] = {np.var, np.std, np.nanvar, np.nanstd}
+#: Products that are rounded, of two operands and of one with itself.
+_PRODUCTS: set[Function] = OF_TWO - {np.add, np.subtract}
+_SQUARES: set[Function] = {np.square, np.prod, np.nanprod, np.multiply.reduce}
 #: They take matrices in units of their norms, which have a range (``protocols/ops/decompositions.py``).
 _OF_NORMS: set[Function] = {
     np.linalg.solve,
@@ -167,6 +171,36 @@ class Result:
         with np.errstate(over="ignore"):
             reach = np.square(self.size) if self.function in _ROOTS else self.size
         return np.asarray(reach >= 2.0**self.range)
+
+    def lucky(self, args: Sequence[Any]) -> NDArray:
+        """Where it is right in one run and wrong in the next, as what is rounded for it is out of range."""
+        reach, fraction, bits = np.abs(real(self.true)), self.fraction, self.session.ring.bits
+        products = 2.0 ** (bits - 2 - 2 * fraction)
+        nowhere = np.zeros(self.true.shape, bool)
+        if not self.kind.fraction:
+            return nowhere
+        with np.errstate(all="ignore"):
+            if self.function in _DEVIATIONS:
+                squares = np.square(reach) if self.function in _ROOTS else reach
+                return np.asarray(squares * (self.operands[0].size / max(1, reach.size)) >= products)
+            if self.divisor is not None:
+                return np.asarray(reach >= 2.0 ** (self.range + 1))
+            if self.function is np.power:
+                n = args[1] if len(args) > 1 and not isinstance(args[1], Secret) else 0.5
+                whole = (np.asarray(n) == np.rint(n)) & (
+                    np.asarray(n) > 1
+                )  # else by a logarithm, or a division
+                return np.asarray((reach >= products) & whole)
+            if self.function in _PRODUCTS and sum(x.kind.fraction > 0 for x in self.operands) > 1:
+                return np.asarray(reach >= products)
+            if self.function in _SQUARES:
+                return np.asarray(reach >= products)
+            if self.function in (np.multiply, np.true_divide) and len(self.operands) == 1:
+                factors = [np.asarray(a) for a in args if not isinstance(a, Secret)]
+                whole = all(a.dtype.kind in "biu" or (a == np.rint(a)).all() for a in factors)
+                if self.function is np.true_divide or not whole:
+                    return np.asarray(reach >= 2.0 ** (bits - 3 - fraction))
+        return nowhere
 
     def doubt(self, number: int, off: NDArray) -> Doubt:
         """About these elements."""

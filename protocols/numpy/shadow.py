@@ -25,6 +25,8 @@ Wrong    is an integer, a truth value, an order, a number rounded to whole ones,
          So cancellation is forgiven as it is in floating point, and so is a rounding whose unit is small
          beside what is rounded.  What was out of range on the way is not.
          Comparisons, orders and roundings are in the copies as in the shadow.
+         Products, quotients and deviations that are rounded out of their range are wrong, too, where they
+         happen to be right: in the next run they may not be.
 Cost     an opening and up to six plain runs for each operation, a round for each input of reals, and four or
          five arrays for each secret.
 Threat   none is held against: every party is shown all inputs and all values on the way.
@@ -180,7 +182,7 @@ class Shadows:
                 assert doubt is not None
                 raise RangeError(
                     f"{doubt.operation} in {doubt.place}: {doubt.words}; so what is revealed in {place()} "
-                    f"is not what the same program gives in the clear: {doubt.advice}"
+                    f"may not be what the same program gives in the clear: {doubt.advice}"
                 )
 
     def _open(self, secrets: Sequence[Secret]) -> list[NDArray]:
@@ -268,6 +270,8 @@ class Shadows:
                 shadow, copies=tuple(np.where(beyond, shadow.true, copy) for copy in shadow.copies)
             )
         off, wrong = _off(secret.kind, actual, shadow)
+        if (lucky := result.lucky(args)).any():
+            off, wrong = off | lucky, True
         doubt = None
         if off.any():
             doubt = min(
