@@ -27,8 +27,8 @@ class EncodingError(MpcError, ValueError):
 
 
 class RangeError(MpcError, ArithmeticError):
-    """In a session that checks: a value to be revealed may not be what the program gives in the clear; says since
-    which line.
+    """In a session that checks: a value to be revealed may not be what the program gives in the clear; says
+    since which line.
     """
 
 
