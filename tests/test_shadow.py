@@ -129,6 +129,11 @@ WRONG: dict[str, tuple[Callable[[Any], Any], str, str]] = {
         r"outside ±2\^29",
     ),
     "a multiple that is right by luck": (lambda s: s.secret(2.0**35.1) * 1000.5, "np.multiply", "outside"),
+    "a small remainder beside a larger one": (
+        lambda s: np.sqrt(s.secret([2.0**-20, 2.0**-11]) % 8),
+        "secret",
+        "too small beside",
+    ),
     "beside an exponential of which nothing is left": (
         lambda s: np.exp(s.secret(-768.0)) + s.secret(2.0**-20),
         "secret",

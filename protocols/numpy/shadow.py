@@ -343,7 +343,7 @@ def _before_cancellation(function: Function, args: Any, kwargs: Any, true: NDArr
         with np.errstate(all="ignore"):  # a numerator of exactly 0 gives exactly 0
             return np.asarray(size(arguments[0][0]) / size(arguments[0][1]))
     if function in _REMAINDER:
-        return np.full(true.shape, largest(arguments[0][0]))
+        return np.broadcast_to(size(arguments[0][0]), true.shape)
     if function in _ZERO:
         return size(true)
     found = plain.magnitude(function, arguments)
