@@ -232,7 +232,7 @@ def overflown(step: Step, values: list[Any], result: Any) -> bool:
             real = (step.op.plain or step.op.f)(*(np.asarray(values[i], np.float64) for i in step.operands))
     except TypeError:
         return False
-    return bool(np.any(np.abs(real) >= 2.0**62))
+    return bool(np.any(np.abs(real) >= min(2.0**62, np.iinfo(np.asarray(result).dtype).max)))
 
 
 def run_clear(program: Program) -> list[Any]:
