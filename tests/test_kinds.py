@@ -28,7 +28,7 @@ OPERANDS: dict[str, dict[str, Any]] = {
     "n": {"b": [True, False, True, True], "i": [0, 3, 1, 1]},  # not below 0
     "r": {"i": [5, -3, 0, 1], "f": [1.5, -0.75, 2.0, 0.25]},
     "c": {"b": [True, False, False, True]},
-    "d": {"i": [[1, 0], [0, 1]], "f": [[1.0, 0.25], [0.25, 0.5]]},  # positive definite
+    "d": {"i": [[2, 0], [0, 1]], "f": [[1.0, 0.25], [0.25, 0.5]]},  # positive definite
 }
 
 
