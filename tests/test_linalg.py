@@ -78,7 +78,8 @@ def test_inverses_and_systems_over_conditions(suite: str, parties: int, fraction
     ("suite", "parties", "bits", "fixed"),
     [
         ("replicated", 3, 64, True),
-        ("additive", 2, 32, False),
+        ("additive", 2, 64, False),
+        ("additive", 2, 32, True),
         ("replicated", 3, 128, True),
     ],
 )
