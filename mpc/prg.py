@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from mpc.ring import Z64, Field, NDArray, RingArray, Shape, Spec
+from mpc.ring import Z64, NDArray, RingArray, Shape, Spec
 
 SEED_BYTES = 32
 _ZEROS = memoryview(bytes(1 << 18))
@@ -43,7 +43,7 @@ class Stream:
     def draw(self, spec: Spec) -> RingArray:
         """The next uniform elements.  Never draws the same bytes twice."""
         ring, shape = spec.ring, spec.shape
-        if isinstance(ring, Field):
+        if ring.entropy != ring.itemsize:  # a remainder of more
             data = np.frombuffer(self.bytes(ring.entropy * math.prod(shape)), np.uint8)
             return RingArray(ring, ring.uniform(data.reshape(-1, ring.entropy)).reshape(shape))
         n = ring.itemsize * (size := math.prod(shape))
