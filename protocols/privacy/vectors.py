@@ -36,6 +36,7 @@ from mpc.encoding import numeric
 from mpc.errors import EncodingError
 from mpc.prg import Stream
 from mpc.ring import Z64, NDArray, Spec
+from protocols.privacy import loops
 
 WORD, CHUNK = 32, 1 << 16
 #: Of one coordinate of one rotated vector being cut off at the default peak; of noise making a sum wrap
@@ -142,8 +143,6 @@ class Encoding:
         """The same as int64 before the reduction; repeats the rounding until its squared norm is within
         ``limit``.
         """
-        from protocols.privacy import kernels
-
         x = np.ascontiguousarray(numeric(vector, "a vector"))
         if x.dtype not in (np.float64, np.float32):
             x = x.astype(np.float64)
@@ -151,7 +150,7 @@ class Encoding:
             raise EncodingError(f"a vector has shape {x.shape} instead of ({self.dimension},)")
         if not (isinstance(weight, int | np.integer) and 1 <= weight <= self.weight):
             raise EncodingError(f"a weight must be a whole number from 1 to {self.weight}")
-        norm = math.sqrt(kernels.squares(x))
+        norm = math.sqrt(loops.squares(x))
         if not norm < 1e150:
             raise EncodingError(
                 "a vector contains NaN, infinity or absurdly large numbers; leave the update out or repair it"
@@ -166,8 +165,8 @@ class Encoding:
             for lo in range(0, len(x), CHUNK):  # words and numbers stay in the cache
                 piece = x[lo : lo + CHUNK]
                 words = stream.draw(Spec(Z64, piece.shape)).data
-                squares += kernels.round_at_random(
-                    piece, factor, self.peak * scale, words, out[lo : lo + CHUNK]
+                squares += loops.round_at_random(
+                    piece, factor, self.peak * scale, words, out[lo : lo + len(piece)]
                 )
             if limit is None or squares <= limit:
                 break
@@ -179,10 +178,8 @@ class Encoding:
         """What ``clip`` and ``peak`` take off this vector, in words that are for its owner alone; empty if
         nothing.
         """
-        from protocols.privacy import kernels
-
         x = np.ascontiguousarray(vector, np.float64)
-        norm, said = math.sqrt(kernels.squares(x)), []
+        norm, said = math.sqrt(loops.squares(x)), []
         if norm > self.clip:
             said.append(f"it was shortened from a norm of {norm:.4g} to 'clip', {self.clip:g}")
             x = x * (self.clip / norm)
@@ -235,18 +232,14 @@ class Encoding:
         return np.unpackbits(np.frombuffer(bits, np.uint8), count=self.padded) * 2.0 - 1.0
 
     def _rotate(self, x: NDArray) -> NDArray:
-        from protocols.privacy import kernels
-
         out = self._signs() / math.sqrt(self.padded)
         out[: self.dimension] *= x
         out[self.dimension :] = 0.0
-        kernels.hadamard(out)
+        loops.hadamard(out)
         return out
 
     def _unrotate(self, x: NDArray) -> NDArray:
-        from protocols.privacy import kernels
-
-        kernels.hadamard(x)
+        loops.hadamard(x)
         x *= self._signs() / math.sqrt(self.padded)
         return x[: self.dimension]
 
