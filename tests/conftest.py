@@ -21,9 +21,12 @@ from protocols.suites.additive import Additive
 
 
 def pytest_collection_finish() -> None:
-    """What has been collected lives to the end; a tenth of the tests' time went into looking at it again."""
+    """What has been collected lives to the end, and what is loaded later: looking at it again and again took
+    a tenth of the tests' time.
+    """
     gc.collect()
     gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
 
 
 @pytest.fixture(autouse=True, scope="session")

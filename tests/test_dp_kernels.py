@@ -1,5 +1,5 @@
-"""The kernels of ``protocols/privacy`` equal their NumPy twins, at sizes around their blocks; of three of them
-the twin is what short vectors take (``loops``).
+"""The kernels of ``protocols/privacy`` equal their NumPy twins, at sizes around their blocks; of three of
+them the twin is what short vectors take (``loops``).
 """
 
 from __future__ import annotations
