@@ -18,6 +18,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from mpc import memory
 from mpc.errors import DesyncError, PartyLost, TransportError
 from mpc.frames import ABORT, BYE, HEADER, Header, Link, notice
 from mpc.meter import Meter, payers
@@ -61,6 +62,7 @@ class Party:
         meter: Meter | None = None,
         names: dict[int, str] | None = None,
     ) -> None:
+        memory.kept()
         self.rank, self.size = transport.rank, transport.size
         self.meter = meter or Meter()
         self.seat: Seat | None = None  # known after take_seat; its positions enter the digest

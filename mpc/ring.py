@@ -478,7 +478,7 @@ def zeros_like(x: RingArray) -> RingArray:
 
 def muladd(a: RingArray, b: RingArray, c: RingArray, d: RingArray, e: RingArray) -> RingArray:
     """a·b + c·d + e, elementwise: in one pass over memory where the arrays are large and alike."""
-    if not _in_one_pass(a, b, c, d, e):
+    if not in_one_pass(a, b, c, d, e):
         return a * b + c * d + e
     return _compiled("muladd", a, b, c, d, e)
 
@@ -487,7 +487,7 @@ def cross(
     x0: RingArray, x1: RingArray, y0: RingArray, y1: RingArray, plus: RingArray, minus: RingArray
 ) -> RingArray:
     """x₀·(y₀ + y₁) + x₁·y₀ + plus − minus, as ``muladd``."""
-    if not _in_one_pass(x0, x1, y0, y1, plus, minus):
+    if not in_one_pass(x0, x1, y0, y1, plus, minus):
         return x0 * (y0 + y1) + x1 * y0 + (plus - minus)
     return _compiled("cross", x0, x1, y0, y1, plus, minus)
 
@@ -499,7 +499,7 @@ def _compiled(name: str, *xs: RingArray) -> RingArray:
     )
 
 
-def _in_one_pass(first: RingArray, *rest: RingArray) -> bool:
+def in_one_pass(first: RingArray, *rest: RingArray) -> bool:
     return (
         worth_compiling(first.data.size, _SMALL_MULADD, _SMALL_MULADD_ONCE_AWAKE)
         and first.data.flags.c_contiguous

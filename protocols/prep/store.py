@@ -72,7 +72,7 @@ from protocols.prep.disk import (
 )
 from protocols.prep.remembered import Count
 
-VERSION = 2
+VERSION = 3
 _MAGIC = b"mpc-corr"
 _TAG = 16
 _ALONE = b"\xff" * 12  # the nonce of the header's own tag

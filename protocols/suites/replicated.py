@@ -23,8 +23,9 @@ from typing import ClassVar
 import numpy as np
 
 from mpc.bits import flipped, unpacked
+from mpc.masking import cross, masked
 from mpc.prg import Stream
-from mpc.ring import Ring, RingArray, Spec, cross, narrowest, zeros_like
+from mpc.ring import Ring, RingArray, Spec, narrowest, zeros_like
 from mpc.rounds import exchange
 from protocols import truncation
 from protocols.bilinear import MULTIPLY, Bilinear
@@ -75,16 +76,16 @@ class Replicated(Suite):
         """The stream of the two parties that hold part ``part`` of every share."""
         return self.seat.pair[self._previous if part == self.seat.rank else self._next]
 
-    def _zero(self, spec: Spec) -> tuple[RingArray, RingArray]:
-        """This party's term of a fresh sharing of zero, as what to add and what to subtract.  Local."""
-        return self.seat.pair[self._next].draw(spec), self.seat.pair[self._previous].draw(spec)
+    @property
+    def _zero(self) -> tuple[Stream, Stream]:
+        """Streams of this party's term of a fresh sharing of zero: what to add and what to subtract."""
+        return self.seat.pair[self._next], self.seat.pair[self._previous]
 
-    def _apart(self, spec: Spec) -> tuple[RingArray, RingArray]:
-        """The same, of a sharing of zero of which party 0 knows all.  Local."""
-        pair, none = self.seat.pair, spec.ring.zeros(spec.shape)
-        if self.seat.rank == 0:
-            return pair[1].draw(spec), pair[2].draw(spec)
-        return (none, pair[0].draw(spec)) if self.seat.rank == 1 else (pair[0].draw(spec), none)
+    @property
+    def _apart(self) -> tuple[Stream | None, Stream | None]:
+        """The same, of a sharing of zero of which party 0 knows all."""
+        pair, rank = self.seat.pair, self.seat.rank
+        return (pair[1], pair[2]) if rank == 0 else (None, pair[0]) if rank == 1 else (pair[0], None)
 
     def _public(self, value: RingArray, part: int) -> Share:
         """A share whose part ``part`` is ``value``, which its two holders know, and whose other parts are
@@ -142,13 +143,11 @@ class Replicated(Suite):
 
         async def product(x: Share, y: Share) -> Share:
             (x0, x1), (y0, y1) = x.parts, y.parts
-            spec = f.spec(x.spec, y.spec)
-            plus, minus = self._apart(spec) if bits else self._zero(spec)
-            term = (
-                cross(x0, x1, y0, y1, plus, minus)
-                if f == MULTIPLY
-                else f(x0, y0 + y1) + f(x1, y0) + plus - minus
-            )
+            plus, minus = self._apart if bits else self._zero
+            if f == MULTIPLY:
+                term = cross(x0, x1, y0, y1, plus, minus)
+            else:
+                term = masked(f(x0, y0 + y1) + f(x1, y0), plus, minus)
             return await (self._quotient(term, bits, apart=True) if bits else self._replicated(term, f.name))
 
         if f.name == "multiply" and x.shape == y.shape:
