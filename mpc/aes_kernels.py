@@ -2,8 +2,8 @@
 
     block i = AES(key, i),  i in 16 bytes, the most significant first
 
-A loop that needs masks makes them where it needs them, in the first-level cache, a few thousand bytes ahead of
-their use: they are never written to memory.  An instruction does a round of one block; where the processor
+A loop that needs masks makes them where it needs them, in the first-level cache, a few thousand bytes ahead
+of their use: they are never written to memory.  An instruction does a round of one block; where the processor
 has VAES of two, and with AVX-512 of four.  Eight are under way at a time, for each waits some cycles for the
 one before it.
 
@@ -27,7 +27,8 @@ from numba.extending import intrinsic
 from mpc.compiling import njit
 from mpc.ring import NDArray
 
-_FEATURES = binding.get_host_cpu_features()  # type: ignore[no-untyped-call]
+_FEATURES = binding.get_host_cpu_features()
+_instruction: Any = cgutils.get_or_insert_function
 
 #: Whether this processor has the instructions.
 THERE = bool(_FEATURES.get("aes"))
@@ -52,8 +53,7 @@ def _at(builder: Any, pointer: Any, index: Any) -> Any:
     return builder.gep(pointer, [index if not isinstance(index, int) else ir.Constant(_I64, index)])
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def _blocks(typing: Any, keys: Any, first: Any, out: Any, at: Any) -> Any:
+def _blocks_code(typing: Any, keys: Any, first: Any, out: Any, at: Any) -> Any:
     """Words ``at`` to at + GROUP − 1 of ``out`` become blocks ``first`` and following."""
 
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -61,7 +61,7 @@ def _blocks(typing: Any, keys: Any, first: Any, out: Any, at: Any) -> Any:
         name = "llvm.x86.aesni.aesenc" + {1: "", 2: ".256", 4: ".512"}[_WIDTH]
         form = ir.FunctionType(vector, [vector, vector])
         middle, last = (
-            cgutils.get_or_insert_function(builder.module, form, called)
+            _instruction(builder.module, form, called)
             for called in (name, name.replace("aesenc", "aesenclast"))
         )
         swapped = builder.module.declare_intrinsic("llvm.bswap", [_I64])
@@ -94,15 +94,13 @@ def _blocks(typing: Any, keys: Any, first: Any, out: Any, at: Any) -> Any:
     return types.void(keys, types.uint64, out, types.int64), code
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def _schedule(typing: Any, keys: Any) -> Any:
+def _schedule_code(typing: Any, keys: Any) -> Any:
     """The ten further round keys, behind the first."""
 
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         wide, block = ir.VectorType(_I32, 4), ir.VectorType(_I64, 2)
-        assist = cgutils.get_or_insert_function(
-            builder.module, ir.FunctionType(block, [block, _I8]), "llvm.x86.aesni.aeskeygenassist"
-        )
+        form = ir.FunctionType(block, [block, _I8])
+        assist = _instruction(builder.module, form, "llvm.x86.aesni.aeskeygenassist")
         table = _data(context, builder, signature.args[0], arguments[0], block)
         nothing = ir.Constant(wide, [0] * 4)
         moved, fourth = (ir.Constant(wide, order) for order in ([4, 0, 1, 2], [3, 3, 3, 3]))
@@ -120,6 +118,10 @@ def _schedule(typing: Any, keys: Any) -> Any:
         return context.get_dummy_value()
 
     return types.void(keys), code
+
+
+_blocks: Any = intrinsic(_blocks_code)
+_schedule: Any = intrinsic(_schedule_code)
 
 
 @njit(cache=True, boundscheck=False, nogil=True)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mpc import strassen
+from mpc import plane_kernels, strassen
 from mpc.compiling import njit
 
 #: Rows of ``b`` and columns of ``c`` per block: 256 × 256 words of ``b`` stay in the L2 cache.
@@ -62,41 +62,6 @@ def _muladd(a: Any, b: Any, c: Any, d: Any, e: Any, out: Any) -> None:
 def _andxor(a: Any, b: Any, c: Any, d: Any, e: Any, out: Any) -> None:
     for i in range(len(out)):
         out[i] = (a[i] & b[i]) ^ (c[i] & d[i]) ^ e[i]
-
-
-@njit(cache=True, boundscheck=False, nogil=True)
-def _swap(x: Any, y: Any, shift: Any, mask: Any) -> None:
-    for i in range(len(x)):
-        difference = ((x[i] >> shift) ^ y[i]) & mask
-        y[i] ^= difference
-        x[i] ^= difference << shift
-
-
-@njit(cache=True, boundscheck=False, nogil=True)
-def _to_planes(x: Any, out: Any) -> None:
-    """64 × 64 bit matrices by exchanging ever smaller blocks of bits (Hacker's Delight, section 7-3), 32
-    matrices at a time, so that the rows to be exchanged lie side by side in long vectors."""
-    words = out.shape[1]
-    block = np.empty((64, 32), np.uint64)
-    for first in range(0, words, 32):
-        lanes = min(32, words - first)
-        for g in range(lanes):
-            for i in range(64):
-                block[i, g] = x[64 * (first + g) + i]
-        width, mask = 32, np.uint64(0x00000000FFFFFFFF)
-        while width:
-            for i in range(0, 64, 2 * width):
-                _swap(
-                    block[i : i + width].reshape(-1),
-                    block[i + width : i + 2 * width].reshape(-1),
-                    np.uint64(width),
-                    mask,
-                )
-            width >>= 1
-            mask ^= mask << np.uint64(width)
-        for i in range(64):
-            for g in range(lanes):
-                out[i, first + g] = block[i, g]
 
 
 @njit(cache=True, boundscheck=False, nogil=True)
@@ -330,7 +295,7 @@ def flipped(x: npt.NDArray[Any], words: npt.NDArray[Any], add: int) -> npt.NDArr
 def to_planes(x: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """Plane j of 64·w words: bit j of each, packed; shape (64, w)."""
     out = np.empty((64, len(x) // 64), np.uint64)
-    _to_planes(x, out)
+    plane_kernels.to_planes(x, out)
     return out
 
 

@@ -31,9 +31,9 @@ def cross(
         n = min(len(plus), len(out) - lo)
         _masks(k_plus, first_plus, lo, n, plus_words, out)
         _masks(k_minus, first_minus, lo, n, minus_words, out)
-        a0, a1, b0, b1, c = x0[lo : lo + n], x1[lo : lo + n], y0[lo : lo + n], y1[lo : lo + n], out[lo : lo + n]
         for i in range(n):
-            c[i] = a0[i] * (b0[i] + b1[i]) + a1[i] * b0[i] + plus[i] - minus[i]
+            k = lo + i
+            out[k] = x0[k] * (y0[k] + y1[k]) + x1[k] * y0[k] + plus[i] - minus[i]
 
 
 @njit(cache=True, boundscheck=False, nogil=True)
@@ -46,6 +46,6 @@ def cross_bits(
         n = min(len(plus), len(out) - lo)
         _masks(k_plus, first_plus, lo, n, plus, out)
         _masks(k_minus, first_minus, lo, n, minus, out)
-        a0, a1, b0, b1, c = x0[lo : lo + n], x1[lo : lo + n], y0[lo : lo + n], y1[lo : lo + n], out[lo : lo + n]
         for i in range(n):
-            c[i] = (a0[i] & (b0[i] ^ b1[i])) ^ (a1[i] & b0[i]) ^ plus[i] ^ minus[i]
+            k = lo + i
+            out[k] = (x0[k] & (y0[k] ^ y1[k])) ^ (x1[k] & y0[k]) ^ plus[i] ^ minus[i]

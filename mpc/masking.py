@@ -1,8 +1,10 @@
-"""Products that are masked as they are computed: where the compiler is awake their masks are made in the cache, a
+"""Products that are masked as they are computed: where the compiler is awake, masks are made in the cache, a
 few thousand bytes ahead of their use, and never written to memory.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 
@@ -23,7 +25,7 @@ def cross(
         from mpc import masked_kernels
 
         out = np.empty(spec.shape, ring.dtype)
-        kernel = masked_kernels.cross_bits if ring is BITS else masked_kernels.cross
+        kernel: Any = masked_kernels.cross_bits if ring is BITS else masked_kernels.cross
         flat: list[NDArray] = [x.data.reshape(-1) for x in (x0, x1, y0, y1)]
         masks = [_NONE if stream is None else stream.reserved(spec) for stream in (plus, minus)]
         kernel(*flat, *masks[0], *masks[1], out.reshape(-1))

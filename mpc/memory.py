@@ -18,4 +18,6 @@ _UNUSED = 1 << 28
 def kept() -> bool:
     """Ask the C library for it, once; whether it is one that can."""
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    return mallopt is not None and all(mallopt(option, _UNUSED) for option in (_TRIM_THRESHOLD, _MMAP_THRESHOLD))
+    return mallopt is not None and all(
+        mallopt(option, _UNUSED) for option in (_TRIM_THRESHOLD, _MMAP_THRESHOLD)
+    )

@@ -38,9 +38,8 @@ def compiled(n: int) -> bool:
 class Stream:
     """A stream of uniform ring elements.  ``position`` counts the bytes drawn so far.
 
-    Large draws take whole blocks of the key stream.  They are made by the cipher of ``cryptography``, or, once
-    the compiler is awake and where the processor has the instructions, by ``mpc.aes_kernels``, which are the
-    same bytes.
+    Large draws take whole blocks of the key stream.  ``cryptography`` makes them, and, once the compiler is
+    awake and where the processor has the instructions, ``mpc.aes_kernels``: the same bytes.
     """
 
     __slots__ = ("_at", "_block", "_cipher", "_key", "_keys", "_pool", "position")
@@ -50,7 +49,7 @@ class Stream:
         self._cipher: Any = Cipher(algorithms.AES(self._key), modes.CTR(bytes(16))).encryptor()
         self._keys: NDArray | None = None  # of all rounds
         self._block = 0  # the first that is not used yet
-        self._pool, self._at = b"", 0
+        self._pool, self._at = memoryview(b""), 0
         self.position = 0
 
     @classmethod

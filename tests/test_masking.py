@@ -132,5 +132,9 @@ def test_masks_of_a_loop_are_used_once(plainly) -> None:  # type: ignore[no-unty
     stream = Stream(SEED, "x")
     one = RingArray(Z64, np.zeros(1000, np.uint64))
     made = masking.cross(one, one, one, one, stream, None).data
-    words = [*made, *stream.draw(Spec(Z64, (1000,))).data, *masking.cross(one, one, one, one, stream, None).data]
+    words = [
+        *made,
+        *stream.draw(Spec(Z64, (1000,))).data,
+        *masking.cross(one, one, one, one, stream, None).data,
+    ]
     assert len(set(words)) == 3000 and stream.position == 24_000
