@@ -69,7 +69,7 @@ class Stream:
             if self._at + n > len(self._pool):
                 pool = np.empty(_POOL, np.uint8)
                 self._fill(pool)
-                self._pool, self._at = pool.data, 0
+                self._pool, self._at = pool.data.toreadonly(), 0
             start, self._at = self._at, self._at + n
             return RingArray(ring, np.frombuffer(self._pool, ring.dtype, size, start).reshape(shape))
         out = np.empty(shape, ring.dtype)

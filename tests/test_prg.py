@@ -103,6 +103,10 @@ def test_shapes() -> None:
         assert stream.draw(Spec(Z32, shape)).shape == shape
 
 
+def test_nobody_writes_into_a_streams_own_memory() -> None:
+    assert not Stream(SEED, "own").draw(Spec(Z64, (3,))).data.flags.writeable
+
+
 def test_streams_do_not_show_or_copy_their_key() -> None:
     assert repr(Stream(SEED, "own")) == "<Stream at 0>"
     with pytest.raises(TypeError):
