@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pytest
@@ -9,6 +10,8 @@ from click.testing import CliRunner
 
 from benchmarks import compare, driver, report
 from benchmarks.works import WORKS, worst
+from mpc.ring import Z32, Z64, Z128
+from protocols.bench import online
 
 ABOUT = report.About("2 cores", "2026-01-01 10:00", 5, 0.25, "--out docs/")
 
@@ -57,6 +60,45 @@ def test_the_worst_difference_is_relative_above_one_and_exact_for_whole_numbers(
     assert worst([np.nan], [1.0]) == np.inf
     with pytest.raises(ValueError, match="shape"):
         worst(np.zeros(3), np.zeros(2))
+
+
+def trivial(inputs: Sequence[np.ndarray], expected: np.ndarray) -> Iterator[np.ndarray]:
+    """What a system might answer that has computed nothing, or something else."""
+    yield np.zeros_like(expected)
+    yield np.ones_like(expected)
+    yield -1 * expected
+    yield 1 - expected * 1
+    yield np.roll(expected, 1)
+    yield expected[::-1]
+    yield from (array for array in inputs if array.shape == expected.shape)
+
+
+@pytest.mark.parametrize("name", WORKS)
+def test_no_work_is_done_by_an_answer_without_computation(name: str) -> None:
+    work = WORKS[name]
+    inputs = work.inputs(200)
+    expected = np.asarray(work.plain(*inputs))
+    assert worst(expected, expected) == 0
+    for wrong in trivial(inputs, expected):
+        assert worst(wrong, expected) > 0.01
+
+
+@pytest.mark.parametrize("bits", [32, 64, 128])
+@pytest.mark.parametrize("name", online.CASES)
+def test_no_line_of_the_bench_is_verified_by_an_answer_without_computation(name: str, bits: int) -> None:
+    case, ring = online.CASES[name], {32: Z32, 64: Z64, 128: Z128}[bits]
+    if not case.over(ring):
+        pytest.skip("has no meaning there")
+    inputs = case.inputs(1 if 1 in case.sizes and name != "mlp" else 200, ring)
+    expected = online.wrapped(np.asarray(case.plain(*inputs)), ring)
+    assert online.compared(case, ring, expected, expected) == (True, 0.0)
+    assert not online.compared(case, ring, expected[:1].reshape(1, *expected.shape[1:], 1), expected)[0]
+    same = name in ("share", "open")  # that give what they get
+    for wrong in trivial(() if same else inputs, expected):
+        if not (
+            len(expected) == 1 and np.array_equal(wrong, expected)
+        ):  # turned and rolled, one stays as it is
+            assert not online.compared(case, ring, wrong, expected)[0]
 
 
 def test_lines_are_found_among_what_libraries_print():

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import statistics
 import tempfile
@@ -297,6 +298,19 @@ def main(party: Session) -> None:
                 results.write(json.dumps(line) + "\n")
 
 
+def compared(case: Case, ring: Ring, value: Any, expected: NDArray) -> tuple[bool, float]:
+    """Whether a result is what is expected, within the case's units, and the largest difference."""
+    if np.shape(value) != expected.shape:
+        return False, math.inf
+    difference = np.abs(value * 1 - expected * 1)
+    allowed = case.units * (
+        1.001 * 2.0**-ring.fraction + 2.0 ** -(min(50, ring.bits // 2 - 8)) * np.abs(expected * 1.0)
+    )
+    return bool(np.all(difference <= allowed)), float(
+        np.max(difference / np.maximum(1.0, np.abs(expected * 1.0)))
+    )
+
+
 def _measure(party: Session, name: str, case: Case, size: int, runs: int) -> Iterator[dict[str, Any]]:
     bare = _status("VmRSS")
     ring = party.ring
@@ -306,7 +320,7 @@ def _measure(party: Session, name: str, case: Case, size: int, runs: int) -> Ite
         for i, a in enumerate(arrays)
     ]
     prep = party.suites[0].prep
-    expected = _wrapped(np.asarray(case.plain(*arrays)), ring)
+    expected = wrapped(np.asarray(case.plain(*arrays)), ring)
 
     def once(before: Callable[[], None]) -> tuple[float, Any, int, int, int]:
         before()
@@ -328,10 +342,7 @@ def _measure(party: Session, name: str, case: Case, size: int, runs: int) -> Ite
             took, result, *rest = once(before)
             measured.append((took, *rest))
         value = result.reveal() if isinstance(result, Secret) else result
-        difference = np.abs(value * 1 - expected * 1)
-        allowed = case.units * (
-            1.001 * 2.0**-ring.fraction + 2.0 ** -(min(50, ring.bits // 2 - 8)) * np.abs(expected * 1.0)
-        )
+        right, error = compared(case, ring, value, expected)
         seconds = [m[0] for m in measured]
         median = statistics.median(seconds)
         return {
@@ -341,9 +352,9 @@ def _measure(party: Session, name: str, case: Case, size: int, runs: int) -> Ite
             "per_second": case.count(size) / median,
             "bytes_sent_per_party": measured[-1][2],
             "rounds": measured[-1][1],
-            "verified": bool(np.all(difference <= allowed)),
+            "verified": right,
             "preprocessing": kind,
-            "error": float(np.max(difference / np.maximum(1.0, np.abs(expected * 1.0)))),
+            "error": error,
             "spread": [min(seconds), max(seconds)],
             "peak_bytes": max(m[3] for m in measured),
         }
@@ -369,7 +380,7 @@ def _measure(party: Session, name: str, case: Case, size: int, runs: int) -> Ite
     yield lines("in_loop", lambda: None)
 
 
-def _wrapped(x: NDArray, ring: Ring) -> NDArray:
+def wrapped(x: NDArray, ring: Ring) -> NDArray:
     """Integers as the ring has them, read as signed."""
     if x.dtype.kind not in "iO" or (x.dtype.kind == "i" and ring.bits >= 64):
         return x
