@@ -2,10 +2,11 @@
 
     block i = AES(key, i),  i in 16 bytes, the most significant first
 
-A loop that needs masks makes them where it needs them, in the first-level cache, a few thousand bytes ahead
-of their use: they are never written to memory.  An instruction does a round of one block; where the processor
-has VAES of two, and with AVX-512 of four.  Eight are under way at a time, for each waits some cycles for the
-one before it.
+A loop that needs masks makes them where it needs them, a few thousand bytes ahead of their use, which stay in
+the first-level cache.  An instruction does a round of one block; where the processor has VAES of two, and
+with AVX-512 of four.  Eight are under way at a time, for each waits some cycles for the one before it.  The
+loops are all in this file, for what Numba keeps on the disk is as old as its file; each has a plain twin in
+``tests/test_masking.py``.
 
 Neither the time nor the memory that is touched depends on key or counter.  ``mpc.prg`` alone decides which
 blocks are used, each once.
@@ -19,24 +20,34 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from llvmlite import binding, ir
-from numba import types
+from llvmlite import ir
+from numba import config, types
 from numba.core import cgutils
+from numba.core.errors import TypingError
+from numba.core.registry import cpu_target
 from numba.extending import intrinsic
 
 from mpc.compiling import njit
 from mpc.ring import NDArray
 
-_FEATURES = binding.get_host_cpu_features()
 _instruction: Any = cgutils.get_or_insert_function
 
-#: Whether this processor has the instructions.
-THERE = bool(_FEATURES.get("aes"))
 
-_WIDTH = 1 if not _FEATURES.get("vaes") else 4 if _FEATURES.get("avx512f") else 2  # blocks of a vector
+def _features() -> set[str]:
+    """What Numba compiles for, which may be less than the processor has."""
+    codegen: Any = cpu_target.target_context.codegen()
+    machine, _, features = codegen.magic_tuple()
+    asleep: int = vars(config)["DISABLE_JIT"]
+    return set() if asleep or not machine.startswith("x86_64") else set(features.split(","))
+
+
+#: Whether there are the instructions.
+THERE = "+aes" in _features()
+
+_WIDTH = 1 if not {"+vaes", "+avx2"} <= _features() else 4 if "+avx512f" in _features() else 2
 _ABREAST = 8
 
-#: Words that one call makes at least, a multiple of which is cheapest.
+#: Words that one call makes, of which a multiple is cheapest.
 GROUP = 2 * _WIDTH * _ABREAST
 
 #: Words of masks that are made ahead of their use: with what they mask they stay in the first-level cache.
@@ -54,7 +65,9 @@ def _at(builder: Any, pointer: Any, index: Any) -> Any:
 
 
 def _blocks_code(typing: Any, keys: Any, first: Any, out: Any, at: Any) -> Any:
-    """Words ``at`` to at + GROUP − 1 of ``out`` become blocks ``first`` and following."""
+    """Words ``at`` to at + GROUP − 1 of ``out``, contiguous, become blocks ``first`` and following."""
+    if keys.layout != "C" or out.layout != "C":
+        raise TypingError("blocks are written to contiguous words")
 
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         vector = ir.VectorType(_I64, 2 * _WIDTH)
@@ -148,3 +161,45 @@ def expanded(key: bytes) -> NDArray:
     keys[:2] = np.frombuffer(key, np.uint64)
     _expand(keys)
     return keys
+
+
+# -- loops that mask ---------------------------------------------------------------------------------
+
+
+@njit(cache=True, boundscheck=False, nogil=True)
+def _masks(keys: Any, first: Any, lo: int, n: int, words: Any, out: Any) -> None:
+    """Elements lo to lo + n − 1 of a stream, where it is one; lo begins a block."""
+    if len(keys):
+        size = out.itemsize
+        stream(keys, first + np.uint64(lo * size // 16), words[: (n * size + 15) // 16 * 2])
+
+
+@njit(cache=True, boundscheck=False, nogil=True)
+def cross(
+    x0: Any, x1: Any, y0: Any, y1: Any, k_plus: Any, first_plus: Any, k_minus: Any, first_minus: Any, out: Any
+) -> None:
+    """x₀·(y₀ + y₁) + x₁·y₀ + plus − minus."""
+    plus_words, minus_words = np.zeros(AHEAD, np.uint64), np.zeros(AHEAD, np.uint64)
+    plus, minus = plus_words.view(out.dtype), minus_words.view(out.dtype)
+    for lo in range(0, len(out), len(plus)):
+        n = min(len(plus), len(out) - lo)
+        _masks(k_plus, first_plus, lo, n, plus_words, out)
+        _masks(k_minus, first_minus, lo, n, minus_words, out)
+        for i in range(n):
+            k = lo + i
+            out[k] = x0[k] * (y0[k] + y1[k]) + x1[k] * y0[k] + plus[i] - minus[i]
+
+
+@njit(cache=True, boundscheck=False, nogil=True)
+def cross_bits(
+    x0: Any, x1: Any, y0: Any, y1: Any, k_plus: Any, first_plus: Any, k_minus: Any, first_minus: Any, out: Any
+) -> None:
+    """The same of packed bits."""
+    plus, minus = np.zeros(AHEAD, np.uint64), np.zeros(AHEAD, np.uint64)
+    for lo in range(0, len(out), len(plus)):
+        n = min(len(plus), len(out) - lo)
+        _masks(k_plus, first_plus, lo, n, plus, out)
+        _masks(k_minus, first_minus, lo, n, minus, out)
+        for i in range(n):
+            k = lo + i
+            out[k] = (x0[k] & (y0[k] ^ y1[k])) ^ (x1[k] & y0[k]) ^ plus[i] ^ minus[i]

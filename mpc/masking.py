@@ -1,5 +1,5 @@
 """Products that are masked as they are computed: where the compiler is awake, masks are made in the cache, a
-few thousand bytes ahead of their use, and never written to memory.
+few thousand bytes ahead of their use.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ def cross(
     ring = x0.ring
     spec = x0.spec if x0.shape == y0.shape else Spec(ring, np.broadcast_shapes(x0.shape, y0.shape))
     if ring in (Z32, Z64, BITS) and compiled(spec.nbytes) and rings.in_one_pass(x0, x1, y0, y1):
-        from mpc import masked_kernels
+        from mpc import aes_kernels
 
         out = np.empty(spec.shape, ring.dtype)
-        kernel: Any = masked_kernels.cross_bits if ring is BITS else masked_kernels.cross
+        kernel: Any = aes_kernels.cross_bits if ring is BITS else aes_kernels.cross
         flat: list[NDArray] = [x.data.reshape(-1) for x in (x0, x1, y0, y1)]
         masks = [_NONE if stream is None else stream.reserved(spec) for stream in (plus, minus)]
         kernel(*flat, *masks[0], *masks[1], out.reshape(-1))

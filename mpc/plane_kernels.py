@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from llvmlite import ir
 from numba import types
+from numba.core.errors import TypingError
 from numba.extending import intrinsic
 
 from mpc.compiling import njit
@@ -30,7 +31,9 @@ def _order(places: list[int]) -> Any:
 
 
 def _turn_code(typing: Any, x: Any, at: Any, out: Any, to: Any) -> Any:
-    """Words ``at`` to at + 63 of x to words to, to + LANES, to + 2·LANES, … of ``out``."""
+    """Words ``at`` to at + 63 of x to words to, to + LANES, to + 2·LANES, … of ``out``; both contiguous."""
+    if x.layout != "C" or out.layout != "C":
+        raise TypingError("planes are made of contiguous words")
 
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         def word(i: int, index: Any) -> Any:

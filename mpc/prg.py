@@ -45,7 +45,7 @@ class Stream:
     __slots__ = ("_at", "_block", "_cipher", "_key", "_keys", "_pool", "position")
 
     def __init__(self, seed: bytes, label: str) -> None:
-        self._key = HKDF(SHA256(), 16, salt=None, info=b"mpc/1 " + label.encode()).derive(seed)
+        self._key = HKDF(SHA256(), 16, salt=None, info=b"mpc/2 " + label.encode()).derive(seed)
         self._cipher: Any = Cipher(algorithms.AES(self._key), modes.CTR(bytes(16))).encryptor()
         self._keys: NDArray | None = None  # of all rounds
         self._block = 0  # the first that is not used yet
@@ -123,6 +123,8 @@ class Stream:
 
     def fill(self, out: NDArray) -> None:
         """The next bytes as the elements of ``out``, contiguous memory that is used again and again."""
+        if not out.flags.c_contiguous:
+            raise ValueError("a stream fills contiguous memory")
         self.position += out.nbytes
         self._fill(out.reshape(-1).view(np.uint8))
 
@@ -150,7 +152,8 @@ class Stream:
         if self._keys is None:
             from mpc.aes_kernels import expanded
 
-            self._keys, self._cipher = expanded(self._key), None
+            self._keys = expanded(self._key)
+            self._key, self._cipher = b"", None
         return self._keys
 
     def __reduce__(self) -> NoReturn:

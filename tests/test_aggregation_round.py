@@ -168,7 +168,7 @@ def _all(phase: Phase):
         "another phase": lambda m: m[:4] + bytes([phase % 5 + 1]) + m[5:],
         "another client": lambda m: m[:8] + b"\2" + m[9:],
         "another round": lambda m: m[:12] + bytes([m[12] ^ 1]) + m[13:],
-        "the server's own": lambda m: b"ag1<" + m[4:],
+        "the server's own": lambda m: b"ag2<" + m[4:],
         "another version": lambda m: b"ag9>" + m[4:],
         "zero is not zero": lambda m: m[:44] + b"\1" + m[45:],
         "silence": lambda m: None,

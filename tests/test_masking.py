@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import copy
+import os
 import pickle
+import subprocess
+import sys
 
 import conftest
 import numpy as np
@@ -11,6 +14,7 @@ import pytest
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from hypothesis import given
 from hypothesis import strategies as st
+from numba.core.errors import TypingError
 
 from mpc import aes_kernels, kernels, masking, prg
 from mpc.prg import Stream
@@ -138,3 +142,39 @@ def test_masks_of_a_loop_are_used_once(plainly) -> None:  # type: ignore[no-unty
         *masking.cross(one, one, one, one, stream, None).data,
     ]
     assert len(set(words)) == 3000 and stream.position == 24_000
+
+
+PROGRAM = """
+import numpy as np
+from mpc import kernels
+from mpc.bits import planes
+from mpc.prg import Stream, compiled
+from mpc.ring import Z64, RingArray, Spec
+
+print(compiled(1 << 20), Stream(bytes(32), "x").draw(Spec(Z64, (5000,))).data.tobytes().hex()[-64:])
+x = np.arange(1 << 14, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+for j, row in enumerate(planes(RingArray(Z64, x)).data):
+    assert (np.unpackbits(row.view(np.uint8), bitorder="little") == x >> np.uint64(j) & np.uint64(1)).all()
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "there"), [("NUMBA_ENABLE_AVX", "0", True), ("NUMBA_CPU_NAME", "generic", False)]
+)
+def test_loops_use_what_numba_compiles_for(name: str, value: str, there: bool) -> None:
+    """And not all that the processor has: LLVM ends a process that asks for what it may not use."""
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, name: value},
+    )
+    expected = Stream(bytes(32), "x").draw(Spec(Z64, (5000,))).data.tobytes().hex()[-64:]
+    assert done.stdout == f"{there} {expected}\n"
+
+
+def test_words_with_gaps_are_refused() -> None:
+    x = np.arange(256, dtype=np.uint64)
+    with pytest.raises(TypingError, match="contiguous"):
+        kernels.to_planes(x[::2])

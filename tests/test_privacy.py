@@ -18,6 +18,7 @@ from scipy import stats
 import mpc
 from mpc.bits import planes
 from mpc.errors import MpcError
+from mpc.prg import Stream
 from mpc.ring import RINGS, Z64, RingArray, Spec
 from mpc.rounds import Message, Recorder, exchange, gather
 from protocols.bilinear import MATMUL, MULTIPLY
@@ -238,8 +239,9 @@ def test_freshness_catches_a_broken_multiplication(broken: Any) -> None:
 class Bare(Replicated):
     """``replicated`` without the sharing of zero that masks what it passes on (CrypTen's issue 518)."""
 
-    def _zero(self, spec: Spec) -> tuple[RingArray, RingArray]:
-        return spec.ring.zeros(spec.shape), spec.ring.zeros(spec.shape)
+    @property
+    def _zero(self) -> Any:
+        return None, None
 
 
 def test_freshness_catches_replicated_sharing_without_zero_shares() -> None:
@@ -247,12 +249,23 @@ def test_freshness_catches_replicated_sharing_without_zero_shares() -> None:
     assert stale(Replicated, 3, OPERATIONS["multiply"]) == []
 
 
+class LowWord:
+    """A stream whose upper words are zero."""
+
+    def __init__(self, stream: Stream) -> None:
+        self.stream = stream
+
+    def draw(self, spec: Spec) -> RingArray:
+        return self.stream.draw(spec).low(64)
+
+
 class Half(Replicated):
     """``replicated`` with sharings of zero of which only the lower word is random."""
 
-    def _zero(self, spec: Spec) -> tuple[RingArray, RingArray]:
-        plus, minus = super()._zero(spec)
-        return plus.low(64), minus.low(64)
+    @property
+    def _zero(self) -> Any:
+        plus, minus = super()._zero
+        return LowWord(plus), LowWord(minus)
 
 
 def test_freshness_catches_a_word_that_is_not_masked() -> None:
@@ -264,8 +277,9 @@ class Shared(Replicated):
     the same.
     """
 
-    def _zero(self, spec: Spec) -> tuple[RingArray, RingArray]:
-        return spec.ring.zeros(spec.shape), super()._zero(spec)[1]
+    @property
+    def _zero(self) -> Any:
+        return None, super()._zero[1]
 
 
 def test_freshness_catches_masks_that_the_receiver_has() -> None:

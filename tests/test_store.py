@@ -290,7 +290,7 @@ def exchanged(a: Path, b: Path) -> None:
 
 CURSORS: list[Callable[[dict[str, Any]], object]] = [
     lambda facts: facts.update(run="q"),
-    lambda facts: facts.update(version=3),
+    lambda facts: facts.update(version=module.VERSION + 1),
     lambda facts: facts["used"].popitem(),
     lambda facts: facts["used"].update({"more-0": [0, 1]}),
     lambda facts: facts.update(used={}),

@@ -32,7 +32,7 @@ from protocols.aggregation.channel import TAG_BYTES
 from protocols.aggregation.directory import DIGEST_BYTES, SIGNATURE_BYTES
 from protocols.aggregation.shamir import SHARE_BYTES
 
-TO_CLIENT, TO_SERVER = b"ag1<", b"ag1>"
+TO_CLIENT, TO_SERVER = b"ag2<", b"ag2>"
 HEADER = struct.Struct(f"<4sII{DIGEST_BYTES}sI")
 PUBLIC_BYTES = 32
 KEYS_BYTES = 2 * PUBLIC_BYTES

@@ -63,7 +63,7 @@ from protocols.array.session import Session
 from protocols.privacy.joint import prepared
 from protocols.suite import Share, Suite
 
-_TO_SERVERS = b"ag1s"
+_TO_SERVERS = b"ag2s"
 _SERVER = 1 << 31  # added to a server's rank where a channel wants a number
 _SEED_BODY = wire.PUBLIC_BYTES + SEED_BYTES + TAG_BYTES
 
