@@ -174,6 +174,21 @@ def _masks(keys: Any, first: Any, lo: int, n: int, words: Any, out: Any) -> None
         stream(keys, first + np.uint64(lo * size // 16), words[: (n * size + 15) // 16 * 2])
 
 
+# Loops over slices of one length, which LLVM makes into loops over vectors.
+
+
+@njit(cache=True, boundscheck=False, nogil=True)
+def _cross(x0: Any, x1: Any, y0: Any, y1: Any, plus: Any, minus: Any, out: Any) -> None:
+    for i in range(len(out)):
+        out[i] = x0[i] * (y0[i] + y1[i]) + x1[i] * y0[i] + plus[i] - minus[i]
+
+
+@njit(cache=True, boundscheck=False, nogil=True)
+def _cross_bits(x0: Any, x1: Any, y0: Any, y1: Any, plus: Any, minus: Any, out: Any) -> None:
+    for i in range(len(out)):
+        out[i] = (x0[i] & (y0[i] ^ y1[i])) ^ (x1[i] & y0[i]) ^ plus[i] ^ minus[i]
+
+
 @njit(cache=True, boundscheck=False, nogil=True)
 def cross(
     x0: Any, x1: Any, y0: Any, y1: Any, k_plus: Any, first_plus: Any, k_minus: Any, first_minus: Any, out: Any
@@ -185,9 +200,8 @@ def cross(
         n = min(len(plus), len(out) - lo)
         _masks(k_plus, first_plus, lo, n, plus_words, out)
         _masks(k_minus, first_minus, lo, n, minus_words, out)
-        for i in range(n):
-            k = lo + i
-            out[k] = x0[k] * (y0[k] + y1[k]) + x1[k] * y0[k] + plus[i] - minus[i]
+        hi = lo + n
+        _cross(x0[lo:hi], x1[lo:hi], y0[lo:hi], y1[lo:hi], plus, minus, out[lo:hi])
 
 
 @njit(cache=True, boundscheck=False, nogil=True)
@@ -200,6 +214,5 @@ def cross_bits(
         n = min(len(plus), len(out) - lo)
         _masks(k_plus, first_plus, lo, n, plus, out)
         _masks(k_minus, first_minus, lo, n, minus, out)
-        for i in range(n):
-            k = lo + i
-            out[k] = (x0[k] & (y0[k] ^ y1[k])) ^ (x1[k] & y0[k]) ^ plus[i] ^ minus[i]
+        hi = lo + n
+        _cross_bits(x0[lo:hi], x1[lo:hi], y0[lo:hi], y1[lo:hi], plus, minus, out[lo:hi])
