@@ -263,7 +263,7 @@ def plus_shifted(x: npt.NDArray[Any], s: npt.NDArray[Any], shift: int) -> npt.ND
 
 def monomials(planes: npt.NDArray[Any], whole: int, out: npt.NDArray[Any]) -> None:
     """Exclusive or of ``out`` with the monomials of blocks of four planes, in the order of
-    ``protocols/suites/blocks.py``.
+    ``protocols/monomials.py``.
     """
     _monomials(planes, whole, out)
 
@@ -272,7 +272,7 @@ def evaluate(
     words: npt.NDArray[Any], planes: npt.NDArray[Any], whole: int, first: bool, complement: bool, rows: int
 ) -> npt.NDArray[Any]:
     """What blocks generate and propagate (two rows), or only propagate (one), as
-    ``protocols/suites/blocks.py`` does it.
+    ``protocols/monomials.py`` does it.
     """
     out = np.empty((rows, planes.shape[0] // 4, planes.shape[1]), np.uint64)
     one, flip = (np.uint64(2**64 - 1 if on else 0) for on in (first, complement))

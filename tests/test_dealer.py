@@ -19,7 +19,7 @@ from mpc.prg import Stream
 from mpc.ring import RINGS, Z32, Z64, Z128, Ring, Spec
 from mpc.rounds import Recorder
 from protocols.bilinear import MATMUL, MULTIPLY
-from protocols.prep import Correlation, CrossTriple, Triple, TruncationMask
+from protocols.prep import Correlation, CrossTriple, DaBits, EdaBlocks, Triple, TruncationMask
 from protocols.prep.dealer import _REQUEST, Dealer, DealerFrames, _decode, _encode
 from protocols.suite import Suite
 
@@ -48,6 +48,12 @@ CORRELATIONS: list[Correlation] = [
     *(TruncationMask(Spec(ring, (50,)), bits) for ring in RINGS.values() for bits in (1, 16, 30)),
     TruncationMask(Spec(Z64, (2, 3)), 62),
     *(TruncationMask(Spec(Z128, (9,)), bits) for bits in (32, 63, 64, 126)),
+    *(
+        EdaBlocks(ring, words, ring.bits // 4 - less)
+        for ring in RINGS.values()
+        for words, less in ((3, 1), (0, 1), (2, 0))
+    ),
+    *(DaBits(ring, words) for ring in RINGS.values() for words in (3, 0)),
 ]
 
 
@@ -76,12 +82,31 @@ def sums(drawn: list[Any], i: int) -> tuple[list[np.ndarray], list[np.ndarray]]:
     )  # type: ignore[return-value]
 
 
+def all_products(kind: EdaBlocks, numbers: np.ndarray, rows: np.ndarray) -> bool:
+    """Whether every row has the products of bits that it should, of the numbers in their columns."""
+    n, whole = kind.ring.bits // 4, kind.whole
+    wanted = [(block, below) for below in range(1, 8) for block in range(n)]
+    wanted += [(block, below) for below in range(8, 16) for block in range(whole)]
+    wanted += [(block, 8) for block in range(whole, n)]
+    return len(rows) == len(wanted) and all(
+        int(row[w]) >> i & 1 == (int(numbers[i, w]) >> 4 * block & factors == factors)
+        for row, (block, factors) in zip(rows, wanted, strict=True)
+        for w in range(kind.words)
+        for i in (0, 1, 17, 63)
+    )
+
+
 def holds(kind: Correlation, free: list[np.ndarray], dependent: list[np.ndarray]) -> bool:
     """By Python's integers, independently of ``derive``."""
     if isinstance(kind, Triple):
         a, b = free
         expected = np.asarray((a * b if kind.f == MULTIPLY else np.matmul(a, b)) % 2**kind.ring.bits)
         return np.shape(dependent[0]) == np.shape(expected) and bool((dependent[0] == expected).all())
+    if isinstance(kind, EdaBlocks):
+        return all_products(kind, free[0], dependent[0])
+    if isinstance(kind, DaBits):
+        bits = [int(word) >> i & 1 for word in free[0] for i in range(64)]
+        return dependent[0].T.reshape(-1).tolist() == bits
     assert isinstance(kind, TruncationMask)
     r, k = free[0], kind.ring.bits
     return bool(

@@ -18,12 +18,13 @@ from mpc import ring as rings
 from mpc.encoding import Fixed
 from mpc.prg import Stream
 from mpc.ring import BITS, RINGS, Z32, Z64, Ring, RingArray, Spec, Z2k
-from protocols.carries import carries_at, network
+from protocols import masked_bits
+from protocols.carries import all_ones, carries_at, carry, network
 from protocols.ops.bitwise import is_multiple, modulo, nearest, shifted
 from protocols.ops.comparison import is_zero, negative
 from protocols.ops.normalisation import any_bit, top_bit
 from protocols.ops.sorting import _before
-from protocols.prep import Correlation, Parts, Prep, TruncationMask
+from protocols.prep import Correlation, DaBits, EdaBlocks, Parts, Prep, TruncationMask, in_columns
 from protocols.suite import Share, Suite
 from protocols.suites import SUITES
 from protocols.suites.replicated import Replicated
@@ -113,18 +114,22 @@ def test_truncation_of_all_pairs_of_terms(suite: str, parties: int, knower: int)
 
 
 class Every(Prep):
-    """Masks that are B, of which party 0 holds everything."""
+    """Masks whose numbers are B and whose bits are alike, of which party 0 holds everything."""
 
     def __init__(self, rank: int) -> None:
         self.rank = rank
 
     async def draw(self, kind: Correlation) -> tuple[Parts, Awaitable[Parts]]:
-        assert isinstance(kind, TruncationMask)
+        if isinstance(kind, DaBits):
+            masks = BITS(np.arange(kind.words, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15))
+        else:
+            assert isinstance(kind, TruncationMask | EdaBlocks)
+            masks = Z8(B) if isinstance(kind, TruncationMask) else in_columns(Z8(B))
 
         async def here() -> Parts:
-            return tuple(p if self.rank == 0 else p.ring.zeros(p.shape) for p in kind.derive(Z8(B)))
+            return tuple(p if self.rank == 0 else p.ring.zeros(p.shape) for p in kind.derive(masks))
 
-        return ((Z8(B) if self.rank == 0 else Z8.zeros(B.shape)),), here()
+        return ((masks if self.rank == 0 else masks.ring.zeros(masks.shape)),), here()
 
 
 @pytest.mark.parametrize("parties", [2, 3, 5])
@@ -141,6 +146,22 @@ def test_truncation_with_all_masks(parties: int) -> None:
         assert set(more[within]) <= {0, 1}
         for x in range(-63, 64):
             assert more[x == values].sum() == x % (1 << m) * 256 >> m
+
+
+@pytest.mark.parametrize("parties", [2, 3, 5])
+def test_signs_and_zeros_with_all_masks(parties: int) -> None:
+    values = A.view(np.int8).astype(int)
+
+    async def main(suite: Suite) -> Any:
+        rank = suite.seat.rank
+        x = Share(suite, (Z8(A * np.uint8(7 if rank else 1 - 7 * (parties - 1) & 255)),))
+        prep = Every(rank)
+        below = await carry(suite, await masked_bits.signs(suite, prep, x))
+        equal = await all_ones(suite, await masked_bits.zeros(suite, prep, x))
+        return [await masked_bits.to_ring(suite, prep, bits, Z8, A.size) for bits in (below, equal)]
+
+    below, equal = opened("additive", parties, main)
+    assert (below == (values < 0)).all() and (equal == (values == 0)).all()
 
 
 @pytest.mark.parametrize(("suite", "parties", "knower"), KNOWERS[:3])

@@ -15,7 +15,7 @@ import pytest
 from mpc import kernels, limb_kernels, limbs
 from mpc.bits import unpacked, words_for
 from mpc.ring import BITS, Z32, Z64, Z128, Ring, RingArray, cross, muladd, narrowest
-from protocols import truncation
+from protocols import monomials, truncation
 from protocols.ot import limb_kernels as ot_limb_kernels
 from protocols.ot import (
     matrix_kernels,
@@ -25,7 +25,6 @@ from protocols.ot import (
     switch_kernels,
     tree_kernels,
 )
-from protocols.suites import blocks
 
 WORDS = [np.uint64, np.uint32]
 SIZES = [
@@ -180,8 +179,8 @@ def test_blocks_equal_their_twins(k: int, w: int) -> None:
         size = 7 * n + 8 * whole + n - whole
         shared = mask[:size].copy()
         kernels.monomials(bits, whole, shared)
-        assert (shared == blocks.with_monomials_twin(mask[:size], bits, whole)).all()
-        expected = blocks.evaluated_twin(shared, mine, whole, first, complement, rows)
+        assert (shared == monomials.with_monomials_twin(mask[:size], bits, whole)).all()
+        expected = monomials.evaluated_twin(shared, mine, whole, first, complement, rows)
         assert (kernels.evaluate(shared, mine, whole, first, complement, rows) == expected).all()
 
 

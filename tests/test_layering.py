@@ -18,9 +18,10 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("mpc",),
     ("protocols.bilinear", "protocols.threat"),
     ("protocols.ot",),
+    ("protocols.monomials",),
     ("protocols.prep",),
     ("protocols.suite",),
-    ("protocols.carries", "protocols.beaver", "protocols.truncation"),
+    ("protocols.carries", "protocols.beaver", "protocols.truncation", "protocols.masked_bits"),
     ("protocols.suites",),
     ("protocols.array",),
     ("protocols.ops",),
@@ -265,7 +266,8 @@ def test_only_these_modules_exchange(name: str) -> None:
         for n in MODULES
         if n.startswith("protocols.ops")
         or n.startswith(("protocols.numpy", "protocols.suites"))
-        or n in ("protocols.array.secret", "protocols.beaver", "protocols.truncation", "protocols.carries")
+        or n == "protocols.array.secret"
+        or n in next(floor for floor in FLOORS if "protocols.beaver" in floor)
     ],
 )
 def test_protocols_cannot_reach_a_transport(name: str) -> None:

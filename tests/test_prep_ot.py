@@ -20,7 +20,7 @@ from mpc.seat import take_seat
 from protocols.bilinear import MATMUL, MULTIPLY
 from protocols.conformance.operations import ARITHMETIC
 from protocols.conformance.values import check, evaluate
-from protocols.prep import Correlation, CrossTriple, Permutation, Triple, TruncationMask
+from protocols.prep import Correlation, CrossTriple, DaBits, EdaBlocks, Permutation, Triple, TruncationMask
 from protocols.prep.ot import Oblivious
 
 
@@ -85,6 +85,15 @@ KINDS: dict[str, list[Correlation]] = {
         ]
         + [TruncationMask(Spec(Z64, (17000,)), 40)]
     ),
+    "bits": [
+        *(
+            EdaBlocks(ring, words, ring.bits // 4 - less)
+            for ring in (Z64, Z32, Z128)
+            for words, less in ((1, 0), (3, 1), (0, 1))
+        ),
+        EdaBlocks(Z32, 300, 7),
+        *(DaBits(ring, words) for ring in (Z64, Z32, Z128) for words in (1, 3, 0, 300)),
+    ],
     "permutations": [
         Permutation(Spec(ring, (c, n, m)), owner)
         for ring in (Z64, Z32, Z128)
@@ -107,6 +116,8 @@ def test_five_parties() -> None:
             TruncationMask(Spec(Z32, (2,)), 8),
             Permutation(Spec(Z64, (1, 4, 1)), 3),
             triple(BITS, 2),
+            EdaBlocks(Z64, 2, 15),
+            DaBits(Z64, 2),
         ],
     )
 
@@ -213,6 +224,8 @@ def test_silent_transfers_make_the_same_kinds(parties: int) -> None:
             Triple(MATMUL, Spec(Z64, (3, 4)), Spec(Z64, (4, 2))),
             TruncationMask(Spec(Z64, (3,)), 8),
             Permutation(Spec(Z64, (1, 5, 2)), 1),
+            EdaBlocks(Z64, 2, 15),
+            DaBits(Z64, 2),
         ]
         + [CrossTriple(Spec(Z64, (5,)))] * (parties == 2),
         silent=True,

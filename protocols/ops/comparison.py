@@ -1,9 +1,10 @@
 """Comparisons, and what follows from them: choice, extremes, absolute values, logic.
 
 x < y is the sign of x − y.  A suite turns a number into planes of bits whose carry is its sign
-(``Suite.signs``: ``protocols/carries.py`` from bit planes, ``protocols/suites/blocks.py`` four bits at a
-time), a tree composes them, and the bit goes back to the arithmetic ring: its terms are known to parties, and
-a ⊕ b = a + b − 2ab.
+(``Suite.signs``: ``protocols/carries.py`` from bit planes, ``protocols/suites/blocks.py`` and
+``protocols/masked_bits.py`` four bits at a time), a tree composes them, and the bit goes back to the
+arithmetic ring: its terms are known to parties, and a ⊕ b = a + b − 2ab; or it is opened masked by a bit that
+is shared both ways.
 
 Candidates, for 64 bits and two terms; ANDs a number, rounds from the terms to the bit:
 
@@ -11,13 +12,12 @@ Candidates, for 64 bits and two terms; ANDs a number, rounds from the terms to t
     Kogge–Stone prefix      ~700 ANDs    7 rounds  every carry, of which one is needed
     carry tree (this)       ~185 ANDs    7 rounds  63 pairs, 62 nodes
     the same over blocks     ~45 ANDs    6 rounds  where two parties know one of two terms (``replicated``)
-    edaBits, Rabbit         ~120 ANDs    7 rounds  a mask with known bits per comparison, from a dealer or cut
-                                                   and choose; to be weighed when there is preprocessing
-                                                   by OT
+    edaBits                 ~120 ANDs    8 rounds  a mask whose bits are shared, for any number of parties
+    the same over blocks     ~29 ANDs    6 rounds  and products of its bits (``additive`` from three parties)
 
 Cost     ``replicated``: 8 rounds, 24 bytes a party and comparison; ``additive`` between two parties: 8
-         rounds, 39 bytes.  ``maximum``, ``minimum``, ``abs``, with ``Suite.chosen``: 8 rounds and 27 bytes,
-         with ``additive`` 9 and 55.
+         rounds, 39 bytes; among n ≥ 3: 6 rounds, 13.6·(n − 1) bytes.  ``maximum``, ``minimum``, ``abs``, with
+         ``Suite.chosen``: 8 rounds and 27 bytes, with ``additive`` 9 and 55, or 7 and 29.6·(n − 1).
 Range    |x − y| < 2^(k−1), in units of the last place; for fixed point and integers alike.  Integers beside
          reals compare as the numbers that they are, also those that fixed point cannot be: 8 rounds as ever
          with public reals, three times the bytes and a product more with secret ones.  Infinite public reals

@@ -5,20 +5,22 @@ ones.  A ``Prep`` serves shares of it.  The sources are a trusted dealer
 (``dealer``), oblivious transfer among the parties (``ot``) and what they have made so and kept on disk
 (``stored``).
 
-[Bea91] Beaver, CRYPTO 1991.  [EGKRS20] ePrint 2020/338.  [CGP20] Chase, Ghosh, Poburinnaya, ePrint 2019/1340.
+[Bea91] Beaver, CRYPTO 1991.  [EGKRS20] ePrint 2020/338.  [RW19] Rotaru, Wood, ePrint 2019/207.  [CGP20]
+Chase, Ghosh, Poburinnaya, ePrint 2019/1340.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Awaitable, Generator
 from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
-from mpc.ring import Z64, NDArray, Ring, RingArray, Spec, narrowest
+from mpc.bits import planes, unpacked
+from mpc.ring import BITS, Z64, NDArray, Ring, RingArray, Spec, narrowest
 from mpc.seat import Seat
+from protocols import monomials
 from protocols.bilinear import MULTIPLY, Bilinear
 from protocols.threat import Threat
 
@@ -125,6 +127,69 @@ class TruncationMask:
 
 
 @dataclass(frozen=True, slots=True)
+class EdaBlocks:
+    """Uniform numbers s, and over packed bits the monomials of blocks of four bits of each, of which
+    ``whole`` have all (``protocols/monomials.py``).  [EGKRS20: edaBits, which have the bits alone]
+
+    Of 64·``words`` numbers, a column of s has those whose bits share a word.
+    """
+
+    name: ClassVar[str] = "bits of numbers"
+    ring: Ring
+    words: int
+    whole: int
+
+    @property
+    def free(self) -> tuple[Spec, ...]:
+        return (Spec(self.ring, (64, self.words)),)
+
+    @property
+    def dependent(self) -> tuple[Spec, ...]:
+        return (Spec(BITS, (monomials.rows(self.ring.bits // 4, self.whole), self.words)),)
+
+    def derive(self, *free: RingArray) -> Parts:
+        (spec,) = self.dependent
+        return (
+            RingArray(
+                BITS,
+                monomials.with_monomials(
+                    np.zeros(spec.shape, np.uint64), planes(in_turn(free[0])).data, self.whole
+                ),
+            ),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class DaBits:
+    """Uniform bits, packed, and as numbers 0 and 1: a column for those of a word.  [RW19]"""
+
+    name: ClassVar[str] = "bits twice"
+    ring: Ring
+    words: int
+
+    @property
+    def free(self) -> tuple[Spec, ...]:
+        return (Spec(BITS, (self.words,)),)
+
+    @property
+    def dependent(self) -> tuple[Spec, ...]:
+        return (Spec(self.ring, (64, self.words)),)
+
+    def derive(self, *free: RingArray) -> Parts:
+        return (in_columns(unpacked(free[0], self.ring, 64 * self.words)),)
+
+
+def in_turn(columns: RingArray) -> RingArray:
+    """Column after column, as one vector."""
+    return columns.map(lambda data: np.ascontiguousarray(data.T).reshape(-1))
+
+
+def in_columns(vector: RingArray) -> RingArray:
+    """``in_turn`` undone."""
+    return vector.map(lambda data: np.ascontiguousarray(data.reshape(-1, 64).T))
+
+
+@dataclass(frozen=True, slots=True)
 class Permutation:
     """Orders π that the owner alone knows, an array a that the others share, and shares of π(a).  [CGP20,
     section 3]
@@ -161,7 +226,8 @@ def permuted(x: RingArray, order: NDArray) -> RingArray:
 
 
 def of_size(kind: Correlation, n: int) -> Correlation | None:
-    """The same kind for n elements along the last axis; ``None`` where it is not elementwise.
+    """The same kind for n elements along the last axis, or n words of bits; ``None`` where it is not
+    elementwise.
 
     A triple that repeats one operand along the first axis counts as elementwise over the others.
     """
@@ -173,6 +239,8 @@ def of_size(kind: Correlation, n: int) -> Correlation | None:
             return replace(kind, x=Spec(kind.ring, (x[0], n)), y=Spec(kind.ring, (y[0], n)))
     if isinstance(kind, CrossTriple | TruncationMask):
         return replace(kind, spec=Spec(kind.ring, (n,)))
+    if isinstance(kind, EdaBlocks | DaBits):
+        return replace(kind, words=n)
     return None
 
 
@@ -181,8 +249,7 @@ def units(kind: Correlation) -> tuple[Correlation, int]:
     one = of_size(kind, 1)
     if one is None:
         return kind, 1
-    spec = kind.free[0]
-    return one, spec.size if len(one.free[0].shape) == 1 else math.prod(spec.shape[1:])
+    return one, kind.free[0].size // one.free[0].size
 
 
 def specs(kind: Correlation) -> tuple[Spec, ...]:

@@ -12,7 +12,8 @@ Threat   semi-honest dealer that colludes with no party: it could compute every 
          parties open to each other, and it sees none of that.  It learns the shapes.
 Cost     to the last party: one ring element per element of f(a, b); 8 bytes per elementwise triple over
          Z_2^64, 8·m·n per m×k×n matrix triple, 12 per truncation (16 from 32 bits on; between two parties 4
-         and 8), 8 per element and party in a shuffle.  To others: nothing.
+         and 8), 8 per element and party in a shuffle, 29 or 30 per number with the products of its bits, 8
+         per bit as a number.  To others: nothing.
          The answer travels in the round that opens the masked operands, so it adds no round.
 Source   Beaver 1991 for the triples; seeds with one correction: Boyle et al., ePrint 2019/448, section 1.
 """
@@ -34,7 +35,17 @@ from mpc.ring import BITS, RINGS, Z64, Ring, RingArray, Shape, Spec
 from mpc.rounds import Task, exchange, pipeline, spawn
 from mpc.seat import Seat, pack
 from protocols.bilinear import MATMUL, MULTIPLY
-from protocols.prep import Correlation, CrossTriple, Parts, Permutation, Triple, TruncationMask
+from protocols.prep import (
+    Correlation,
+    CrossTriple,
+    DaBits,
+    EdaBlocks,
+    Parts,
+    Permutation,
+    Triple,
+    TruncationMask,
+    specs,
+)
 from protocols.threat import Threat
 
 _SEED = Spec(Z64, (SEED_BYTES // 8,))
@@ -57,6 +68,10 @@ def _encode(kind: Correlation, stocked: bool) -> RingArray:
         code, bits, shapes = 4, 0, (kind.spec.shape, ())
     elif isinstance(kind, Permutation):
         code, bits, shapes = 5, kind.owner, (kind.spec.shape, ())
+    elif isinstance(kind, EdaBlocks):
+        code, bits, shapes = 6, kind.whole, ((kind.words,), ())
+    elif isinstance(kind, DaBits):
+        code, bits, shapes = 7, 0, ((kind.words,), ())
     else:
         raise NotImplementedError(f"the dealer does not make: {kind.name}")
     words = [int(stocked), code, kind.ring.bits, bits]
@@ -99,6 +114,12 @@ def _parse(request: Sequence[int]) -> tuple[Correlation, bool]:
         return CrossTriple(Spec(ring, x)), bool(stocked)
     if code == 5 and len(x) == 3:
         return Permutation(Spec(ring, x), bits), bool(stocked)
+    if code in (6, 7) and len(x) == 1 and ring is not BITS:
+        blocks = ring.bits // 4
+        made = EdaBlocks(ring, x[0], bits) if code == 6 else DaBits(ring, x[0])
+        if (code == 6 and not 0 <= blocks - bits <= 1) or any(s.size > _MAX_ELEMENTS for s in specs(made)):
+            raise WireError("a request to the dealer is too large, or for blocks that no protocol uses")
+        return made, bool(stocked)
     raise WireError("a request to the dealer names no known correlation")
 
 

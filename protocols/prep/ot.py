@@ -7,6 +7,9 @@ computes its own, and every ordered pair of parties one across (``protocols/ot/p
     cross triple     c = a·b, a of party 0 and b of party 1: the one product across
     truncation mask  r = Σ_j 2^j·b_j with b_j = b_{0,j} ⊕ … ⊕ b_{n−1,j}: party after party joins its bits,
                      b ⊕ b' = b + b' − 2bb', which is a product of the bit it knows with what the others share
+    bits twice       of the bits b_j in the same way, each by itself
+    bits of numbers  r and the b_j as there; of b_0 … b_3 of each block, products of two, then of these
+                     products of three and four, as c of a triple
     permutation      the owner sets the switches of a network (``networks``), at each of which the two who
                      hold its inputs exchange them or not: one transfer, of the difference
 
@@ -28,29 +31,35 @@ Source   Gilboa, CRYPTO 1999; Demmler, Schneider, Zohner, NDSS 2015 (ABY); Kelle
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Generator
+from collections.abc import Awaitable, Generator, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from mpc.bits import planes
 from mpc.meter import OFFLINE
 from mpc.prg import SEED_BYTES, Stream
-from mpc.ring import BITS, NDArray, RingArray, Spec
+from mpc.ring import BITS, NDArray, Ring, RingArray, Spec
 from mpc.rounds import Task, spawn
 from mpc.seat import Seat
+from protocols import monomials
+from protocols.bilinear import MULTIPLY
 from protocols.ot import extension, networks, silent
 from protocols.ot.extension import Links
 from protocols.ot.products import cross, elementwise, products
 from protocols.prep import (
     Correlation,
     CrossTriple,
+    DaBits,
+    EdaBlocks,
     Here,
     Parts,
     Permutation,
     Triple,
     TruncationMask,
     cut,
+    in_columns,
     of_size,
     specs,
     units,
@@ -91,19 +100,21 @@ class Oblivious:
 
     async def draw(self, kind: Correlation) -> tuple[Parts, Awaitable[Parts]]:
         one, n = units(kind)
-        if of_size(kind, 1) is None or not 0 < n <= _POOLED:
+        many = 64 if isinstance(kind, EdaBlocks | DaBits) else 1  # elements in a unit
+        if of_size(kind, 1) is None or not 0 < n <= _POOLED // many:
             return await self.make(kind)
+        first = _FIRST // many
         pool = self._pools.setdefault(one, _Pool())
         if pool.at + n > pool.batch:
-            size, begun = _after(pool.batch), pool.next
+            size, begun = _after(pool.batch, first), pool.next
             if n > size:
                 size, begun = 2 * n, None
             pool.free, pool.rest = begun or await self._start(_batch(kind, size))
             pool.batch, pool.at, pool.next = size, 0, None
         lo, pool.at = pool.at, pool.at + n
         # its rounds travel with those of the rest
-        if pool.next is None and pool.batch > _FIRST and 2 * pool.at > pool.batch:
-            pool.next = await self._start(_batch(kind, _after(pool.batch)))
+        if pool.next is None and pool.batch > first and 2 * pool.at > pool.batch:
+            pool.next = await self._start(_batch(kind, _after(pool.batch, first)))
         assert pool.rest is not None
         later = _Later(pool.rest, lo, lo + n, kind.dependent if pool.free else specs(kind))
         return (cut(pool.free, lo, lo + n, kind.free), later) if pool.free else await _apart(kind, later)
@@ -126,6 +137,11 @@ class Oblivious:
             return free, await spawn(self._cross_triple(kind, *free), OFFLINE + kind.name)
         if isinstance(kind, TruncationMask):
             return (), await spawn(self._mask(kind), OFFLINE + kind.name)
+        if isinstance(kind, DaBits):
+            free = (self._own.draw(kind.free[0]),)
+            return free, await spawn(self._da_bits(kind, *free), OFFLINE + kind.name)
+        if isinstance(kind, EdaBlocks):
+            return (), await spawn(self._eda_blocks(kind), OFFLINE + kind.name)
         if isinstance(kind, Permutation) and kind.ring is not BITS:
             return await self._permutation(kind)
         raise NotImplementedError(
@@ -151,39 +167,70 @@ class Oblivious:
             shape, step = kind.spec.shape, _MOST
             sizes = [min(step, kind.spec.size - lo) for lo in range(0, kind.spec.size, step)]
             pieces = [await self._mask(replace(kind, spec=Spec(kind.ring, (n,)))) for n in sizes]
-            return tuple(
-                RingArray(p[0].ring, np.concatenate([x.data for x in p]).reshape(shape))
-                for p in zip(*pieces, strict=True)
-            )
-        bits = await self._bits(kind.spec)
+            return tuple(part.map(lambda data: data.reshape(shape)) for part in _joined(pieces))
+        bits = await self._twice(self._own.draw(Spec(kind.ring, (kind.spec.size,))), kind.ring)
+        bits = bits.map(lambda data: data.reshape(*kind.spec.shape, kind.ring.bits))
         return (
             _weighted(bits, 0, 0),
             _weighted(bits[..., :-1], kind.bits, kind.bits),
             kind.dependent[1].ring(bits.data[..., -1]),
         )
 
-    async def _bits(self, spec: Spec) -> RingArray:
-        """Shares of the bits of uniform numbers, each as a ring element:
-        the spec's shape and the bits' axis.
+    async def _twice(self, mine: RingArray, ring: Ring) -> RingArray:
+        """Shares as elements of ``ring`` of the bits that everybody's ``mine`` add up to without carries; one
+        after the other, the lowest of each element first.
         """
-        ring, k = spec.ring, spec.ring.bits
-        numbers = self._own.draw(Spec(ring, (spec.size,))).data
-        column = spec.size * k, 1
-        mine = ring(
-            np.unpackbits(np.frombuffer(ring.encode(numbers), np.uint8), bitorder="little").reshape(column)
-        )
-        flat = elementwise(ring, spec.size * k, bits=1)
-        share = mine if self._seat.rank == 0 else ring.zeros(column)
+        unpacked = np.unpackbits(np.frombuffer(mine.ring.encode(mine.data), np.uint8), bitorder="little")
+        column = ring(unpacked.reshape(-1, 1))
+        flat = elementwise(ring, column.size, bits=1)
+        share = column if self._seat.rank == 0 else ring.zeros(column.shape)
         for joining in range(1, self._seat.size):
             if self._seat.rank < joining:
                 both = await products(self._links, flat, rows=share.data, to=(joining,))
             elif self._seat.rank == joining:
-                both = await products(self._links, flat, choices=numbers, of=range(joining))
-                share = share + mine
+                both = await products(self._links, flat, choices=mine.data, of=range(joining))
+                share = share + column
             else:
                 both = await products(self._links, flat)
             share = share - (RingArray(ring, both) << 1)
-        return share.map(lambda data: data.reshape(*spec.shape, k))
+        return share[:, 0]
+
+    async def _da_bits(self, kind: DaBits, mine: RingArray) -> Parts:
+        step = _MOST // 64
+        pieces = [
+            (in_columns(await self._twice(mine[lo : lo + step], kind.ring)),)
+            for lo in range(0, kind.words, step)
+        ]
+        return _joined(pieces) if pieces else (kind.ring.zeros((64, 0)),)
+
+    async def _eda_blocks(self, kind: EdaBlocks) -> Parts:
+        """Numbers, and the products of bits of their blocks of four."""
+        if kind.words > (step := _MOST // 64):
+            sizes = [min(step, kind.words - lo) for lo in range(0, kind.words, step)]
+            return _joined([await self._eda_blocks(replace(kind, words=n)) for n in sizes])
+        mine = self._own.draw(Spec(kind.ring, (64 * kind.words,)))
+        bits = (await self._twice(mine, kind.ring)).map(lambda data: data.reshape(-1, kind.ring.bits))
+        return in_columns(_weighted(bits, 0, 0)), await self._monomials(planes(mine), kind.whole)
+
+    async def _monomials(self, bits: RingArray, whole: int) -> RingArray:
+        """Shares of all products in blocks of four of shared bits: of two, then of three and four."""
+        n, words = bits.shape[0] // 4, bits.shape[1]
+        a0, a1, a2, a3 = (bits[i::4].data for i in range(4))
+        up = slice(0, whole)
+
+        async def both(pairs: list[tuple[NDArray, NDArray]]) -> list[NDArray]:
+            x, y = (RingArray(BITS, np.concatenate(side)) for side in zip(*pairs, strict=True))
+            z = x * y + await cross(self._links, MULTIPLY, x, y)
+            return np.split(z.data, np.cumsum([len(side) for side, _ in pairs])[:-1])
+
+        a01, a02, a12, a03, a13, a23 = await both(
+            [(a0, a1), (a0, a2), (a1, a2), (a0[up], a3[up]), (a1[up], a3[up]), (a2[up], a3[up])]
+        )
+        a012, a013, a023, a123, a0123 = await both(
+            [(a01, a2), (a01[up], a3[up]), (a02[up], a3[up]), (a12[up], a3[up]), (a01[up], a23)]
+        )
+        rows = [a0, a1, a01, a2, a02, a12, a012, a3[up], a03, a13, a013, a23, a023, a123, a0123, a3[whole:]]
+        return RingArray(BITS, np.concatenate(rows).reshape(monomials.rows(n, whole), words))
 
     async def _permutation(self, kind: Permutation) -> tuple[Parts, Task[Parts]]:
         order, a = kind.free
@@ -204,15 +251,23 @@ class Oblivious:
         return (RingArray(kind.ring, share),)
 
 
+def _joined(pieces: Sequence[Parts]) -> Parts:
+    """Pieces one after the other, along the last axis."""
+    return tuple(
+        RingArray(column[0].ring, np.concatenate([part.data for part in column], axis=-1))
+        for column in zip(*pieces, strict=True)
+    )
+
+
 async def _apart(kind: Correlation, everything: Awaitable[Parts]) -> tuple[Parts, Awaitable[Parts]]:
     """The free parts and the others, all of which come together."""
     parts, n = await everything, len(kind.free)
     return parts[:n], Here(parts[n:])
 
 
-def _after(batch: int) -> int:
+def _after(batch: int, first: int) -> int:
     """The size of the batch that follows one of this size."""
-    return min(_MOST, max(_FIRST, 2 * batch))
+    return min(first * (_MOST // _FIRST), max(first, 2 * batch))
 
 
 def _batch(kind: Correlation, size: int) -> Correlation:

@@ -17,9 +17,9 @@ from operator import add
 from typing import ClassVar
 
 from mpc.bits import planes
-from mpc.ring import RingArray, Spec, zeros_like
+from mpc.ring import Ring, RingArray, Spec, zeros_like
 from mpc.rounds import exchange
-from protocols import beaver, carries, truncation
+from protocols import beaver, carries, masked_bits, truncation
 from protocols.bilinear import Bilinear
 from protocols.prep import CrossTriple, Permutation, Prep, permuted
 from protocols.suite import Share, Suite, elementwise
@@ -154,13 +154,20 @@ class Additive(Suite):
             x = Share(self, (part,))
         return x
 
+    async def to_ring(self, bits: Share, ring: Ring, n: int) -> Share:
+        if self.seat.size == 2:
+            return await super().to_ring(bits, ring, n)
+        return await masked_bits.to_ring(self, self.prep, bits, ring, n)
+
     async def signs(self, x: Share) -> Share:
-        return await carries.signs(self, x)
+        if self.seat.size == 2:
+            return await carries.signs(self, x)
+        return await masked_bits.signs(self, self.prep, x)
 
     async def zeros(self, x: Share) -> Share:
         """Between two parties x = 0 where the bits of x_0 and −x_1 are alike, which takes no message."""
         if self.seat.size != 2:
-            return await carries.zeros(self, x)
+            return await masked_bits.zeros(self, self.prep, x)
         term = x.parts[0] if self.seat.rank == 0 else -x.parts[0]
         return carries.complement(Share(self, (planes(term),)))
 
