@@ -19,7 +19,7 @@ from mpc.encoding import Fixed
 from mpc.prg import Stream
 from mpc.ring import BITS, RINGS, Z32, Z64, Ring, RingArray, Spec, Z2k
 from protocols import masked_bits
-from protocols.carries import all_ones, carries_at, carry, network
+from protocols.carries import all_ones, carries_at, carry, network, signs, zeros
 from protocols.ops.bitwise import is_multiple, modulo, nearest, shifted
 from protocols.ops.comparison import is_zero, negative
 from protocols.ops.normalisation import any_bit, top_bit
@@ -76,6 +76,20 @@ def opened(suite: str, parties: int, main: Any) -> list[np.ndarray]:
     return [x.data for x in play(parties, side, kind=SUITES[suite])[0]]
 
 
+@pytest.mark.parametrize("parties", [2, 3])
+def test_sign_and_zero_from_the_terms_of_parties(parties: int) -> None:
+    """As two parties without a dealer do it."""
+
+    async def main(suite: Suite) -> Any:
+        x = two_terms(suite, 0)
+        below = await carry(suite, await signs(suite, x))
+        equal = await all_ones(suite, await zeros(suite, x))
+        return [await Suite.to_ring(suite, bits, Z8, A.size) for bits in (below, equal)]
+
+    below, zero = opened("additive", parties, main)
+    assert (below == (X < 0)).all() and (zero == (X == 0)).all()
+
+
 @pytest.mark.parametrize(("suite", "parties", "knower"), KNOWERS)
 def test_sign_and_zero_of_all_pairs_of_terms(suite: str, parties: int, knower: int) -> None:
     async def main(suite: Suite) -> Any:
@@ -115,6 +129,8 @@ def test_truncation_of_all_pairs_of_terms(suite: str, parties: int, knower: int)
 
 class Every(Prep):
     """Masks whose numbers are B and whose bits are alike, of which party 0 holds everything."""
+
+    deals = True
 
     def __init__(self, rank: int) -> None:
         self.rank = rank

@@ -13,11 +13,12 @@ Candidates, for 64 bits and two terms; ANDs a number, rounds from the terms to t
     carry tree (this)       ~185 ANDs    7 rounds  63 pairs, 62 nodes
     the same over blocks     ~45 ANDs    6 rounds  where two parties know one of two terms (``replicated``)
     edaBits                 ~120 ANDs    8 rounds  a mask whose bits are shared, for any number of parties
-    the same over blocks     ~29 ANDs    6 rounds  and products of its bits (``additive`` from three parties)
+    the same over blocks     ~29 ANDs    6 rounds  and products of its bits (``additive``)
 
-Cost     ``replicated``: 8 rounds, 24 bytes a party and comparison; ``additive`` between two parties: 8
-         rounds, 39 bytes; among n ≥ 3: 6 rounds, 13.6·(n − 1) bytes.  ``maximum``, ``minimum``, ``abs``, with
-         ``Suite.chosen``: 8 rounds and 27 bytes, with ``additive`` 9 and 55, or 7 and 29.6·(n − 1).
+Cost     ``replicated``: 8 rounds, 24 bytes a party and comparison; ``additive`` among n parties: 6
+         rounds, 13.6·(n − 1) bytes; of two without a dealer 8 rounds, 39 bytes.  ``maximum``, ``minimum``,
+         ``abs``, with ``Suite.chosen``: 8 rounds and 27 bytes, with ``additive`` 7 and 29.6·(n − 1), or 9 and
+         55.
 Range    |x − y| < 2^(k−1), in units of the last place; for fixed point and integers alike.  Integers beside
          reals compare as the numbers that they are, also those that fixed point cannot be: 8 rounds as ever
          with public reals, three times the bytes and a product more with secret ones.  Infinite public reals

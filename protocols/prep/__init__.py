@@ -289,6 +289,7 @@ class Prep(Protocol):
     """A source of correlated randomness, as one party sees it."""
 
     threat: Threat
+    deals: bool  # whether a correlation costs what it weighs, whatever it is, as from a dealer
 
     async def setup(self, seat: Seat) -> None:
         """Agree on keys with the source, and bind the seat to it."""

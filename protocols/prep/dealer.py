@@ -272,6 +272,7 @@ class Dealt:
     """The dealer's correlations as one party gets them."""
 
     threat = Threat("semi-honest", "n-1 of n", setup="a trusted dealer")
+    deals = True
 
     def __init__(self, rank: int, size: int) -> None:
         self.rank, self.size = rank, size

@@ -31,7 +31,7 @@ Source   Gilboa, CRYPTO 1999; Demmler, Schneider, Zohner, NDSS 2015 (ABY); Kelle
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Generator, Sequence
+from collections.abc import Awaitable, Callable, Generator
 from dataclasses import replace
 from typing import Any
 
@@ -41,7 +41,7 @@ from mpc.bits import planes
 from mpc.meter import OFFLINE
 from mpc.prg import SEED_BYTES, Stream
 from mpc.ring import BITS, NDArray, Ring, RingArray, Spec
-from mpc.rounds import Task, spawn
+from mpc.rounds import Flow, Task, pipeline, spawn
 from mpc.seat import Seat
 from protocols import monomials
 from protocols.bilinear import MULTIPLY
@@ -89,6 +89,7 @@ class Oblivious:
     """What the parties make of oblivious transfers, as one of them gets it."""
 
     threat = Threat("semi-honest", "n-1 of n")
+    deals = False
 
     def __init__(self, *, silent: bool = False) -> None:
         self._silent = silent
@@ -164,10 +165,12 @@ class Oblivious:
     async def _mask(self, kind: TruncationMask) -> Parts:
         """r, its high bits and its top bit."""
         if kind.spec.size > _MOST:
-            shape, step = kind.spec.shape, _MOST
-            sizes = [min(step, kind.spec.size - lo) for lo in range(0, kind.spec.size, step)]
-            pieces = [await self._mask(replace(kind, spec=Spec(kind.ring, (n,)))) for n in sizes]
-            return tuple(part.map(lambda data: data.reshape(shape)) for part in _joined(pieces))
+            flat = await _in_pieces(
+                lambda lo, hi: self._mask(replace(kind, spec=Spec(kind.ring, (hi - lo,)))),
+                kind.spec.size,
+                _MOST,
+            )
+            return tuple(part.map(lambda data: data.reshape(kind.spec.shape)) for part in flat)
         bits = await self._twice(self._own.draw(Spec(kind.ring, (kind.spec.size,))), kind.ring)
         bits = bits.map(lambda data: data.reshape(*kind.spec.shape, kind.ring.bits))
         return (
@@ -196,18 +199,17 @@ class Oblivious:
         return share[:, 0]
 
     async def _da_bits(self, kind: DaBits, mine: RingArray) -> Parts:
-        step = _MOST // 64
-        pieces = [
-            (in_columns(await self._twice(mine[lo : lo + step], kind.ring)),)
-            for lo in range(0, kind.words, step)
-        ]
-        return _joined(pieces) if pieces else (kind.ring.zeros((64, 0)),)
+        async def piece(lo: int, hi: int) -> Parts:
+            return (in_columns(await self._twice(mine[lo:hi], kind.ring)),)
+
+        return await _in_pieces(piece, kind.words, _MOST // 64)
 
     async def _eda_blocks(self, kind: EdaBlocks) -> Parts:
         """Numbers, and the products of bits of their blocks of four."""
-        if kind.words > (step := _MOST // 64):
-            sizes = [min(step, kind.words - lo) for lo in range(0, kind.words, step)]
-            return _joined([await self._eda_blocks(replace(kind, words=n)) for n in sizes])
+        if kind.words > _MOST // 64:
+            return await _in_pieces(
+                lambda lo, hi: self._eda_blocks(replace(kind, words=hi - lo)), kind.words, _MOST // 64
+            )
         mine = self._own.draw(Spec(kind.ring, (64 * kind.words,)))
         bits = (await self._twice(mine, kind.ring)).map(lambda data: data.reshape(-1, kind.ring.bits))
         return in_columns(_weighted(bits, 0, 0)), await self._monomials(planes(mine), kind.whole)
@@ -251,11 +253,18 @@ class Oblivious:
         return (RingArray(kind.ring, share),)
 
 
-def _joined(pieces: Sequence[Parts]) -> Parts:
-    """Pieces one after the other, along the last axis."""
+async def _in_pieces(make: Callable[[int, int], Flow[Parts]], n: int, step: int) -> Parts:
+    """What is made of [0, n) in pieces, joined along the last axis."""
+    bounds = [(lo, min(n, lo + step)) for lo in range(0, n, step)] or [(0, 0)]
+    made: list[Parts] = [()] * len(bounds)
+
+    async def piece(at: int, lo: int, hi: int) -> None:
+        made[at] = await make(lo, hi)
+
+    await pipeline((piece(at, *bound) for at, bound in enumerate(bounds)), len(bounds))
     return tuple(
         RingArray(column[0].ring, np.concatenate([part.data for part in column], axis=-1))
-        for column in zip(*pieces, strict=True)
+        for column in zip(*made, strict=True)
     )
 
 

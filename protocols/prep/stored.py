@@ -46,6 +46,7 @@ class Rehearsal:
     """Correlations for inputs that are nobody's secret: zeros, and counted."""
 
     threat = Threat("semi-honest", "0 of n")
+    deals = Oblivious.deals
 
     def __init__(self) -> None:
         self.taken: Counter[Correlation] = Counter()
@@ -173,7 +174,7 @@ class _Kind:
 class Stored:
     """What a store has, as one party gets it; made on demand where it has nothing."""
 
-    threat = Oblivious.threat
+    threat, deals = Oblivious.threat, Oblivious.deals
 
     def __init__(self, store: Store, online: Oblivious) -> None:
         self._store, self._online = store, online

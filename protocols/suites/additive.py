@@ -154,19 +154,24 @@ class Additive(Suite):
             x = Share(self, (part,))
         return x
 
+    @property
+    def _masked(self) -> bool:
+        """Whether bits come from masks: two parties know a term each, which takes fewer transfers, and more
+        bytes than a mask of a dealer's.
+        """
+        return self.seat.size > 2 or self.prep.deals
+
     async def to_ring(self, bits: Share, ring: Ring, n: int) -> Share:
-        if self.seat.size == 2:
-            return await super().to_ring(bits, ring, n)
-        return await masked_bits.to_ring(self, self.prep, bits, ring, n)
+        if self._masked:
+            return await masked_bits.to_ring(self, self.prep, bits, ring, n)
+        return await super().to_ring(bits, ring, n)
 
     async def signs(self, x: Share) -> Share:
-        if self.seat.size == 2:
-            return await carries.signs(self, x)
-        return await masked_bits.signs(self, self.prep, x)
+        return await (masked_bits.signs(self, self.prep, x) if self._masked else carries.signs(self, x))
 
     async def zeros(self, x: Share) -> Share:
         """Between two parties x = 0 where the bits of x_0 and −x_1 are alike, which takes no message."""
-        if self.seat.size != 2:
+        if self._masked:
             return await masked_bits.zeros(self, self.prep, x)
         term = x.parts[0] if self.seat.rank == 0 else -x.parts[0]
         return carries.complement(Share(self, (planes(term),)))
