@@ -461,7 +461,7 @@ and 1.6 to 2.5 times the bytes, and a `reciprocal` costs what `x / y` does. Ever
 values, comparisons, and what moves elements around (sorts, selection) is exact; its costs are in the
 docstrings of `protocols/ops/`.
 
-| | range | promised, 64 bits, f = 16 | measured | promised, 32 bits, f = 8 | measured | promised, 128 bits, f = 40 | measured | cost, replicated | cost, additive, 2 parties |
+| | range | promised, 64 bits, f = 16 | measured | promised, 32 bits, f = 8 | measured | promised, 128 bits, f = 40 | measured | cost, replicated | cost, additive, 2 parties, dealt |
 |---|---|---|---|---|---|---|---|---|---|
 """
 

@@ -6,7 +6,7 @@ without a message (``protocols/monomials.py``); a tree of ANDs is left (``protoc
 numbers a bit goes by a bit r that is shared both ways: b ⊕ r is opened, and b = r or 1 − r.
 
     x < y over Z_2^64, bytes that each of n parties sends to each other one      n − 1 times
-        sharing of terms, carry-save additions, tree (until now)                 16(n − 2) + 55 + 16(n − 1)
+        sharing of terms, carry-save additions, tree (until now)                 16(n − 2) + 39 + 16(n − 1)
         x − s opened, tree over 63 planes                                        8 + 23.3 + 0.1
         the same over 16 blocks of four bits (this)                              8 + 5.5 + 0.1
 

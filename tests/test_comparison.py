@@ -13,6 +13,7 @@ from mpc import kernels
 from mpc.bits import _to_planes, planes, unpacked
 from mpc.ring import BITS, RINGS, Z64, RingArray
 from protocols.ops.comparison import is_zero, negative
+from protocols.prep.dealer import Dealt
 from protocols.suite import CHUNK, Suite
 from protocols.suites import SUITES
 
@@ -109,6 +110,14 @@ def test_bytes_of_a_comparison(suite: str, parties: int, most: float) -> None:
     s.sync(*[x < i for i in range(parties)])
     for m, already in zip(meters, before, strict=True):
         assert (m.sent - 64 * m.frames - already) / n / parties <= most
+
+
+def test_costs_without_a_dealer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two parties take their terms then, not masks."""
+    monkeypatch.setattr(Dealt, "deals", False)
+    test_rounds_of_a_comparison("additive", 2, 8)
+    test_a_maximum_costs_little_more("additive", 2, 9, 55.2)
+    test_bytes_of_a_comparison("additive", 2, 39.2)
 
 
 @given(st.integers(0, 300), st.integers(0, 2**32))

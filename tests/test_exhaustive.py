@@ -19,12 +19,13 @@ from mpc.encoding import Fixed
 from mpc.prg import Stream
 from mpc.ring import BITS, RINGS, Z32, Z64, Ring, RingArray, Spec, Z2k
 from protocols import masked_bits
-from protocols.carries import all_ones, carries_at, carry, network, signs, zeros
+from protocols.carries import all_ones, carries_at, carry, network
 from protocols.ops.bitwise import is_multiple, modulo, nearest, shifted
 from protocols.ops.comparison import is_zero, negative
 from protocols.ops.normalisation import any_bit, top_bit
 from protocols.ops.sorting import _before
 from protocols.prep import Correlation, DaBits, EdaBlocks, Parts, Prep, TruncationMask, in_columns
+from protocols.prep.dealer import Dealt
 from protocols.suite import Share, Suite
 from protocols.suites import SUITES
 from protocols.suites.replicated import Replicated
@@ -76,18 +77,10 @@ def opened(suite: str, parties: int, main: Any) -> list[np.ndarray]:
     return [x.data for x in play(parties, side, kind=SUITES[suite])[0]]
 
 
-@pytest.mark.parametrize("parties", [2, 3])
-def test_sign_and_zero_from_the_terms_of_parties(parties: int) -> None:
-    """As two parties without a dealer do it."""
-
-    async def main(suite: Suite) -> Any:
-        x = two_terms(suite, 0)
-        below = await carry(suite, await signs(suite, x))
-        equal = await all_ones(suite, await zeros(suite, x))
-        return [await Suite.to_ring(suite, bits, Z8, A.size) for bits in (below, equal)]
-
-    below, zero = opened("additive", parties, main)
-    assert (below == (X < 0)).all() and (zero == (X == 0)).all()
+def test_sign_and_zero_of_all_pairs_of_terms_without_a_dealer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two parties take no masks then."""
+    monkeypatch.setattr(Dealt, "deals", False)
+    test_sign_and_zero_of_all_pairs_of_terms("additive", 2, 0)
 
 
 @pytest.mark.parametrize(("suite", "parties", "knower"), KNOWERS)

@@ -14,13 +14,23 @@ from hypothesis import strategies as st
 from test_suites import RINGS
 
 import mpc
+from mpc.bits import planes
 from mpc.ring import BITS, Z32, Z64, Z128, Ring, RingArray, Spec
 from mpc.rounds import Recorder, simulate
 from mpc.seat import take_seat
 from protocols.bilinear import MATMUL, MULTIPLY
 from protocols.conformance.operations import ARITHMETIC
 from protocols.conformance.values import check, evaluate
-from protocols.prep import Correlation, CrossTriple, DaBits, EdaBlocks, Permutation, Triple, TruncationMask
+from protocols.prep import (
+    Correlation,
+    CrossTriple,
+    DaBits,
+    EdaBlocks,
+    Permutation,
+    Triple,
+    TruncationMask,
+    in_turn,
+)
 from protocols.prep.ot import Oblivious
 
 
@@ -83,7 +93,7 @@ KINDS: dict[str, list[Correlation]] = {
             for ring in (Z64, Z32, Z128)
             for b in (1, 8, ring.bits // 2, ring.bits - 2)
         ]
-        + [TruncationMask(Spec(Z64, (17000,)), 40)]
+        + [TruncationMask(Spec(Z64, (17000,)), 40), TruncationMask(Spec(Z32, (2, 8501)), 8)]
     ),
     "bits": [
         *(
@@ -135,6 +145,26 @@ def test_two_parties_cross_triples() -> None:
 @given(st.lists(st.integers(0, 700), min_size=1, max_size=8), st.integers(0, 9))
 def test_requests_of_any_sizes_are_cut_out_of_batches(sizes: list[int], seed: int) -> None:
     holds(2, [triple(ring, n) for n in sizes for ring in (Z64, BITS)], seed)
+
+
+def test_bits_are_cut_out_of_batches_and_none_is_served_twice() -> None:
+    kinds: list[Correlation] = [
+        kind for n in (1, 3, 2, 5, 20, 1) for kind in (EdaBlocks(Z64, n, 15), DaBits(Z64, n))
+    ]
+    holds(3, kinds)
+    for mine in drawn(3, kinds):
+        numbers = np.concatenate([free[0].data.ravel() for free, _ in mine[0::2]])
+        bits = np.concatenate([free[0].data for free, _ in mine[1::2]])
+        assert len(np.unique(numbers)) == len(numbers) and len(np.unique(bits)) == len(bits)
+
+
+def test_shares_of_bits_do_not_show_those_of_numbers() -> None:
+    """Nor the other way round: their lowest bits agree in half of all places."""
+    for mine in drawn(3, [DaBits(Z64, 64), EdaBlocks(Z64, 64, 15)]):
+        ((bits,), (numbers,)), ((eda,), (products,)) = mine
+        lowest = planes(in_turn(numbers)).data[0], planes(in_turn(eda)).data[0]
+        for share, low in zip((bits.data, products.data[0]), lowest, strict=True):
+            assert 1800 < int(np.bitwise_count(share ^ low).sum()) < 2300
 
 
 def test_nothing_is_served_twice() -> None:

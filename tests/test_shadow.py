@@ -123,6 +123,16 @@ WRONG: dict[str, tuple[Callable[[Any], Any], str, str]] = {
         "np.divide",
         r"the quotient is outside ±2\^29",
     ),
+    "a product of a few units that is right by luck": (
+        lambda s: np.prod(s.secret([2.0**-9, 2.0**-9 + 2.0**-16, 0.5])),
+        "np.prod",
+        "too small beside",
+    ),
+    "a quotient by what has wrapped that is right by luck": (
+        lambda s: (x := s.secret([2.0**20, -(2.0**20)]).var() * 2.0**10) / x,
+        "np.var",
+        "outside",
+    ),
     "a variance that is right by luck": (
         lambda s: s.secret([2.0**14.7, -(2.0**14.7)]).var(),
         "np.var",

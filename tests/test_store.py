@@ -33,7 +33,16 @@ from mpc.ring import BITS, Z32, Z64, Spec
 from mpc.rounds import simulate
 from mpc.seat import take_seat
 from protocols.bilinear import MATMUL, MULTIPLY
-from protocols.prep import Correlation, CrossTriple, Permutation, Triple, TruncationMask, units
+from protocols.prep import (
+    Correlation,
+    CrossTriple,
+    DaBits,
+    EdaBlocks,
+    Permutation,
+    Triple,
+    TruncationMask,
+    units,
+)
 from protocols.prep import store as module
 from protocols.prep.ot import Oblivious
 from protocols.prep.store import Making, Store
@@ -528,7 +537,11 @@ DRAWS: list[Correlation] = [
     triple(BITS, 70),
     CrossTriple(Spec(Z32, (5,))),
     TruncationMask(Spec(Z64, (3, 2)), 16),
+    EdaBlocks(Z64, 3, 15),
+    DaBits(Z64, 2),
     triple(Z64, 0),
+    EdaBlocks(Z64, 2, 15),
+    DaBits(Z64, 5),
     Triple(MULTIPLY, Spec(BITS, (1, 3, 4)), Spec(BITS, (2, 3, 4))),
     Triple(MATMUL, Spec(Z64, (2, 3)), Spec(Z64, (3, 2))),
     triple(Z64),

@@ -13,15 +13,19 @@ from typing import Any
 
 import numpy as np
 import pytest
+from conftest import play, words
 
 import mpc
 from mpc import EncodingError, MpcError
 from mpc.encoding import INT
 from mpc.errors import ConfigError, DesyncError, PartyLost
+from mpc.ring import BITS, Z32, Z64, Z128, Ring, RingArray
+from mpc.rounds import Recorder
 from protocols.array.session import Session
 from protocols.conformance.operations import OPERATIONS
+from protocols.conformance.playing import input_of
 from protocols.conformance.values import check, evaluate
-from protocols.suite import CHUNK
+from protocols.suite import CHUNK, Suite
 
 RINGS = {64: 16, 32: 8, 128: 40}  # bits of the ring, and of the fraction
 
@@ -563,3 +567,22 @@ def test_a_party_that_ends_early_is_lost() -> None:
 
 def test_results_come_by_party() -> None:
     assert mpc.local(5).run(lambda party: (party.id, party.size)) == [(i, 5) for i in range(5)]
+
+
+@pytest.mark.parametrize("parties", [4, 5])
+@pytest.mark.parametrize("ring", [Z32, Z64, Z128, BITS], ids=str)
+def test_large_arrays_are_opened_in_parts(ring: Ring, parties: int) -> None:
+    """Right whatever is left over; a party gets of the others' parts what it adds up, and sums."""
+    shapes = [(1 << 17,), (3, 5461), (), (2,), (0,)]
+    values = [RingArray(ring, words(ring, shape, i)) for i, shape in enumerate(shapes)]
+
+    async def main(suite: Suite) -> Any:
+        return await suite.open(*[await input_of(suite, v, i % parties) for i, v in enumerate(values)])
+
+    recorder = Recorder()
+    for opened in play(parties, main, record=recorder):
+        for got, value in zip(opened, values, strict=True):
+            assert got.spec == value.spec and (got.data == value.data).all()
+    sent = [m for m in recorder.messages if m.tag.startswith("open")]
+    assert {m.tag for m in sent} == {"open", "open, added up"}
+    assert sum(sum(a.size for a in m.arrays) for m in sent) == 2 * (parties - 1) * sum(v.size for v in values)

@@ -108,7 +108,8 @@ def deviations(
     kind: type[Suite], parties: int, operation: str, taken: Taken, *operands: Spec
 ) -> Iterator[str]:
     """In what that is not what the suite's class declares, for all parties together."""
-    cost, ring = kind.costs[operation], operands[0].ring
+    cost = kind.costs[operation].of(parties, sum(x.nbytes for x in operands))
+    ring = operands[0].ring
     result = MATMUL.spec(*operands) if operation == "matmul" else operands[0]
     elements = result.size if cost.per == "result" else sum(x.size for x in operands)
     sent, said = (

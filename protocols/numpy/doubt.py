@@ -69,6 +69,8 @@ _OF_NORMS: set[Function] = {
     np.linalg.cond,
     np.linalg.matrix_rank,
 }
+#: Products below so many units are in each run another number of units.
+_FEW = 4
 #: Roots of what is added up.
 _ROOTS: set[Function] = {np.std, np.linalg.norm, np.linalg.vector_norm, np.linalg.matrix_norm}
 
@@ -173,7 +175,9 @@ class Result:
         return np.asarray(reach >= 2.0**self.range)
 
     def lucky(self, args: Sequence[Any]) -> NDArray:
-        """Where it is right in one run and wrong in the next, as what is rounded for it is out of range."""
+        """Where it is right in one run and wrong in the next, as what is rounded for it is out of range; or
+        all of it is a few units, of which rounding adds one or takes one.
+        """
         reach, fraction, bits = np.abs(real(self.true)), self.fraction, self.session.ring.bits
         products = 2.0 ** (bits - 2 - 2 * fraction)
         nowhere = np.zeros(self.true.shape, bool)
@@ -184,7 +188,8 @@ class Result:
                 squares = np.square(reach) if self.function in _ROOTS else reach
                 return np.asarray(squares * (self.operands[0].size / max(1, reach.size)) >= products)
             if self.divisor is not None:
-                return np.asarray(reach >= 2.0 ** (self.range + 1))
+                divisors = np.broadcast_to(np.abs(_real(self.divisor)), reach.shape)
+                return np.asarray((reach >= 2.0 ** (self.range + 1)) | (divisors >= self._divisors))
             if self.function is np.power:
                 n = args[1] if len(args) > 1 and not isinstance(args[1], Secret) else 0.5
                 whole = (np.asarray(n) == np.rint(n)) & (
@@ -192,15 +197,25 @@ class Result:
                 )  # else by a logarithm, or a division
                 return np.asarray((reach >= products) & whole)
             if self.function in _PRODUCTS and sum(x.kind.fraction > 0 for x in self.operands) > 1:
-                return np.asarray(reach >= products)
+                return np.asarray(reach >= products) | self._few_units()
             if self.function in _SQUARES:
-                return np.asarray(reach >= products)
+                return np.asarray(reach >= products) | self._few_units()
             if self.function in (np.multiply, np.true_divide) and len(self.operands) == 1:
                 factors = [np.asarray(a) for a in args if not isinstance(a, Secret)]
                 whole = all(a.dtype.kind in "biu" or (a == np.rint(a)).all() for a in factors)
                 if self.function is np.true_divide or not whole:
                     return np.asarray(reach >= 2.0 ** (bits - 3 - fraction))
         return nowhere
+
+    @property
+    def _divisors(self) -> float:
+        """What divides must be below."""
+        return 2.0 ** (self.session.ring.bits - 1 - SPARE - self.met.fraction)
+
+    def _few_units(self) -> NDArray:
+        units = real(self.true) * 2.0**self.kind.fraction
+        few = bool((np.abs(units) < _FEW).all())
+        return np.asarray(few & (units != np.rint(units)))
 
     def doubt(self, number: int, off: NDArray) -> Doubt:
         """About these elements."""
@@ -233,8 +248,8 @@ class Result:
         if largest(values) >= 2.0**limit:
             return f"the result is outside ±2^{limit}, the range of {kind} over {ring}", _DOWN, True
         if self.divisor is not None:
-            most = ring.bits - 1 - SPARE - self.met.fraction
-            if _largest(self.divisor) >= 2.0**most:
+            if _largest(self.divisor) >= self._divisors:
+                most = int(math.log2(self._divisors))
                 return f"the divisor is outside ±2^{most}, the range of divisors {digits}", _DOWN, True
             if (self.beyond() & off).any():
                 return (

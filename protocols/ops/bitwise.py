@@ -22,7 +22,7 @@ From planes to numbers, for 64 bits and two parties; bytes a party sends per ele
 Threat   the suite's.
 Cost     over Z_2^64, bytes a party sends per element (of three, on average) and rounds:
 
-                                      additive, 2 parties     replicated
+                                      additive, no dealer     replicated
              x % 2^16, floor, ceil      15 bytes,  6 rounds     16 bytes,  8 rounds
              x >> m, x // 2^m           47          8           42         10
              rint                       29          7           28          9

@@ -20,7 +20,7 @@ Cost     ``replicated``: 8 rounds, 24 bytes a party and comparison; ``additive``
          ``abs``, with ``Suite.chosen``: 8 rounds and 27 bytes, with ``additive`` 7 and 29.6·(n − 1), or 9 and
          55.
 Range    |x − y| < 2^(k−1), in units of the last place; for fixed point and integers alike.  Integers beside
-         reals compare as the numbers that they are, also those that fixed point cannot be: 8 rounds as ever
+         reals compare as the numbers that they are, also those that fixed point cannot be: as many rounds
          with public reals, three times the bytes and a product more with secret ones.  Infinite public reals
          decide; NaN is refused.
 Source   as named in those modules; the way back: ABY3, section 5.4, with the terms of ``Suite.summands``.

@@ -21,7 +21,7 @@ The last is rounded down by a half more, so that −|y| < x < 2|y| remains; two 
 Threat   the suite's.  What parties divide are their own terms, and the digits are products and truncations.
 Cost     over Z_2^64, rounds and bytes a party sends for an element:
 
-                                                          additive, 2 parties     replicated
+                                                          additive, no dealer     replicated
              by a public number of 29 bits or fewer        15,  85                 17,  65
              of more: x // y; x % y                        16, 117; 17, 126        18,  82; 20,  92
              np.fmod of integers                           23, 165                 26, 118

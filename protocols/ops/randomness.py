@@ -21,7 +21,7 @@ Threat   the suite's: semi-honest.  As long as one party is honest and draws fro
          so the sum's.  Streams: ``mpc/prg.py``.
 Cost     over Z_2^64, rounds and bytes a party sends for an element:
 
-                                          additive, 2 parties     replicated
+                                          additive, no dealer     replicated
              integers, two of them                1,   8           2,   8
              integers, 2^m of them; reals         6,  15           8,  16
              other integers                       8,  39           8,  48

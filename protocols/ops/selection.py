@@ -12,7 +12,7 @@ low bits of d] and the same for the high bits, and values share the halves they 
 Threat   the suite's.  Shapes, the domain, and the lengths of all results are public.
 Cost     over Z_2^64, bytes a party sends for each x with n values in the domain, and rounds:
 
-                                          additive, 2 parties         replicated
+                                          additive, no dealer         replicated
              one_hot, unique_counts       67 +  8.4 n   14 rounds     61 +  8.2 n   16 rounds
              isin                         79 +  0.3 n   14            72 +  0.1 n   16
              take of a public x           88 +  8.7 n   14            72 +  8.3 n   16

@@ -12,9 +12,9 @@ Threat   semi-honest dealer that colludes with no party: it could compute every 
          parties open to each other, and it sees none of that.  It learns the shapes.
 Cost     to the last party: one ring element per element of f(a, b); 8 bytes per elementwise triple over
          Z_2^64, 8·m·n per m×k×n matrix triple, 12 per truncation (16 from 32 bits on; between two parties 4
-         and 8), 8 per element and party in a shuffle, 29 or 30 per number with the products of its bits, 8
-         per bit as a number.  To others: nothing.
-         The answer travels in the round that opens the masked operands, so it adds no round.
+         and 8), 8 per element and party in a shuffle, 29 or 30 per number over
+         Z_2^64 with the products of its bits, 8 per bit as a number, both for whole words of 64.  To others:
+         nothing.  The answer travels in the round that opens the masked operands, so it adds no round.
 Source   Beaver 1991 for the triples; seeds with one correction: Boyle et al., ePrint 2019/448, section 1.
 """
 

@@ -20,10 +20,11 @@ Threat   semi-honest, n−1 of n; see ``protocols/ot``.
 Cost     a party sends to each other one: per elementwise triple over Z_2^64 520 bytes, over Z_2^32 196, over
          Z_2^128 1552; per word of AND triples 264; per matrix triple m×k×n 136·m·k·n and 1280·k·n bytes (m ≥
          n, m ≥ 8), less from 128 × 128 × 128 on; per cross triple 264 or 256; per truncation mask among n
-         parties 384·(n−1) on average; per element that is permuted and switch 8, and 4 per switch.  Two
-         rounds per batch; a truncation mask takes 2(n−1).  With silent transfers, 275 bytes per triple, 74
-         over Z_2^32, 1062 over Z_2^128 and 20 per word of AND triples, and setup sends a third of a megabyte;
-         triples take 1.7 times the computing, so that they pay below some 400 Mbit/s between the parties.
+         parties 384·(n−1) on average; per number with the products of its bits 1081, in 2(n−1) + 4 rounds,
+         per bit as a number 6; per element that is permuted and switch 8, and 4 per switch.  Two rounds per
+         batch; a truncation mask takes 2(n−1).  With silent transfers, 275 bytes per triple, 74 over Z_2^32,
+         1062 over Z_2^128 and 20 per word of AND triples, and setup sends a third of a megabyte; triples take
+         1.7 times the computing, so that they pay below some 400 Mbit/s between the parties.
 Source   Gilboa, CRYPTO 1999; Demmler, Schneider, Zohner, NDSS 2015 (ABY); Keller, Orsini, Scholl, CCS 2016
          (MASCOT) for n parties.  Bits: Rotaru, Wood, ePrint 2019/207.  Permutations: Mohassel, Sadeghian,
          EUROCRYPT 2013.
@@ -196,6 +197,10 @@ class Oblivious:
             else:
                 both = await products(self._links, flat)
             share = share - (RingArray(ring, both) << 1)
+        # what is added so far is even, so that the lowest bit of a share would be that of the bit's
+        for p in self._seat.others:
+            pad = self._seat.pair[p].draw(share.spec)
+            share = share + pad if self._seat.rank < p else share - pad
         return share[:, 0]
 
     async def _da_bits(self, kind: DaBits, mine: RingArray) -> Parts:

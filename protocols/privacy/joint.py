@@ -26,7 +26,7 @@ Cost     13 rounds, 14 in ``replicated``.  For an x with h = 8, of which there i
          350, three up to 5,100 and four up to 75,000: 304 + 222 ANDs and 9 bits to the ring.  Bytes a party
          sends for a coordinate with σ = 300, over Z_2^32:
 
-             additive, 2 parties     179, and 203 from the dealer to the last one
+             additive, 2 parties     110, and 203 from the dealer to the last one
              replicated              203 on average
 
 Source   Walker, ACM TOMS 1977 (aliases); noise on shared uniform bits: Dwork, Kenthapadi, McSherry, Mironov,

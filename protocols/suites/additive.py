@@ -3,10 +3,15 @@
 x = x_0 + … + x_{n−1}.  A party hides its input behind pads that it shares with each of the others, so
 sharing sends nothing; opening sends one's part to everybody; addition is local.
 
+Among four parties or more large arrays are opened in parts: each party adds up one part and sends the sum to
+all, which is one round more and 2(n − 1)/n elements for each, instead of n − 1.
+
 Threat   semi-honest, n−1 of n corrupt; as strong as the source of correlated randomness.
 Cost     see ``costs``.
 Source   Beaver 1991 (products); sharing by pairwise pads is pseudorandom secret sharing as in Cramer,
-         Damgård, Ishai, TCC 2005, for the threshold n−1.
+         Damgård, Ishai, TCC 2005, for the threshold n−1.  Opening by way of one party, which adds
+         up and sends on: Damgård, Nielsen, CRYPTO 2007; that each does so for a part, so that nobody has more
+         to do than others, is ours.
 """
 
 from __future__ import annotations
@@ -16,6 +21,8 @@ from functools import reduce
 from operator import add
 from typing import ClassVar
 
+import numpy as np
+
 from mpc.bits import planes
 from mpc.ring import Ring, RingArray, Spec, zeros_like
 from mpc.rounds import exchange
@@ -24,6 +31,9 @@ from protocols.bilinear import Bilinear
 from protocols.prep import CrossTriple, Permutation, Prep, permuted
 from protocols.suite import Share, Suite, elementwise
 from protocols.threat import Cost, Threat
+
+#: From so many parties and bytes of a party's part on, values are opened in parts.
+_MANY, _LARGE = 4, 1 << 17
 
 
 class Additive(Suite):
@@ -38,21 +48,47 @@ class Additive(Suite):
         "ePrint 2020/338",
         "ePrint 2025/200",
         "ePrint 2019/1340",
+        "ePrint 2019/207",
+        "Damgård, Nielsen, CRYPTO 2007",
     )
     parties = (2, None)
     needs_prep = True
     prep: Prep
     costs: ClassVar[Mapping[str, Cost]] = {
         "input": Cost(0, lambda n, ring: 0, "nothing"),
-        "open": Cost(1, lambda n, ring: n * (n - 1), "n-1 elements"),
-        "multiply": Cost(1, lambda n, ring: 2 * n * (n - 1), "2(n-1) elements"),
+        "open": Cost(
+            1,
+            lambda n, ring: n * (n - 1),
+            "n-1 elements",
+            large=(_MANY, _LARGE, Cost(2, lambda n, ring: 2 * (n - 1), "2(n-1)/n elements")),
+        ),
+        "multiply": Cost(
+            1,
+            lambda n, ring: 2 * n * (n - 1),
+            "2(n-1) elements",
+            large=(_MANY, _LARGE, Cost(2, lambda n, ring: 4 * (n - 1), "4(n-1)/n elements")),
+        ),
         "matmul": Cost(
-            1, lambda n, ring: n * (n - 1), "n-1 elements per element of the operands", per="operands"
+            1,
+            lambda n, ring: n * (n - 1),
+            "n-1 elements per element of the operands",
+            per="operands",
+            large=(
+                _MANY,
+                _LARGE,
+                Cost(
+                    2,
+                    lambda n, ring: 2 * (n - 1),
+                    "2(n-1)/n elements per element of the operands",
+                    per="operands",
+                ),
+            ),
         ),
         "truncate": Cost(
             1,
             lambda n, ring: 2 * truncation.usual_bytes(ring) / ring.itemsize if n == 2 else n * (n - 1),
             "n-1 elements; between two parties 4 bytes, over Z_2^128 8",
+            large=(_MANY, _LARGE, Cost(2, lambda n, ring: 2 * (n - 1), "2(n-1)/n elements")),
         ),
         "multiply and truncate": Cost(
             2,
@@ -60,6 +96,8 @@ class Additive(Suite):
                 4 + 2 * truncation.usual_bytes(ring) / ring.itemsize if n == 2 else 3 * n * (n - 1)
             ),
             "3(n-1) elements; between two parties 2 and 4 bytes, over Z_2^128 8",
+            # of the product, which is truncated, there is half as much as of the operands
+            large=(_MANY, 2 * _LARGE, Cost(4, lambda n, ring: 6 * (n - 1), "6(n-1)/n elements")),
         ),
     }
 
@@ -77,6 +115,8 @@ class Additive(Suite):
         self, *xs: Share, to: tuple[int, ...] | None = None, tag: str = "open"
     ) -> tuple[RingArray, ...]:
         mine = tuple(x.parts[0] for x in xs)
+        if to is None and self.seat.size >= _MANY and sum(m.spec.nbytes for m in mine) >= _LARGE:
+            return await self._open_in_parts(mine, tag)
         send = [p for p in self.seat.others if to is None or p in to]
         receive = self.seat.others if to is None or self.seat.rank in to else ()
         inbox = await exchange(
@@ -84,6 +124,21 @@ class Additive(Suite):
         )
         return (
             tuple(reduce(add, parts) for parts in zip(mine, *inbox.values(), strict=True)) if receive else ()
+        )
+
+    async def _open_in_parts(self, mine: tuple[RingArray, ...], tag: str) -> tuple[RingArray, ...]:
+        """Party p adds up the p-th part of every array, and sends the sums on."""
+        size, rank, others = self.seat.size, self.seat.rank, self.seat.others
+        flat = [m.map(np.ravel) for m in mine]
+        parts = [tuple(m[m.size * p // size : m.size * (p + 1) // size] for m in flat) for p in range(size)]
+        specs = [tuple(x.spec for x in part) for part in parts]
+        inbox = await exchange({p: parts[p] for p in others}, dict.fromkeys(others, specs[rank]), tag)
+        sums = tuple(reduce(add, column) for column in zip(parts[rank], *inbox.values(), strict=True))
+        inbox = await exchange(dict.fromkeys(others, sums), {p: specs[p] for p in others}, tag + ", added up")
+        all_sums = zip(*(sums if p == rank else inbox[p] for p in range(size)), strict=True)
+        return tuple(
+            RingArray(m.ring, np.concatenate([x.data for x in column]).reshape(m.shape))
+            for m, column in zip(mine, all_sums, strict=True)
         )
 
     async def bilinear(self, f: Bilinear, x: Share, y: Share, bits: int = 0) -> Share:
