@@ -36,8 +36,8 @@ Accuracy exp: 1 unit in the last place, or a 2^−25-th part of larger results (
          sigmoid: 1.5, tanh: 3, softmax: 7 for rows of 10.  x^a: 1 unit, or a 2^−22-th part (2^−8, 2^−49),
          less for |a| > 1.  a^x: as exp, or an |x|·2^−s-th part, s = k − log₂ k − f, where a is next to 1.
          Measured over the whole range, with rounds and bytes, in ``docs/accuracy.md``.
-Cost     over Z_2^64 12 rounds and 219 bytes a party for an exp of two parties, 16 and 153 with
-         ``replicated``: 7 bits that go to the ring, 8 products, 2 truncations, a comparison.
+Cost     over Z_2^64 12 rounds and 219 bytes a party for an exp of two parties without a dealer, 147 with one,
+         16 and 153 with ``replicated``: 7 bits that go to the ring, 8 products, 2 truncations, a comparison.
 Source   the terms' powers as factors: the idea of Kelkar, Le, Raykova, Seth, Secure Poisson regression,
          USENIX Security 2022, for two parties, here for the terms of any suite; 2^j from bits: Aly, Smart,
          ePrint 2019/354.

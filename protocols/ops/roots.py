@@ -14,7 +14,7 @@ Accuracy 1.2 units in the last place, or a 2^−26-th part (2^−9 over Z_2^32, 
 results: ``docs/accuracy.md``.
 Cost     over Z_2^64, as in ``division``: ~500 ANDs, 6 bits that go to the ring, and 14 products and 9
          truncations (√x: 19 and 10).  40 rounds and 325 bytes a party and element with ``replicated``, 37 and
-         484 between two parties; 1/√x less.
+         484 between two parties without a dealer, 436 with one; 1/√x less.
 Source   normalisation to an even exponent: Aly, Smart, ePrint 2019/354; the cubic is the minimax polynomial
          of relative error (2^−7.1), factored; steps of higher order: Householder 1970.
 """

@@ -32,10 +32,11 @@ Threat   that of the suite.  Orders of shuffled elements are opened: uniformly r
          data.
 Cost     ``Suite.shuffle``; a shift of each column (``bitwise``: 10 rounds and 42 bytes an element, 8 and 47);
          and the comparisons above, whose bits are opened: each takes, by value and position, with
-         ``replicated`` 8 rounds and 25 bytes a party, with ``additive`` between two parties 9 rounds and 48
-         bytes, and for another column 16 and 31 more.  How many there are varies from run to run, not with
-         the data.  A partition takes another shuffle of what lies between its ranks.  Of truth values the
-         order takes no comparison, and the order of an order none (``moving``).
+         ``replicated`` 8 rounds and 25 bytes a party, with ``additive`` between two parties 7 rounds and 21
+         bytes, without a dealer 9 and 47, and for another column 16 and 14 or 31 more.  How many there are
+         varies from run to run, not with the data.  A partition takes another shuffle of what lies between
+         its ranks.  Of truth values the order takes no comparison, and the order of an order none
+         (``moving``).
 Range    all of the ring, and at most 2^(32−c) elements along an axis by c columns, their position one.  Every
          sort is stable.  Descending: ``np.sort(x)[::-1]``, ``np.argsort(~x)``.
 Source   Hamada, Kikuchi, Ikarashi, Chida, Takahashi, ICISC 2012 (shuffle, then sort with opened comparisons).
