@@ -128,6 +128,11 @@ WRONG: dict[str, tuple[Callable[[Any], Any], str, str]] = {
         "np.prod",
         "too small beside",
     ),
+    "a reciprocal of a few units that is right by luck": (
+        lambda s: np.reciprocal(s.secret(32354.0)),
+        "np.reciprocal",
+        "too small beside",
+    ),
     "a quotient by what has wrapped that is right by luck": (
         lambda s: (x := s.secret([2.0**20, -(2.0**20)]).var() * 2.0**10) / x,
         "np.var",

@@ -69,8 +69,7 @@ _OF_NORMS: set[Function] = {
     np.linalg.cond,
     np.linalg.matrix_rank,
 }
-#: Products below so many units are in each run another number of units.
-_FEW = 4
+_FEW = 4  # units
 #: Roots of what is added up.
 _ROOTS: set[Function] = {np.std, np.linalg.norm, np.linalg.vector_norm, np.linalg.matrix_norm}
 
@@ -175,9 +174,7 @@ class Result:
         return np.asarray(reach >= 2.0**self.range)
 
     def lucky(self, args: Sequence[Any]) -> NDArray:
-        """Where it is right in one run and wrong in the next, as what is rounded for it is out of range; or
-        all of it is a few units, of which rounding adds one or takes one.
-        """
+        """Where it is right in one run and wrong in the next, as what is rounded for it is out of range."""
         reach, fraction, bits = np.abs(real(self.true)), self.fraction, self.session.ring.bits
         products = 2.0 ** (bits - 2 - 2 * fraction)
         nowhere = np.zeros(self.true.shape, bool)
@@ -197,9 +194,9 @@ class Result:
                 )  # else by a logarithm, or a division
                 return np.asarray((reach >= products) & whole)
             if self.function in _PRODUCTS and sum(x.kind.fraction > 0 for x in self.operands) > 1:
-                return np.asarray(reach >= products) | self._few_units()
+                return np.asarray(reach >= products)
             if self.function in _SQUARES:
-                return np.asarray(reach >= products) | self._few_units()
+                return np.asarray(reach >= products)
             if self.function in (np.multiply, np.true_divide) and len(self.operands) == 1:
                 factors = [np.asarray(a) for a in args if not isinstance(a, Secret)]
                 whole = all(a.dtype.kind in "biu" or (a == np.rint(a)).all() for a in factors)
@@ -212,10 +209,13 @@ class Result:
         """What divides must be below."""
         return 2.0 ** (self.session.ring.bits - 1 - SPARE - self.met.fraction)
 
-    def _few_units(self) -> NDArray:
-        units = real(self.true) * 2.0**self.kind.fraction
-        few = bool((np.abs(units) < _FEW).all())
-        return np.asarray(few & (units != np.rint(units)))
+    def few_units(self) -> NDArray:
+        """Where it is as many units in one run and another number in the next, and all of it is a few; below
+        one it is off in either.
+        """
+        scale = 2.0**self.kind.fraction
+        units, few = np.abs(real(self.true)) * scale, bool((self.size * scale < _FEW).all())
+        return np.asarray(few & (units > 0.9) & (units != np.rint(units)))
 
     def doubt(self, number: int, off: NDArray) -> Doubt:
         """About these elements."""
