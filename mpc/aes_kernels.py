@@ -64,47 +64,86 @@ def _at(builder: Any, pointer: Any, index: Any) -> Any:
     return builder.gep(pointer, [index if not isinstance(index, int) else ir.Constant(_I64, index)])
 
 
+class _Rounds:
+    """The ten rounds of as many states, a vector each, as one call works on."""
+
+    def __init__(self, context: Any, builder: Any, type_: Any, keys: Any) -> None:
+        self._builder, self.vector = builder, ir.VectorType(_I64, 2 * _WIDTH)
+        self._table = _data(context, builder, type_, keys, ir.VectorType(_I64, 2))
+        name = "llvm.x86.aesni.aesenc" + {1: "", 2: ".256", 4: ".512"}[_WIDTH]
+        form = ir.FunctionType(self.vector, [self.vector, self.vector])
+        self._middle, self._last = (
+            _instruction(builder.module, form, called)
+            for called in (name, name.replace("aesenc", "aesenclast"))
+        )
+
+    def _key(self, i: int) -> Any:
+        one = self._builder.load(_at(self._builder, self._table, i), align=8)
+        every = ir.Constant(ir.VectorType(_I32, 2 * _WIDTH), [0, 1] * _WIDTH)
+        return self._builder.shuffle_vector(one, one, every)
+
+    def __call__(self, states: list[Any]) -> list[Any]:
+        first = self._key(0)
+        states = [self._builder.xor(state, first) for state in states]
+        for i in range(1, 11):
+            key = self._key(i)
+            step = self._middle if i < 10 else self._last
+            states = [self._builder.call(step, [state, key]) for state in states]
+        return states
+
+
 def _blocks_code(typing: Any, keys: Any, first: Any, out: Any, at: Any) -> Any:
     """Words ``at`` to at + GROUP − 1 of ``out``, contiguous, become blocks ``first`` and following."""
     if keys.layout != "C" or out.layout != "C":
         raise TypingError("blocks are written to contiguous words")
 
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        vector = ir.VectorType(_I64, 2 * _WIDTH)
-        name = "llvm.x86.aesni.aesenc" + {1: "", 2: ".256", 4: ".512"}[_WIDTH]
-        form = ir.FunctionType(vector, [vector, vector])
-        middle, last = (
-            _instruction(builder.module, form, called)
-            for called in (name, name.replace("aesenc", "aesenclast"))
-        )
+        rounds = _Rounds(context, builder, signature.args[0], arguments[0])
         swapped = builder.module.declare_intrinsic("llvm.bswap", [_I64])
-        block = ir.VectorType(_I64, 2)
-        table = _data(context, builder, signature.args[0], arguments[0], block)
-
-        def key(i: int) -> Any:
-            one = builder.load(_at(builder, table, i), align=8)
-            return builder.shuffle_vector(
-                one, one, ir.Constant(ir.VectorType(_I32, 2 * _WIDTH), [0, 1] * _WIDTH)
-            )
-
-        states, whitening = [], key(0)
+        states = []
         for v in range(_ABREAST):
-            counters = ir.Constant(vector, [0] * (2 * _WIDTH))
+            counters = ir.Constant(rounds.vector, [0] * (2 * _WIDTH))
             for b in range(_WIDTH):
                 number = builder.add(arguments[1], ir.Constant(_I64, v * _WIDTH + b))
                 low = builder.call(swapped, [number])
                 counters = builder.insert_element(counters, low, ir.Constant(_I32, 2 * b + 1))
-            states.append(builder.xor(counters, whitening))
-        for i in range(1, 11):
-            now = key(i)
-            states = [builder.call(middle if i < 10 else last, [state, now]) for state in states]
+            states.append(counters)
         words = _data(context, builder, signature.args[2], arguments[2], _I64)
-        target = builder.bitcast(_at(builder, words, arguments[3]), vector.as_pointer())
-        for v, state in enumerate(states):
+        target = builder.bitcast(_at(builder, words, arguments[3]), rounds.vector.as_pointer())
+        for v, state in enumerate(rounds(states)):
             builder.store(state, _at(builder, target, v), align=8)
         return context.get_dummy_value()
 
     return types.void(keys, types.uint64, out, types.int64), code
+
+
+def _hash_code(typing: Any, keys: Any, x: Any, at: Any, low: Any, high: Any, out: Any, to: Any) -> Any:
+    """GROUP words of ``out`` from ``to`` on become AES(y) ⊕ y of blocks y: those of ``x`` ⊕ (low, high)."""
+    if keys.layout != "C" or x.layout != "C" or out.layout != "C":
+        raise TypingError("blocks are read from and written to contiguous words")
+
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        rounds = _Rounds(context, builder, signature.args[0], arguments[0])
+        source, target = (
+            builder.bitcast(
+                _at(
+                    builder,
+                    _data(context, builder, signature.args[i], arguments[i], _I64),
+                    arguments[i + step],
+                ),
+                rounds.vector.as_pointer(),
+            )
+            for i, step in ((1, 1), (5, 1))
+        )
+        both = ir.Constant(rounds.vector, None)
+        for i in range(2 * _WIDTH):
+            both = builder.insert_element(both, arguments[3 + i % 2], ir.Constant(_I32, i))
+        states = [builder.xor(builder.load(_at(builder, source, v), align=8), both) for v in range(_ABREAST)]
+        for v, (state, made) in enumerate(zip(states, rounds(states), strict=True)):
+            builder.store(builder.xor(state, made), _at(builder, target, v), align=8)
+        return context.get_dummy_value()
+
+    return types.void(keys, x, types.int64, types.uint64, types.uint64, out, types.int64), code
 
 
 def _schedule_code(typing: Any, keys: Any) -> Any:
@@ -134,6 +173,7 @@ def _schedule_code(typing: Any, keys: Any) -> Any:
 
 
 _blocks: Any = intrinsic(_blocks_code)
+_hash: Any = intrinsic(_hash_code)
 _schedule: Any = intrinsic(_schedule_code)
 
 
@@ -216,3 +256,67 @@ def cross_bits(
         _masks(k_minus, first_minus, lo, n, minus, out)
         hi = lo + n
         _cross_bits(x0[lo:hi], x1[lo:hi], y0[lo:hi], y1[lo:hi], plus, minus, out[lo:hi])
+
+
+# -- loops for transfers -------------------------------------------------------------------------------
+
+#: Words of each of a tree's leaves at a time: sixteen leaves stay in the first-level cache.
+_OF_LEAF = 1024
+
+
+@njit(cache=True, boundscheck=False, nogil=True)
+def folded(keys: Any, whole: Any, first: Any, sums: Any, columns: Any) -> None:
+    """Of trees of streams, whose rounds' keys are keys[tree, leaf], words from block ``first`` on: the sum of
+    all, and for each bit of a leaf's number that of the leaves that have it; leaf 0 is zero unless ``whole``.
+    """
+    trees, leaves, words = keys.shape[0], keys.shape[1], sums.shape[1]
+    k = len(columns) // trees
+    made = np.zeros((leaves, _OF_LEAF), np.uint64)
+    for g in range(trees):
+        for lo in range(0, words, _OF_LEAF):
+            n = min(_OF_LEAF, words - lo)
+            for leaf in range(0 if whole else 1, leaves):
+                stream(keys[g, leaf], first + np.uint64(lo // 2), made[leaf][:n])
+            if not whole:
+                made[0, :] = np.uint64(0)
+            half = leaves // 2
+            for b in range(k - 1, -1, -1):
+                column = columns[g * k + b, lo : lo + n]
+                column[:] = np.uint64(0)
+                for i in range(half):
+                    _join(made[i][:n], made[half + i][:n], column)
+                half //= 2
+            sums[g, lo : lo + n] = made[0][:n]
+
+
+@njit(cache=True, boundscheck=False, nogil=True)
+def _join(lower: Any, upper: Any, column: Any) -> None:
+    for j in range(len(column)):
+        column[j] ^= upper[j]
+        lower[j] ^= upper[j]
+
+
+@njit(cache=True, boundscheck=False, nogil=True)
+def hashed(keys: Any, x: Any, low: Any, high: Any, out: Any) -> None:
+    """Words of π(y) ⊕ y for blocks y: those of x ⊕ (low, high)."""
+    whole = len(x) - len(x) % GROUP
+    for at in range(0, whole, GROUP):
+        _hash(keys, x, at, low, high, out, at)
+    if whole < len(x):
+        rest = np.zeros(GROUP, np.uint64)
+        for i in range(whole, len(x)):
+            rest[i - whole] = x[i]
+        _hash(keys, rest, 0, low, high, rest, 0)
+        for i in range(whole, len(x)):
+            out[i] = rest[i - whole]
+
+
+@njit(cache=True, boundscheck=False, nogil=True)
+def hashed_words(keys: Any, x: Any, low: Any, high: Any, out: Any) -> None:
+    """The lower words of these."""
+    both = np.empty(AHEAD, np.uint64)
+    for lo in range(0, len(x), AHEAD):
+        n = min(AHEAD, len(x) - lo)
+        hashed(keys, x[lo : lo + n], low, high, both)
+        for i in range(n // 2):
+            out[lo // 2 + i] = both[2 * i]

@@ -20,6 +20,8 @@ from mpc import aes_kernels, kernels, masking, prg
 from mpc.prg import Stream
 from mpc.ring import BITS, Z32, Z64, Z128, Ring, RingArray, Spec
 from mpc.ring import cross as plain_cross
+from protocols.ot.extension import Leaves
+from protocols.ot.hashing import Hash
 
 pytestmark = pytest.mark.skipif(not aes_kernels.THERE, reason="this processor has no instructions for AES")
 assert kernels  # the compiler is awake
@@ -178,3 +180,38 @@ def test_words_with_gaps_are_refused() -> None:
     x = np.arange(256, dtype=np.uint64)
     with pytest.raises(TypingError, match="contiguous"):
         kernels.to_planes(x[::2])
+
+
+# -- of transfers --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("k", [1, 2, 4])
+@pytest.mark.parametrize("words", [1, 2, 7, 64, 1024, 1031])
+def test_trees_of_streams_fold_as_by_cryptography(
+    k: int, words: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Twice in a row, with and without leaf 0."""
+    rng = np.random.default_rng(words)
+    trees: list[list[bytes | None]] = [[rng.bytes(16) for _ in range(1 << k)] for _ in range(128 // k)]
+    for missing in (False, True):
+        seeds = [[None, *tree[1:]] if missing else tree for tree in trees]
+        fast = Leaves(seeds)
+        with monkeypatch.context() as patch:
+            patch.setattr(aes_kernels, "THERE", False)
+            plain = Leaves(seeds)
+        for n in (words, 3):
+            for mine, expected in zip(fast.fold(n), plain.fold(n), strict=True):
+                assert mine.shape == expected.shape and (mine == expected).all()
+
+
+@pytest.mark.parametrize("n", [0, 1, 31, 32, 100, 8192 + 5])
+def test_hashes_are_those_by_cryptography(n: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows, plus = conftest.words(Z64, (n, 2), 1), conftest.words(Z64, (2,), 2)
+    hashing = Hash(b"session")
+    for with_ in (None, plus):
+        fast = hashing.keys(rows, with_), hashing.words(rows, with_), hashing.words(rows[::2], with_)
+        with monkeypatch.context() as patch:
+            patch.setattr(aes_kernels, "THERE", False)
+            plain = hashing.keys(rows, with_), hashing.words(rows, with_), hashing.words(rows[::2], with_)
+        for mine, expected in zip(fast, plain, strict=True):
+            assert mine.shape == expected.shape and (mine == expected).all()

@@ -50,7 +50,6 @@ from protocols.ot.hashing import Hash
 
 WIDTH = 128  # bits of Δ and of a row: the computational security
 _CHECK_WORDS = 1  # what the check adds: 64 transfers
-_ZEROS = memoryview(bytes(1 << 16))
 _ONES = np.uint64(2**64 - 1)
 
 
@@ -112,36 +111,53 @@ class Received:
         return self.hash.words(self.rows)
 
 
-class _Streams:
-    """The streams of the leaves of all trees, folded into columns; leaf 0 of each tree may be unknown."""
+class Leaves:
+    """The streams of the leaves of all trees, folded into columns; leaf 0 of each tree may be unknown.
 
-    def __init__(self, ciphers: list[list[CipherContext | None]]) -> None:
-        self._trees = ciphers
-        self._k = len(ciphers[0]).bit_length() - 1
+    A leaf's stream is AES of its seed in counter mode, of which each call takes whole blocks.
+    """
+
+    def __init__(self, trees: list[list[bytes | None]]) -> None:
+        from mpc import aes_kernels
+
+        self._k, self._whole = len(trees[0]).bit_length() - 1, trees[0][0] is not None
+        self._block = 0  # the first that is not used yet
+        self._keys: NDArray | None = None
+        self._ciphers: list[list[CipherContext | None]] = []
+        if aes_kernels.THERE:
+            self._keys = np.array([[aes_kernels.expanded(s or bytes(16)) for s in tree] for tree in trees])
+        else:
+            self._ciphers = [[None if s is None else _cipher(s) for s in tree] for tree in trees]
 
     def fold(self, words: int) -> tuple[NDArray, NDArray]:
         """The next 64·words bits: the sum of all leaves of each tree (trees, words), and the columns (128,
         words).
         """
-        from protocols.ot import row_kernels
+        from mpc import aes_kernels
 
-        sums, columns = np.empty((len(self._trees), words), np.uint64), np.empty((WIDTH, words), np.uint64)
-        leaves = np.zeros((1 << self._k, words), np.uint64)
-        views = [_with_zeros(leaf.view(np.uint8).data) for leaf in leaves]
-        for g, tree in enumerate(self._trees):
-            for cipher, pieces in zip(tree, views, strict=True):
-                if cipher is not None:
-                    for zeros, piece in pieces:
-                        cipher.update_into(zeros, piece)
-            row_kernels.fold(leaves, columns[g * self._k : (g + 1) * self._k])
-            sums[g] = leaves[0]
+        first, self._block = self._block, self._block - (-words // 2)
+        sums = np.empty((WIDTH // self._k, words), np.uint64)
+        columns = np.empty((WIDTH, words), np.uint64)
+        if self._keys is not None:
+            aes_kernels.folded(self._keys, self._whole, np.uint64(first), sums, columns)
+        else:
+            self._fold_plainly(sums, columns)
         return sums, columns
 
+    def _fold_plainly(self, sums: NDArray, columns: NDArray) -> None:
+        """On processors without instructions for AES."""
+        from protocols.ot import row_kernels
 
-def _with_zeros(out: memoryview) -> list[tuple[memoryview, memoryview]]:
-    """What a cipher in counter mode is to encrypt, and where to."""
-    step = len(_ZEROS)
-    return [(_ZEROS[: len(out) - lo], out[lo : lo + step]) for lo in range(0, len(out), step)]
+        leaves = np.empty((1 << self._k, sums.shape[1]), np.uint64)
+        for g, tree in enumerate(self._ciphers):
+            for cipher, leaf in zip(tree, leaves, strict=True):
+                if cipher is None:
+                    leaf[:] = 0
+                    continue
+                cipher.update_into(bytes(leaf.nbytes), leaf.view(np.uint8).data)
+                cipher.update(bytes(-leaf.nbytes % 16))  # of the last block
+            row_kernels.fold(leaves, columns[g * self._k : (g + 1) * self._k])
+            sums[g] = leaves[0]
 
 
 class Sender:
@@ -157,7 +173,7 @@ class Sender:
         self.delta = np.packbits(bits.reshape(-1), bitorder="little").view(np.uint64)
         # top bit first: the path
         self._base = base.Receiver(context, 1 - bits[:, ::-1].reshape(-1), own)
-        self._streams: _Streams | None = None
+        self._streams: Leaves | None = None
 
     @property
     def base_message(self) -> RingArray:
@@ -168,7 +184,7 @@ class Sender:
 
     def take_tree(self, message: RingArray) -> None:
         """Every leaf but one of each tree."""
-        self._streams = _Streams(
+        self._streams = Leaves(
             [
                 _ordered(_punctured([k.tobytes() for k in keys], sums, int(x)), int(x))
                 for keys, sums, x in zip(self._keys, message.data, self._pieces, strict=True)
@@ -208,7 +224,7 @@ class Receiver:
     def __init__(self, context: bytes, k: int, own: Stream) -> None:
         self._k, self._hash, self._count = k, Hash(context), 0
         self._base = base.Sender(context, WIDTH, own)
-        self._streams: _Streams | None = None
+        self._streams: Leaves | None = None
 
     @property
     def base_message(self) -> RingArray:
@@ -220,7 +236,7 @@ class Receiver:
         leaves, sums = zip(
             *(_tree([[s.tobytes() for s in pair] for pair in tree]) for tree in keys), strict=True
         )
-        self._streams = _Streams([[_cipher(s) for s in tree] for tree in leaves])
+        self._streams = Leaves([list(tree) for tree in leaves])
         return Z64(np.array(sums, np.uint64).reshape(tree_spec(self._k).shape))
 
     def choose(self, choices: NDArray | int) -> tuple[NDArray, NDArray, NDArray]:
@@ -298,11 +314,9 @@ def _punctured(keys: list[bytes], sums: NDArray, missing: int) -> list[bytes | N
     return nodes
 
 
-def _ordered(leaves: list[bytes | None], missing: int) -> list[CipherContext | None]:
+def _ordered(leaves: list[bytes | None], missing: int) -> list[bytes | None]:
     """Leaf y ⊕ missing at place y; none at place 0."""
-    return [
-        None if seed is None else _cipher(seed) for seed in (leaves[y ^ missing] for y in range(len(leaves)))
-    ]
+    return [leaves[y ^ missing] for y in range(len(leaves))]
 
 
 def _cipher(seed: bytes) -> CipherContext:

@@ -36,6 +36,16 @@ class Hash:
     def __init__(self, context: bytes) -> None:
         self.key = blake2b(context, digest_size=16, person=b"mpc/1 OT hash").digest()
         self._cipher = Cipher(algorithms.AES(self.key), modes.ECB()).encryptor()
+        self._round_keys: NDArray | None = None
+
+    @property
+    def _keys(self) -> NDArray:
+        """Of all rounds."""
+        from mpc import aes_kernels
+
+        if self._round_keys is None:
+            self._round_keys = aes_kernels.expanded(self.key)
+        return self._round_keys
 
     def pads(self, rows: NDArray, first: int, blocks: int = 1, plus: NDArray | None = None) -> NDArray:
         """Rows (n, 2), each plus ``plus``, with numbers from ``first`` on, as pads (n, 2·blocks)."""
@@ -88,8 +98,13 @@ class Hash:
 
     def keys(self, rows: NDArray, plus: NDArray | None = None) -> NDArray:
         """h of rows (n, 2), each plus ``plus``."""
+        from mpc import aes_kernels
         from protocols.ot import row_kernels
 
+        if aes_kernels.THERE:
+            out = np.empty((len(rows), 2), np.uint64)
+            aes_kernels.hashed(self._keys, _flat(rows), *_or_nothing(plus), out.reshape(-1))
+            return out
         out, buffer = np.empty((len(rows) + 1, 2), np.uint64), np.empty((_PIECE, 2), np.uint64)
         for lo in range(0, len(rows), _PIECE):
             x = _plus(rows[lo : lo + _PIECE], plus, buffer)
@@ -99,9 +114,13 @@ class Hash:
 
     def words(self, rows: NDArray, plus: NDArray | None = None) -> NDArray:
         """The lower words (n,) of h of rows (n, 2), each plus ``plus``."""
+        from mpc import aes_kernels
         from protocols.ot import row_kernels
 
         out = np.empty(len(rows), np.uint64)
+        if aes_kernels.THERE:
+            aes_kernels.hashed_words(self._keys, _flat(rows), *_or_nothing(plus), out)
+            return out
         permuted, buffer = np.empty((_PIECE + 1, 2), np.uint64), np.empty((_PIECE, 2), np.uint64)
         for lo in range(0, len(rows), _PIECE):
             x = _plus(rows[lo : lo + _PIECE], plus, buffer)
@@ -113,6 +132,14 @@ class Hash:
         self._cipher.update_into(
             np.ascontiguousarray(x).reshape(-1).view(np.uint8).data, out.reshape(-1).view(np.uint8).data
         )
+
+
+def _flat(rows: NDArray) -> NDArray:
+    return np.ascontiguousarray(rows).reshape(-1)
+
+
+def _or_nothing(plus: NDArray | None) -> tuple[np.uint64, np.uint64]:
+    return (np.uint64(0), np.uint64(0)) if plus is None else (plus[0], plus[1])
 
 
 def _plus(rows: NDArray, plus: NDArray | None, buffer: NDArray) -> NDArray:
