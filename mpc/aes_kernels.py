@@ -64,6 +64,11 @@ def _at(builder: Any, pointer: Any, index: Any) -> Any:
     return builder.gep(pointer, [index if not isinstance(index, int) else ir.Constant(_I64, index)])
 
 
+def _contiguous_words(*arrays: Any) -> None:
+    if any(array.layout != "C" or array.dtype != types.uint64 for array in arrays):
+        raise TypingError("blocks are read from and written to contiguous words")
+
+
 class _Rounds:
     """The ten rounds of as many states, a vector each, as one call works on."""
 
@@ -94,8 +99,7 @@ class _Rounds:
 
 def _blocks_code(typing: Any, keys: Any, first: Any, out: Any, at: Any) -> Any:
     """Words ``at`` to at + GROUP − 1 of ``out``, contiguous, become blocks ``first`` and following."""
-    if keys.layout != "C" or out.layout != "C":
-        raise TypingError("blocks are written to contiguous words")
+    _contiguous_words(keys, out)
 
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         rounds = _Rounds(context, builder, signature.args[0], arguments[0])
@@ -119,8 +123,7 @@ def _blocks_code(typing: Any, keys: Any, first: Any, out: Any, at: Any) -> Any:
 
 def _hash_code(typing: Any, keys: Any, x: Any, at: Any, low: Any, high: Any, out: Any, to: Any) -> Any:
     """GROUP words of ``out`` from ``to`` on become AES(y) ⊕ y of blocks y: those of ``x`` ⊕ (low, high)."""
-    if keys.layout != "C" or x.layout != "C" or out.layout != "C":
-        raise TypingError("blocks are read from and written to contiguous words")
+    _contiguous_words(keys, x, out)
 
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         rounds = _Rounds(context, builder, signature.args[0], arguments[0])

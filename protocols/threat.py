@@ -61,16 +61,16 @@ class Cost:
     elements: Callable[[int, Ring], float]
     formula: str  # the same for each party, for people
     per: Literal["result", "operands"] = "result"
-    large: tuple[int, int, Cost] | None = None  # from so many parties and bytes of operands on: that
+    large: tuple[tuple[int, int, Cost], ...] = ()  # from so many parties and bytes of operands on: that
 
     def of(self, parties: int, nbytes: int) -> Cost:
-        """What it is among so many parties, for operands of so many bytes together."""
-        if self.large is None or parties < self.large[0] or nbytes < self.large[1]:
-            return self
-        return self.large[2]
+        """What it is among so many parties, for operands of one shape and so many bytes together."""
+        fitting = [cost for least, most, cost in self.large if parties >= least and nbytes >= most]
+        return fitting[-1] if fitting else self
 
     def __str__(self) -> str:
         said = f"{self.rounds} round{'s' * (self.rounds != 1)}, {self.formula}"
-        return (
-            said if self.large is None else f"{said}; {self.large[0]} or more, large arrays: {self.large[2]}"
-        )
+        if not self.large:
+            return said
+        parties, _, cost = self.large[-1]
+        return f"{said}; {parties} or more, large arrays: {cost}"

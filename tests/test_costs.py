@@ -20,7 +20,7 @@ from protocols.conformance.costs import Taken, deviations, inputs, measured, tak
 from protocols.suite import CHUNK, Share, Suite
 from protocols.suites import SUITES
 
-SIZES = [1, 100, CHUNK, CHUNK + 1, 3 * CHUNK - 7]
+SIZES = [1, 100, 12_000, CHUNK, CHUNK + 1, 3 * CHUNK - 7]
 
 
 def agrees(taken: Taken, suite: str, parties: int, operation: str, *operands: Spec) -> None:

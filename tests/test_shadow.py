@@ -453,6 +453,11 @@ RIGHT: dict[str, Callable[[Any], Any]] = {
         lambda s: s.secret([1.5, 2.25]) * s.secret([3.1, 0.7]) - s.secret([1.5 * 3.1, 2.25 * 0.7])
     ),
     "mean of scores": lambda s: scores(s.secret(np.random.default_rng(0).normal(size=(500, 3)))).mean(axis=0),
+    "residuals that cancelled": lambda s: (
+        ((x := s.secret([0.3, 0.7])) * x - (np.array([0.09, 0.49]) - np.array([1.3, 1.4]) / 2**16))
+        @ np.eye(2, dtype=int)
+    ),
+    "beyond doubles": lambda s: np.exp(s.secret([708.0, 1.0]))[1],
     "constant column": lambda s: s.secret(np.full(20, 3.3)).var(),
     "ties": lambda s: np.argsort(s.secret([3, 1, 3, 1, 2, 1])),
     "truth values counted": lambda s: s.secret([True, True]) + s.secret([True, False]),

@@ -209,13 +209,15 @@ class Result:
         """What divides must be below."""
         return 2.0 ** (self.session.ring.bits - 1 - SPARE - self.met.fraction)
 
-    def few_units(self) -> NDArray:
+    def few_units(self, spread: NDArray) -> NDArray:
         """Where it is as many units in one run and another number in the next, and all of it is a few; below
-        one it is off in either.
+        one it is off in either.  What its operands leave open is no luck.
         """
         scale = 2.0**self.kind.fraction
-        units, few = np.abs(real(self.true)) * scale, bool((self.size * scale < _FEW).all())
-        return np.asarray(few & (units > 0.9) & (units != np.rint(units)))
+        with np.errstate(all="ignore"):
+            units, few = np.abs(real(self.true)) * scale, bool((self.size * scale < _FEW).all())
+            between = (units > 0.9) & (np.abs(units - np.rint(units)) > 2.0**-10)
+            return np.asarray(few & between & (4 * spread * scale < 1))
 
     def doubt(self, number: int, off: NDArray) -> Doubt:
         """About these elements."""

@@ -290,7 +290,7 @@ class Shadows:
         off, wrong = _off(secret.kind, actual, shadow)
         lucky = result.lucky(args)
         if secret.kind.fraction and function is not None and function not in _EXACT:
-            lucky = lucky | result.few_units()
+            lucky = lucky | result.few_units(_spread(shadow))
         if lucky.any():
             off, wrong = off | lucky, True
         doubt = None
@@ -303,6 +303,14 @@ class Shadows:
                 new = result.doubt(self._number, off)
                 doubt = new if doubt is None or new.certain else doubt
         secret.shadow = replace(shadow, doubt=doubt, wrong=wrong)
+
+
+def _spread(shadow: Shadow) -> NDArray:
+    """How far a copy is from what is true, at the most."""
+    with np.errstate(all="ignore"):
+        apart = [np.abs(copy - shadow.true) for copy in shadow.copies] or [np.zeros(shadow.true.shape)]
+        spread = np.max(apart, axis=0)
+    return np.where(np.isnan(spread), np.inf, spread)  # a copy has no value there
 
 
 def _off(kind: Kind, actual: NDArray, shadow: Shadow) -> tuple[NDArray, bool]:
@@ -318,9 +326,7 @@ def _off(kind: Kind, actual: NDArray, shadow: Shadow) -> tuple[NDArray, bool]:
     with np.errstate(all="ignore"):
         error, finite = np.abs(actual - true), np.isfinite(true)
         if shadow.copies:
-            spread = np.max([np.abs(copy - true) for copy in shadow.copies], axis=0)
-            spread = np.where(np.isnan(spread), np.inf, spread)  # a copy has no value there
-            allowed = np.maximum(sizes / 32, 4 * spread)
+            allowed = np.maximum(sizes / 32, 4 * _spread(shadow))
         else:  # as it was encoded
             allowed = np.maximum(np.minimum(sizes / 32, min(unit, 0.25)), _DOUBLE * sizes)
         few = min(4 * unit, float(np.max(sizes, initial=0, where=finite)) / 128)

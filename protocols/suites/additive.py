@@ -60,13 +60,13 @@ class Additive(Suite):
             1,
             lambda n, ring: n * (n - 1),
             "n-1 elements",
-            large=(_MANY, _LARGE, Cost(2, lambda n, ring: 2 * (n - 1), "2(n-1)/n elements")),
+            large=((_MANY, _LARGE, Cost(2, lambda n, ring: 2 * (n - 1), "2(n-1)/n elements")),),
         ),
         "multiply": Cost(
             1,
             lambda n, ring: 2 * n * (n - 1),
             "2(n-1) elements",
-            large=(_MANY, _LARGE, Cost(2, lambda n, ring: 4 * (n - 1), "4(n-1)/n elements")),
+            large=((_MANY, _LARGE, Cost(2, lambda n, ring: 4 * (n - 1), "4(n-1)/n elements")),),
         ),
         "matmul": Cost(
             1,
@@ -74,13 +74,15 @@ class Additive(Suite):
             "n-1 elements per element of the operands",
             per="operands",
             large=(
-                _MANY,
-                _LARGE,
-                Cost(
-                    2,
-                    lambda n, ring: 2 * (n - 1),
-                    "2(n-1)/n elements per element of the operands",
-                    per="operands",
+                (
+                    _MANY,
+                    _LARGE,
+                    Cost(
+                        2,
+                        lambda n, ring: 2 * (n - 1),
+                        "2(n-1)/n elements per element of the operands",
+                        per="operands",
+                    ),
                 ),
             ),
         ),
@@ -88,7 +90,7 @@ class Additive(Suite):
             1,
             lambda n, ring: 2 * truncation.usual_bytes(ring) / ring.itemsize if n == 2 else n * (n - 1),
             "n-1 elements; between two parties 4 bytes, over Z_2^128 8",
-            large=(_MANY, _LARGE, Cost(2, lambda n, ring: 2 * (n - 1), "2(n-1)/n elements")),
+            large=((_MANY, _LARGE, Cost(2, lambda n, ring: 2 * (n - 1), "2(n-1)/n elements")),),
         ),
         "multiply and truncate": Cost(
             2,
@@ -97,7 +99,10 @@ class Additive(Suite):
             ),
             "3(n-1) elements; between two parties 2 and 4 bytes, over Z_2^128 8",
             # of the product, which is truncated, there is half as much as of the operands
-            large=(_MANY, 2 * _LARGE, Cost(4, lambda n, ring: 6 * (n - 1), "6(n-1)/n elements")),
+            large=(
+                (_MANY, _LARGE, Cost(3, lambda n, ring: (4 + n) * (n - 1), "4(n-1)/n + n-1 elements")),
+                (_MANY, 2 * _LARGE, Cost(4, lambda n, ring: 6 * (n - 1), "6(n-1)/n elements")),
+            ),
         ),
     }
 
