@@ -133,6 +133,11 @@ WRONG: dict[str, tuple[Callable[[Any], Any], str, str]] = {
         "np.reciprocal",
         "too small beside",
     ),
+    "a quotient of what was divided by a lost number": (
+        lambda s: (x := 1 / np.square(s.secret([2.0**-10, 2.0**-10 + 2.0**-16]))) / x,
+        "np.square",
+        "too small beside",
+    ),
     "a quotient by what has wrapped that is right by luck": (
         lambda s: (x := s.secret([2.0**20, -(2.0**20)]).var() * 2.0**10) / x,
         "np.var",

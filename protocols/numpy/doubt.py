@@ -186,7 +186,9 @@ class Result:
                 return np.asarray(squares * (self.operands[0].size / max(1, reach.size)) >= products)
             if self.divisor is not None:
                 divisors = np.broadcast_to(np.abs(_real(self.divisor)), reach.shape)
-                return np.asarray((reach >= 2.0 ** (self.range + 1)) | (divisors >= self._divisors))
+                wrong = self.divisor.shadow is not None and self.divisor.shadow.wrong
+                beyond = (reach >= 2.0 ** (self.range + 1)) | (divisors >= self._divisors)
+                return np.asarray(beyond | (wrong & (reach > 0)))
             if self.function is np.power:
                 n = args[1] if len(args) > 1 and not isinstance(args[1], Secret) else 0.5
                 whole = (np.asarray(n) == np.rint(n)) & (
