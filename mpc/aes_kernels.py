@@ -82,6 +82,20 @@ class _Rounds:
             for called in (name, name.replace("aesenc", "aesenclast"))
         )
 
+    def counters(self, first: Any) -> list[Any]:
+        """The states of ``_ABREAST`` vectors of blocks from ``first`` on."""
+        builder = self._builder
+        swapped = builder.module.declare_intrinsic("llvm.bswap", [_I64])
+        states = []
+        for v in range(_ABREAST):
+            counters = ir.Constant(self.vector, [0] * (2 * _WIDTH))
+            for b in range(_WIDTH):
+                number = builder.add(first, ir.Constant(_I64, v * _WIDTH + b))
+                low = builder.call(swapped, [number])
+                counters = builder.insert_element(counters, low, ir.Constant(_I32, 2 * b + 1))
+            states.append(counters)
+        return states
+
     def _key(self, i: int) -> Any:
         one = self._builder.load(_at(self._builder, self._table, i), align=8)
         every = ir.Constant(ir.VectorType(_I32, 2 * _WIDTH), [0, 1] * _WIDTH)
@@ -103,15 +117,7 @@ def _blocks_code(typing: Any, keys: Any, first: Any, out: Any, at: Any) -> Any:
 
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         rounds = _Rounds(context, builder, signature.args[0], arguments[0])
-        swapped = builder.module.declare_intrinsic("llvm.bswap", [_I64])
-        states = []
-        for v in range(_ABREAST):
-            counters = ir.Constant(rounds.vector, [0] * (2 * _WIDTH))
-            for b in range(_WIDTH):
-                number = builder.add(arguments[1], ir.Constant(_I64, v * _WIDTH + b))
-                low = builder.call(swapped, [number])
-                counters = builder.insert_element(counters, low, ir.Constant(_I32, 2 * b + 1))
-            states.append(counters)
+        states = rounds.counters(arguments[1])
         words = _data(context, builder, signature.args[2], arguments[2], _I64)
         target = builder.bitcast(_at(builder, words, arguments[3]), rounds.vector.as_pointer())
         for v, state in enumerate(rounds(states)):
@@ -175,7 +181,106 @@ def _schedule_code(typing: Any, keys: Any) -> Any:
     return types.void(keys), code
 
 
+class _Elements:
+    """Vectors of elements, added and multiplied as numbers or as bits, at one place of several arrays."""
+
+    def __init__(self, context: Any, builder: Any, of: Any, at: Any, of_bits: bool) -> None:
+        self._context, self.builder, self._at = context, builder, at
+        self._element = ir.IntType(of.dtype.bitwidth)
+        self.vector = ir.VectorType(self._element, 128 * _WIDTH // of.dtype.bitwidth)
+        self.add = builder.xor if of_bits else builder.add
+        self.sub = builder.xor if of_bits else builder.sub
+        self.mul = builder.and_ if of_bits else builder.mul
+
+    def pointer(self, type_: Any, array: Any) -> Any:
+        data = _data(self._context, self.builder, type_, array, self._element)
+        return self.builder.bitcast(_at(self.builder, data, self._at), self.vector.as_pointer())
+
+    def load(self, pointer: Any, v: int) -> Any:
+        return self.builder.load(_at(self.builder, pointer, v), align=self._element.width // 8)
+
+    def store(self, value: Any, pointer: Any, v: int) -> None:
+        self.builder.store(value, _at(self.builder, pointer, v), align=self._element.width // 8)
+
+    def add_to(self, pointer: Any, kept: Any, value: Any, v: int) -> None:
+        self.store(self.add(self.builder.and_(self.load(pointer, v), kept), value), pointer, v)
+
+    def everywhere(self, word: Any) -> Any:
+        """A word that is all ones or none, as a mask of all elements."""
+        builder, wide = self.builder, ir.VectorType(_I64, 2 * _WIDTH)
+        one = builder.insert_element(ir.Constant(wide, [0] * (2 * _WIDTH)), word, ir.Constant(_I32, 0))
+        spread = builder.shuffle_vector(
+            one, one, ir.Constant(ir.VectorType(_I32, 2 * _WIDTH), [0] * (2 * _WIDTH))
+        )
+        return builder.bitcast(spread, self.vector)
+
+
+def _same_elements(*arrays: Any) -> None:
+    if any(
+        a.layout != "C" or a.dtype != arrays[0].dtype or a.dtype not in (types.uint32, types.uint64)
+        for a in arrays
+    ):
+        raise TypingError("elements are words of one size, in contiguous arrays")
+
+
+def _add_mask_code(of_bits: bool) -> Any:
+    def typed(typing: Any, keys: Any, first: Any, z: Any, keep: Any, at: Any) -> Any:
+        """GROUP words of z from element ``at`` on, or zeros in their place unless ``keep`` is all ones, have blocks
+        ``first`` and following added.
+        """
+        _same_elements(z)
+
+        def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            rounds = _Rounds(context, builder, signature.args[0], arguments[0])
+            e = _Elements(context, builder, signature.args[2], arguments[4], of_bits)
+            target, kept = e.pointer(signature.args[2], arguments[2]), e.everywhere(arguments[3])
+            for v, state in enumerate(rounds(rounds.counters(arguments[1]))):
+                e.add_to(target, kept, builder.bitcast(state, e.vector), v)
+            return context.get_dummy_value()
+
+        return types.void(keys, types.uint64, z, types.uint64, types.int64), code
+
+    return typed
+
+
+def _joint_code(of_bits: bool) -> Any:
+    def typed(
+        typing: Any, keys: Any, first: Any, xi: Any, xj: Any, yi: Any, yj: Any, square: Any, zi: Any, keep_i: Any,
+        zj: Any, keep_j: Any, rest: Any, at: Any,
+    ) -> Any:  # fmt: skip
+        """For GROUP words from element ``at`` on: xᵢyⱼ + xⱼyᵢ, and xᵢyᵢ where ``square`` is all ones, less the
+        blocks, into ``rest`` and added to zj, and the blocks to zi, or to zeros.
+        """
+        _same_elements(xi, xj, yi, yj, zi, zj, rest)
+
+        def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            rounds = _Rounds(context, builder, signature.args[0], arguments[0])
+            e = _Elements(context, builder, signature.args[2], arguments[12], of_bits)
+            a, b, c, d = (e.pointer(signature.args[n], arguments[n]) for n in (2, 3, 4, 5))
+            to_i, to_j, out = (e.pointer(signature.args[n], arguments[n]) for n in (7, 9, 11))
+            with_square, kept_i, kept_j = (e.everywhere(arguments[n]) for n in (6, 8, 10))
+            for v, state in enumerate(rounds(rounds.counters(arguments[1]))):
+                mask = builder.bitcast(state, e.vector)
+                y = e.load(c, v)
+                sum_ = e.add(e.load(d, v), builder.and_(y, with_square))
+                value = e.add(e.mul(e.load(a, v), sum_), e.mul(e.load(b, v), y))
+                value = e.sub(value, mask)
+                e.store(value, out, v)
+                e.add_to(to_i, kept_i, mask, v)
+                e.add_to(to_j, kept_j, value, v)
+            return context.get_dummy_value()
+
+        word = types.uint64
+        return types.void(keys, word, xi, xj, yi, yj, word, zi, word, zj, word, rest, types.int64), code
+
+    return typed
+
+
 _blocks: Any = intrinsic(_blocks_code)
+_add_mask: Any = intrinsic(_add_mask_code(False))
+_add_mask_of_bits: Any = intrinsic(_add_mask_code(True))
+_joint: Any = intrinsic(_joint_code(False))
+_joint_bits: Any = intrinsic(_joint_code(True))
 _hash: Any = intrinsic(_hash_code)
 _schedule: Any = intrinsic(_schedule_code)
 
@@ -259,6 +364,81 @@ def cross_bits(
         _masks(k_minus, first_minus, lo, n, minus, out)
         hi = lo + n
         _cross_bits(x0[lo:hi], x1[lo:hi], y0[lo:hi], y1[lo:hi], plus, minus, out[lo:hi])
+
+
+# Arrays out of tuples are taken once for many groups: it takes as long as a group does.
+
+
+@njit(cache=True, boundscheck=False, nogil=True)
+def _add_masks(of_bits: bool, keys: Any, first: Any, z: Any, keep: Any, lo: int, hi: int) -> None:
+    group, blocks = 8 * GROUP // z.itemsize, z.itemsize
+    for at in range(lo, hi, group):
+        block = first + np.uint64(at * blocks // 16)
+        if of_bits:
+            _add_mask_of_bits(keys, block, z, keep, at)
+        else:
+            _add_mask(keys, block, z, keep, at)
+
+
+@njit(cache=True, boundscheck=False, nogil=True)
+def _add_joint(
+    of_bits: bool, keys: Any, first: Any, xi: Any, xj: Any, yi: Any, yj: Any, square: Any, zi: Any, keep_i: Any,
+    zj: Any, keep_j: Any, rest: Any, lo: int, hi: int,
+) -> None:  # fmt: skip
+    group, blocks = 8 * GROUP // zi.itemsize, zi.itemsize
+    for at in range(lo, hi, group):
+        block = first + np.uint64(at * blocks // 16)
+        if of_bits:
+            _joint_bits(keys, block, xi, xj, yi, yj, square, zi, keep_i, zj, keep_j, rest, at)
+        else:
+            _joint(keys, block, xi, xj, yi, yj, square, zi, keep_i, zj, keep_j, rest, at)
+
+
+@njit(cache=True, boundscheck=False, nogil=True)
+def _joint_groups(
+    of_bits: bool, x: Any, y: Any, roles: Any, keys: Any, firsts: Any, z: Any, rests: Any, size: int
+) -> None:
+    """Of whole groups: so many elements, of which the first-level cache holds a few groups at a time."""
+    group = 8 * GROUP // z[0].itemsize
+    for lo in range(0, size, 8 * group):
+        hi = min(size, lo + 8 * group)
+        kept = np.zeros(3, np.uint64)  # all ones for the parts that there is something in
+        for t in range(len(roles)):
+            i, j, n = roles[t, 0], roles[t, 1], roles[t, 3]
+            if j < 0:
+                _add_masks(of_bits, keys[t], firsts[t], z[i], kept[i], lo, hi)
+            else:
+                square = np.uint64(0) - np.uint64(roles[t, 2])
+                _add_joint(
+                    of_bits, keys[t], firsts[t], x[i], x[j], y[i], y[j], square, z[i], kept[i], z[j], kept[j],
+                    rests[n], lo, hi,
+                )  # fmt: skip
+                kept[j] = ~np.uint64(0)
+            kept[i] = ~np.uint64(0)
+
+
+@njit(cache=True, boundscheck=False, nogil=True)
+def joint(of_bits: bool, x: Any, y: Any, roles: Any, keys: Any, firsts: Any, z: Any, rests: Any) -> None:
+    """Of products of three parts each, those of two and two, masked, and added up by part.
+
+    A row (i, j, square, n) of ``roles`` says that xᵢyⱼ + xⱼyᵢ, and xᵢyᵢ with ``square``, less the next elements of
+    a stream, is the n-th of ``rests`` and added to z's part j, and the elements to part i; with j < 0 only these.
+    """
+    size, itemsize = len(z[0]), z[0].itemsize
+    group = 8 * GROUP // itemsize
+    whole = size - size % group
+    _joint_groups(of_bits, x, y, roles, keys, firsts, z, rests, whole)
+    n = size - whole
+    if n:  # the rest in a group of its own
+        pad = np.zeros((12, group), z[0].dtype)
+        given, made = (pad[0], pad[1], pad[2], pad[3], pad[4], pad[5]), (pad[6], pad[7], pad[8])
+        told = (pad[9], pad[10], pad[11])
+        for i in range(3):
+            given[i][:n], given[3 + i][:n] = x[i][whole:], y[i][whole:]
+        late = firsts + np.uint64(whole * itemsize // 16)
+        _joint_groups(of_bits, given[:3], given[3:], roles, keys, late, made, told, group)
+        for i in range(3):
+            z[i][whole:], rests[i][whole:] = made[i][:n], told[i][:n]
 
 
 # -- loops for transfers -------------------------------------------------------------------------------

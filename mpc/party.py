@@ -103,7 +103,7 @@ class Party:
 
     def post(self) -> None:
         """Send the frames of all batches that are ready, as far as the window allows."""
-        while len(self._posted) < self._window:
+        while len(self._posted) < self._window and not (self._posted and self._scheduler.barrier):
             batch = self._scheduler.collect()
             if batch is None:
                 break

@@ -5,7 +5,7 @@ that word.  ``await gather(p, q)`` runs protocols side by side, ``await spawn(p)
 result is wanted later, ``await pipeline(pieces)`` streams a big one through the cache.
 
 The ``Scheduler`` is free of I/O: ``collect()`` merges everything that waits into one ``Batch``,
-``deliver()`` takes the answers.  It resumes in program order, never in order of arrival, so that all
+``deliver()`` takes the answers.  A ``CheatError`` ends them all.  It resumes in program order, never in order of arrival, so that all
 parties draw from common random streams in the same order.  The rule that makes this work: *every party
 calls ``exchange`` the same number of times in the same order*, with nothing to send if need be.
 """
@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Any, Generic, TypeVar, cast
 
-from mpc.errors import DesyncError, MpcError
+from mpc.errors import CheatError, DesyncError, MpcError
 from mpc.ring import RingArray, Spec
 
 T = TypeVar("T")
@@ -34,6 +34,7 @@ class Round:
     send: Mapping[int, tuple[RingArray, ...]]
     recv: Mapping[int, tuple[Spec, ...]]
     tag: str
+    barrier: bool = False  # is not sent before all that was due earlier has arrived
 
 
 @types.coroutine
@@ -41,9 +42,13 @@ def exchange(
     send: Mapping[int, tuple[RingArray, ...]] | None = None,
     recv: Mapping[int, tuple[Spec, ...]] | None = None,
     tag: str = "",
+    barrier: bool = False,
 ) -> Generator[Round, Inbox, Inbox]:
-    """Send arrays to some peers and receive arrays of known specs from some peers: one round."""
-    return (yield Round(send or {}, recv or {}, tag))
+    """Send arrays to some peers and receive arrays of known specs from some peers: one round.
+
+    As a ``barrier`` it is not sent before all that was due to this party earlier has arrived.
+    """
+    return (yield Round(send or {}, recv or {}, tag, barrier))
 
 
 @types.coroutine
@@ -124,11 +129,20 @@ class Scheduler:
         self._parked: list[tuple[Task[Any], Round]] = []
         self._pipelines: list[_Pipeline] = []
         self._on_step = on_step
+        self._cheated: CheatError | None = None
         self.depth = 0  # rounds so far, along the longest path
         self.progress = (0, 0)  # of the pipeline last moved: pieces done, pieces
 
+    @property
+    def barrier(self) -> bool:
+        """Whether the next batch is one before which all others must have arrived."""
+        return any(round_.barrier for _, round_ in self._parked)
+
     def spawn(self, flow: Flow[T], label: str = "") -> Task[T]:
         """Start a protocol: its local part runs now, its messages wait for the next batch."""
+        if self._cheated is not None:
+            flow.close()
+            raise self._cheated
         task = Task(flow, label, self.depth)
         self._ready.append((task, None, None))
         self._run()
@@ -136,6 +150,8 @@ class Scheduler:
 
     def collect(self) -> Batch | None:
         """The next batch to exchange: all that waits, or else the next piece of a pipeline, or nothing."""
+        if self._cheated is not None:
+            raise self._cheated
         while not self._parked and self._pipelines:
             self._start_piece(self._pipelines[-1])  # the innermost: whoever waits for it comes after
         if not self._parked:
@@ -183,6 +199,11 @@ class Scheduler:
                 want = task.flow.throw(error) if error is not None else task.flow.send(value)
             except StopIteration as stop:
                 self._finish(task, stop.value, None)
+            except CheatError as cheat:  # of whichever protocol: nothing is sent any more
+                self._ready.clear()
+                self._parked.clear()
+                self._cheated = cheat
+                raise
             except Exception as failure:
                 self._finish(task, None, failure)
             else:

@@ -16,9 +16,10 @@ from typing import Any, ClassVar
 import numpy as np
 
 from mpc.bits import unpacked
+from mpc.prg import Stream
 from mpc.ring import Ring, RingArray, Shape, Spec
 from mpc.rounds import Flow, exchange, pipeline
-from mpc.seat import Seat
+from mpc.seat import Seat, take_bound_seat, take_seat
 from protocols.bilinear import MULTIPLY, Bilinear
 from protocols.prep import Prep
 from protocols.threat import Cost, Threat
@@ -121,6 +122,11 @@ class Suite(ABC):
             )
         self.prep = prep
 
+    @classmethod
+    def seated(cls, rank: int, size: int, own: Stream) -> Flow[Seat]:
+        """Agree on the keys that a scheme with this threat needs."""
+        return (take_bound_seat if cls.threat.adversary == "malicious" else take_seat)(rank, size, own)
+
     @abstractmethod
     def constant(self, value: RingArray) -> Share:
         """A public value as a share.  Local."""
@@ -133,8 +139,9 @@ class Suite(ABC):
     async def open(
         self, *xs: Share, to: tuple[int, ...] | None = None, tag: str = "open"
     ) -> tuple[RingArray, ...]:
-        """Reconstruct values at every party (or at those of ``to`` alone, the others get nothing),
-        unchecked.
+        """Reconstruct values at every party (or at those of ``to`` alone, the others get nothing).
+
+        Nothing that was computed before is checked: what is not masked goes through ``reveal``.
         """
 
     @abstractmethod
@@ -213,16 +220,18 @@ class Suite(ABC):
         """Planes over packed bits that are all one where x = 0."""
 
     async def check(self) -> None:  # noqa: B027  (a default, not a duty)
-        """Verify everything opened so far; a semi-honest scheme has nothing to verify."""
+        """Return when everything so far is right at all honest parties, and bound, else ``CheatError``.
+
+        A semi-honest scheme has nothing to check.
+        """
 
     async def reveal(self, *xs: Share, to: tuple[int, ...] | None = None) -> tuple[RingArray, ...]:
-        """The one barrier to the user: check, open, check."""
+        """Check, then open: the way of every value that is not masked, to the user and within protocols."""
         await self.check()
         if any(x.size > CHUNK for x in xs):
             values = tuple([v for x in xs for v in await self._open_streamed(x, to)])
         else:
             values = await self.open(*xs, to=to, tag="reveal")
-        await self.check()
         return values
 
     async def _open_streamed(self, x: Share, to: tuple[int, ...] | None) -> tuple[RingArray, ...]:
@@ -266,6 +275,11 @@ async def elementwise(
 
     await pipeline((piece(lo, hi) for lo, hi in chunks(size, step)), -(-size // step))
     return out.reshape((*shape, *wide))
+
+
+def pieces(size: int) -> int:
+    """In how many ``elementwise`` cuts so many elements."""
+    return max(1, -(-size // _step(size, CHUNK))) if size else 1
 
 
 def _step(size: int, most: int) -> int:

@@ -61,6 +61,7 @@ class Cost:
     elements: Callable[[int, Ring], float]
     formula: str  # the same for each party, for people
     per: Literal["result", "operands"] = "result"
+    tags: int = 0  # of 16 bytes, that all parties together send, whatever the size of a piece
     large: tuple[tuple[int, int, Cost], ...] = ()  # from so many parties and bytes of operands on: that
 
     def of(self, parties: int, nbytes: int) -> Cost:

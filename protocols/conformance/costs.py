@@ -15,7 +15,8 @@ from mpc.transport.wrappers import Wrapper
 from protocols.bilinear import MATMUL, MULTIPLY
 from protocols.conformance.lockstep import Lockstep
 from protocols.conformance.playing import input_of
-from protocols.suite import CHUNK, Share, Suite
+from mpc.tags import TAG
+from protocols.suite import CHUNK, Share, Suite, pieces
 
 Protocol = Callable[..., Coroutine[Any, Any, Any]]
 
@@ -112,9 +113,10 @@ def deviations(
     ring = operands[0].ring
     result = MATMUL.spec(*operands) if operation == "matmul" else operands[0]
     elements = result.size if cost.per == "result" else sum(x.size for x in operands)
+    messages = 1 if operation in ("input", "open", "matmul") else pieces(elements)
     sent, said = (
         sum(taken.by(p, parties) for p in range(parties)),
-        cost.elements(parties, ring) * elements * ring.itemsize,
+        cost.elements(parties, ring) * elements * ring.itemsize + cost.tags * TAG.nbytes * messages,
     )
     what = f"{operation} of {' and '.join(map(str, operands))}"
     if taken.rounds != cost.rounds:

@@ -8,7 +8,8 @@ from typing import Any
 from mpc.prg import SEED_BYTES, Stream
 from mpc.ring import RingArray, Spec
 from mpc.rounds import simulate
-from mpc.seat import Seat, take_seat
+from mpc.seat import Seat
+from mpc.tags import Direction
 from protocols.prep.dealer import Dealer, Dealt
 from protocols.prep.ot import Oblivious
 from protocols.suite import Share, Suite
@@ -52,7 +53,7 @@ def play(
 
     async def side(rank: int) -> Any:
         own = Stream.fresh("own") if seed is None else stream(seed, f"party {rank}")
-        return await sit(await take_seat(rank, size, own), main, kind, oblivious)
+        return await sit(await kind.seated(rank, size, own), main, kind, oblivious)
 
     return simulate(*(side(rank) for rank in range(size)), services={size: dealer.service}, **options)
 
@@ -87,7 +88,14 @@ def replay(
     dealer = Dealer(size, Seeds(*(key("dealt", p).bytes(SEED_BYTES) for p in range(size)), bytes(16)))
 
     async def side(rank: int) -> Any:
-        pair = {p: key("pair", rank, p) for p in range(size) if p != rank}
-        return await sit(Seat(rank, size, key("own", rank), pair, stream(0, "common")), main, kind, oblivious)
+        others = [p for p in range(size) if p != rank]
+        pair = {p: key("pair", rank, p) for p in others}
+        without = {p: key(f"all but {p}", *(q for q in range(size) if q != p)) for p in others}
+        tags = {
+            p: tuple(Direction(key("tags", *way).bytes(16), f"{way}") for way in ((rank, p), (p, rank)))
+            for p in others
+        }
+        seat = Seat(rank, size, key("own", rank), pair, stream(0, "common"), without, tags)
+        return await sit(seat, main, kind, oblivious)
 
     return simulate(*(side(rank) for rank in range(size)), services={size: dealer.service}, **options)

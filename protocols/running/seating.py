@@ -6,7 +6,6 @@ from mpc.meter import OFFLINE
 from mpc.party import Party
 from mpc.prg import Stream
 from mpc.rounds import spawn
-from mpc.seat import take_seat
 from protocols.prep import Prep
 from protocols.suite import Suite
 
@@ -15,7 +14,7 @@ async def sit_down(party: Party, kind: type[Suite], own: Stream, prep: Prep | No
     """Agree on keys with the other parties and, where the suite needs correlated randomness,
     with its source.
     """
-    party.seat = seat = await take_seat(party.rank, party.size, own)
+    party.seat = seat = await kind.seated(party.rank, party.size, own)
     if prep is None or not kind.needs_prep:
         return kind(seat)
     await (await spawn(prep.setup(seat), OFFLINE + "setup"))

@@ -16,9 +16,10 @@ from mpc.ring import RINGS, Ring
 from protocols.prep.dealer import Dealt
 from protocols.suite import Suite
 from protocols.suites.additive import Additive
+from protocols.suites.fantastic_four import FantasticFour
 from protocols.suites.replicated import Replicated
 
-SUITES: dict[str, type[Suite]] = {suite.name: suite for suite in (Additive, Replicated)}
+SUITES: dict[str, type[Suite]] = {suite.name: suite for suite in (Additive, Replicated, FantasticFour)}
 
 
 def find(name: str | None, parties: int) -> type[Suite]:
