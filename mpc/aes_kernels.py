@@ -415,6 +415,9 @@ def _joint_groups(
                 )  # fmt: skip
                 kept[j] = ~np.uint64(0)
             kept[i] = ~np.uint64(0)
+        for i in range(3):
+            if not kept[i]:
+                z[i][lo:hi] = 0
 
 
 @njit(cache=True, boundscheck=False, nogil=True)
@@ -438,7 +441,9 @@ def joint(of_bits: bool, x: Any, y: Any, roles: Any, keys: Any, firsts: Any, z: 
         late = firsts + np.uint64(whole * itemsize // 16)
         _joint_groups(of_bits, given[:3], given[3:], roles, keys, late, made, told, group)
         for i in range(3):
-            z[i][whole:], rests[i][whole:] = made[i][:n], told[i][:n]
+            z[i][whole:] = made[i][:n]
+        for i in range(len(rests)):
+            rests[i][whole:] = told[i][:n]
 
 
 # -- loops for transfers -------------------------------------------------------------------------------

@@ -93,11 +93,11 @@ def _cross_bits(x0: Any, x1: Any, y0: Any, y1: Any, plus: Any, minus: Any, out: 
 
 @njit(cache=True, boundscheck=False, nogil=True)
 def _split_quotient(
-    term: Any, add: Any, full: Any, bits: Any, sign: Any, top: Any, x: Any, e: Any, rest: Any, head: Any
-) -> None:
+    term: Any, add: Any, after: Any, full: Any, bits: Any, sign: Any, top: Any, x: Any, e: Any, rest: Any, head: Any
+) -> None:  # fmt: skip
     for i in range(len(rest)):
         t = (term[i] + add) & full
-        rest[i] = ((t >> bits) ^ sign) - sign - x[i]
+        rest[i] = ((t >> bits) ^ sign) - sign + after - x[i]
         head[i] = (t >> top) - e[i]
 
 
@@ -207,14 +207,15 @@ def _evaluate(words: Any, planes: Any, whole: Any, one: Any, flip: Any, out: Any
 
 
 def split_quotient(
-    term: npt.NDArray[Any], add: int, bits: int, x: npt.NDArray[Any], e: npt.NDArray[Any]
+    term: npt.NDArray[Any], add: int, after: int, bits: int, x: npt.NDArray[Any], e: npt.NDArray[Any]
 ) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-    """((term + add) >> bits) − x, as signed, and the top bit of the former less e."""
+    """((term + add) >> bits) + after − x, as signed, and the top bit of term + add less e."""
     rest, head = np.empty(term.shape, x.dtype), np.empty(term.shape, e.dtype)
     full, shift, sign, top = _signed(term, bits)
     _split_quotient(
         term.reshape(-1),
         np.uint64(add % 2**64),
+        np.uint64(after % 2**64),
         full,
         shift,
         sign,

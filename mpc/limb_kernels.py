@@ -133,11 +133,14 @@ def _shifted(lo: Any, hi: Any, bits: Any) -> Any:
 
 
 @njit(cache=True, boundscheck=False, nogil=True)
-def _split_quotient(term: Any, add0: Any, add1: Any, bits: Any, x: Any, e: Any, rest: Any, head: Any) -> None:
+def _split_quotient(
+    term: Any, add0: Any, add1: Any, after0: Any, after1: Any, bits: Any, x: Any, e: Any, rest: Any, head: Any
+) -> None:
     for i in range(len(head)):
         lo, hi = _sum(term[2 * i], term[2 * i + 1], add0, add1)
         head[i] = (hi >> np.uint64(63)) - np.uint64(e[i])
         lo, hi = _shifted(lo, hi, bits)
+        lo, hi = _sum(lo, hi, after0, after1)
         rest[2 * i], rest[2 * i + 1] = _difference(lo, hi, x[2 * i], x[2 * i + 1])
 
 
@@ -245,11 +248,20 @@ def flipped(x: NDArray, words: NDArray, add: int) -> NDArray:
     return out
 
 
-def split_quotient(term: NDArray, add: int, bits: int, x: NDArray, e: NDArray) -> tuple[NDArray, NDArray]:
-    """((term + add) >> bits) − x, as signed, and the top bit of the former less e; by at most 64 bits."""
+def split_quotient(
+    term: NDArray, add: int, after: int, bits: int, x: NDArray, e: NDArray
+) -> tuple[NDArray, NDArray]:
+    """((term + add) >> bits) + after − x, as signed, and the top bit of term + add less e; by at most 64 bits."""
     rest, head = np.empty(term.shape, DTYPE), np.empty(term.shape, e.dtype)
     _split_quotient(
-        _words(term), *_halves(add), np.uint64(bits), _words(x), e.reshape(-1), _words(rest), head.reshape(-1)
+        _words(term),
+        *_halves(add),
+        *_halves(after),
+        np.uint64(bits),
+        _words(x),
+        e.reshape(-1),
+        _words(rest),
+        head.reshape(-1),
     )
     return rest, head
 

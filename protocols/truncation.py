@@ -89,14 +89,20 @@ def with_wraps(x: RingArray, both: RingArray, bits: int) -> RingArray:
     return x + (ring(both.data) << (ring.bits - bits))
 
 
-def known(term: RingArray, bits: int, x: RingArray, e: RingArray) -> tuple[RingArray, RingArray]:
-    """Of the term a without its offset: (a >> m) − x, and α − e."""
+def known(
+    term: RingArray, bits: int, x: RingArray, e: RingArray, *, first: bool = True
+) -> tuple[RingArray, RingArray]:
+    """Of the term a without its offset: (a >> m) − x, and α − e.
+
+    Or, where it is not the ``first``, of b: (b >> m) + 1 − 2^(k−2−m) − x, and β − e.
+    """
     ring = term.ring
+    before, after = (offset(ring), 0) if first else (0, correction(bits, ring))
     if _in_one_pass(term, e):
-        rest, head = ring.kernels.split_quotient(term.data, offset(ring), bits, x.data, e.data)
+        rest, head = ring.kernels.split_quotient(term.data, before, after, bits, x.data, e.data)
         return RingArray(ring, rest), RingArray(e.ring, head)
-    term = term + ring(offset(ring))
-    return quotient(term, bits) - x, top(term, e.ring) - e
+    term = term + ring(before)
+    return quotient(term, bits) + ring(after) - x, top(term, e.ring) - e
 
 
 def common(term: RingArray, bits: int, e: RingArray, s: RingArray) -> tuple[RingArray, RingArray]:

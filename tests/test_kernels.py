@@ -200,10 +200,12 @@ def test_quotients_equal_their_twins(ring: Ring, bits: int) -> None:
         [elements(r, (300,), seed) for seed in seeds] for r, seeds in ((ring, (1, 2)), (small, (3, 4)))
     )
     moved = term + ring(truncation.offset(ring))
-    rest, head = ring.kernels.split_quotient(term.data, truncation.offset(ring), bits, x.data, e.data)
-    assert (rest == (truncation.quotient(moved, bits) - x).data).all() and (
-        head == (truncation.top(moved, small) - e).data
-    ).all()
+    for after in (0, truncation.correction(bits, ring)):
+        rest, head = ring.kernels.split_quotient(
+            term.data, truncation.offset(ring), after, bits, x.data, e.data
+        )
+        assert (rest == (truncation.quotient(moved, bits) + ring(after) - x).data).all()
+        assert (head == (truncation.top(moved, small) - e).data).all()
     whole, masked = ring.kernels.masked_quotient(
         term.data, truncation.correction(bits, ring), bits, e.data, s.data
     )

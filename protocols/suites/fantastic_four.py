@@ -35,10 +35,9 @@ Source   Dalskov, Escudero, Keller, Fantastic Four, ePrint 2020/1330, sections 3
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import reduce
 from operator import add
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 from mpc.ring import RingArray, Ring, Spec, narrowest, zeros_like
 from mpc.rounds import exchange
@@ -51,8 +50,11 @@ from protocols.suite import Share, Suite, elementwise
 from protocols.threat import Cost, Threat
 
 
-@dataclass(frozen=True, slots=True)
-class Joint:
+#: Of each of a message's values, parts of its sharing.
+Parts = list[dict[int, RingArray]]
+
+
+class Joint(NamedTuple):
     """Who sends a value that two know, who vouches for it by a tag, who gets it, and who lacks its part."""
 
     sender: int
@@ -62,14 +64,11 @@ class Joint:
 
     def turned(self, by: int) -> Joint:
         """The same with every party's role taken by another."""
-        four = (self.sender, self.backup, self.receiver, self.outsider)
-        return Joint(*((party + by) % 4 for party in four))
+        return Joint(*((party + by) % 4 for party in self))
 
     def swapped(self, turn: int) -> Joint:
-        """With sender and backup, or receiver and outsider, or both, in each other's place."""
-        pair = (self.backup, self.sender) if turn & 1 else (self.sender, self.backup)
-        rest = (self.outsider, self.receiver) if turn & 2 else (self.receiver, self.outsider)
-        return Joint(*pair, *rest)
+        """Every other time with sender and backup, and receiver and outsider, in each other's place."""
+        return Joint(self.backup, self.sender, self.outsider, self.receiver) if turn % 2 else self
 
 
 #: The six of a product; the first four take their receiver's square with them.
@@ -77,6 +76,8 @@ PRODUCT = tuple(
     Joint(*four)
     for four in ((0, 1, 3, 2), (1, 2, 0, 3), (2, 3, 1, 0), (3, 0, 2, 1), (0, 2, 3, 1), (1, 3, 2, 0))
 )
+#: Those of a product of which two values stay with who knows them: between parts of the two terms.
+ACROSS = Joint(1, 3, 2, 0), Joint(3, 0, 2, 1), Joint(2, 1, 3, 0), Joint(0, 2, 3, 1)
 #: The two terms of a number: x_2 + x_3 and x_0 + x_1.
 TERMS = Joint(0, 1, 3, 2), Joint(2, 3, 1, 0)
 #: Their product: each party sends once, vouches once and receives once.
@@ -105,9 +106,9 @@ class FantasticFour(Suite):
         ),
         "multiply and truncate": Cost(
             3,
-            lambda n, ring: 8 + 6 * truncation.usual_bytes(ring) / ring.itemsize,
-            "22 bytes (by more than 32 bits 28; over Z_2^128 44)",
-            tags=12,
+            lambda n, ring: 6 + 6 * truncation.usual_bytes(ring) / ring.itemsize,
+            "18 bytes (by more than 32 bits 24; over Z_2^128 36)",
+            tags=9,
         ),
     }
     _turns = -1
@@ -149,12 +150,12 @@ class FantasticFour(Suite):
         self,
         joints: Sequence[Joint],
         rests: Mapping[int, Sequence[RingArray]],
-        specs: Sequence[Spec],
+        specs: Sequence[Sequence[Spec]],
         tag: str,
     ) -> dict[int, list[RingArray]]:
         """Send what is left of each message's values, or vouch for it; what this party gets, by message, compared.
 
-        ``rests`` are those that this party knows, by message, for each of ``specs`` one.
+        ``rests`` are those that this party knows, by message; ``specs`` are of each message, too.
         """
         rank = self.seat.rank
         send: dict[int, list[RingArray]] = {}
@@ -163,24 +164,48 @@ class FantasticFour(Suite):
             to = send if rank == joints[n].sender else vouch
             to.setdefault(joints[n].receiver, []).extend(rest)
         due = {n: joint for n, joint in enumerate(joints) if joint.receiver == rank}
-        senders, backups = [j.sender for j in due.values()], dict.fromkeys(j.backup for j in due.values())
+        backups = dict.fromkeys(joint.backup for joint in due.values())
+        expected: dict[int, list[Spec]] = {}
+        for n, joint in due.items():
+            expected.setdefault(joint.sender, []).extend(specs[n])
+        for p in backups:
+            expected.setdefault(p, []).append(TAG)
         inbox = await exchange(
             {
                 p: (*send.get(p, ()), *([self.seat.tag(p, *vouch[p])] if p in vouch else ()))
                 for p in send | vouch
             },
-            {
-                p: (*specs * senders.count(p), *([TAG] if p in backups else ()))
-                for p in dict.fromkeys(senders) | backups
-            },
+            {p: tuple(due_from) for p, due_from in expected.items()},
             tag,
         )
         arrived = {p: iter(arrays) for p, arrays in inbox.items()}
-        got = {n: [next(arrived[joint.sender]) for _ in specs] for n, joint in due.items()}
+        got = {n: [next(arrived[joint.sender]) for _ in specs[n]] for n, joint in due.items()}
         for p in backups:
             vouched = [rest for n, joint in due.items() if joint.backup == p for rest in got[n]]
             self.seat.verify(p, next(arrived[p]), *vouched)
         return got
+
+    def _masks(self, joint: Joint, specs: Sequence[Spec]) -> list[RingArray]:
+        """Of a message's values, the masks; nothing for who receives the rest."""
+        if self.seat.rank == joint.receiver:
+            return []
+        return [self.seat.without[joint.receiver].draw(spec) for spec in specs]
+
+    def _split(
+        self, joints: Sequence[Joint], values: Callable[[int], Iterable[RingArray]], specs: Sequence[Spec]
+    ) -> tuple[list[Parts], dict[int, list[RingArray]]]:
+        """Each message's values as masks and rests: what this party has of both.
+
+        ``values(n)`` are those of the n-th message, of these specs; it is asked of those who know them.
+        """
+        masks: list[Parts] = []
+        rests: dict[int, list[RingArray]] = {}
+        for n, joint in enumerate(joints):
+            drawn = self._masks(joint, specs)
+            masks.append([{joint.receiver: mask} for mask in drawn] or [{} for _ in specs])
+            if self.seat.rank in (joint.sender, joint.backup):
+                rests[n] = [value - mask for value, mask in zip(values(n), drawn, strict=True)]
+        return masks, rests
 
     async def _joint(
         self,
@@ -188,26 +213,11 @@ class FantasticFour(Suite):
         values: Callable[[int], Iterable[RingArray]],
         specs: Sequence[Spec],
         tag: str,
-    ) -> list[list[dict[int, RingArray]]]:
-        """Each message's values as parts of shares, of which this party gets those that it holds.
-
-        ``values(n)`` are those of the n-th message, of these specs; it is asked of those who know them.
-        """
-        rank = self.seat.rank
-        shared: list[list[dict[int, RingArray]]] = []
-        rests: dict[int, list[RingArray]] = {}
-        for n, joint in enumerate(joints):
-            masks = (
-                [] if rank == joint.receiver else [self.seat.without[joint.receiver].draw(s) for s in specs]
-            )
-            if rank in (joint.sender, joint.backup):
-                rests[n] = [value - mask for value, mask in zip(values(n), masks, strict=True)]
-            shared.append([{joint.receiver: mask} for mask in masks] or [{} for _ in specs])
-        got = await self._told(joints, rests, specs, tag)
-        for n, known in (rests | got).items():
-            for parts, rest in zip(shared[n], known, strict=True):
-                parts[joints[n].outsider] = rest
-        return shared
+    ) -> Sequence[Parts]:
+        """Each message's values as parts of shares, of which this party gets those that it holds."""
+        masks, rests = self._split(joints, values, specs)
+        rests |= await self._told(joints, rests, [specs] * len(joints), tag)
+        return _whole(joints, masks, rests)
 
     # -- the scheme -------------------------------------------------------------------------------
 
@@ -262,8 +272,7 @@ class FantasticFour(Suite):
 
     async def bilinear(self, f: Bilinear, x: Share, y: Share, bits: int = 0) -> Share:
         async def product(x: Share, y: Share) -> Share:
-            z = await self._product(f, x, y)
-            return await self._quotient(z, bits) if bits else z
+            return await (self._product_quotient(f, x, y, bits) if bits else self._product(f, x, y))
 
         if f.name == "multiply" and x.shape == y.shape:
             return await elementwise(product, x, y)
@@ -273,7 +282,7 @@ class FantasticFour(Suite):
         turn, spec = self._turn(), f.spec(x.spec, y.spec)
         joints = [joint.turned(turn) for joint in PRODUCT]
         if f == MULTIPLY:
-            return await self._elementwise(joints, x, y, spec)
+            return await self._elementwise(joints, x, y, 4, f.name)
 
         def values(n: int) -> Iterable[RingArray]:
             i, j = joints[n].receiver, joints[n].outsider
@@ -283,18 +292,24 @@ class FantasticFour(Suite):
         shared = await self._joint(joints, values, [spec], f.name)
         return self._share(spec, *(parts for (parts,) in shared))
 
-    async def _elementwise(self, joints: Sequence[Joint], x: Share, y: Share, spec: Spec) -> Share:
-        """A product in one pass over memory: each party adds up what it knows, and then what it is told."""
+    async def _elementwise(
+        self, joints: Sequence[Joint], x: Share, y: Share, squares: int, tag: str
+    ) -> Share:
+        """An elementwise product in one pass over memory: what this party knows, and then what it is told.
+
+        The first ``squares`` of the messages take their receiver's square with them.
+        """
+        spec = MULTIPLY.spec(x.spec, y.spec)
         rank, at = self.seat.rank, {q: i for i, q in enumerate(self._held)}
         mine = [n for n, joint in enumerate(joints) if rank in (joint.sender, joint.backup)]
         roles = [
-            (at[joint.receiver], at.get(joint.outsider), n < 4, self.seat.without[joint.receiver])
+            (at[joint.receiver], at.get(joint.outsider), n < squares, self.seat.without[joint.receiver])
             for n, joint in enumerate(joints)
             if rank != joint.receiver
         ]
         parts, rests = masking.joint(x.parts, y.parts, roles)
         told = await self._told(
-            joints, {n: [r] for n, r in zip(mine, rests, strict=True)}, [spec], "multiply"
+            joints, {n: [r] for n, r in zip(mine, rests, strict=True)}, [[spec]] * len(joints), tag
         )
         for n, (rest,) in told.items():
             masking.accumulate(parts[at[joints[n].outsider]], rest)
@@ -312,10 +327,13 @@ class FantasticFour(Suite):
         self, x: Share, convert: Callable[[RingArray], RingArray], into: Spec
     ) -> tuple[Share, ...]:
         """x_2 + x_3, which parties 0 and 1 know, and x_0 + x_1, which 2 and 3 know."""
-        turn = self._turn()
-        joints = [joint.swapped(turn) for joint in TERMS]
+        joints = self._terms_in_turn()
         shared = await self._joint(joints, lambda n: [convert(self._term(x))], [into], "terms")
         return tuple(self._share(into, parts) for (parts,) in shared)
+
+    def _terms_in_turn(self) -> list[Joint]:
+        turn = self._turn()
+        return [joint.swapped(turn) for joint in TERMS]
 
     def _term(self, x: Share) -> RingArray:
         """The term that this party knows."""
@@ -324,13 +342,7 @@ class FantasticFour(Suite):
 
     async def product_of_terms(self, x: Share, y: Share) -> Share:
         """x has the parts 2 and 3 alone, y has 0 and 1: four messages instead of six."""
-
-        def values(n: int) -> Iterable[RingArray]:
-            pair = OF_TERMS[n].receiver, OF_TERMS[n].outsider
-            yield self._part(x, max(pair)) * self._part(y, min(pair))
-
-        shared = await self._joint(OF_TERMS, values, [x.spec], "product of terms")
-        return self._share(x.spec, *(parts for (parts,) in shared))
+        return await self._elementwise(OF_TERMS, x, y, 0, "product of terms")
 
     async def signs(self, x: Share) -> Share:
         return await carries.signs(self, x)
@@ -349,7 +361,11 @@ class FantasticFour(Suite):
             rank, turn = self.seat.rank, self._turn()
             order = None if rank == i else self.seat.without[i].permutations(x.shape[1:])
             others = [(i + n) % 4 for n in (1, 2, 3)]
-            joints = [Joint(*[p for p in others if p != j], i, j).swapped(turn & 1) for j in others]
+            # each of the three sends once, and vouches once
+            joints = [
+                Joint(*[others[(n + 1 + (turn + k) % 2) % 3] for k in (0, 1)], i, j)
+                for n, j in enumerate(others)
+            ]
 
             def values(n: int, x: Share = x, order: object = order, joints: object = joints):
                 yield permuted(self._part(x, joints[n].outsider), order)
@@ -363,29 +379,79 @@ class FantasticFour(Suite):
         return await elementwise(lambda x: self._quotient(x, bits), x)
 
     async def _quotient(self, x: Share, bits: int) -> Share:
-        """x / 2^bits by ``truncation``'s two terms: a = x_2 + x_3 and b = x_0 + x_1, under a common mask.
+        """x / 2^bits by ``truncation``'s two terms: a = x_2 + x_3 and b = x_0 + x_1, under a common mask."""
+        truncation.check(bits, x.ring)
+        mask = self.seat.common.draw(x.spec)
+        term = self._term(x) + (mask if self.seat.rank < 2 else -mask)
+        joints = self._terms_in_turn()
+        specs = [x.spec, Spec(narrowest(bits, x.ring), x.shape)]
+        shared, rests = self._shifted(joints, term, bits, specs)
+        rests |= await self._told(joints, rests, [specs, specs], "quotient")
+        return await self._with_wraps(_whole(joints, shared, rests), bits)
 
-        Shares of a >> m, b >> m and of both terms' top bits; and the product of these.
+    async def _product_quotient(self, f: Bilinear, x: Share, y: Share, bits: int) -> Share:
+        """f(x, y) / 2^bits, of a product that comes as two terms: the parts 2 and 3 together, and 0 and 1.
+
+        What parties 0 and 1 know of it makes a, with the masks of messages of the rest; what these leave makes b.
+        So two of six messages are not needed, and the shares of a are sent with the others.
         """
-        ring, rank, turn = x.ring, self.seat.rank, self._turn()
-        truncation.check(bits, ring)
-        small = narrowest(bits, ring)
-        half, mask = Spec(small, x.shape), self.seat.common.draw(x.spec)
+        spec = f.spec(x.spec, y.spec)
+        truncation.check(bits, spec.ring)
+        four, joints = len(ACROSS), self._terms_in_turn()
+        specs = [spec, Spec(narrowest(bits, spec.ring), spec.shape)]
 
-        def values(n: int) -> Iterable[RingArray]:
-            offset = truncation.offset(ring)
-            term = self._term(x) + (mask + ring(offset) if n == 0 else -mask)
-            whole = truncation.quotient(term, bits)
-            yield whole if n == 0 else whole + ring(truncation.correction(bits, ring))
-            yield truncation.top(term, small)
+        def products(n: int) -> Iterable[RingArray]:
+            i, j = ACROSS[n].receiver, ACROSS[n].outsider
+            (xi, xj), (yi, yj) = ((self._part(v, i), self._part(v, j)) for v in (x, y))
+            yield f(xi, yj) + f(xj, yi)
 
-        joints = [joint.swapped(turn) for joint in TERMS]
-        (a, alpha), (b, beta) = await self._joint(joints, values, [x.spec, half], "quotient")
+        masks, rests = self._split(ACROSS, products, [spec])
+        term = f(self._term(x), self._term(y))
+        if self.seat.rank < 2:
+            term = reduce(add, [mask for (parts,) in masks for mask in parts.values()], term)
+        a, mine = self._shifted(joints[:1], term, bits, specs)
+        rests |= {four + n: shifted for n, shifted in mine.items()}
+        rests |= await self._told([*ACROSS, joints[0]], rests, [[spec]] * four + [specs], f.name)
+        if self.seat.rank >= 2:
+            term = reduce(add, [rest for n in range(four) for rest in rests[n]], term)
+        b, mine = self._shifted(joints[1:], term, bits, specs)
+        mine |= await self._told(joints[1:], mine, [specs], "quotient")
+        told = {n: rest for n, rest in ((0, rests.get(four)), (1, mine.get(0))) if rest is not None}
+        return await self._with_wraps(_whole(joints, [*a, *b], told), bits)
+
+    def _shifted(
+        self, joints: Sequence[Joint], term: RingArray, bits: int, specs: Sequence[Spec]
+    ) -> tuple[list[Parts], dict[int, list[RingArray]]]:
+        """``_split`` of the term that this party knows, shifted, and of its top bit."""
+        rank = self.seat.rank
+        masks: list[Parts] = []
+        rests: dict[int, list[RingArray]] = {}
+        for n, joint in enumerate(joints):
+            drawn = self._masks(joint, specs)
+            masks.append([{joint.receiver: mask} for mask in drawn] or [{} for _ in specs])
+            if rank in (joint.sender, joint.backup):
+                rests[n] = [*truncation.known(term, bits, *drawn, first=rank < 2)]
+        return masks, rests
+
+    async def _with_wraps(self, shared: Sequence[Parts], bits: int) -> Share:
+        """The sum of two shifted terms, with the product of their top bits at its place."""
+        (a, alpha), (b, beta) = shared
+        spec, half = (next(iter(parts.values())).spec for parts in (a or b, alpha or beta))
         wraps = await self.product_of_terms(self._share(half, alpha), self._share(half, beta))
-        whole = self._share(x.spec, a, b)
+        whole = self._share(spec, a, b)
         return Share(
             self,
             tuple(
                 truncation.with_wraps(w, both, bits) for w, both in zip(whole.parts, wraps.parts, strict=True)
             ),
         )
+
+
+def _whole(
+    joints: Sequence[Joint], masks: Sequence[Parts], rests: Mapping[int, Sequence[RingArray]]
+) -> Sequence[Parts]:
+    """Parts of sharings, of the masks of messages and what is left of their values."""
+    for n, known in rests.items():
+        for parts, rest in zip(masks[n], known, strict=True):
+            parts[joints[n].outsider] = rest
+    return masks
