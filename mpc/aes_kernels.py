@@ -265,8 +265,8 @@ def _joint_code(of_bits: bool) -> Any:
                 sum_ = e.add(e.load(d, v), builder.and_(y, with_square))
                 value = e.add(e.mul(e.load(a, v), sum_), e.mul(e.load(b, v), y))
                 value = e.sub(value, mask)
-                e.store(value, out, v)
                 e.add_to(to_i, kept_i, mask, v)
+                e.store(value, out, v)  # after the mask, which may be unwanted there
                 e.add_to(to_j, kept_j, value, v)
             return context.get_dummy_value()
 
@@ -396,54 +396,79 @@ def _add_joint(
 
 @njit(cache=True, boundscheck=False, nogil=True)
 def _joint_groups(
-    of_bits: bool, x: Any, y: Any, roles: Any, keys: Any, firsts: Any, z: Any, rests: Any, size: int
+    of_bits: bool,
+    x: Any,
+    y: Any,
+    roles: Any,
+    keys: Any,
+    firsts: Any,
+    z: Any,
+    rests: Any,
+    begun: Any,
+    size: int,
 ) -> None:
     """Of whole groups: so many elements, of which the first-level cache holds a few groups at a time."""
     group = 8 * GROUP // z[0].itemsize
     for lo in range(0, size, 8 * group):
         hi = min(size, lo + 8 * group)
-        kept = np.zeros(3, np.uint64)  # all ones for the parts that there is something in
+        kept = begun.copy()
         for t in range(len(roles)):
-            i, j, n = roles[t, 0], roles[t, 1], roles[t, 3]
+            i, j, n, to, to_rest = roles[t, 0], roles[t, 1], roles[t, 3], roles[t, 4], roles[t, 5]
             if j < 0:
-                _add_masks(of_bits, keys[t], firsts[t], z[i], kept[i], lo, hi)
+                _add_masks(of_bits, keys[t], firsts[t], z[to], kept[to], lo, hi)
             else:
                 square = np.uint64(0) - np.uint64(roles[t, 2])
                 _add_joint(
-                    of_bits, keys[t], firsts[t], x[i], x[j], y[i], y[j], square, z[i], kept[i], z[j], kept[j],
-                    rests[n], lo, hi,
+                    of_bits, keys[t], firsts[t], x[i], x[j], y[i], y[j], square, z[to], kept[to], z[to_rest],
+                    kept[to_rest], rests[n], lo, hi,
                 )  # fmt: skip
-                kept[j] = ~np.uint64(0)
-            kept[i] = ~np.uint64(0)
-        for i in range(3):
+                kept[to_rest] = ~np.uint64(0)
+            kept[to] = ~np.uint64(0)
+        for i in range(len(z)):
             if not kept[i]:
                 z[i][lo:hi] = 0
 
 
 @njit(cache=True, boundscheck=False, nogil=True)
-def joint(of_bits: bool, x: Any, y: Any, roles: Any, keys: Any, firsts: Any, z: Any, rests: Any) -> None:
-    """Of products of three parts each, those of two and two, masked, and added up by part.
+def joint(
+    of_bits: bool, x: Any, y: Any, roles: Any, keys: Any, firsts: Any, z: Any, rests: Any, begun: Any
+) -> None:
+    """Of three parts of factors, products of two and two, masked and added up.
 
-    A row (i, j, square, n) of ``roles`` says that xᵢyⱼ + xⱼyᵢ, and xᵢyᵢ with ``square``, less the next elements of
-    a stream, is the n-th of ``rests`` and added to z's part j, and the elements to part i; with j < 0 only these.
+    A row (i, j, square, n, to, to_rest) of ``roles`` says that xᵢyⱼ + xⱼyᵢ, and xᵢyᵢ with ``square``, less the
+    next elements of a stream, is the n-th of ``rests``; it is added to z's array to_rest, and the elements to the
+    array ``to``; with j < 0 only these.  Three arrays z are zero before, unless ``begun``, all ones, says
+    otherwise.
     """
     size, itemsize = len(z[0]), z[0].itemsize
     group = 8 * GROUP // itemsize
     whole = size - size % group
-    _joint_groups(of_bits, x, y, roles, keys, firsts, z, rests, whole)
+    _joint_groups(of_bits, x, y, roles, keys, firsts, z, rests, begun, whole)
     n = size - whole
     if n:  # the rest in a group of its own
         pad = np.zeros((12, group), z[0].dtype)
         given, made = (pad[0], pad[1], pad[2], pad[3], pad[4], pad[5]), (pad[6], pad[7], pad[8])
         told = (pad[9], pad[10], pad[11])
         for i in range(3):
-            given[i][:n], given[3 + i][:n] = x[i][whole:], y[i][whole:]
+            given[i][:n], given[3 + i][:n], made[i][:n] = x[i][whole:], y[i][whole:], z[i][whole:]
         late = firsts + np.uint64(whole * itemsize // 16)
-        _joint_groups(of_bits, given[:3], given[3:], roles, keys, late, made, told, group)
+        _joint_groups(of_bits, given[:3], given[3:], roles, keys, late, made, told, begun, group)
         for i in range(3):
             z[i][whole:] = made[i][:n]
         for i in range(len(rests)):
             rests[i][whole:] = told[i][:n]
+
+
+@njit(cache=True, boundscheck=False, nogil=True)
+def of_sums(a: Any, b: Any, c: Any, d: Any, out: Any) -> None:
+    for i in range(len(out)):
+        out[i] = (a[i] + b[i]) * (c[i] + d[i])
+
+
+@njit(cache=True, boundscheck=False, nogil=True)
+def of_sums_of_bits(a: Any, b: Any, c: Any, d: Any, out: Any) -> None:
+    for i in range(len(out)):
+        out[i] = (a[i] ^ b[i]) & (c[i] ^ d[i])
 
 
 # -- loops for transfers -------------------------------------------------------------------------------

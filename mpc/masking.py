@@ -4,7 +4,7 @@ few thousand bytes ahead of their use.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -41,50 +41,107 @@ def masked(x: RingArray, plus: Stream | None, minus: Stream | None) -> RingArray
     return x + _drawn(plus, x.spec) - _drawn(minus, x.spec)
 
 
-#: Of a joint message: the parts that a mask and the rest go to, whether the first's square comes with the product,
-#: and the stream of the mask.  Of one that others make, only the former and the stream are given.
-Role = tuple[int, int | None, bool, Stream]
+Three = tuple[RingArray, ...]
 
 
 def joint(
-    x: tuple[RingArray, ...], y: tuple[RingArray, ...], roles: Sequence[Role]
-) -> tuple[tuple[RingArray, ...], list[RingArray]]:
+    x: Three, y: Three, roles: Sequence[tuple[int, int | None, bool, Stream]]
+) -> tuple[Three, list[RingArray]]:
     """Products of the three parts that one of four parties has, elementwise, as ``FantasticFour`` shares them:
     what this party adds to each part, and of each pair of parts the product less its mask.
-    """
-    ring = x[0].ring
-    spec = Spec(ring, np.broadcast_shapes(x[0].shape, y[0].shape))
-    if spec.size >= _LARGE and ring in (Z32, Z64, BITS):
-        ring.kernels  # noqa: B018  (wakes the compiler)
-    if not (ring in (Z32, Z64, BITS) and compiled(spec.nbytes)):
-        z = [ring.zeros(spec.shape)] * 3
-        rests: list[RingArray] = []
-        for i, j, square, stream in roles:
-            mask = stream.draw(spec)
-            z[i] = z[i] + mask
-            if j is not None:
-                rests.append(x[i] * (y[i] + y[j] if square else y[j]) + x[j] * y[i] - mask)
-                z[j] = z[j] + rests[-1]
-        return tuple(z), rests
 
+    A role is one message's: the parts that a mask and the rest go to, whether the former's square comes with the
+    product, and the mask's stream; of a message that others make, the latter part is not given.
+    """
+    spec = Spec(x[0].ring, np.broadcast_shapes(x[0].shape, y[0].shape))
+    if _fused(spec):
+        rests = [_empty(spec) for _, j, _, _ in roles if j is not None]
+        z = tuple(_empty(spec) for _ in range(3))
+        rows = [(i, j, square, i, j) for i, j, square, _ in roles]
+        _run(x, y, rows, [stream for *_, stream in roles], z, rests, (False,) * 3)
+        return z, rests
+    sums, rests = [spec.ring.zeros(spec.shape)] * 3, []
+    for i, j, square, stream in roles:
+        mask = stream.draw(spec)
+        sums[i] = sums[i] + mask
+        if j is not None:
+            rests.append(x[i] * (y[i] + y[j] if square else y[j]) + x[j] * y[i] - mask)
+            sums[j] = sums[j] + rests[-1]
+    return tuple(sums), rests
+
+
+def across(
+    x: Three,
+    y: Three,
+    roles: Sequence[tuple[int | None, Stream]],
+    masks: bool,
+    product: Callable[[RingArray, RingArray], RingArray] | None = None,
+) -> tuple[RingArray, list[RingArray]]:
+    """Of three parts, of which the last two make the term that this party knows: the product of both terms, with
+    all masks or all rests of the products of parts of this term and another; and these rests.
+
+    A role is one message's: which part of the term, if this party knows that product, and the mask's stream.
+    Elementwise, unless another ``product`` is given.
+    """
+    f = product or RingArray.__mul__
+    if product is None and _fused(spec := Spec(x[0].ring, np.broadcast_shapes(x[0].shape, y[0].shape))):
+        from mpc import aes_kernels
+
+        rests = [_empty(spec) for part, _ in roles if part is not None]
+        z = (_empty(spec), *rests)
+        kernel: Any = aes_kernels.of_sums_of_bits if spec.ring is BITS else aes_kernels.of_sums
+        kernel(*(_flat(v.data, spec.shape) for v in (x[1], x[2], y[1], y[2], z[0])))
+        rows: list[tuple[int, int | None, bool, int, int]] = []
+        for part, _ in roles:
+            n = 1 + sum(row[1] is not None for row in rows)
+            rows.append((0, part, False, *((0, n) if masks else (n, 0))))
+        _run(x, y, rows, [stream for _, stream in roles], z, rests, (True, False, False))
+        return z[0], rests
+    term, rests = f(x[1] + x[2], y[1] + y[2]), []
+    for part, stream in roles:
+        mask = stream.draw(term.spec)
+        if part is not None:
+            rests.append(f(x[0], y[part]) + f(x[part], y[0]) - mask)
+        term = term + (mask if masks else rests[-1])
+    return term, rests
+
+
+def _fused(spec: Spec) -> bool:
+    """Whether such products are made in compiled loops."""
+    if spec.ring not in (Z32, Z64, BITS):
+        return False
+    if spec.size >= _LARGE:
+        spec.ring.kernels  # noqa: B018  (wakes the compiler)
+    return compiled(spec.nbytes)
+
+
+def _run(
+    x: Three,
+    y: Three,
+    rows: Sequence[tuple[int, int | None, bool, int, int | None]],
+    streams: Sequence[Stream],
+    z: Three,
+    rests: Sequence[RingArray],
+    begun: Sequence[bool],
+) -> None:
     from mpc import aes_kernels
 
-    masks = [stream.reserved(spec) for *_, stream in roles]
-    table, n = np.empty((len(roles), 4), np.int64), 0
-    for row, (i, j, square, _) in zip(table, roles, strict=True):
-        row[:] = i, -1 if j is None else j, square, n
+    spec = z[0].spec
+    masks = [stream.reserved(spec) for stream in streams]
+    table, n = np.empty((len(rows), 6), np.int64), 0
+    for line, (i, j, square, to, to_rest) in zip(table, rows, strict=True):
+        line[:] = i, -1 if j is None else j, square, n, to, -1 if to_rest is None else to_rest
         n += j is not None
-    out = [ring.empty(spec.shape) for _ in range(3 + n)]
-    flat = [tuple(_flat(v.data, spec.shape) for v in given) for given in (x, y, out[:3], out[3:])]
-    aes_kernels.joint(
-        ring is BITS,
-        *flat[:2],
-        table,
-        np.stack([keys for keys, _ in masks]),
-        np.array([first for _, first in masks]),
-        *flat[2:],
+    keys, firsts = np.stack([keys for keys, _ in masks]), np.array([first for _, first in masks])
+    given, made = (
+        [tuple(_flat(v.data, spec.shape) for v in arrays) for arrays in both] for both in ((x, y), (z, rests))
     )
-    return tuple(out[:3]), out[3:]
+    there = np.where(begun, ~np.uint64(0), np.uint64(0))
+    aes_kernels.joint(spec.ring is BITS, *given, table, keys, firsts, *made, there)
+
+
+def _empty(spec: Spec) -> RingArray:
+    return spec.ring.empty(spec.shape)
 
 
 def accumulate(to: RingArray, what: RingArray) -> None:

@@ -10,12 +10,12 @@ import numpy as np
 
 from mpc.frames import HEADER
 from mpc.ring import Ring, Spec
+from mpc.tags import TAG
 from mpc.transport import Transport
 from mpc.transport.wrappers import Wrapper
 from protocols.bilinear import MATMUL, MULTIPLY
 from protocols.conformance.lockstep import Lockstep
 from protocols.conformance.playing import input_of
-from mpc.tags import TAG
 from protocols.suite import CHUNK, Share, Suite, pieces
 
 Protocol = Callable[..., Coroutine[Any, Any, Any]]

@@ -39,16 +39,15 @@ from functools import reduce
 from operator import add
 from typing import ClassVar, NamedTuple
 
-from mpc.ring import RingArray, Ring, Spec, narrowest, zeros_like
+from mpc import masking
+from mpc.ring import RingArray, Spec, narrowest, zeros_like
 from mpc.rounds import exchange
 from mpc.tags import TAG
-from mpc import masking
 from protocols import carries, truncation
 from protocols.bilinear import MULTIPLY, Bilinear
 from protocols.prep import permuted
 from protocols.suite import Share, Suite, elementwise
 from protocols.threat import Cost, Threat
-
 
 #: Of each of a message's values, parts of its sharing.
 Parts = list[dict[int, RingArray]]
@@ -400,23 +399,33 @@ class FantasticFour(Suite):
         four, joints = len(ACROSS), self._terms_in_turn()
         specs = [spec, Spec(narrowest(bits, spec.ring), spec.shape)]
 
-        def products(n: int) -> Iterable[RingArray]:
-            i, j = ACROSS[n].receiver, ACROSS[n].outsider
-            (xi, xj), (yi, yj) = ((self._part(v, i), self._part(v, j)) for v in (x, y))
-            yield f(xi, yj) + f(xj, yi)
-
-        masks, rests = self._split(ACROSS, products, [spec])
-        term = f(self._term(x), self._term(y))
-        if self.seat.rank < 2:
-            term = reduce(add, [mask for (parts,) in masks for mask in parts.values()], term)
-        a, mine = self._shifted(joints[:1], term, bits, specs)
-        rests |= {four + n: shifted for n, shifted in mine.items()}
+        rank, first = self.seat.rank, self.seat.rank < 2
+        mine = [n for n, joint in enumerate(ACROSS) if rank in (joint.sender, joint.backup)]
+        parts = [self.seat.rank ^ 1, *((2, 3) if first else (0, 1))]
+        roles = [
+            (
+                next((p for p in (1, 2) if parts[p] in joint[2:]), None) if n in mine else None,
+                self.seat.without[joint.receiver],
+            )
+            for n, joint in enumerate(ACROSS)
+            if rank != joint.receiver
+        ]
+        term, known = masking.across(
+            *(tuple(self._part(v, p) for p in parts) for v in (x, y)),
+            roles,
+            first,
+            None if f == MULTIPLY else f,
+        )
+        rests = {n: [rest] for n, rest in zip(mine, known, strict=True)}
+        a, shifted = self._shifted(joints[:1], term, bits, specs)
+        rests |= {four + n: rest for n, rest in shifted.items()}
         rests |= await self._told([*ACROSS, joints[0]], rests, [[spec]] * four + [specs], f.name)
-        if self.seat.rank >= 2:
-            term = reduce(add, [rest for n in range(four) for rest in rests[n]], term)
-        b, mine = self._shifted(joints[1:], term, bits, specs)
-        mine |= await self._told(joints[1:], mine, [specs], "quotient")
-        told = {n: rest for n, rest in ((0, rests.get(four)), (1, mine.get(0))) if rest is not None}
+        if not first:
+            for n in {*range(four)} - {*mine}:
+                masking.accumulate(term, rests[n][0])
+        b, shifted = self._shifted(joints[1:], term, bits, specs)
+        shifted |= await self._told(joints[1:], shifted, [specs], "quotient")
+        told = {n: rest for n, rest in ((0, rests.get(four)), (1, shifted.get(0))) if rest is not None}
         return await self._with_wraps(_whole(joints, [*a, *b], told), bits)
 
     def _shifted(
