@@ -225,8 +225,8 @@ def _same_elements(*arrays: Any) -> None:
 
 def _add_mask_code(of_bits: bool) -> Any:
     def typed(typing: Any, keys: Any, first: Any, z: Any, keep: Any, at: Any) -> Any:
-        """GROUP words of z from element ``at`` on, or zeros in their place unless ``keep`` is all ones, have blocks
-        ``first`` and following added.
+        """GROUP words of z from element ``at`` on, or zeros in their place unless ``keep`` is all ones, have
+        blocks ``first`` and following added.
         """
         _same_elements(z)
 
@@ -245,11 +245,11 @@ def _add_mask_code(of_bits: bool) -> Any:
 
 def _joint_code(of_bits: bool) -> Any:
     def typed(
-        typing: Any, keys: Any, first: Any, xi: Any, xj: Any, yi: Any, yj: Any, square: Any, zi: Any, keep_i: Any,
-        zj: Any, keep_j: Any, rest: Any, at: Any,
+        typing: Any, keys: Any, first: Any, xi: Any, xj: Any, yi: Any, yj: Any, square: Any,
+        zi: Any, keep_i: Any, zj: Any, keep_j: Any, rest: Any, at: Any,
     ) -> Any:  # fmt: skip
-        """For GROUP words from element ``at`` on: xᵢyⱼ + xⱼyᵢ, and xᵢyᵢ where ``square`` is all ones, less the
-        blocks, into ``rest`` and added to zj, and the blocks to zi, or to zeros.
+        """For GROUP words from element ``at`` on: xᵢyⱼ + xⱼyᵢ, and xᵢyᵢ where ``square`` is all ones, less
+        the blocks, into ``rest`` and added to zj, and the blocks to zi, or to zeros.
         """
         _same_elements(xi, xj, yi, yj, zi, zj, rest)
 
@@ -382,8 +382,8 @@ def _add_masks(of_bits: bool, keys: Any, first: Any, z: Any, keep: Any, lo: int,
 
 @njit(cache=True, boundscheck=False, nogil=True)
 def _add_joint(
-    of_bits: bool, keys: Any, first: Any, xi: Any, xj: Any, yi: Any, yj: Any, square: Any, zi: Any, keep_i: Any,
-    zj: Any, keep_j: Any, rest: Any, lo: int, hi: int,
+    of_bits: bool, keys: Any, first: Any, xi: Any, xj: Any, yi: Any, yj: Any, square: Any,
+    zi: Any, keep_i: Any, zj: Any, keep_j: Any, rest: Any, lo: int, hi: int,
 ) -> None:  # fmt: skip
     group, blocks = 8 * GROUP // zi.itemsize, zi.itemsize
     for at in range(lo, hi, group):
@@ -435,10 +435,10 @@ def joint(
 ) -> None:
     """Of three parts of factors, products of two and two, masked and added up.
 
-    A row (i, j, square, n, to, to_rest) of ``roles`` says that xᵢyⱼ + xⱼyᵢ, and xᵢyᵢ with ``square``, less the
-    next elements of a stream, is the n-th of ``rests``; it is added to z's array to_rest, and the elements to the
-    array ``to``; with j < 0 only these.  Three arrays z are zero before, unless ``begun``, all ones, says
-    otherwise.
+    A row (i, j, square, n, to, to_rest) of ``roles`` says that xᵢyⱼ + xⱼyᵢ, and xᵢyᵢ with ``square``, less
+    the next elements of a stream, is the n-th of ``rests``; it is added to z's array to_rest, and the
+    elements to the array ``to``; with j < 0 only these.  Three arrays z are zero before, unless ``begun``,
+    all ones, says otherwise.
     """
     size, itemsize = len(z[0]), z[0].itemsize
     group = 8 * GROUP // itemsize

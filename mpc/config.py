@@ -26,7 +26,7 @@ _TLS = ("authority", "certificate", "key")
 _FIELDS: dict[str, type] = {
     "me": str, "suite": str, "ring": int, "fraction_bits": int, "timeout": float, "authority": str,
     "certificate": str, "key": str, "dealer": str, "silent_transfers": bool, "insecure_no_tls": bool,
-    "largest_array": int, "data": dict, "parties": list,
+    "largest_array": int, "malicious": bool, "data": dict, "parties": list,
 }  # fmt: skip
 _PARTY: dict[str, type] = {"name": str, "address": str}
 #: What a suite offers is narrower.
@@ -57,6 +57,7 @@ class Config:
     parties: tuple[Peer, ...]
     tls: Tls | None
     suite: str | None = None  # the default for the number of parties
+    malicious: bool = False  # that default holds against parties that deviate
     ring: int = 64
     fraction_bits: int | None = None  # 16, or 8 over 32 bits
     timeout: float = 60.0
@@ -151,7 +152,10 @@ class Reader:
             names.append(dealer)
         if table["me"] not in names:
             self.fail("me", f"is {_shown(table['me'])}, expected one of the names {', '.join(names)}")
-        given = ("me", "suite", "ring", "fraction_bits", "dealer", "silent_transfers", "largest_array")
+        given = (
+            "me", "suite", "malicious", "ring", "fraction_bits", "dealer", "silent_transfers",
+            "largest_array",
+        )  # fmt: skip
         rest = {field: table[field] for field in given if field in table}
         for field, (least, most) in _RANGES.items():
             value = table.get(field, least)

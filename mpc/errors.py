@@ -63,9 +63,10 @@ class TransportError(MpcError):
 class PartyLost(TransportError):
     """A peer is gone: it closed the link, said nothing for too long, or reported a failure."""
 
-    def __init__(self, message: str, who: str) -> None:
+    def __init__(self, message: str, who: str, reason: str = "") -> None:
         super().__init__(message)
         self.who = who  # the peer, for those who are told why this party ends
+        self.reason = reason  # what the peer said
 
 
 class HandshakeError(TransportError):

@@ -92,7 +92,7 @@ class Link:
                 who,
             )
         if header.magic == ABORT:
-            raise PartyLost(f"{who} gave up at '{operation}': {header.words}", who)
+            raise PartyLost(f"{who} gave up: {header.words}", who, header.words)
         self.received += 1
         if header.number != self.received:
             raise WireError(
@@ -123,5 +123,6 @@ def parting(said: bytes | bytearray | memoryview, who: str, ended: PartyLost) ->
     if last == notice(BYE, ""):
         return None
     if last[:-32] == notice(ABORT, "")[:-32]:
-        return PartyLost(f"{who} gave up: {Header.parse(last).words}", who)
+        words = Header.parse(last).words
+        return PartyLost(f"{who} gave up: {words}", who, words)
     return ended

@@ -93,7 +93,8 @@ def _cross_bits(x0: Any, x1: Any, y0: Any, y1: Any, plus: Any, minus: Any, out: 
 
 @njit(cache=True, boundscheck=False, nogil=True)
 def _split_quotient(
-    term: Any, add: Any, after: Any, full: Any, bits: Any, sign: Any, top: Any, x: Any, e: Any, rest: Any, head: Any
+    term: Any, add: Any, after: Any, full: Any, bits: Any, sign: Any, top: Any,
+    x: Any, e: Any, rest: Any, head: Any,
 ) -> None:  # fmt: skip
     for i in range(len(rest)):
         t = (term[i] + add) & full

@@ -251,7 +251,9 @@ def flipped(x: NDArray, words: NDArray, add: int) -> NDArray:
 def split_quotient(
     term: NDArray, add: int, after: int, bits: int, x: NDArray, e: NDArray
 ) -> tuple[NDArray, NDArray]:
-    """((term + add) >> bits) + after − x, as signed, and the top bit of term + add less e; by at most 64 bits."""
+    """((term + add) >> bits) + after − x, as signed, and the top bit of term + add less e; by at most 64
+    bits.
+    """
     rest, head = np.empty(term.shape, DTYPE), np.empty(term.shape, e.dtype)
     _split_quotient(
         _words(term),

@@ -47,11 +47,11 @@ Three = tuple[RingArray, ...]
 def joint(
     x: Three, y: Three, roles: Sequence[tuple[int, int | None, bool, Stream]]
 ) -> tuple[Three, list[RingArray]]:
-    """Products of the three parts that one of four parties has, elementwise, as ``FantasticFour`` shares them:
-    what this party adds to each part, and of each pair of parts the product less its mask.
+    """Products of the three parts that one of four parties has, elementwise, as ``FantasticFour`` shares
+    them: what this party adds to each part, and of each pair of parts the product less its mask.
 
-    A role is one message's: the parts that a mask and the rest go to, whether the former's square comes with the
-    product, and the mask's stream; of a message that others make, the latter part is not given.
+    A role is one message's: the parts that a mask and the rest go to, whether the former's square comes with
+    the product, and the mask's stream; of a message that others make, the latter part is not given.
     """
     spec = Spec(x[0].ring, np.broadcast_shapes(x[0].shape, y[0].shape))
     if _fused(spec):
@@ -77,8 +77,8 @@ def across(
     masks: bool,
     product: Callable[[RingArray, RingArray], RingArray] | None = None,
 ) -> tuple[RingArray, list[RingArray]]:
-    """Of three parts, of which the last two make the term that this party knows: the product of both terms, with
-    all masks or all rests of the products of parts of this term and another; and these rests.
+    """Of three parts, of which the last two make the term that this party knows: the product of both terms,
+    with all masks or all rests of the products of parts of this term and another; and these rests.
 
     A role is one message's: which part of the term, if this party knows that product, and the mask's stream.
     Elementwise, unless another ``product`` is given.
@@ -102,7 +102,10 @@ def across(
         mask = stream.draw(term.spec)
         if part is not None:
             rests.append(f(x[0], y[part]) + f(x[part], y[0]) - mask)
-        term = term + (mask if masks else rests[-1])
+            if masks:
+            term = term + mask
+        elif part is not None:
+            term = term + rests[-1]
     return term, rests
 
 
@@ -137,7 +140,8 @@ def _run(
         [tuple(_flat(v.data, spec.shape) for v in arrays) for arrays in both] for both in ((x, y), (z, rests))
     )
     there = np.where(begun, ~np.uint64(0), np.uint64(0))
-    aes_kernels.joint(spec.ring is BITS, *given, table, keys, firsts, *made, there)
+    kernel: Any = aes_kernels.joint
+    kernel(spec.ring is BITS, *given, table, keys, firsts, *made, there)
 
 
 def _empty(spec: Spec) -> RingArray:

@@ -19,7 +19,7 @@ from typing import TypeVar
 import numpy as np
 
 from mpc import memory
-from mpc.errors import DesyncError, PartyLost, TransportError
+from mpc.errors import CheatError, DesyncError, PartyLost, TransportError
 from mpc.frames import ABORT, BYE, HEADER, Header, Link, notice
 from mpc.meter import Meter, payers
 from mpc.ring import RingArray
@@ -85,7 +85,7 @@ class Party:
             self._transport.look()
         except PartyLost as loss:
             flow.close()
-            raise PartyLost(f"{loss}, at '{label}'", loss.who) from None
+            raise _loss(loss, f"at '{label}'") from None
         self.meter.of(label).calls += 1
         return self._scheduler.spawn(flow, label)
 
@@ -194,9 +194,11 @@ class Party:
         headers = {peer: memoryview(bytearray(HEADER.size)) for peer in posted.due}
         self._collect(headers, posted)
         for peer, data in headers.items():
-            self._links[peer].check(
-                Header.parse(data), posted.digests[peer], posted.due[peer], self.name(peer), posted.operation
-            )
+            header, who = Header.parse(data), self.name(peer)
+            try:
+                self._links[peer].check(header, posted.digests[peer], posted.due[peer], who, posted.operation)
+            except PartyLost as loss:
+                raise (self._lost(loss, posted) if loss.reason else loss) from None
         self.meter.of(posted.payers[0]).received += HEADER.size * len(headers)
         payloads = {peer: np.empty(n, np.uint8).data for peer, n in posted.due.items()}
         self._collect({peer: view for peer, view in payloads.items() if view.nbytes}, posted)
@@ -227,8 +229,8 @@ class Party:
             raise self._lost(loss, posted) from None
         self._crowded = False
 
-    def _lost(self, loss: PartyLost, posted: _Posted) -> PartyLost:
-        return PartyLost(f"{loss}, at '{posted.operation}' (round {posted.batch.depth})", loss.who)
+    def _lost(self, loss: PartyLost, posted: _Posted) -> PartyLost | CheatError:
+        return _loss(loss, f"at '{posted.operation}' (round {posted.batch.depth})")
 
     def close(self, error: BaseException | None = None) -> None:
         """Say goodbye, or why not, and close the links: whoever waits for this party ends at once.
@@ -259,6 +261,15 @@ def leave(transport: Transport, peers: Iterable[int], error: BaseException | Non
             linger = 0.0
     finally:
         transport.close(linger=linger)
+
+
+def _loss(loss: PartyLost, where: str) -> PartyLost | CheatError:
+    """What a loss is to this party: where a peer has met somebody who deviates, so has everybody."""
+    if loss.reason == CheatError.__name__:
+        return CheatError(
+            f"{loss.who} says, {where}, that a party has departed from the protocol. This session is over"
+        )
+    return PartyLost(f"{loss}, {where}", loss.who, loss.reason)
 
 
 def reason(error: BaseException) -> str:

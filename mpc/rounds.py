@@ -5,9 +5,10 @@ that word.  ``await gather(p, q)`` runs protocols side by side, ``await spawn(p)
 result is wanted later, ``await pipeline(pieces)`` streams a big one through the cache.
 
 The ``Scheduler`` is free of I/O: ``collect()`` merges everything that waits into one ``Batch``,
-``deliver()`` takes the answers.  A ``CheatError`` ends them all.  It resumes in program order, never in order of arrival, so that all
-parties draw from common random streams in the same order.  The rule that makes this work: *every party
-calls ``exchange`` the same number of times in the same order*, with nothing to send if need be.
+``deliver()`` takes the answers.  A ``CheatError`` ends them all.  It resumes in program order, never in order
+of arrival, so that all parties draw from common random streams in the same order.  The rule that makes this
+work: *every party calls ``exchange`` the same number of times in the same order*, with nothing to send if
+need be.
 """
 
 from __future__ import annotations

@@ -114,8 +114,8 @@ async def take_bound_seat(rank: int, size: int, own: Stream) -> Seat:
              contribution of 32 uniform bytes: it hides by their entropy, and a copy of another's opens to
              nothing.  The key of a pair either end may bias, as it may tell it to others.
     Cost     to each of the n − 1 others 32 + 32n bytes, 32 bytes, and 32(n − 1).
-    Source   Blum, CRYPTO 1981 (commit, then open); the echo of commitments: Goldwasser, Lindell, J. Cryptology
-             2005.
+    Source   Blum, CRYPTO 1981 (commit, then open); the echo of commitments: Goldwasser, Lindell, Journal of
+             Cryptology, 2005.
     """
     others = [p for p in range(size) if p != rank]
     keys = range(size + 1)  # that of all but party 0, …, and that of everybody

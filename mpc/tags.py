@@ -1,11 +1,11 @@
 """Tags: proof, to a party that knows a key, that a value which one party sends is the one that another has.
 
-If P sends Q a value, and R, who knows it too, sends Q a tag of it under a key that P does not know, then what Q
-accepts is the value on which P and R agree.
+If P sends Q a value, and R, who knows it too, sends Q a tag of it under a key that P does not know, then what
+Q accepts is the value on which P and R agree.
 
 Threat   P may do anything; R and Q follow the protocol.  A forged message of L blocks passes with probability
-         at most (L + 1)·2^−128.  Whoever has the key can compute sixteen bytes of the value from its tag: a tag
-         is sent to those alone who are to know the value.
+         at most (L + 1)·2^−128.  Whoever has the key can compute sixteen bytes of the value from its tag: a
+         tag is sent to those alone who are to know the value.
 Cost     16 bytes for any number of arrays.
 Source   GMAC: NIST SP 800-38D, with a key for each direction of a link, and a nonce that counts.
 """

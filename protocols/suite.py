@@ -225,18 +225,18 @@ class Suite(ABC):
         A semi-honest scheme has nothing to check.
         """
 
-    async def reveal(self, *xs: Share, to: tuple[int, ...] | None = None) -> tuple[RingArray, ...]:
+    async def reveal(
+        self, *xs: Share, to: tuple[int, ...] | None = None, tag: str = "reveal"
+    ) -> tuple[RingArray, ...]:
         """Check, then open: the way of every value that is not masked, to the user and within protocols."""
         await self.check()
         if any(x.size > CHUNK for x in xs):
-            values = tuple([v for x in xs for v in await self._open_streamed(x, to)])
-        else:
-            values = await self.open(*xs, to=to, tag="reveal")
-        return values
+            return tuple([v for x in xs for v in await self._open_streamed(x, to, tag)])
+        return await self.open(*xs, to=to, tag=tag)
 
-    async def _open_streamed(self, x: Share, to: tuple[int, ...] | None) -> tuple[RingArray, ...]:
+    async def _open_streamed(self, x: Share, to: tuple[int, ...] | None, tag: str) -> tuple[RingArray, ...]:
         async def opened(x: Share) -> Share:
-            return Share(self, await self.open(x, to=to, tag="reveal") or x.parts[:1])
+            return Share(self, await self.open(x, to=to, tag=tag) or x.parts[:1])
 
         out = await elementwise(opened, x, parts=1)
         return (out.parts[0],) if to is None or self.seat.rank in to else ()

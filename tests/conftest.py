@@ -68,7 +68,7 @@ T = TypeVar("T")
 def counts(suite: type[Suite]) -> list[int]:
     """The numbers of parties to test a suite with."""
     least, most = suite.parties
-    return [n for n in (2, 3, 5) if least <= n <= (most or n)]
+    return [n for n in (2, 3, 4, 5) if least <= n <= (most or n) and (n != 4 or most == 4)]
 
 
 GRID = [(name, n) for name, suite in SUITES.items() for n in counts(suite)]

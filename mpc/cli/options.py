@@ -125,6 +125,14 @@ trace_option = click.option(
     "--trace", type=click.Path(path_type=Path, dir_okay=False), help="Write a trace for Chrome or Perfetto."
 )
 arguments_option = click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[-- ARGUMENTS]...")
+malicious_option = click.option(
+    "--malicious",
+    is_flag=True,
+    help=(
+        "Take a suite that holds against parties that deviate: they can stop the run, and not bend it. "
+        "There is one for four parties, of whom one may."
+    ),
+)
 quiet_option = click.option("--quiet", "-q", is_flag=True, help="Print results and errors alone.")
 config_option = click.option(
     "--config", "config_file", required=True, type=click.Path(path_type=Path), help="This party's TOML file."

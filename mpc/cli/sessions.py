@@ -21,6 +21,7 @@ from mpc.cli.options import (
     arguments_option,
     config_option,
     is_launched,
+    malicious_option,
     network_option,
     quiet_option,
     reporting_errors,
@@ -47,6 +48,7 @@ S = TypeVar("S", bound="Session")
 @click.option(
     "--suite", default=None, help="See 'mpc suites'.  [default: replicated for three parties, else additive]"
 )
+@malicious_option
 @click.option("--ring", default=64, show_default=True, help="Bits of the ring: 64, 32 or 128; or a prime.")
 @click.option(
     "--fraction-bits",
@@ -104,6 +106,7 @@ def run(
     data: tuple[tuple[str, str], ...],
     parties: int,
     suite: str | None,
+    malicious: bool,
     ring: int,
     fraction_bits: int | None,
     timeout: float,
@@ -126,7 +129,7 @@ def run(
     from protocols.array.session import fraction_bits_of
     from protocols.suites import find, ring_of
 
-    kind = find(suite, parties)
+    kind = find(suite, parties, malicious)
     bits = fraction_bits_of(fraction_bits, ring_of(ring, kind))
     if dealer and not kind.needs_prep:
         raise ConfigError(

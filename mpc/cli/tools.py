@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from mpc.cli.options import PARTIES, reporting_errors
+from mpc.cli.options import PARTIES, malicious_option, reporting_errors
 
 
 @click.command()
@@ -68,6 +68,7 @@ def suites(debug: bool) -> None:
 @click.command()
 @click.argument("names", nargs=-1)
 @click.option("--suite", default=None, help="[default: replicated for three parties, else additive]")
+@malicious_option
 @click.option("-n", "--parties", default=2, show_default=True, type=PARTIES, help="Number of parties.")
 @click.option("--ring", default=64, show_default=True, help="Bits of the ring: 64, 32 or 128; or a prime.")
 @click.option(
@@ -80,6 +81,7 @@ def suites(debug: bool) -> None:
 def bench(
     names: tuple[str, ...],
     suite: str | None,
+    malicious: bool,
     parties: int,
     ring: int,
     sizes: str,
@@ -107,6 +109,7 @@ def bench(
     benchmarks.run(
         names,
         suite=suite,
+        malicious=malicious,
         parties=parties,
         ring=ring,
         sizes=sizes,

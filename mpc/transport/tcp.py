@@ -227,7 +227,7 @@ class TcpTransport:
             return
         self._next_look = monotonic() + LOOK
         if self._lost is not None:
-            raise PartyLost(str(self._lost), self._lost.who)
+            raise PartyLost(str(self._lost), self._lost.who, self._lost.reason)
         self._part(0)
         for link in self._links.values():
             if not link.broken and _unanswered(link.socket):

@@ -294,7 +294,10 @@ class Session:
             inbox = await exchange(send, {p: (_ANNOUNCED,) for p in own if p != me}, "shape")
             return {p: inbox[p][0] if p != me else words[p] for p in own}
 
-        return self._heard(self._finish(self._start("shapes", protocol, ()))[0])
+        heard = self._finish(self._start("shapes", protocol, ()))[0]
+        for party in self.parties:  # whoever was told something else shows at the next frame
+            party.agreed.update(b"".join(heard[p].data.tobytes() for p in sorted(heard)))
+        return self._heard(heard)
 
     def _heard(self, heard: dict[int, RingArray]) -> dict[int, tuple[Shape, Kind]]:
         """Announcements, checked: nothing of what they are about is allocated yet."""

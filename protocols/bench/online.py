@@ -191,6 +191,7 @@ def run(
     names: Sequence[str],
     *,
     suite: str | None,
+    malicious: bool,
     parties: int,
     ring: int,
     sizes: str,
@@ -214,7 +215,7 @@ def run(
         chosen = [0]
     if any(size < 1 for size in chosen):
         raise ConfigError(f"--size {sizes}: give whole numbers above 0 with commas between them")
-    kind = find(suite, parties)
+    kind = find(suite, parties, malicious)
     over = ring_of(ring, kind)
     lines = []
     if not as_json:

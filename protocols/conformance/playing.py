@@ -91,10 +91,11 @@ def replay(
         others = [p for p in range(size) if p != rank]
         pair = {p: key("pair", rank, p) for p in others}
         without = {p: key(f"all but {p}", *(q for q in range(size) if q != p)) for p in others}
-        tags = {
-            p: tuple(Direction(key("tags", *way).bytes(16), f"{way}") for way in ((rank, p), (p, rank)))
-            for p in others
-        }
+
+        def tags_of(*way: int) -> Direction:
+            return Direction(key("tags", *way).bytes(16), f"{way}")
+
+        tags = {p: (tags_of(rank, p), tags_of(p, rank)) for p in others}
         seat = Seat(rank, size, key("own", rank), pair, stream(0, "common"), without, tags)
         return await sit(seat, main, kind, oblivious)
 

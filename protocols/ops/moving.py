@@ -55,7 +55,7 @@ async def placed(suite: Suite, order: Share, x: Share) -> Share:
         return x
     both = cast(Share, lift(lambda o, a: np.concatenate([o[None], a]), order, x))
     both = await suite.shuffle(both)
-    (opened,) = await suite.open(both[0].apply(lambda part: Z32(part.data)), tag="order")
+    (opened,) = await suite.reveal(both[0].apply(lambda part: Z32(part.data)), tag="order")
     came_from = _undone(opened.data.astype(np.intp))
     return both[1:].apply(lambda part: permuted(part, came_from))
 

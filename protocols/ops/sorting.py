@@ -166,7 +166,7 @@ async def _before(suite: Suite, keys: Share, left: NDArray, right: NDArray) -> N
         )
         for upper in more:
             planes = joined(negated(planes), upper, axis=1)
-        (opened,) = await suite.open(await carry(suite, planes), tag="order")
+        (opened,) = await suite.reveal(await carry(suite, planes), tag="order")
         out[lo:hi] = unpacked(opened, Z32, hi - lo).data
 
     if len(left) <= CHUNK:

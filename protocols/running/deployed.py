@@ -37,7 +37,8 @@ _WITH_DEALER = frozenset({"engine", "ring", "parties"})
 
 def suite_of(config: Config) -> type[Suite]:
     """The suite a configuration asks for: by name, by naming a dealer, or by the number of parties."""
-    kind = find(config.suite or ("additive" if config.dealer else None), len(config.parties))
+    name = config.suite or ("additive" if config.dealer and not config.malicious else None)
+    kind = find(name, len(config.parties), config.malicious)
     if config.dealer is not None and not kind.needs_prep:
         raise ConfigError(f"the suite '{kind.name}' needs no dealer: leave out either dealer = or suite =")
     if config.silent_transfers and (config.dealer is not None or not kind.needs_prep):

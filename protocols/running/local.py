@@ -45,6 +45,7 @@ class Local(Session):
         parties: int,
         suite: str | None,
         *,
+        malicious: bool,
         ring: int,
         fraction_bits: int | None,
         fuse: int,
@@ -57,7 +58,8 @@ class Local(Session):
             raise ConfigError(f"parties is how many there are, a whole number, not {parties!r:.40}")
         if parties < 2:
             raise ConfigError(f"a session takes at least 2 parties, not {parties}")
-        self._kind, self._seed, self._dealer, self._paths = find(suite, parties), insecure_seed, dealer, data
+        self._kind, self._seed = find(suite, parties, malicious), insecure_seed
+        self._dealer, self._paths = dealer, data
         self._options: dict[str, Any] = {
             "ring": ring_of(ring, self._kind),
             "fraction_bits": fraction_bits,
@@ -153,6 +155,7 @@ def local(
     parties: int = 3,
     suite: str | None = None,
     *,
+    malicious: bool = False,
     ring: int = 64,
     fraction_bits: int | None = None,
     fuse: int = FUSE,
@@ -173,13 +176,15 @@ def local(
     deterministic.  With ``check`` the program runs in the clear beside this session and those that ``run``
     makes, and to reveal what is wrong is a ``RangeError`` that names the operation and the line at which a
     value left its range or lost its digits; for debugging.  The suite is ``replicated`` for three parties and
-    ``additive`` for any other number, unless named.  Where a suite needs correlated randomness it is dealt,
+    ``additive`` for any other number, unless named; with ``malicious`` it is one that holds against parties
+    that deviate, of four parties ``fantastic-four``.  Where a suite needs correlated randomness it is dealt,
     which is quick; with ``dealer=False`` the parties make it by oblivious transfer, as those of a networked
     session do unless their configuration names a dealer.  ``data`` are paths by the names under which
     programs that ``run`` runs ask for them (``party.data``); ``{id}`` in a path is the party's rank."""
     return Local(
         parties,
         suite,
+        malicious=malicious,
         ring=ring,
         fraction_bits=fraction_bits,
         fuse=fuse,

@@ -22,13 +22,19 @@ from protocols.suites.replicated import Replicated
 SUITES: dict[str, type[Suite]] = {suite.name: suite for suite in (Additive, Replicated, FantasticFour)}
 
 
-def find(name: str | None, parties: int) -> type[Suite]:
+def find(name: str | None, parties: int, malicious: bool = False) -> type[Suite]:
     """The suite of this name, or a ``ConfigError`` that says which there are.
 
-    Without a name: ``replicated`` for three parties, which needs no dealer, else ``additive``.
+    Without a name: ``replicated`` for three parties, which needs no dealer, else ``additive``; or one that
+    holds against ``malicious`` parties.
     """
-    name = name or ("replicated" if parties == 3 else "additive")
+    name = name or (_bound(parties) if malicious else "replicated" if parties == 3 else "additive")
     suite = SUITES.get(name) or _elsewhere(name)
+    if malicious and suite.threat.adversary != "malicious":
+        raise ConfigError(
+            f"the suite '{suite.name}' does not hold against malicious parties: name one that does (see 'mpc"
+            " suites'), or none"
+        )
     least, most = suite.parties
     if parties < least or (most is not None and parties > most):
         many = (
@@ -46,6 +52,16 @@ def find(name: str | None, parties: int) -> type[Suite]:
         )
     suite.threat.most(parties)  # what cannot be understood of it is said before anything is computed
     return suite
+
+
+def _bound(parties: int) -> str:
+    """The suite that holds against malicious parties among so many."""
+    there = [suite for suite in SUITES.values() if suite.threat.adversary == "malicious"]
+    for suite in there:
+        if suite.parties[0] <= parties <= (suite.parties[1] or parties):
+            return suite.name
+    said = ", ".join(f"'{suite.name}' ({suite.threat.corrupt})" for suite in there)
+    raise ConfigError(f"no suite holds against malicious parties among {parties} yet; there is {said}")
 
 
 def _elsewhere(name: str) -> type[Suite]:

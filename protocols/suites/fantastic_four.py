@@ -9,10 +9,11 @@ are to get shares of it:
     k sends it to i, and l sends i a tag of it under a key that k does not have (``mpc/tags.py``).
 
 i compares before it goes on, in the same round.  So after each round all honest holders of a part have the
-same, and it is right.  Checks that come a round later, as in other protocols for four parties, are broken: two
-honest parties who hold different versions of a part then mask both by the same r, and tell their difference.
+same, and it is right.  Checks that come a round later, as in other protocols for four parties, are broken:
+two honest parties who hold different versions of a part then mask both by the same r, and tell their
+difference.
 
-A product is six joint messages, one for each pair {i, j} and the others k, l, who both hold the parts i and j:
+A product is six joint messages, one for each pair {i, j} and the others k, l, who both hold parts i and j:
 
     v = f(x_i, y_j) + f(x_j, y_i), and f(x_i, y_i) once for each i, with one of the pairs that have it.
 
@@ -25,9 +26,9 @@ Threat   malicious with abort, 1 of 4 corrupt.  It can end the run, also after i
 Cost     a product: 1 round, six elements in all, 12 bytes a party.  A tag of 16 bytes goes with each
          joint message, or with all of a round that the same two parties make for a third.
          Who sends changes from call to call.  See ``costs``.
-Source   Dalskov, Escudero, Keller, Fantastic Four, ePrint 2020/1330, sections 3 (joint messages: INP, products)
-         and 4 (conversions, truncation from two known terms).  That checks must be in the round: ePrint
-         2026/234.  The quotient is ``protocols/truncation.py``'s, comparisons ``protocols/carries.py``'s.
+Source   Dalskov, Escudero, Keller, Fantastic Four, ePrint 2020/1330 (joint messages, products, conversions
+         and truncation from two known terms).  That checks must be in the round: ePrint 2026/234.  The
+         quotient is ``protocols/truncation.py``'s, comparisons are ``protocols/carries.py``'s.
          Shuffling by three who know the order, of a part that the fourth holds with two of them: ours, as in
          Araki et al., CCS 2021, for three.
 """
@@ -152,7 +153,8 @@ class FantasticFour(Suite):
         specs: Sequence[Sequence[Spec]],
         tag: str,
     ) -> dict[int, list[RingArray]]:
-        """Send what is left of each message's values, or vouch for it; what this party gets, by message, compared.
+        """Send what is left of each message's values, or vouch for it; what this party gets, by message,
+        compared.
 
         ``rests`` are those that this party knows, by message; ``specs`` are of each message, too.
         """
@@ -361,16 +363,16 @@ class FantasticFour(Suite):
             order = None if rank == i else self.seat.without[i].permutations(x.shape[1:])
             others = [(i + n) % 4 for n in (1, 2, 3)]
             # each of the three sends once, and vouches once
-            joints = [
-                Joint(*[others[(n + 1 + (turn + k) % 2) % 3] for k in (0, 1)], i, j)
-                for n, j in enumerate(others)
-            ]
-
-            def values(n: int, x: Share = x, order: object = order, joints: object = joints):
-                yield permuted(self._part(x, joints[n].outsider), order)
-
-            shared = await self._joint(joints, values, [x.spec], "shuffle")
-            known = {} if rank == i else {i: permuted(self._part(x, i), order)}
+            joints = []
+            for n, j in enumerate(others):
+                sender, backup = others[(n + 1 + turn % 2) % 3], others[(n + 2 - turn % 2) % 3]
+                joints.append(Joint(sender, backup, i, j))
+            moved: dict[int, RingArray] = {}
+            if order is not None:
+                moved = {q: permuted(self._part(x, q), order) for q in self._held}
+            told = [[moved[j]] if j in moved else [] for j in others]
+            shared = await self._joint(joints, told.__getitem__, [x.spec], "shuffle")
+            known = {i: moved[i]} if moved else {}
             x = self._share(x.spec, known, *(parts for (parts,) in shared))
         return x
 
@@ -391,8 +393,8 @@ class FantasticFour(Suite):
     async def _product_quotient(self, f: Bilinear, x: Share, y: Share, bits: int) -> Share:
         """f(x, y) / 2^bits, of a product that comes as two terms: the parts 2 and 3 together, and 0 and 1.
 
-        What parties 0 and 1 know of it makes a, with the masks of messages of the rest; what these leave makes b.
-        So two of six messages are not needed, and the shares of a are sent with the others.
+        What parties 0 and 1 know of it makes a, with the masks of messages of the rest; what these leave
+        makes b.  So two of six messages are not needed, and the shares of a are sent with the others.
         """
         spec = f.spec(x.spec, y.spec)
         truncation.check(bits, spec.ring)
@@ -410,12 +412,8 @@ class FantasticFour(Suite):
             for n, joint in enumerate(ACROSS)
             if rank != joint.receiver
         ]
-        term, known = masking.across(
-            *(tuple(self._part(v, p) for p in parts) for v in (x, y)),
-            roles,
-            first,
-            None if f == MULTIPLY else f,
-        )
+        three = [tuple(self._part(v, p) for p in parts) for v in (x, y)]
+        term, known = masking.across(three[0], three[1], roles, first, None if f == MULTIPLY else f)
         rests = {n: [rest] for n, rest in zip(mine, known, strict=True)}
         a, shifted = self._shifted(joints[:1], term, bits, specs)
         rests |= {four + n: rest for n, rest in shifted.items()}
