@@ -102,7 +102,7 @@ def across(
         mask = stream.draw(term.spec)
         if part is not None:
             rests.append(f(x[0], y[part]) + f(x[part], y[0]) - mask)
-            if masks:
+        if masks:
             term = term + mask
         elif part is not None:
             term = term + rests[-1]

@@ -47,7 +47,8 @@ def exchange(
 ) -> Generator[Round, Inbox, Inbox]:
     """Send arrays to some peers and receive arrays of known specs from some peers: one round.
 
-    As a ``barrier`` it is not sent before all that was due to this party earlier has arrived.
+    As a ``barrier`` it is not sent before all that was due to this party earlier has arrived, in this
+    protocol and in those beside it.
     """
     return (yield Round(send or {}, recv or {}, tag, barrier))
 
@@ -137,7 +138,7 @@ class Scheduler:
     @property
     def barrier(self) -> bool:
         """Whether the next batch is one before which all others must have arrived."""
-        return any(round_.barrier for _, round_ in self._parked)
+        return bool(self._parked) and all(round_.barrier for _, round_ in self._parked)
 
     def spawn(self, flow: Flow[T], label: str = "") -> Task[T]:
         """Start a protocol: its local part runs now, its messages wait for the next batch."""
@@ -157,8 +158,10 @@ class Scheduler:
             self._start_piece(self._pipelines[-1])  # the innermost: whoever waits for it comes after
         if not self._parked:
             return None
-        tasks, rounds = zip(*self._parked, strict=True)
-        self._parked = []
+        # barriers wait for all other rounds, and then go by themselves
+        leaving = [waits for waits in self._parked if not waits[1].barrier] or self._parked
+        self._parked = [] if leaving is self._parked else [w for w in self._parked if w[1].barrier]
+        tasks, rounds = zip(*leaving, strict=True)
         return Batch(tasks, rounds, 1 + max(task.depth for task in tasks))
 
     def deliver(self, batch: Batch, inboxes: Sequence[Inbox]) -> None:

@@ -66,22 +66,24 @@ class Seat:
         """``CheatError`` unless ``peer`` knows the same arrays."""
         self._tags[peer][1].verify(tag, *arrays)
 
-    async def barrier(self) -> None:
-        """Go on only when every other party has received all that it was sent before; one round.
+    async def barrier(self, *values: RingArray) -> None:
+        """Go on only when every other party has received all that it was sent before, and has these public
+        values, too; one round.
 
-        Rounds alone do not see to that: a party waits for those from which something is due.  So one that
-        deviates could withhold a message from one party, and see what another sends in the next rounds before
-        it decides what was in it.  What is to stay unknown until everything before it is bound is sent after
-        a barrier.
+        Rounds alone do not see to the former: a party waits for those from which something is due.  So one
+        that deviates could withhold a message from one party, and see what another sends in the next rounds
+        before it decides what was in it.  What is to stay unknown until everything before it is bound is
+        sent after a barrier.  Nor do digests of frames see to the latter before a round is over in which
+        parties that were told different shapes use one mask twice.
         """
         inbox = await exchange(
-            {p: (self.tag(p),) for p in self.others},
+            {p: (self.tag(p, *values),) for p in self.others},
             dict.fromkeys(self.others, (TAG,)),
             "barrier",
             barrier=True,
         )
         for p in self.others:
-            self.verify(p, inbox[p][0])
+            self.verify(p, inbox[p][0], *values)
 
 
 async def take_seat(rank: int, size: int, own: Stream) -> Seat:

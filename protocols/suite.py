@@ -135,6 +135,12 @@ class Suite(ABC):
     async def input(self, owner: int, value: RingArray | None, spec: Spec) -> Share:
         """Share the value that ``owner`` holds; the others pass ``None``."""
 
+    async def input_truth(self, owner: int, value: RingArray | None, spec: Spec) -> Share:
+        """``input`` of what is 0 or 1; in a scheme that holds against malicious parties it is, whatever its
+        owner does.
+        """
+        return await self.input(owner, value, spec)
+
     @abstractmethod
     async def open(
         self, *xs: Share, to: tuple[int, ...] | None = None, tag: str = "open"
@@ -223,6 +229,11 @@ class Suite(ABC):
         """Return when everything so far is right at all honest parties, and bound, else ``CheatError``.
 
         A semi-honest scheme has nothing to check.
+        """
+
+    async def alike(self, *values: RingArray) -> None:  # noqa: B027  (as above)
+        """Return when all honest parties have the same public values, which one has told them, else
+        ``CheatError``.
         """
 
     async def reveal(

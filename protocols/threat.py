@@ -46,9 +46,14 @@ class Threat:
         """The same as a sentence about a run of so many parties."""
         corrupt = f"{self.most(parties)} of {parties}"
         given = "" if self.setup == "none" else f", given {self.setup}"
+        stopped = (
+            " A party that deviates can stop the run, also when it has seen the result; it cannot change it."
+            if self.adversary == "malicious"
+            else ""
+        )
         return (
-            f"Held against a {self.adversary} adversary that corrupts up to {corrupt} parties{given}. "
-            f"Beyond the result, the parties learn {self.leaks}."
+            f"Held against a {self.adversary} adversary that corrupts up to {corrupt} parties{given}."
+            f"{stopped} Beyond the result, the parties learn {self.leaks}."
         )
 
 

@@ -71,6 +71,12 @@ def counts(suite: type[Suite]) -> list[int]:
     return [n for n in (2, 3, 4, 5) if least <= n <= (most or n) and (n != 4 or most == 4)]
 
 
+def usual(suite: str) -> int:
+    """Three parties, or as many as the suite takes."""
+    least, most = SUITES[suite].parties
+    return max(least, min(3, most or 3))
+
+
 GRID = [(name, n) for name, suite in SUITES.items() for n in counts(suite)]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from conftest import GRID, input_of, play, whole
+from conftest import GRID, input_of, play, usual, whole
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -47,7 +47,7 @@ def test_sign_and_zero_at_every_edge(suite: str, parties: int, bits: int) -> Non
 )
 def test_order_and_equality_are_pythons(pairs: list[tuple[int, int]], suite: str) -> None:
     a, b = np.array(pairs + [(x, x) for x, _ in pairs[:3]]).T
-    s = mpc.local(3, suite)
+    s = mpc.local(usual(suite), suite)
     x, y = s.secret(a, owner=0), s.secret(b, owner=2)
     lt, eq, ge = s.reveal(x < y, x == y, x >= y)
     assert (lt == (a < b)).all() and (eq == (a == b)).all() and (ge == (a >= b)).all()
@@ -57,7 +57,7 @@ def test_order_and_equality_are_pythons(pairs: list[tuple[int, int]], suite: str
 @pytest.mark.parametrize("suite", sorted(SUITES))
 def test_sizes_around_a_word_and_a_piece(suite: str, size: int) -> None:
     values = np.random.default_rng(size).integers(-5, 6, size)
-    s = mpc.local(3, suite)
+    s = mpc.local(usual(suite), suite)
     x = s.secret(values)
     lt, eq = s.reveal(x < 0, x == 0)
     assert (lt == (values < 0)).all() and (eq == (values == 0)).all()

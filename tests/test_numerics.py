@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import GRID, input_of, play, whole
+from conftest import GRID, input_of, play, usual, whole
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -135,7 +135,7 @@ def test_every_quotient_in_range(data: Any, suite: str, bits: int) -> None:
         [(a, b) for a, b in pairs if b == 0 or abs(a) < abs(b) << min(bits // 2 - 3, bits - 3 - f)]
         or [(1, 1)]
     ).T
-    s = mpc.local(3, suite, ring=bits, fraction_bits=f)
+    s = mpc.local(usual(suite), suite, ring=bits, fraction_bits=f)
     sx, sy = s.secret(x * 2.0**-f, owner=0), s.secret(y * 2.0**-f, owner=2)
     true = np.divide(x, y, out=np.zeros(len(x)), where=y != 0)
     quotient, itself, inverse = s.reveal(sx / sy, sy / sy, np.reciprocal(sy))
@@ -156,7 +156,7 @@ def test_every_quotient_in_range(data: Any, suite: str, bits: int) -> None:
 def test_every_root_and_logarithm(data: Any, suite: str, bits: int) -> None:
     f = FRACTIONS[bits]
     x = np.array(data.draw(st.lists(number(min(bits - 5, 52)), min_size=1, max_size=70))) * 2.0**-f
-    s = mpc.local(3, suite, ring=bits, fraction_bits=f)
+    s = mpc.local(usual(suite), suite, ring=bits, fraction_bits=f)
     secret = s.secret(x, owner=1)
     positive = np.where(x > 0, x, 1)
     root, inverse, log = s.reveal(np.sqrt(secret), mpc.rsqrt(secret), np.log(secret))
@@ -172,7 +172,7 @@ def test_every_root_and_logarithm(data: Any, suite: str, bits: int) -> None:
 def test_every_exponential_and_sigmoid(data: Any, suite: str, bits: int) -> None:
     f = FRACTIONS[bits]
     x = np.array(data.draw(st.lists(number(min(bits - 4, 52)), min_size=1, max_size=70))) * 2.0**-f
-    s = mpc.local(2 if suite == "additive" else 3, suite, ring=bits, fraction_bits=f)
+    s = mpc.local(2 if suite == "additive" else usual(suite), suite, ring=bits, fraction_bits=f)
     secret = s.secret(x, owner=1)
     small = np.minimum(x, (bits - 6 - f) * np.log(2) // 2.0**-f * 2.0**-f)
     with np.errstate(over="ignore"):
@@ -251,7 +251,7 @@ def test_softmax_along_axes_and_powers() -> None:
 def test_real_operations_are_streamed(suite: str) -> None:
     n = CHUNK + 5
     x = np.rint(np.linspace(0.5, 9, n) * 2**16) / 2**16
-    s = mpc.local(3, suite)
+    s = mpc.local(usual(suite), suite)
     secret = s.secret(x)
     for f, plain in (
         (np.sqrt, np.sqrt),

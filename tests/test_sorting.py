@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import coalitions, counts, input_of, play, replay, stream
+from conftest import coalitions, counts, input_of, play, replay, stream, usual
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
@@ -75,7 +75,7 @@ def opened_order(suite: str, values: list[int], seed: int) -> tuple[int, ...]:
         if suite.seat.rank == 0:
             seen.append(tuple(order.tolist()))
 
-    play(3, main, kind=SUITES[suite], seed=seed)
+    play(usual(suite), main, kind=SUITES[suite], seed=seed)
     return seen[0]
 
 
@@ -145,7 +145,7 @@ def test_as_many_comparisons_whatever_the_elements_are(suite: str) -> None:
     def rounds(values: np.ndarray) -> float:
         taken = []
         for seed in range(8):
-            s = mpc.local(3, suite, insecure_seed=seed)
+            s = mpc.local(usual(suite), suite, insecure_seed=seed)
             x = s.secret(values)
             s.sync(x)
             before = s.parties[0].meter.rounds
@@ -183,7 +183,7 @@ def test_a_shuffle_hides_where_elements_go(suite: str) -> None:
     async def main(suite: Suite) -> Share:
         return await suite.shuffle(await input_of(suite, Z64(np.zeros((1, 500, 1), np.int64))))
 
-    play(3, main, kind=SUITES[suite], record=recorder)
+    play(usual(suite), main, kind=SUITES[suite], record=recorder)
     for party in range(3):
         words = np.concatenate(
             [a.data.reshape(-1) for m in recorder.view(party) if m.tag == "shuffle" for a in m.arrays]

@@ -179,7 +179,13 @@ class Session:
                     f"party {owner} passed an array of shape {mine.shape} where {tuple(shape)} was announced"
                 )
         if not announced:
-            shape, kind = self._announce({owner: (mine, kind)})[owner]
+            said = self._announce({owner: (mine, kind)})[owner]
+            if (shape is not None and tuple(shape) != said[0]) or (kind is not None and kind != said[1]):
+                raise WireError(
+                    f"party {owner} announced an array of shape {said[0]} and kind {said[1]}, where this"
+                    " program says otherwise"
+                )
+            shape, kind = said
         assert shape is not None and kind is not None
         secret = self._input(owner, mine, tuple(shape), kind)
         if self.check is not None:
@@ -203,6 +209,11 @@ class Session:
         said = self._announce(
             {p: (own[p][1], own[p][0]) if p in own else (None, None) for p in range(self.size)}
         )
+        for p, (_, announced) in said.items():
+            if kind is not None and announced != kind:
+                raise WireError(
+                    f"party {p} announced numbers of kind {announced}, where this program says {kind}"
+                )
         secrets = [self._input(p, own[p][1] if p in own else None, *said[p]) for p in range(self.size)]
         if self.check is not None:
             self._show(
@@ -265,7 +276,8 @@ class Session:
         spec = Spec(self.ring, shape)
 
         def protocol(suite: Suite) -> Flow[Share]:
-            return suite.input(owner, mine if suite.seat.rank == owner else None, spec)
+            share = suite.input_truth if kind == BOOL else suite.input
+            return share(owner, mine if suite.seat.rank == owner else None, spec)
 
         return self.spawn("input", protocol, (), shape, kind, public=owner)
 
@@ -292,12 +304,11 @@ class Session:
             me, others = suite.seat.rank, suite.seat.others
             send = dict.fromkeys(others, (words[me],)) if me in own else {}
             inbox = await exchange(send, {p: (_ANNOUNCED,) for p in own if p != me}, "shape")
-            return {p: inbox[p][0] if p != me else words[p] for p in own}
+            heard = {p: inbox[p][0] if p != me else words[p] for p in own}
+            await suite.alike(*heard.values())
+            return heard
 
-        heard = self._finish(self._start("shapes", protocol, ()))[0]
-        for party in self.parties:  # whoever was told something else shows at the next frame
-            party.agreed.update(b"".join(heard[p].data.tobytes() for p in sorted(heard)))
-        return self._heard(heard)
+        return self._heard(self._finish(self._start("shapes", protocol, ()))[0])
 
     def _heard(self, heard: dict[int, RingArray]) -> dict[int, tuple[Shape, Kind]]:
         """Announcements, checked: nothing of what they are about is allocated yet."""

@@ -39,7 +39,7 @@ from typing import Any, cast
 import numpy as np
 
 from mpc.encoding import INT
-from mpc.errors import WireError
+from mpc.errors import CheatError
 from mpc.ring import Z32, NDArray
 from protocols.array.secret import Permutations, Secret, call, constant, permutation, retyped
 from protocols.ops import linear, products
@@ -67,7 +67,7 @@ def _undone(order: NDArray) -> NDArray:
     if order.max() < n:
         np.put_along_axis(undone, order, np.broadcast_to(np.arange(n)[:, None], (n, m)), axis=0)
     if (undone < 0).any():
-        raise WireError(
+        raise CheatError(
             "a shuffled order was opened that is none: a party has sent something else than the protocol says"
         )
     return undone

@@ -41,7 +41,8 @@ from operator import add
 from typing import ClassVar, NamedTuple
 
 from mpc import masking
-from mpc.ring import RingArray, Spec, narrowest, zeros_like
+from mpc.bits import planes, words_for
+from mpc.ring import BITS, RingArray, Spec, narrowest, zeros_like
 from mpc.rounds import exchange
 from mpc.tags import TAG
 from protocols import carries, truncation
@@ -248,6 +249,12 @@ class FantasticFour(Suite):
             self.seat.verify(other, inbox[other][0], parts[c])
         return self._share(spec, parts)
 
+    async def input_truth(self, owner: int, value: RingArray | None, spec: Spec) -> Share:
+        """Bits are shared as bits, and then made numbers: a 2 would show in what is chosen by it."""
+        packed = None if value is None else planes(value)[0]
+        bits = await self.input(owner, packed, Spec(BITS, (words_for(spec.size),)))
+        return (await self.to_ring(bits, spec.ring, spec.size)).reshape(spec.shape)
+
     async def open(
         self, *xs: Share, to: tuple[int, ...] | None = None, tag: str = "open"
     ) -> tuple[RingArray, ...]:
@@ -270,6 +277,9 @@ class FantasticFour(Suite):
     async def check(self) -> None:
         """All that has arrived was checked as it came; see that it has arrived everywhere.  One round."""
         await self.seat.barrier()
+
+    async def alike(self, *values: RingArray) -> None:
+        await self.seat.barrier(*values)
 
     async def bilinear(self, f: Bilinear, x: Share, y: Share, bits: int = 0) -> Share:
         async def product(x: Share, y: Share) -> Share:
