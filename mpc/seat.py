@@ -14,6 +14,8 @@ from mpc.ring import Z64, RingArray, Spec
 from mpc.rounds import exchange
 from mpc.tags import TAG, Direction
 
+#: Of one link: tags that this party makes, and those that it verifies.
+Ends = tuple[Direction, Direction]
 _SEED = Spec(Z64, (SEED_BYTES // 8,))
 
 
@@ -37,11 +39,12 @@ class Seat:
         pair: Mapping[int, Stream],
         common: Stream,
         without: Mapping[int, Stream] | None = None,
-        tags: Mapping[int, tuple[Direction, Direction]] | None = None,
+        tags: Mapping[int, Ends] | None = None,
+        barriers: Mapping[int, Ends] | None = None,
     ) -> None:
         self.rank, self.size = rank, size
         self.own, self.pair, self.common = own, pair, common
-        self.without, self._tags = without or {}, tags or {}
+        self.without, self._tags, self._barriers = without or {}, tags or {}, barriers or {}
         self.session = b""
 
     def bind(self, *facts: bytes) -> None:
@@ -76,14 +79,15 @@ class Seat:
         sent after a barrier.  Nor do digests of frames see to the latter before a round is over in which
         parties that were told different shapes use one mask twice.
         """
+        # tags with keys of their own: a barrier lets rounds pass that were begun after it
         inbox = await exchange(
-            {p: (self.tag(p, *values),) for p in self.others},
+            {p: (self._barriers[p][0].tag(*values),) for p in self.others},
             dict.fromkeys(self.others, (TAG,)),
             "barrier",
             barrier=True,
         )
         for p in self.others:
-            self.verify(p, inbox[p][0], *values)
+            self._barriers[p][1].verify(inbox[p][0], *values)
 
 
 async def take_seat(rank: int, size: int, own: Stream) -> Seat:
@@ -171,10 +175,13 @@ async def take_bound_seat(rank: int, size: int, own: Stream) -> Seat:
         {p: Stream(seed, _pair(rank, p)) for p, seed in pairs.items()},
         Stream(seeds[size], "common"),
         {key: Stream(seed, f"all but {key}") for key, seed in seeds.items() if key < size},
-        {
-            p: (Direction(seed, f"{rank} to {p}"), Direction(seed, f"{p} to {rank}"))
-            for p, seed in pairs.items()
-        },
+        *(
+            {
+                p: (Direction(seed, f"{rank} to {p}{use}"), Direction(seed, f"{p} to {rank}{use}"))
+                for p, seed in pairs.items()
+            }
+            for use in ("", ", barriers")
+        ),
     )
     return _seated(seat, seeds[size])
 

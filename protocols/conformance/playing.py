@@ -92,11 +92,15 @@ def replay(
         pair = {p: key("pair", rank, p) for p in others}
         without = {p: key(f"all but {p}", *(q for q in range(size) if q != p)) for p in others}
 
-        def tags_of(*way: int) -> Direction:
-            return Direction(key("tags", *way).bytes(16), f"{way}")
+        def tags(use: str) -> dict[int, tuple[Direction, Direction]]:
+            def one(*way: int) -> Direction:
+                return Direction(key(use, *way).bytes(16), f"{way}")
 
-        tags = {p: (tags_of(rank, p), tags_of(p, rank)) for p in others}
-        seat = Seat(rank, size, key("own", rank), pair, stream(0, "common"), without, tags)
+            return {p: (one(rank, p), one(p, rank)) for p in others}
+
+        seat = Seat(
+            rank, size, key("own", rank), pair, stream(0, "common"), without, tags("tags"), tags("barriers")
+        )
         return await sit(seat, main, kind, oblivious)
 
     return simulate(*(side(rank) for rank in range(size)), services={size: dealer.service}, **options)
