@@ -1,4 +1,5 @@
-# make demo    the main job: three parties with mutual TLS on this machine
+# make demo    the main job: three parties with mutual TLS on this machine; with DEMO='-n 4 --malicious'
+#              four, of which one may do anything
 # make test    everything CI runs
 # make coverage   the tests once more, and which lines they have run
 # make flower  the tests inside Flower, which is large and not among the others' packages
@@ -13,6 +14,7 @@
 # make soak    50,000 operations over TCP and 200 sessions in a row: nothing grows
 
 PYTHON ?= python3
+DEMO ?= -n 3
 VENV := .venv
 BIN := $(VENV)/bin
 ARRAY_API_TESTS ?= build/array-api-tests
@@ -21,7 +23,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 .PHONY: demo test flower fuzz kills numpy drawn soak docs dist coverage lint clean
 
 demo: $(VENV)/installed
-	@$(BIN)/mpc run examples/joint_statistics.py -n 3
+	@$(BIN)/mpc run examples/joint_statistics.py $(DEMO)
 
 test: $(VENV)/installed-for-tests lint
 	$(BIN)/python -m pytest --numprocesses auto --dist worksteal --durations 20

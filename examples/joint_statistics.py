@@ -1,7 +1,9 @@
 """Three hospitals learn the statistics of all their patients; none shows a patient to another.
 
     mpc run examples/joint_statistics.py -n 3
+    mpc run examples/joint_statistics.py -n 4 --malicious
 
+With four parties, the fourth of which has no patients, one of them may do anything and cannot bend the result.
 Each hospital has a part of the Wisconsin breast-cancer table (``data/make_data.py``).  The result is set
 beside the same result in plaintext, for which this demonstration, unlike a hospital, reads all three files.
 """
@@ -57,8 +59,9 @@ def table(hospital):
 
 
 def main(party):
-    assert party.size == 3, "there are three hospitals: run with -n 3"
-    rows = table(party.id) / UNITS  # this hospital's own patients
+    assert party.size in (3, 4), "there are three hospitals: run with -n 3, or -n 4 with a helper"
+    # this hospital's own patients
+    rows = table(party.id) / UNITS if party.id < 3 else np.zeros((0, len(UNITS)))
     tables = party.secret_from_each(rows, kind=mpc.Fixed(20))
     x = np.concatenate(tables)  # everybody's, seen by nobody
     mean = x.mean(axis=0)

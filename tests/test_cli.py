@@ -95,6 +95,7 @@ def ended(process: subprocess.Popen[str], within: float = 60) -> tuple[int, str,
     [
         ("average_salary.py", 3, "average salary: 4416.67"),
         ("joint_statistics.py", 3, "569 patients of three hospitals"),
+        ("joint_statistics.py", 4, "569 patients of three hospitals"),
         ("linear_regression.py", 2, "largest difference to scikit-learn"),
         ("millionaires.py", 3, "the richest is party 1"),
         ("millionaires.py", 2, "the richest is party 1"),
@@ -111,14 +112,16 @@ def ended(process: subprocess.Popen[str], within: float = 60) -> tuple[int, str,
     ],
 )
 def test_examples_run_as_processes_over_tls(program, parties, expected):
-    done = mpc("run", f"examples/{program}", "-n", parties, "--network", "wan")
+    malicious = ["--malicious"] if parties == 4 else []
+    done = mpc("run", f"examples/{program}", "-n", parties, *malicious, "--network", "wan")
     assert done.returncode == 0, done.stderr
     assert expected in done.stdout
     assert "printed:" not in done.stdout  # all parties printed the same
     assert "TLS 1.3 with certificates on both sides" in done.stderr
     assert max(map(len, (done.stdout + done.stderr).splitlines())) <= 80
     said = " ".join(done.stderr.split())
-    assert "semi-honest adversary that corrupts up to" in said
+    against = "malicious" if malicious else "semi-honest"
+    assert f"{against} adversary that corrupts up to" in said
     assert "given a trusted dealer" not in said  # nobody asked for one
     assert "On wan (50 ms, 100 Mbit/s) this run would take" in done.stderr
     errors = [
@@ -141,7 +144,12 @@ def test_examples_run_in_one_process(program):
 
 @pytest.mark.parametrize(
     ("suite", "parties", "kind", "of"),
-    [("additive", 2, "int", 1), ("additive", 3, "fixed", 3), ("replicated", 3, "fixed", 1)],
+    [
+        ("additive", 2, "int", 1),
+        ("additive", 3, "fixed", 3),
+        ("replicated", 3, "fixed", 1),
+        ("fantastic-four", 4, "fixed", 4),
+    ],
 )
 def test_every_operation_between_processes_over_tls(suite, parties, kind, of, monkeypatch):
     """The third kind of session of the conformance suite; ``test_prep_ot`` has what is different without a
