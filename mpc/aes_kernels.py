@@ -50,6 +50,9 @@ _ABREAST = 8
 #: Words that one call makes, of which a multiple is cheapest.
 GROUP = 2 * _WIDTH * _ABREAST
 
+#: Elements that are whole groups, of any ring.
+ALIGNED = 2 * GROUP
+
 #: Words of masks that are made ahead of their use: with what they mask they stay in the first-level cache.
 AHEAD = 512
 
@@ -182,19 +185,19 @@ def _schedule_code(typing: Any, keys: Any) -> Any:
 
 
 class _Elements:
-    """Vectors of elements, added and multiplied as numbers or as bits, at one place of several arrays."""
+    """Vectors of elements, added and multiplied as numbers or as bits, from some place of each array on."""
 
-    def __init__(self, context: Any, builder: Any, of: Any, at: Any, of_bits: bool) -> None:
-        self._context, self.builder, self._at = context, builder, at
+    def __init__(self, context: Any, builder: Any, of: Any, of_bits: bool) -> None:
+        self._context, self.builder = context, builder
         self._element = ir.IntType(of.dtype.bitwidth)
         self.vector = ir.VectorType(self._element, 128 * _WIDTH // of.dtype.bitwidth)
         self.add = builder.xor if of_bits else builder.add
         self.sub = builder.xor if of_bits else builder.sub
         self.mul = builder.and_ if of_bits else builder.mul
 
-    def pointer(self, type_: Any, array: Any) -> Any:
+    def pointer(self, type_: Any, array: Any, at: Any) -> Any:
         data = _data(self._context, self.builder, type_, array, self._element)
-        return self.builder.bitcast(_at(self.builder, data, self._at), self.vector.as_pointer())
+        return self.builder.bitcast(_at(self.builder, data, at), self.vector.as_pointer())
 
     def load(self, pointer: Any, v: int) -> Any:
         return self.builder.load(_at(self.builder, pointer, v), align=self._element.width // 8)
@@ -232,8 +235,9 @@ def _add_mask_code(of_bits: bool) -> Any:
 
         def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
             rounds = _Rounds(context, builder, signature.args[0], arguments[0])
-            e = _Elements(context, builder, signature.args[2], arguments[4], of_bits)
-            target, kept = e.pointer(signature.args[2], arguments[2]), e.everywhere(arguments[3])
+            e = _Elements(context, builder, signature.args[2], of_bits)
+            target = e.pointer(signature.args[2], arguments[2], arguments[4])
+            kept = e.everywhere(arguments[3])
             for v, state in enumerate(rounds(rounds.counters(arguments[1]))):
                 e.add_to(target, kept, builder.bitcast(state, e.vector), v)
             return context.get_dummy_value()
@@ -245,20 +249,22 @@ def _add_mask_code(of_bits: bool) -> Any:
 
 def _joint_code(of_bits: bool) -> Any:
     def typed(
-        typing: Any, keys: Any, first: Any, xi: Any, xj: Any, yi: Any, yj: Any, square: Any,
+        typing: Any, keys: Any, first: Any, xi: Any, xj: Any, at_x: Any, yi: Any, yj: Any, square: Any,
         zi: Any, keep_i: Any, zj: Any, keep_j: Any, rest: Any, at: Any,
     ) -> Any:  # fmt: skip
-        """For GROUP words from element ``at`` on: xᵢyⱼ + xⱼyᵢ, and xᵢyᵢ where ``square`` is all ones, less
-        the blocks, into ``rest`` and added to zj, and the blocks to zi, or to zeros.
+        """For GROUP words from element ``at`` on, of x from ``at_x``: xᵢyⱼ + xⱼyᵢ, and xᵢyᵢ where ``square``
+        is all ones, less the blocks, into ``rest`` and added to zj, and the blocks to zi, or to zeros.
         """
         _same_elements(xi, xj, yi, yj, zi, zj, rest)
 
         def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
             rounds = _Rounds(context, builder, signature.args[0], arguments[0])
-            e = _Elements(context, builder, signature.args[2], arguments[12], of_bits)
-            a, b, c, d = (e.pointer(signature.args[n], arguments[n]) for n in (2, 3, 4, 5))
-            to_i, to_j, out = (e.pointer(signature.args[n], arguments[n]) for n in (7, 9, 11))
-            with_square, kept_i, kept_j = (e.everywhere(arguments[n]) for n in (6, 8, 10))
+            e = _Elements(context, builder, signature.args[2], of_bits)
+            a, b = (e.pointer(signature.args[n], arguments[n], arguments[4]) for n in (2, 3))
+            c, d, to_i, to_j, out = (
+                e.pointer(signature.args[n], arguments[n], arguments[13]) for n in (5, 6, 8, 10, 12)
+            )
+            with_square, kept_i, kept_j = (e.everywhere(arguments[n]) for n in (7, 9, 11))
             for v, state in enumerate(rounds(rounds.counters(arguments[1]))):
                 mask = builder.bitcast(state, e.vector)
                 y = e.load(c, v)
@@ -270,8 +276,11 @@ def _joint_code(of_bits: bool) -> Any:
                 e.add_to(to_j, kept_j, value, v)
             return context.get_dummy_value()
 
-        word = types.uint64
-        return types.void(keys, word, xi, xj, yi, yj, word, zi, word, zj, word, rest, types.int64), code
+        word, place = types.uint64, types.int64
+        return (
+            types.void(keys, word, xi, xj, place, yi, yj, word, zi, word, zj, word, rest, place),
+            code,
+        )
 
     return typed
 
@@ -387,11 +396,11 @@ def _add_joint(
 ) -> None:  # fmt: skip
     group, blocks = 8 * GROUP // zi.itemsize, zi.itemsize
     for at in range(lo, hi, group):
-        block = first + np.uint64(at * blocks // 16)
+        block, at_x = first + np.uint64(at * blocks // 16), at % len(xi)
         if of_bits:
-            _joint_bits(keys, block, xi, xj, yi, yj, square, zi, keep_i, zj, keep_j, rest, at)
+            _joint_bits(keys, block, xi, xj, at_x, yi, yj, square, zi, keep_i, zj, keep_j, rest, at)
         else:
-            _joint(keys, block, xi, xj, yi, yj, square, zi, keep_i, zj, keep_j, rest, at)
+            _joint(keys, block, xi, xj, at_x, yi, yj, square, zi, keep_i, zj, keep_j, rest, at)
 
 
 @njit(cache=True, boundscheck=False, nogil=True)
@@ -438,7 +447,7 @@ def joint(
     A row (i, j, square, n, to, to_rest) of ``roles`` says that xᵢyⱼ + xⱼyᵢ, and xᵢyᵢ with ``square``, less
     the next elements of a stream, is the n-th of ``rests``; it is added to z's array to_rest, and the
     elements to the array ``to``; with j < 0 only these.  Three arrays z are zero before, unless ``begun``,
-    all ones, says otherwise.
+    all ones, says otherwise.  Of whole groups x may have a part of y's elements, which are used again.
     """
     size, itemsize = len(z[0]), z[0].itemsize
     group = 8 * GROUP // itemsize

@@ -4,6 +4,7 @@ few thousand bytes ahead of their use.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -136,12 +137,16 @@ def _run(
         line[:] = i, -1 if j is None else j, square, n, to, -1 if to_rest is None else to_rest
         n += j is not None
     keys, firsts = np.stack([keys for keys, _ in masks]), np.array([first for _, first in masks])
-    given, made = (
-        [tuple(_flat(v.data, spec.shape) for v in arrays) for arrays in both] for both in ((x, y), (z, rests))
-    )
+    of_x = x[0].shape
+    again = of_x[:1] == (1,) and of_x[1:] == spec.shape[1:] and math.prod(of_x) % aes_kernels.ALIGNED == 0
+    shapes = (of_x if again else spec.shape, *(spec.shape,) * 3)
+    flat = [
+        tuple(_flat(v.data, shape) for v in arrays)
+        for arrays, shape in zip((x, y, z, rests), shapes, strict=True)
+    ]
     there = np.where(begun, ~np.uint64(0), np.uint64(0))
     kernel: Any = aes_kernels.joint
-    kernel(spec.ring is BITS, *given, table, keys, firsts, *made, there)
+    kernel(spec.ring is BITS, *flat[:2], table, keys, firsts, *flat[2:], there)
 
 
 def _empty(spec: Spec) -> RingArray:

@@ -96,10 +96,16 @@ def stacked(g: Share, p: Share) -> Share:
 
 async def signs(suite: Suite, x: Share) -> Share:
     """Planes that generate and propagate a carry, whose carry out of the last is the sign of x."""
-    top = x.ring.bits - 1
-    a, b, g = await two_terms(suite, x)
-    p = a + b
-    return stacked(joined(g[: top - 1], g[top - 1 : top] + p[top:]), p[:top])
+    return cast(Share, lift(_signs, *await two_terms(suite, x)))
+
+
+def _signs(a: NDArray, b: NDArray, g: NDArray) -> NDArray:
+    top = len(a) - 1
+    planes = np.empty((2, top, a.shape[1]), a.dtype)
+    planes[0] = g[:top]
+    np.bitwise_xor(a[:top], b[:top], out=planes[1])
+    planes[0, -1] ^= a[top] ^ b[top]
+    return planes
 
 
 async def zeros(suite: Suite, x: Share) -> Share:
