@@ -3,7 +3,7 @@
     mpc run examples/joint_statistics.py -n 3
     mpc run examples/joint_statistics.py -n 4 --malicious
 
-With four parties, the fourth of which has no patients, one of them may do anything and cannot bend the result.
+With four parties, the fourth of which has no patients, one may do anything and cannot bend the result.
 Each hospital has a part of the Wisconsin breast-cancer table (``data/make_data.py``).  The result is set
 beside the same result in plaintext, for which this demonstration, unlike a hospital, reads all three files.
 """

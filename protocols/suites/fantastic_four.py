@@ -2,7 +2,7 @@
 
 x = x_0 + x_1 + x_2 + x_3, and party i holds all parts but x_i.  Any two parties know x, one alone knows
 nothing, and each part has three holders: whatever one of them is sent comes from two others, of which one at
-least is honest.  All that is sent is sent by a *joint message*.  Parties k and l know a value v, and all four
+least is honest.  What is computed is sent by *joint messages*.  Parties k and l know a value v, and all four
 are to get shares of it:
 
     k, l and j draw r from the key that party i alone lacks; it goes to part i.  v − r goes to part j:
@@ -187,26 +187,26 @@ class FantasticFour(Suite):
             self.seat.verify(p, next(arrived[p]), *vouched)
         return got
 
-    def _masks(self, joint: Joint, specs: Sequence[Spec]) -> list[RingArray]:
-        """Of a message's values, the masks; nothing for who receives the rest."""
-        if self.seat.rank == joint.receiver:
-            return []
-        return [self.seat.without[joint.receiver].draw(spec) for spec in specs]
-
     def _split(
-        self, joints: Sequence[Joint], values: Callable[[int], Iterable[RingArray]], specs: Sequence[Spec]
+        self,
+        joints: Sequence[Joint],
+        less: Callable[[int, list[RingArray]], Iterable[RingArray]],
+        specs: Sequence[Spec],
     ) -> tuple[list[Parts], dict[int, list[RingArray]]]:
         """Each message's values as masks and rests: what this party has of both.
 
-        ``values(n)`` are those of the n-th message, of these specs; it is asked of those who know them.
+        ``less(n, masks)`` are the values of the n-th message less masks of these specs; it is asked of those
+        who know them.
         """
         masks: list[Parts] = []
         rests: dict[int, list[RingArray]] = {}
-        for n, joint in enumerate(joints):
-            drawn = self._masks(joint, specs)
-            masks.append([{joint.receiver: mask} for mask in drawn] or [{} for _ in specs])
-            if self.seat.rank in (joint.sender, joint.backup):
-                rests[n] = [value - mask for value, mask in zip(values(n), drawn, strict=True)]
+        for n, (sender, backup, receiver, _) in enumerate(joints):
+            masks.append([{} for _ in specs])
+            if self.seat.rank != receiver:
+                drawn = [self.seat.without[receiver].draw(spec) for spec in specs]
+                masks[n] = [{receiver: mask} for mask in drawn]
+                if self.seat.rank in (sender, backup):
+                    rests[n] = [*less(n, drawn)]
         return masks, rests
 
     async def _joint(
@@ -217,7 +217,9 @@ class FantasticFour(Suite):
         tag: str,
     ) -> Sequence[Parts]:
         """Each message's values as parts of shares, of which this party gets those that it holds."""
-        masks, rests = self._split(joints, values, specs)
+        masks, rests = self._split(
+            joints, lambda n, drawn: (v - mask for v, mask in zip(values(n), drawn, strict=True)), specs
+        )
         rests |= await self._told(joints, rests, [specs] * len(joints), tag)
         return _whole(joints, masks, rests)
 
@@ -393,10 +395,12 @@ class FantasticFour(Suite):
         """x / 2^bits by ``truncation``'s two terms: a = x_2 + x_3 and b = x_0 + x_1, under a common mask."""
         truncation.check(bits, x.ring)
         mask = self.seat.common.draw(x.spec)
-        term = self._term(x) + (mask if self.seat.rank < 2 else -mask)
-        joints = self._terms_in_turn()
+        first, joints = self.seat.rank < 2, self._terms_in_turn()
+        term = self._term(x) + (mask if first else -mask)
         specs = [x.spec, Spec(narrowest(bits, x.ring), x.shape)]
-        shared, rests = self._shifted(joints, term, bits, specs)
+        shared, rests = self._split(
+            joints, lambda n, masks: truncation.known(term, bits, *masks, first=first), specs
+        )
         rests |= await self._told(joints, rests, [specs, specs], "quotient")
         return await self._with_wraps(_whole(joints, shared, rests), bits)
 
@@ -425,30 +429,20 @@ class FantasticFour(Suite):
         three = [tuple(self._part(v, p) for p in parts) for v in (x, y)]
         term, known = masking.across(three[0], three[1], roles, first, None if f == MULTIPLY else f)
         rests = {n: [rest] for n, rest in zip(mine, known, strict=True)}
-        a, shifted = self._shifted(joints[:1], term, bits, specs)
+
+        def shifted_less(n: int, masks: list[RingArray]) -> Iterable[RingArray]:
+            return truncation.known(term, bits, *masks, first=first)
+
+        a, shifted = self._split(joints[:1], shifted_less, specs)
         rests |= {four + n: rest for n, rest in shifted.items()}
         rests |= await self._told([*ACROSS, joints[0]], rests, [[spec]] * four + [specs], f.name)
         if not first:
             for n in {*range(four)} - {*mine}:
                 masking.accumulate(term, rests[n][0])
-        b, shifted = self._shifted(joints[1:], term, bits, specs)
+        b, shifted = self._split(joints[1:], shifted_less, specs)
         shifted |= await self._told(joints[1:], shifted, [specs], "quotient")
         told = {n: rest for n, rest in ((0, rests.get(four)), (1, shifted.get(0))) if rest is not None}
         return await self._with_wraps(_whole(joints, [*a, *b], told), bits)
-
-    def _shifted(
-        self, joints: Sequence[Joint], term: RingArray, bits: int, specs: Sequence[Spec]
-    ) -> tuple[list[Parts], dict[int, list[RingArray]]]:
-        """``_split`` of the term that this party knows, shifted, and of its top bit."""
-        rank = self.seat.rank
-        masks: list[Parts] = []
-        rests: dict[int, list[RingArray]] = {}
-        for n, joint in enumerate(joints):
-            drawn = self._masks(joint, specs)
-            masks.append([{joint.receiver: mask} for mask in drawn] or [{} for _ in specs])
-            if rank in (joint.sender, joint.backup):
-                rests[n] = [*truncation.known(term, bits, *drawn, first=rank < 2)]
-        return masks, rests
 
     async def _with_wraps(self, shared: Sequence[Parts], bits: int) -> Share:
         """The sum of two shifted terms, with the product of their top bits at its place."""
