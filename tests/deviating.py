@@ -20,7 +20,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 
@@ -36,6 +36,7 @@ from protocols.conformance.views import parts_of
 from protocols.prep.dealer import Dealer
 from protocols.suite import Share, Suite
 
+T = TypeVar("T")
 Arrays = tuple[RingArray, ...]
 Flow = Coroutine[Any, Any, Any]
 Rng = np.random.Generator
@@ -633,8 +634,10 @@ TO_ONE: dict[str, Callable[[RingArray, Rng], RingArray]] = {
 }
 
 
-def deviations(trial: Trial, rng: Rng) -> Iterator[Deviation]:
-    """Every kind of other content, for every array that corrupt parties send in the honest run."""
+def deviations(trial: Trial, rng: Rng, most: int | None = None) -> Iterator[Deviation]:
+    """Every kind of other content, for every array that corrupt parties send in the honest run, or for so
+    many of them.
+    """
     sent = trial.honest.sent()
     mine = [
         (at, m.tag, x)
@@ -642,7 +645,7 @@ def deviations(trial: Trial, rng: Rng) -> Iterator[Deviation]:
         if m.sender in trial.corrupt
         for at, x in zip(m.sites, m.arrays, strict=True)
     ]
-    for at, tag, x in mine:
+    for at, tag, x in mine if most is None else sampled(mine, most, rng):
         sender, receiver, number, *_ = at
         about = f"'{tag}', array {at[4]} from {sender} to {receiver} in batch {number}"
         for kind, change in TO_ONE.items():
@@ -719,8 +722,8 @@ def _frames(trial: Trial) -> dict[tuple[int, int, int], str]:
     }
 
 
-def sampled(all_of: Iterable[Deviation], most: int, rng: Rng) -> list[Deviation]:
-    """So many of them, or all."""
+def sampled(all_of: Iterable[T], most: int, rng: Rng) -> list[T]:
+    """So many of them, or all, in order."""
     found = list(all_of)
     if len(found) <= most:
         return found

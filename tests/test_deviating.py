@@ -1,4 +1,7 @@
-"""Whatever a corrupt party sends, or does not: nothing wrong is accepted, and nothing is told too early."""
+"""Whatever a corrupt party sends, or does not: nothing wrong is accepted, and nothing is told too early.
+
+Of long operations a sample is tried; ``MPC_DEVIATIONS=100000`` tries more of them, and of short ones all.
+"""
 
 from __future__ import annotations
 
@@ -15,9 +18,10 @@ from typing import Any, cast
 
 import numpy as np
 import pytest
-from conftest import coalitions, failure, input_of, play, stream
+from conftest import coalitions, failure, input_of, play, replay, stream
 from deviating import (
     HOLDS,
+    TO_ONE,
     Arrays,
     Deviation,
     Operation,
@@ -45,7 +49,7 @@ from mpc.bits import planes, planes_spec
 from mpc.errors import CheatError, DesyncError, MpcError
 from mpc.party import Party
 from mpc.ring import BITS, Z32, Z64, Ring, RingArray, Spec
-from mpc.rounds import Scheduler, exchange, gather
+from mpc.rounds import Scheduler, exchange, gather, pipeline
 from mpc.seat import _commitment
 from mpc.tags import TAG, Direction
 from mpc.transport.memory import mesh
@@ -57,6 +61,7 @@ from protocols.ops.bitwise import number_of
 from protocols.ops.comparison import is_zero, negative, negative_part
 from protocols.ops.division import divided
 from protocols.ops.exponential import two_to
+from protocols.ops.moving import placed
 from protocols.ops.sorting import arranged
 from protocols.suite import Share, Suite, lift
 from protocols.suites import SUITES
@@ -76,7 +81,7 @@ MALICIOUS = [
     (kind, n) for kind in SUITES.values() if kind.threat.adversary == "malicious" for n in sizes(kind)
 ]
 #: How many messages all runs of one operation against one set of corrupt parties may take together, about.
-EFFORT = int(os.environ.get("MPC_DEVIATIONS", "1000"))
+EFFORT = int(os.environ.get("MPC_DEVIATIONS", "900"))
 
 suites = pytest.mark.parametrize(
     ("kind", "size"), MALICIOUS, ids=[f"{kind.name}-{n}" for kind, n in MALICIOUS]
@@ -184,6 +189,12 @@ async def sorted_(suite: Suite, x: Share, y: Share) -> Share:
     return await arranged(suite, both, 2)
 
 
+async def moved(suite: Suite, x: Share, y: Share) -> Share:
+    """To places that are secret."""
+    order = suite.constant(x.ring([2, 0, 3, 1]))
+    return await placed(suite, order.reshape((4, 1)), x.reshape((1, 4, 1)))
+
+
 def matrix(x: Share) -> Share:
     return x.reshape((2, 2))
 
@@ -208,6 +219,7 @@ PROTOCOLS: dict[str, Any] = {
     "shuffle": one(lambda suite, x, y: suite.shuffle(x.reshape((1, 4, 1)))),
     "masked sum": one(summed),
     "sort": one(sorted_),
+    "move": one(moved),
     "division": one(lambda suite, x, y: divided(suite, x[:2], y[:2], x.ring.fraction)),
     "power of two": one(lambda suite, x, y: two_to(suite, y[:2], x.ring.fraction, x.ring.fraction)),
 }
@@ -236,7 +248,7 @@ def trials(kind: type[Suite], size: int, operation: Operation) -> Iterator[tuple
             trial = Trial(kind, size, operation, corrupt)
         except NotImplementedError as refused:
             pytest.skip(str(refused))
-        yield trial, max(4, EFFORT // len(trial.honest.sent()))
+        yield trial, max(3, EFFORT // len(trial.honest.sent()))
 
 
 def by_name(name: str, ring: Ring = Z64) -> Operation:
@@ -282,6 +294,26 @@ def test_a_party_goes_on_without_those_it_needs_nothing_from() -> None:
     assert table.results == {1: None, 2: [14, 14], 3: [5, 5]} and not table.errors
 
 
+def test_every_kind_of_deviation_is_tried() -> None:
+    rng, kinds = np.random.default_rng(7), set()
+    for operation in (by_name("shuffle"), inputs(1, Z64)):
+        trial = Trial(FantasticFour, 4, operation, {1})
+        made = [*deviations(trial, rng), *other_parts(trial, rng), *withheld(trial)]
+        kinds |= {d.kind for d in [*made, *withheld_and_altered(trial, rng), *withheld(trial, for_good=True)]}
+        assert all(d.changes or d.own or d.hold for d in made)
+    assert kinds == {
+        *TO_ONE,
+        "an earlier one of this link",
+        "what it was sent itself",
+        "another, alike to all",
+        "all of it something else",
+        "another part",
+        "withheld",
+        "withheld, then something else",
+        "never sent",
+    }
+
+
 # -- nothing wrong is accepted ------------------------------------------------------------------------
 
 
@@ -291,7 +323,10 @@ def test_nothing_wrong_is_accepted(kind: type[Suite], size: int, operation: Oper
     rng, tried = np.random.default_rng(7), 0
     for trial, most in trials(kind, size, operation):
         # a party that holds another part sends fitting messages all along, of values that are wrong
-        chosen = [*sampled(deviations(trial, rng), most, rng), *sampled(other_parts(trial, rng), 6, rng)]
+        chosen = [
+            *sampled(deviations(trial, rng, most), most, rng),
+            *sampled(other_parts(trial, rng), min(6, most // 2), rng),
+        ]
         tried += len(chosen)
         for deviation in chosen:
             assert trial.against(deviation) == []
@@ -407,7 +442,6 @@ class Alone(FantasticFour):
         (Trusting, "shuffle", "honest holders of part"),
         (Trusting, "open", "accepts a wrong result"),
         (Hasty, "multiply", "something is revealed before all have what comes before it"),
-        (Hasty, "less than zero", "something is revealed before all have what comes before it"),
         (Late, "two layers of products", "honest holders of part"),
         (Alone, "multiply", "accepts a wrong result"),
     ],
@@ -638,8 +672,6 @@ def test_all_orders_of_a_shuffle_are_equally_likely(kind: type[Suite]) -> None:
     def columns(result: Any) -> np.ndarray:
         return np.asarray(result[0][0].data[0], int).T
 
-    from conftest import replay
-
     assert unlikely([tuple(order) for order in columns(play(size, main, kind=kind, seed=2))]) < 55
     for coalition in coalitions(kind, size):
         one, other = (
@@ -717,7 +749,7 @@ def test_whether_a_cheat_fails_does_not_depend_on_secrets(kind: type[Suite], siz
             for at in m.sites
             if m.tag not in ("barrier", "reveal")
         ]
-        for i in rng.choice(len(sites), min(4, len(sites)), replace=False):
+        for i in rng.choice(len(sites), min(3, len(sites)), replace=False):
             became = set()
             for trial in alike_to:
                 (x,) = [
@@ -842,26 +874,32 @@ def test_an_owner_that_withholds_its_input_sees_no_sum(kind: type[Suite], size: 
             assert len(table.results) == size - 1
 
 
-def orders_opened_early(kind: type[Suite], size: int) -> list[str]:
-    """Messages that came after an honest party had sent outcomes of comparisons for which another one needed
-    them.
-    """
-    found = []
+@suites
+def test_no_contribution_to_a_key_is_opened_while_a_commitment_is_withheld(
+    kind: type[Suite], size: int
+) -> None:
+    for corrupt in range(size):
+        for kept_from in [p for p in range(size) if p != corrupt]:
+            flows = [kind.seated(rank, size, stream(3, f"party {rank}")) for rank in range(size)]
+            table = Table(flows, {corrupt}, hold=(corrupt, kept_from, 0)).run()
+            assert {m.tag for m in table.early} == {"keys", "keys: echo"}
+            assert len(table.results) == size - 1
+
+
+@pytest.mark.xfail(
+    raises=AssertionError, strict=True, reason="orders of shuffled elements are opened without Suite.check"
+)
+@pytest.mark.parametrize("name", ["sort", "move"])
+@suites
+def test_no_order_is_opened_while_a_message_is_withheld(kind: type[Suite], size: int, name: str) -> None:
+    """Comparisons of shuffled elements, and their former places, are not masked."""
     for corrupt in coalitions(kind, size):
-        trial = Trial(kind, size, by_name("sort"), corrupt)
+        trial = Trial(kind, size, by_name(name), corrupt)
         first = min(m.number for m in trial.honest.sent(tag="order"))
         for deviation in withheld(trial):
-            # no earlier one: nobody is so far ahead
+            # nobody is further ahead
             if deviation.hold and first - 3 < deviation.hold[2] < first:
-                table = trial.run(deviation)
-                found += [str(deviation)] * any(m.tag == "order" for m in table.early)
-    return found
-
-
-@pytest.mark.xfail(strict=True, reason="comparisons of shuffled elements are opened without Suite.check")
-@suites
-def test_no_order_is_opened_while_a_message_is_withheld(kind: type[Suite], size: int) -> None:
-    assert orders_opened_early(kind, size) == []
+                assert not any(m.tag == "order" for m in trial.run(deviation).early)
 
 
 @suites
@@ -901,6 +939,26 @@ def test_a_party_posts_no_barrier_while_anything_is_under_way() -> None:
     party.deliver()
     party.post()
     assert len(first.sent) == 2 and not last.done
+
+
+@pytest.mark.xfail(
+    raises=AssertionError,
+    strict=True,
+    reason="Scheduler.barrier is asked before collect() starts the next piece",
+)
+def test_nor_one_that_a_piece_of_a_big_operation_begins_with() -> None:
+    first = Recorded(mesh(2, timeout=0)[0])
+    party = Party(first)
+
+    async def piece(barrier: bool) -> None:
+        await exchange({1: (Z64(1),)}, {1: (Spec(Z64, ()),)}, "piece", barrier)
+
+    async def main() -> None:
+        await pipeline((piece(bool(i)) for i in range(2)), 2)
+
+    party.start(main())
+    party.post()
+    assert len(first.sent) == 1
 
 
 # -- after a cheat ------------------------------------------------------------------------------------
@@ -948,8 +1006,6 @@ def test_nothing_goes_on_after_a_cheat(order: tuple[int, int]) -> None:
 
 def test_a_cheat_in_one_piece_ends_the_others() -> None:
     """Of a big operation, whose pieces are under way together."""
-    from mpc.rounds import pipeline
-
     scheduler, done = Scheduler(), list[str]()
 
     async def main() -> None:
@@ -1116,7 +1172,7 @@ def test_a_process_that_deviates_ends_the_others(tmp_path: Path, processes: Proc
         "def main(party):\n    x, *_ = party.secret_from_each(np.arange(5) * party.id + 0.5)\n"
         "    return ((x * x + x) * x < 3).reveal()\n",
     )
-    configs = configured(tmp_path, 4, suite="fantastic-four")[:4]
+    configs = configured(tmp_path, 4, timeout=30, suite="fantastic-four")[:4]
     for path in configs:
         path.write_text(path.read_text().replace('dealer = "dealer"\n', ""))
     deviating = subprocess.Popen(
