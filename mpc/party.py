@@ -103,8 +103,8 @@ class Party:
 
     def post(self) -> None:
         """Send the frames of all batches that are ready, as far as the window allows."""
-        while len(self._posted) < self._window and not (self._posted and self._scheduler.barrier):
-            batch = self._scheduler.collect()
+        while len(self._posted) < self._window:
+            batch = self._scheduler.collect(alone=not self._posted)
             if batch is None:
                 break
             self._posted.append(self._post(batch))

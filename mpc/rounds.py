@@ -135,11 +135,6 @@ class Scheduler:
         self.depth = 0  # rounds so far, along the longest path
         self.progress = (0, 0)  # of the pipeline last moved: pieces done, pieces
 
-    @property
-    def barrier(self) -> bool:
-        """Whether the next batch is one before which all others must have arrived."""
-        return bool(self._parked) and all(round_.barrier for _, round_ in self._parked)
-
     def spawn(self, flow: Flow[T], label: str = "") -> Task[T]:
         """Start a protocol: its local part runs now, its messages wait for the next batch."""
         if self._cheated is not None:
@@ -150,17 +145,22 @@ class Scheduler:
         self._run()
         return task
 
-    def collect(self) -> Batch | None:
-        """The next batch to exchange: all that waits, or else the next piece of a pipeline, or nothing."""
+    def collect(self, alone: bool = True) -> Batch | None:
+        """The next batch to exchange: all that waits, or else the next piece of a pipeline, or nothing.
+
+        Barriers wait for all other rounds, and, unless this batch would be ``alone``, for those under way.
+        """
         if self._cheated is not None:
             raise self._cheated
         while not self._parked and self._pipelines:
             self._start_piece(self._pipelines[-1])  # the innermost: whoever waits for it comes after
         if not self._parked:
             return None
-        # barriers wait for all other rounds, and then go by themselves
-        leaving = [waits for waits in self._parked if not waits[1].barrier] or self._parked
-        self._parked = [] if leaving is self._parked else [w for w in self._parked if w[1].barrier]
+        leaving = [waits for waits in self._parked if not waits[1].barrier]
+        if not leaving and not alone:
+            return None
+        barriers = [waits for waits in self._parked if waits[1].barrier]
+        leaving, self._parked = (leaving, barriers) if leaving else (barriers, [])
         tasks, rounds = zip(*leaving, strict=True)
         return Batch(tasks, rounds, 1 + max(task.depth for task in tasks))
 

@@ -194,8 +194,8 @@ class Table:
     def _post(self, member: Member) -> bool:
         """Send all batches that are ready, as far as the window allows."""
         before = member.number
-        while len(member.posted) < self._window and not (member.posted and member.scheduler.barrier):
-            batch = member.scheduler.collect()
+        while len(member.posted) < self._window:
+            batch = member.scheduler.collect(alone=not member.posted)
             if batch is None:
                 break
             member.posted.append(batch)
@@ -345,6 +345,9 @@ def seat_of(rank: int, size: int, seed: int) -> Seat:
     def direction(*way: int) -> Direction:
         return Direction(f"{seed} {way}".encode().ljust(32), "tags")
 
+    def barrier(*way: int) -> Direction:
+        return Direction(f"{seed} {way}".encode().ljust(32), "barriers")
+
     ranks, others = range(size), [p for p in range(size) if p != rank]
     return Seat(
         rank,
@@ -354,6 +357,7 @@ def seat_of(rank: int, size: int, seed: int) -> Seat:
         key("common", *ranks),
         Lazily(others, lambda p: key("all but", *(q for q in ranks if q != p))),
         Lazily(others, lambda p: (direction(rank, p), direction(p, rank))),
+        Lazily(others, lambda p: (barrier(rank, p), barrier(p, rank))),
     )
 
 

@@ -886,9 +886,6 @@ def test_no_contribution_to_a_key_is_opened_while_a_commitment_is_withheld(
             assert len(table.results) == size - 1
 
 
-@pytest.mark.xfail(
-    raises=AssertionError, strict=True, reason="orders of shuffled elements are opened without Suite.check"
-)
 @pytest.mark.parametrize("name", ["sort", "move"])
 @suites
 def test_no_order_is_opened_while_a_message_is_withheld(kind: type[Suite], size: int, name: str) -> None:
@@ -941,11 +938,6 @@ def test_a_party_posts_no_barrier_while_anything_is_under_way() -> None:
     assert len(first.sent) == 2 and not last.done
 
 
-@pytest.mark.xfail(
-    raises=AssertionError,
-    strict=True,
-    reason="Scheduler.barrier is asked before collect() starts the next piece",
-)
 def test_nor_one_that_a_piece_of_a_big_operation_begins_with() -> None:
     first = Recorded(mesh(2, timeout=0)[0])
     party = Party(first)
