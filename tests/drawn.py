@@ -243,7 +243,9 @@ def run_clear(program: Program) -> list[Any]:
 
 
 def run_moved(program: Program, true: list[Any], fraction: int, seed: int) -> list[Any]:
-    """With every real input and result moved at random, by as much as fixed point loses of numbers near 1."""
+    """With every real input and result moved at random, by as much as fixed point loses of numbers near 1, and
+    rounded at random to one of its neighbours there.
+    """
     rng = np.random.default_rng(seed)
 
     def moved(x: Any, gross: Any) -> Any:
@@ -252,7 +254,9 @@ def run_moved(program: Program, true: list[Any], fraction: int, seed: int) -> li
             return x
         unit = 2.0**-fraction
         by = np.maximum(16 * unit * size, np.minimum(4 * unit, size / 512))
-        return x + rng.uniform(-1, 1, x.shape) * by
+        with np.errstate(all="ignore"):
+            near = x + rng.uniform(-1, 1, x.shape) * by
+            return np.floor(near / unit + rng.uniform(0, 1, x.shape)) * unit
 
     values = [moved(x.values, x.values) for x in program.inputs]
     for step in program.steps:

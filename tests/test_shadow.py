@@ -148,6 +148,11 @@ WRONG: dict[str, tuple[Callable[[Any], Any], str, str]] = {
         "np.var",
         r"outside ±2\^29",
     ),
+    "a wrong number that is compared, and right by luck": (
+        lambda s: s.secret([1.75, 1.75, -576033.5, -1.75, 0.0, 0.0]).std() > 0.5,
+        "np.std",
+        r"outside ±2\^29",
+    ),
     "a multiple that is right by luck": (lambda s: s.secret(2.0**35.1) * 1000.5, "np.multiply", "outside"),
     "a small remainder beside a larger one": (
         lambda s: np.sqrt(s.secret([2.0**-20, 2.0**-11]) % 8),
@@ -480,6 +485,9 @@ RIGHT: dict[str, Callable[[Any], Any]] = {
         lambda s: np.sort(s.secret([2**62, -(2**62), 2**62 + 1]) - 1)[1:] > s.secret([2**62 - 1, 7])
     ),
     "negative powers": lambda s: s.secret([2.0, 0.02]) ** -4,
+    "a comparison of what has wrapped, masked out": (
+        lambda s: ((x := s.secret([1.5, 2.0**20])) * x > 0.5) & (np.abs(x) < 8)
+    ),
     "empty": lambda s: s.secret(np.zeros((0, 3))).sum(axis=0),
     "one of each kind": lambda s: np.where(s.secret([True, False]), s.secret([3, 4]), 0.5),
 }

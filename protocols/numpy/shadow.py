@@ -279,16 +279,18 @@ class Shadows:
         )
         before = [x.shadow for x in operands if x.shadow is not None]
         # what may have wrapped around is not forgiven, nor what is made of it
+        spoilt = function not in _CHOOSING and any(
+            s.wrong and s.doubt is not None and s.doubt.certain for s in before
+        )
         if shadow.copies:
-            spoilt = function not in _CHOOSING and any(
-                s.wrong and s.doubt is not None and s.doubt.certain for s in before
-            )
             beyond = result.beyond() | spoilt
             shadow = replace(
                 shadow, copies=tuple(np.where(beyond, shadow.true, copy) for copy in shadow.copies)
             )
         off, wrong = _off(secret.kind, actual, shadow)
         lucky = result.lucky(args)
+        if spoilt and not secret.kind.fraction and any(x.kind.fraction for x in operands):
+            lucky = np.ones_like(lucky)  # a wrong number that was compared, or rounded
         if secret.kind.fraction and function is not None and function not in _EXACT:
             lucky = lucky | result.few_units(_spread(shadow))
         if lucky.any():
