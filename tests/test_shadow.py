@@ -581,7 +581,9 @@ MORE = [
 def test_no_operation_within_its_range_is_suspected_and_all_have_a_shadow(
     parties: int, bits: int, fixed: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """All that the conformance suite does, and every name that users have."""
+    """All that the conformance suite does (over 128 bits one operation of two), and every name that users
+    have.
+    """
     seen: set[Any] = set()
     evaluated = plain._evaluated
 
@@ -595,9 +597,10 @@ def test_no_operation_within_its_range_is_suspected_and_all_have_a_shadow(
     s = mpc.local(parties, ring=bits, check=True)
     fraction = RINGS[bits] if fixed else 0
     kind = mpc.Fixed(fraction) if fixed else mpc.INT
-    for i, operation in enumerate(
-        [*OPERATIONS, *VARIANTS, *MORE, *(DECOMPOSED if fixed else [])] if bits == 64 else OPERATIONS
-    ):
+    table = (
+        [*OPERATIONS, *VARIANTS, *MORE, *(DECOMPOSED if fixed else [])] if bits == 64 else OPERATIONS[1::2]
+    )
+    for i, operation in enumerate(table):
         if operation.name not in LOST:
             for result in flat(
                 operation.f(*(s.secret(v, kind=kind) for v in operands(operation.shapes, fraction, i)))
