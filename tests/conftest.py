@@ -6,11 +6,13 @@ import gc
 import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 from typing import Any, TypeVar
 
 import numpy as np
 import pytest
 from hypothesis import settings
+from nacl import bindings as sodium
 
 from mpc.ring import Ring, RingArray
 from protocols.conformance import playing, views
@@ -34,6 +36,22 @@ def remembered_elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[N
     """What stores of tests leave behind is not among what this account remembers of its own."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def points_once() -> Iterator[None]:
+    """Sessions with the same keys multiply the same points, for most of the time that they take to set up
+    transfers; the products are functions of what is given, and kept.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        for name in (
+            "crypto_core_ed25519_add",
+            "crypto_core_ed25519_from_uniform",
+            "crypto_scalarmult_ed25519_base_noclamp",
+            "crypto_scalarmult_ed25519_noclamp",
+        ):
+            patch.setattr(sodium, name, lru_cache(1 << 16)(getattr(sodium, name)))
         yield
 
 

@@ -234,17 +234,17 @@ def command(*words: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.parametrize("bits", [61, 127])
-def test_between_processes(tmp_path: Path, bits: int) -> None:
+@pytest.mark.parametrize(("bits", "parties"), [(61, 5), (127, 3)])
+def test_between_processes(tmp_path: Path, bits: int, parties: int) -> None:
     (tmp_path / "program.py").write_text(
         "def main(party):\n"
-        "    x, y = (party.secret([6, -7], owner=i) for i in (0, 4))\n"
+        "    x, y = (party.secret([6, -7], owner=i) for i in (0, party.size - 1))\n"
         "    return (3 * x * y + 1).reveal().tolist(), str(party.ring)\n"
     )
     ring = str((1 << bits) - 1)
-    done = command("run", str(tmp_path / "program.py"), "--suite", SUITE, "-n", "5", "--ring", ring)
+    done = command("run", str(tmp_path / "program.py"), "--suite", SUITE, "-n", str(parties), "--ring", ring)
     assert done.stdout == f"([109, 148], 'F_(2^{bits}-1)')\n", done.stderr
-    assert "corrupts up to 2 of 5 parties" in " ".join(done.stderr.split())
+    assert f"corrupts up to {parties // 2} of {parties} parties" in " ".join(done.stderr.split())
 
 
 def test_it_conforms() -> None:

@@ -260,6 +260,7 @@ class Crowd:
 
     def __init__(self, folder: Path) -> None:
         self.wrong, self.rounds, self.spoilt, self.ended = list[str](), Counter[int](), set[str](), False
+        self.members: list[Member] = []
         self.threads = [
             threading.Thread(target=self.take_part, args=(folder, i, name), daemon=True)
             for i, name in enumerate(HONEST)
@@ -270,6 +271,7 @@ class Crowd:
     def take_part(self, folder: Path, i: int, name: str) -> None:
         try:
             with Member(replace(plans.load(folder / f"{name}.toml"), timeout=60.0)) as member:
+                self.members.append(member)
                 for turn in range(1 << 30):
                     vector = (
                         np.full(DIMENSION, float(i))
@@ -296,6 +298,12 @@ class Crowd:
         except Exception as error:
             if not self.ended:
                 self.wrong.append(f"{name}: {type(error).__name__}: {error}")
+
+    def leave(self) -> None:
+        """From now on nobody looks for a server that is gone."""
+        self.ended = True
+        for member in self.members:
+            member._own = replace(member._own, timeout=0.1)
 
 
 def held(pid: int) -> tuple[int, int]:
@@ -355,11 +363,11 @@ def test_the_server_lives_through_anything(tmp_path: Path) -> None:
         with Member(attacks.own) as bob:  # now he is as honest as the others
             bob.round(np.zeros(DIMENSION), again=True)
             assert bob.last is not None and bob.last.count == 5 and bob.last.included
-        crowd.ended = True
+        crowd.leave()
         server.terminate()
         assert server.wait(120) == -signal.SIGTERM, (tmp_path / "err").read_text()
     finally:
-        crowd.ended = True
+        crowd.leave()
         server.kill()
         server.wait()
         for sock in attacks.open:

@@ -49,18 +49,18 @@ def main(party):
 def test_what_follows_two_dashes_is_the_programs(tmp_path: Path) -> None:
     """As a script's in ``sys.argv``, options too; a main that takes more than the party is given it."""
     program = write(tmp_path, ARGPARSE)
-    done = mpc("run", program, "-n", 2, "--quiet", "--", "--factor", "6", "some", "words and more")
+    done = mpc("run", program, "-n", 3, "--quiet", "--", "--factor", "6", "some", "words and more")
     assert (done.returncode, done.stdout) == (0, "program.py 42 ['some', 'words and more']\n"), done.stderr
-    done = mpc("run", program, "-n", 2, "--", "--help")
+    done = mpc("run", program, "-n", 3, "--", "--help")
     assert done.returncode == 0 and done.stdout.count("usage: program.py") == 1 and not done.stderr
-    done = mpc("run", program, "-n", 2, "--", "-n", "6")
+    done = mpc("run", program, "-n", 3, "--", "-n", "6")
     assert (
         done.returncode == 1
         and done.stderr.count("program.py: error: the following arguments are required: --factor") == 1
     )
     taking = write(tmp_path, "def main(party, low, *rest):\n    return f'{low} {rest}'\n", "taking.py")
-    assert mpc("run", taking, "-n", 2, "--", "1", "two", "--three").stdout == "1 ('two', '--three')\n"
-    refused(mpc("run", taking, "-n", 2), "main(party, low, *rest)", "0 arguments given after '--'")
+    assert mpc("run", taking, "-n", 3, "--", "1", "two", "--three").stdout == "1 ('two', '--three')\n"
+    refused(mpc("run", taking, "-n", 3), "main(party, low, *rest)", "0 arguments given after '--'")
 
 
 @pytest.mark.usefixtures("imports")
@@ -137,7 +137,7 @@ def test_each_party_says_where_its_data_lie(tmp_path: Path, processes: Processes
 
 def test_data_that_are_not_there(tmp_path: Path) -> None:
     program = write(tmp_path, READING)
-    refused(mpc("run", program, "-n", 2), "has no data 'rows' (it has none)", "--data rows=PATH")
+    refused(mpc("run", program, "-n", 3), "has no data 'rows' (it has none)", "--data rows=PATH")
     (tmp_path / "0.txt").write_text("1\n")
     refused(
         mpc("run", program, "-n", 2, "--data", f"rows={tmp_path}/{{id}}.txt"),
@@ -333,7 +333,7 @@ def test_a_reader_that_leaves_ends_a_run_in_silence(tmp_path: Path) -> None:
         "def main(party):\n    for i in range(100_000):\n        print(i, flush=True)\n       "
         " time.sleep(0.001)\n",
     )
-    for command in (["run", str(program), "-n", "2"], ["suites"]):
+    for command in (["run", str(program), "-n", "3"], ["suites"]):
         process = subprocess.Popen([*MPC, *command], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         assert process.stdout is not None and process.stderr is not None
         process.stdout.readline()
@@ -495,7 +495,7 @@ def test_neighbours_with_the_names_of_our_packages_are_left_alone(tmp_path: Path
     program = write(
         tmp_path, "def main(party):\n    return float(np.sort(party.secret([2.0, 1.0])).reveal()[0])\n"
     )
-    command = [str(Path(sys.executable).with_name("mpc")), "run", str(program), "-n", "2", "--quiet"]
+    command = [str(Path(sys.executable).with_name("mpc")), "run", str(program), "-n", "3", "--quiet"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (0, "1.0\n"), done.stderr
     # a Python that is started beside it has imported that one, and not ours

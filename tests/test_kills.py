@@ -243,8 +243,8 @@ def test_without_files_that_have_no_name(
     (tmp_path / "program.py").write_text(
         "def main(party):\n    return party.secret(21, owner=0).reveal() * 2\n"
     )
-    outcome = launch.run(launch.Plan(tmp_path / "program.py", 2, "additive", False, False, False, 64, 16))
-    assert outcome.code == 0 and "42" in capfd.readouterr().out and len(outcome.reports) == 2
+    outcome = launch.run(launch.Plan(tmp_path / "program.py", 3, "replicated", False, False, False, 64, 16))
+    assert outcome.code == 0 and "42" in capfd.readouterr().out and len(outcome.reports) == 3
     assert [path.name for path in tmp_path.iterdir()] == ["program.py"]
 
 
@@ -308,7 +308,7 @@ def test_a_run_ends_for_a_signal_though_nobody_reads_what_it_prints(
         + ("    raise ValueError('x' * 300_000)" if stalled == "stderr" else "    print('x' * 300_000)")
     )
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONUNBUFFERED"}
-    command = [sys.executable, "-m", "mpc", "run", tmp_path / "program.py", "-n", "2", "--suite", "additive"]
+    command = [sys.executable, "-m", "mpc", "run", tmp_path / "program.py", "-n", "3"]
     out, into = os.pipe()
     with subprocess.Popen(
         command,
@@ -360,7 +360,7 @@ def test_no_process_leaves_an_image_of_itself(tmp_path: Path) -> None:
         "import resource\ndef main(party):\n    return resource.getrlimit(resource.RLIMIT_CORE)[0]\n"
     )
     done = subprocess.run(
-        [sys.executable, "-m", "mpc", "run", tmp_path / "program.py", "-n", "2"],
+        [sys.executable, "-m", "mpc", "run", tmp_path / "program.py", "-n", "3"],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         check=True,
@@ -378,9 +378,9 @@ def test_a_run_without_standard_files_is_one_all_the_same(tmp_path: Path, closed
         "    print('hello')\n"
         f"    Path({str(tmp_path)!r}, str(party.id)).write_text(str(party.secret(42, owner=0).reveal()))\n"
     )
-    command = f"{sys.executable} -m mpc run {tmp_path}/program.py -n 2 {closed}"
+    command = f"{sys.executable} -m mpc run {tmp_path}/program.py -n 3 {closed}"
     done = subprocess.run(
         ["/bin/sh", "-c", command], cwd=ROOT, capture_output=True, text=True, timeout=600, check=False
     )
     assert done.returncode == 0, done
-    assert [(tmp_path / str(i)).read_text() for i in (0, 1)] == ["42", "42"]
+    assert [(tmp_path / str(i)).read_text() for i in range(3)] == ["42"] * 3

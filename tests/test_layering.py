@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,6 @@ import pytest
 ROOT = Path(__file__).parents[1]
 FILES = sorted(p for package in ("mpc", "protocols") for p in (ROOT / package).rglob("*.py"))
 MODULES = {".".join(p.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): p for p in FILES}
-TREES = {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in MODULES.items()}
 
 #: The floors, from the ground up.  What is on one floor does not know what else is there.
 FLOORS: tuple[tuple[str, ...], ...] = (
@@ -104,13 +104,18 @@ SENDERS = {
 }
 
 
+@cache
+def tree(name: str) -> ast.Module:
+    return ast.parse(MODULES[name].read_text(encoding="utf-8"))
+
+
 def type_checking(node: ast.AST) -> bool:
     return isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING" and not node.orelse
 
 
-def nodes(tree: ast.AST, *, everywhere: bool) -> Iterator[ast.AST]:
+def nodes(above: ast.AST, *, everywhere: bool) -> Iterator[ast.AST]:
     """All nodes; unless ``everywhere``, not those inside functions."""
-    for child in ast.iter_child_nodes(tree):
+    for child in ast.iter_child_nodes(above):
         if type_checking(child) or (
             not everywhere and isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
         ):
@@ -119,12 +124,13 @@ def nodes(tree: ast.AST, *, everywhere: bool) -> Iterator[ast.AST]:
         yield from nodes(child, everywhere=everywhere)
 
 
+@cache
 def imports(name: str, *, everywhere: bool = True) -> set[str]:
     """The modules that a module names: ``from a import b`` counts as ``a`` and, where that is a module,
     ``a.b``.
     """
     found: set[str] = set()
-    for node in nodes(TREES[name], everywhere=everywhere):
+    for node in nodes(tree(name), everywhere=everywhere):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -137,13 +143,15 @@ def imports(name: str, *, everywhere: bool = True) -> set[str]:
     return found
 
 
+@cache
 def calls(name: str) -> set[str]:
     """Everything that is called, as dotted names."""
-    return {ast.unparse(n.func) for n in nodes(TREES[name], everywhere=True) if isinstance(n, ast.Call)}
+    return {ast.unparse(n.func) for n in nodes(tree(name), everywhere=True) if isinstance(n, ast.Call)}
 
 
+@cache
 def attributes(name: str) -> set[str]:
-    return {ast.unparse(n) for n in nodes(TREES[name], everywhere=True) if isinstance(n, ast.Attribute)}
+    return {ast.unparse(n) for n in nodes(tree(name), everywhere=True) if isinstance(n, ast.Attribute)}
 
 
 def test_the_parser_sees_something() -> None:
@@ -177,7 +185,7 @@ def test_imports_go_downwards(name: str) -> None:
 @pytest.mark.parametrize("name", [name for name in MODULES if name.startswith("protocols")])
 def test_of_the_front_door_version_and_place_are_asked_for(name: str) -> None:
     used = {a for a in attributes(name) if a.startswith("mpc.") and a.count(".") == 1}
-    for node in nodes(TREES[name], everywhere=True):
+    for node in nodes(tree(name), everywhere=True):
         if isinstance(node, ast.ImportFrom) and node.module == "mpc":
             used |= {f"mpc.{alias.name}" for alias in node.names} - MODULES.keys()
     assert used <= {"mpc.__file__", "mpc.__version__"}

@@ -341,19 +341,25 @@ def test_nothing_secret_is_printed() -> None:
 # -- products --------------------------------------------------------------------------------------
 
 
-def crossed(parties: int, f: Bilinear, x: Spec, y: Spec, seed: int = 1) -> None:
-    """Shares of what is missing from the sum of everybody's own products."""
+def crossed(parties: int, f: Bilinear, *specs: tuple[Spec, Spec], seed: int = 1) -> None:
+    """Shares of what is missing from the sum of everybody's own products, of one pair of operands after the
+    other.
+    """
 
     async def main(rank: int, links: Links) -> Any:
-        a, b = (
-            x.ring(words(x.ring, x.shape, 10 * seed + rank)),
-            y.ring(words(y.ring, y.shape, 100 * seed + rank)),
-        )
-        a, b = RingArray(x.ring, a.data), RingArray(y.ring, b.data)
-        return a, b, f(a, b) + await cross(links, f, a, b)
+        out = []
+        for x, y in specs:
+            a, b = (
+                x.ring(words(x.ring, x.shape, 10 * seed + rank)),
+                y.ring(words(y.ring, y.shape, 100 * seed + rank)),
+            )
+            a, b = RingArray(x.ring, a.data), RingArray(y.ring, b.data)
+            out.append((a, b, f(a, b) + await cross(links, f, a, b)))
+        return out
 
-    a, b, c = (reduce(add, z) for z in zip(*linked(parties, 4, main, seed=seed), strict=True))
-    assert (f(a, b).data == c.data).all()
+    for pair, parts in zip(specs, zip(*linked(parties, 4, main, seed=seed), strict=True), strict=True):
+        a, b, c = (reduce(add, z) for z in zip(*parts, strict=True))
+        assert (f(a, b).data == c.data).all(), pair
 
 
 @settings(max_examples=10)
@@ -364,13 +370,12 @@ def crossed(parties: int, f: Bilinear, x: Spec, y: Spec, seed: int = 1) -> None:
 @example(Z32, 1025, 2, 0)
 @example(Z64, 2049, 2, 0)
 def test_products_across(ring: Ring, n: int, parties: int, seed: int) -> None:
-    crossed(parties, MULTIPLY, Spec(ring, (n,)), Spec(ring, (n,)), seed)
+    crossed(parties, MULTIPLY, (Spec(ring, (n,)), Spec(ring, (n,))), seed=seed)
 
 
 @pytest.mark.parametrize("ring", [Z64, Z32])
-@pytest.mark.parametrize(
-    ("x", "y"),
-    [
+def test_matrix_products_across(ring: Ring) -> None:
+    shapes: list[tuple[tuple[int, ...], tuple[int, ...]]] = [
         ((8, 3), (3, 2)),
         ((2, 5), (5, 11)),
         ((4,), (4,)),
@@ -380,20 +385,18 @@ def test_products_across(ring: Ring, n: int, parties: int, seed: int) -> None:
         ((40, 3), (3, 2)),
         ((1, 30), (30, 1)),
         ((2, 1, 3, 2), (4, 2, 3)),
-    ],
-)
-def test_matrix_products_across(ring: Ring, x: tuple[int, ...], y: tuple[int, ...]) -> None:
-    crossed(2, MATMUL, Spec(ring, x), Spec(ring, y))
+    ]
+    crossed(2, MATMUL, *((Spec(ring, x), Spec(ring, y)) for x, y in shapes))
 
 
 def test_large_matrices_by_quadrants(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(products, "_STRASSEN", 4)
-    for x, y in (((8, 8), (8, 8)), ((2, 16, 8), (2, 8, 12)), ((4, 6), (6, 4))):
-        crossed(2, MATMUL, Spec(Z64, x), Spec(Z64, y))
+    shapes = (((8, 8), (8, 8)), ((2, 16, 8), (2, 8, 12)), ((4, 6), (6, 4)))
+    crossed(2, MATMUL, *((Spec(Z64, x), Spec(Z64, y)) for x, y in shapes))
 
 
 def test_products_broadcast() -> None:
-    crossed(2, MULTIPLY, Spec(Z64, (3, 1)), Spec(Z64, (4,)))
+    crossed(2, MULTIPLY, (Spec(Z64, (3, 1)), Spec(Z64, (4,))))
 
 
 def test_what_a_sender_of_products_sends_is_uniform() -> None:

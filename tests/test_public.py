@@ -847,7 +847,7 @@ def test_one_public_parameter_changed_at_one_party(
     """
     session = mpc.local(parties, suite)
     monkeypatch.setattr(
-        session, "_mesh", lambda parties, timeout, mesh=session._mesh: mesh(parties, min(timeout, 5))
+        session, "_mesh", lambda parties, timeout, mesh=session._mesh: mesh(parties, min(timeout, 2))
     )
     with pytest.raises(MpcError, match="the programs have diverged"):
         session.run(

@@ -589,7 +589,9 @@ MORE = [
 def test_no_operation_within_its_range_is_suspected_and_all_have_a_shadow(
     parties: int, bits: int, fixed: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """All that the conformance suite does, and every name that users have."""
+    """All that the conformance suite does (over 128 bits one operation of two), and every name that users
+    have.
+    """
     seen: set[Any] = set()
     evaluated = plain._evaluated
 
@@ -603,9 +605,10 @@ def test_no_operation_within_its_range_is_suspected_and_all_have_a_shadow(
     s = mpc.local(parties, ring=bits, check=True)
     fraction = RINGS[bits] if fixed else 0
     kind = mpc.Fixed(fraction) if fixed else mpc.INT
-    for i, operation in enumerate(
-        [*OPERATIONS, *VARIANTS, *MORE, *(DECOMPOSED if fixed else [])] if bits == 64 else OPERATIONS
-    ):
+    table = (
+        [*OPERATIONS, *VARIANTS, *MORE, *(DECOMPOSED if fixed else [])] if bits == 64 else OPERATIONS[1::2]
+    )
+    for i, operation in enumerate(table):
         if operation.name not in LOST:
             for result in flat(
                 operation.f(*(s.secret(v, kind=kind) for v in operands(operation.shapes, fraction, i)))
@@ -707,14 +710,13 @@ def test_rounding_is_no_alarm_where_the_true_value_is_zero() -> None:
     """
     rng = np.random.default_rng(3)
     s = mpc.local(3, check=True)
-    for _ in range(30):
-        x, y = (s.secret(v) for v in rng.uniform(0.05, 3, (2, 20)))
-        s.reveal(
-            x * y - y * x,
-            (x * y - y * x).sum() / 7,
-            ((x - x.mean()) / x.std()).mean(),
-            (x / y - x / y).mean(),
-        )
+    x, y = (s.secret(v) for v in rng.uniform(0.05, 3, (2, 30, 20)))
+    s.reveal(
+        x * y - y * x,
+        (x * y - y * x).sum(axis=1) / 7,
+        ((x - x.mean(axis=1, keepdims=True)) / x.std(axis=1, keepdims=True)).mean(axis=1),
+        (x / y - x / y).mean(axis=1),
+    )
 
 
 def test_arguments_may_have_names() -> None:

@@ -29,36 +29,40 @@ from protocols.suite import CHUNK, Suite
 
 RINGS = {64: 16, 32: 8, 128: 40}  # bits of the ring, and of the fraction
 
-#: All operations over 64 bits; over other rings, and where more dealt parties make the same products of what
-#: they share, one operation of so many (``of``).
+#: All operations over 64 bits, of integers and of reals, with both suites; over another ring each operation
+#: once, and where more dealt parties make the same products of what they share one of so many: from which on,
+#: and one of how many.
 KINDS = [
+    *((*who, 64, fixed, 0, 1) for who in (("additive", 2), ("replicated", 3)) for fixed in (False, True)),
     *(
-        (*who, bits, fixed, 1 if bits == 64 else 2)
-        for who in (("additive", 2), ("replicated", 3))
-        for bits in RINGS
-        for fixed in (False, True)
+        (*who, bits, fixed, first, 4)
+        for bits in (32, 128)
+        for first, (who, fixed) in enumerate(
+            (who, fixed) for fixed in (False, True) for who in (("additive", 2), ("replicated", 3))
+        )
     ),
-    ("additive", 3, 64, True, 3),
-    ("additive", 5, 32, False, 5),
+    ("additive", 3, 64, True, 1, 3),
+    ("additive", 5, 32, False, 0, 5),
 ]
+#: All operations over 64 bits once.
 THREADS = [
-    ("additive", 2, 64, True, 1),
-    ("additive", 3, 32, False, 3),
-    ("replicated", 3, 64, True, 1),
-    ("replicated", 3, 128, False, 3),
+    ("additive", 2, 64, True, 0, 2),
+    ("additive", 3, 32, False, 0, 3),
+    ("replicated", 3, 64, True, 1, 2),
+    ("replicated", 3, 128, False, 0, 3),
 ]
 
 
-@pytest.mark.parametrize(("suite", "parties", "bits", "fixed", "of"), KINDS)
-def test_parity_in_lockstep(suite: str, parties: int, bits: int, fixed: bool, of: int) -> None:
-    fraction, table = RINGS[bits] if fixed else 0, OPERATIONS[fixed % of :: of]
+@pytest.mark.parametrize(("suite", "parties", "bits", "fixed", "first", "of"), KINDS)
+def test_parity_in_lockstep(suite: str, parties: int, bits: int, fixed: bool, first: int, of: int) -> None:
+    fraction, table = RINGS[bits] if fixed else 0, OPERATIONS[first::of]
     with mpc.local(parties, suite, ring=bits, fraction_bits=RINGS[bits]) as session:
         check(evaluate(session, fraction, table), fraction, 2.0 ** -RINGS[bits], table)
 
 
-@pytest.mark.parametrize(("suite", "parties", "bits", "fixed", "of"), THREADS)
-def test_parity_in_threads(suite: str, parties: int, bits: int, fixed: bool, of: int) -> None:
-    fraction, table = RINGS[bits] if fixed else 0, OPERATIONS[fixed % of :: of]
+@pytest.mark.parametrize(("suite", "parties", "bits", "fixed", "first", "of"), THREADS)
+def test_parity_in_threads(suite: str, parties: int, bits: int, fixed: bool, first: int, of: int) -> None:
+    fraction, table = RINGS[bits] if fixed else 0, OPERATIONS[first::of]
     session = mpc.local(parties, suite, ring=bits, fraction_bits=RINGS[bits])
     results = session.run(lambda party: evaluate(party, fraction, table))
     check(results[0], fraction, 2.0 ** -RINGS[bits], table)

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from sklearn.externals.array_api_compat import array_namespace, device, is_array_api_obj
 
 import mpc
 from protocols.numpy import absent, tables
@@ -65,6 +64,8 @@ def test_probing_finds_nothing_and_using_says_why(name: str) -> None:
 
 def test_secrets_know_their_array_namespace() -> None:
     """As code for the Array API asks for it: with functions by the standard's names."""
+    from sklearn.externals.array_api_compat import array_namespace, device, is_array_api_obj
+
     x = mpc.local(3).secret([[1.5, 2.0], [3.0, 4.0]])
     for xp in (
         x.__array_namespace__(),
