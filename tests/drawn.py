@@ -243,8 +243,8 @@ def run_clear(program: Program) -> list[Any]:
 
 
 def run_moved(program: Program, true: list[Any], fraction: int, seed: int) -> list[Any]:
-    """With every real input and result moved at random, by as much as fixed point loses of numbers near 1, and
-    rounded at random to one of its neighbours there.
+    """With every real input and result moved at random, by as much as fixed point loses of numbers near 1,
+    and rounded at random to one of its neighbours there.
     """
     rng = np.random.default_rng(seed)
 
