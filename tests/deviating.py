@@ -42,8 +42,8 @@ Flow = Coroutine[Any, Any, Any]
 Rng = np.random.Generator
 #: Where an array is: sent by whom, to whom, in which batch of the sender, exchange of it, and place.
 At = tuple[int, int, int, int, int]
-#: The tag of what is opened unmasked.
-OPENED = "reveal"
+#: The tags of what is opened unmasked.
+UNMASKED = {"reveal", "order"}
 
 
 # -- parties at their own pace ------------------------------------------------------------------------
@@ -441,9 +441,7 @@ class Trial:
             raise error
         assert len(self.honest.results) == size - len(self.corrupt), f"{operation} does not finish"
         self._held = self.held
-        # The first batch before which all has to be everywhere, if there is one.
-        told = [[m.number for m in self.honest.sent(tag=tag)] for tag in ("barrier", OPENED)]
-        self.bound = min(told[0] or told[1], default=0)
+        self._barriers = sorted({m.number for m in self.honest.sent(tag="barrier")})
 
     def against(self, deviation: Deviation) -> list[str]:
         """What is wrong with what becomes of the honest parties."""
@@ -498,19 +496,23 @@ class Trial:
         if stopped and not found and not table.caught and not deviation.for_good:
             found.append("not all finish, and nobody is told why")
         found += self._wrong_parts()
-        if any(m.tag == OPENED for m in table.early) and self._behind(table, deviation):
-            found.append("something is revealed before all have what comes before it")
+        if self._early(table, deviation):
+            found.append("something is opened before all have what comes before it")
         return [f"{self.operation}: {deviation}, corrupt {sorted(self.corrupt)}: {said}" for said in found]
 
-    def _behind(self, table: Table, deviation: Deviation) -> bool:
-        """Whether an honest party lacks something that comes before what is revealed: it is withheld, or the
-        party has stopped.
+    def bound(self, number: int) -> int:
+        """The batch before which all has to be everywhere if something is opened in this one: a barrier."""
+        return max((n for n in self._barriers if n < number), default=number)
+
+    def _early(self, table: Table, deviation: Deviation) -> bool:
+        """Whether honest parties open something while another one lacks what comes before it: it is withheld,
+        or the party has stopped.
         """
+        opened = max((self.bound(m.number) for m in table.early if m.tag in UNMASKED), default=-1)
         if deviation.hold:
-            return deviation.hold[2] < self.bound
-        return any(
-            max((m.number for m in table.sent(rank)), default=-1) < self.bound for rank in table.errors
-        )
+            return deviation.hold[2] < opened
+        last = [max((m.number for m in table.sent(rank)), default=-1) for rank in table.errors]
+        return any(number < opened for number in last)
 
     def _wrong_results(self, results: Mapping[int, Arrays]) -> list[str]:
         """Those that differ from the honest run's; or, where a corrupt party chooses, from each other."""
