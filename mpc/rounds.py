@@ -132,6 +132,7 @@ class Scheduler:
         self._pipelines: list[_Pipeline] = []
         self._on_step = on_step
         self._cheated: CheatError | None = None
+        self._due = False  # barriers have let others pass
         self.depth = 0  # rounds so far, along the longest path
         self.progress = (0, 0)  # of the pipeline last moved: pieces done, pieces
 
@@ -148,7 +149,8 @@ class Scheduler:
     def collect(self, alone: bool = True) -> Batch | None:
         """The next batch to exchange: all that waits, or else the next piece of a pipeline, or nothing.
 
-        Barriers wait for all other rounds, and, unless this batch would be ``alone``, for those under way.
+        A barrier goes by itself, after the rounds that wait beside it, but not after what these lead to; and
+        only in a batch that is ``alone``, with none under way.
         """
         if self._cheated is not None:
             raise self._cheated
@@ -156,11 +158,12 @@ class Scheduler:
             self._start_piece(self._pipelines[-1])  # the innermost: whoever waits for it comes after
         if not self._parked:
             return None
-        leaving = [waits for waits in self._parked if not waits[1].barrier]
-        if not leaving and not alone:
-            return None
         barriers = [waits for waits in self._parked if waits[1].barrier]
-        leaving, self._parked = (leaving, barriers) if leaving else (barriers, [])
+        others = [waits for waits in self._parked if not waits[1].barrier]
+        leaving, waiting = (barriers, others) if self._due or not others else (others, barriers)
+        if leaving is barriers and not alone:
+            return None
+        self._due, self._parked = leaving is others and bool(barriers), waiting
         tasks, rounds = zip(*leaving, strict=True)
         return Batch(tasks, rounds, 1 + max(task.depth for task in tasks))
 

@@ -80,7 +80,7 @@ MALICIOUS = [
     (kind, n) for kind in SUITES.values() if kind.threat.adversary == "malicious" for n in sizes(kind)
 ]
 #: How many messages all runs of one operation against one set of corrupt parties may take together, about.
-EFFORT = int(os.environ.get("MPC_DEVIATIONS", "900"))
+EFFORT = int(os.environ.get("MPC_DEVIATIONS", "450"))
 
 suites = pytest.mark.parametrize(
     ("kind", "size"), MALICIOUS, ids=[f"{kind.name}-{n}" for kind, n in MALICIOUS]
