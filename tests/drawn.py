@@ -242,9 +242,11 @@ def run_clear(program: Program) -> list[Any]:
     return values
 
 
-def run_moved(program: Program, true: list[Any], fraction: int, seed: int) -> list[Any]:
+def run_moved(
+    program: Program, true: list[Any], fraction: int, seed: int, rounded: bool = False
+) -> list[Any]:
     """With every real input and result moved at random, by as much as fixed point loses of numbers near 1,
-    and rounded at random to one of its neighbours there.
+    and, if asked, rounded at random to one of its neighbours there.
     """
     rng = np.random.default_rng(seed)
 
@@ -256,7 +258,7 @@ def run_moved(program: Program, true: list[Any], fraction: int, seed: int) -> li
         by = np.maximum(16 * unit * size, np.minimum(4 * unit, size / 512))
         with np.errstate(all="ignore"):
             near = x + rng.uniform(-1, 1, x.shape) * by
-            return np.floor(near / unit + rng.uniform(0, 1, x.shape)) * unit
+            return np.floor(near / unit + rng.uniform(0, 1, x.shape)) * unit if rounded else near
 
     values = [moved(x.values, x.values) for x in program.inputs]
     for step in program.steps:
@@ -302,8 +304,8 @@ def tied(program: Program, true: list[Any], fraction: int) -> bool:
         for step in program.steps
     ):
         return True
-    for seed in range(8):
-        values = run_moved(program, true, fraction, seed)
+    for seed in range(16):
+        values = run_moved(program, true, fraction, seed, rounded=seed >= 8)
         for place, step in enumerate(program.steps, at):
             if step.op.discrete and not np.array_equal(clear(step, values), true[place]):
                 return True

@@ -88,7 +88,7 @@ def test_parties_compare_what_its_file_holds() -> None:
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("nobodys", "there is no suite 'nobodys'; there is: additive, replicated, mine, and"),
+        ("nobodys", "there is no suite 'nobodys'; there is: additive, replicated, fantastic-four, mine, and"),
         ("own_scheme:Other", "cannot be loaded .*has no attribute 'Other'"),
         ("no_such_module:Scheme", "cannot be loaded .*No module named"),
         ("own_scheme:Vague", "corrupt = 'some of n': how many parties may be corrupt is said as in"),
