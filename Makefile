@@ -26,6 +26,7 @@ demo: $(VENV)/installed
 	@$(BIN)/mpc run examples/joint_statistics.py $(DEMO)
 
 test: $(VENV)/installed-for-tests lint
+	@$(BIN)/python -m compileall -q mpc protocols
 	$(BIN)/python -m pytest --numprocesses auto --dist worksteal --durations 20
 
 flower: $(VENV)/installed-for-tests

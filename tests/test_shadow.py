@@ -153,6 +153,16 @@ WRONG: dict[str, tuple[Callable[[Any], Any], str, str]] = {
         "np.std",
         r"outside ±2\^29",
     ),
+    "the sign of what has wrapped, right by luck": (
+        lambda s: np.sign(np.square(s.secret(2.0**18.3))),
+        "np.square",
+        "outside",
+    ),
+    "a negative power that is right by luck": (
+        lambda s: s.secret(2.0**-16) ** -2,
+        "np.power",
+        "outside",
+    ),
     "a multiple that is right by luck": (lambda s: s.secret(2.0**35.1) * 1000.5, "np.multiply", "outside"),
     "a small remainder beside a larger one": (
         lambda s: np.sqrt(s.secret([2.0**-20, 2.0**-11]) % 8),

@@ -191,9 +191,8 @@ class Result:
                 return np.asarray(beyond | (wrong & (reach > 0)))
             if self.function is np.power:
                 n = args[1] if len(args) > 1 and not isinstance(args[1], Secret) else 0.5
-                whole = (np.asarray(n) == np.rint(n)) & (
-                    np.asarray(n) > 1
-                )  # else by a logarithm, or a division
+                # else by a logarithm, or one division
+                whole = (np.asarray(n) == np.rint(n)) & (np.abs(n) > 1)
                 return np.asarray((reach >= products) & whole)
             if self.function in _PRODUCTS and sum(x.kind.fraction > 0 for x in self.operands) > 1:
                 return np.asarray(reach >= products)

@@ -149,6 +149,7 @@ class Shadow:
     size: NDArray | None = None  # before cancellation, where that is not the magnitude
     doubt: Doubt | None = None  # also about elements that are small beside others
     wrong: bool = False  # as an array
+    gross: bool = False  # by more than a few units: what hangs on it is right by luck
 
     @property
     def before(self) -> NDArray:
@@ -279,22 +280,23 @@ class Shadows:
         )
         before = [x.shadow for x in operands if x.shadow is not None]
         # what may have wrapped around is not forgiven, nor what is made of it
-        spoilt = function not in _CHOOSING and any(
-            s.wrong and s.doubt is not None and s.doubt.certain for s in before
-        )
         if shadow.copies:
+            spoilt = function not in _CHOOSING and any(
+                s.wrong and s.doubt is not None and s.doubt.certain for s in before
+            )
             beyond = result.beyond() | spoilt
             shadow = replace(
                 shadow, copies=tuple(np.where(beyond, shadow.true, copy) for copy in shadow.copies)
             )
-        off, wrong = _off(secret.kind, actual, shadow)
+        off, wrong, gross = _off(secret.kind, actual, shadow)
         lucky = result.lucky(args)
-        if spoilt and not secret.kind.fraction and any(x.kind.fraction for x in operands):
-            lucky = np.ones_like(lucky)  # a wrong number that was compared, or rounded
+        telling = function in ROUNDING or not secret.kind.fraction
+        if telling and any(x.kind.fraction and x.shadow is not None and x.shadow.gross for x in operands):
+            lucky = lucky | (function not in _CHOOSING)  # a wrong number that was compared, or rounded
         if secret.kind.fraction and function is not None and function not in _EXACT:
             lucky = lucky | result.few_units(_spread(shadow))
         if lucky.any():
-            off, wrong = off | lucky, True
+            off, wrong, gross = off | lucky, True, True
         doubt = None
         if off.any():
             doubt = min(
@@ -304,7 +306,7 @@ class Shadows:
                 self._number += 1
                 new = result.doubt(self._number, off)
                 doubt = new if doubt is None or new.certain else doubt
-        secret.shadow = replace(shadow, doubt=doubt, wrong=wrong)
+        secret.shadow = replace(shadow, doubt=doubt, wrong=wrong, gross=gross)
 
 
 def _spread(shadow: Shadow) -> NDArray:
@@ -315,15 +317,15 @@ def _spread(shadow: Shadow) -> NDArray:
     return np.where(np.isnan(spread), np.inf, spread)  # a copy has no value there
 
 
-def _off(kind: Kind, actual: NDArray, shadow: Shadow) -> tuple[NDArray, bool]:
-    """The elements that are off, taken one by one; and whether the array is wrong, where small ones count
-    less.
+def _off(kind: Kind, actual: NDArray, shadow: Shadow) -> tuple[NDArray, bool, bool]:
+    """The elements that are off, taken one by one; whether the array is wrong, where small ones count less;
+    and whether it is by more than a few units.
     """
     true, sizes = shadow.true, size(shadow.true)
     if not kind.fraction:
         exact = true.dtype.kind != "f"
         off = np.asarray(actual != true, bool) if exact else ~(np.abs(actual - true) <= _DOUBLE * sizes)
-        return off, bool(off.any())
+        return off, bool(off.any()), False
     unit = 2.0**-kind.fraction
     with np.errstate(all="ignore"):
         error, finite = np.abs(actual - true), np.isfinite(true)
@@ -332,7 +334,8 @@ def _off(kind: Kind, actual: NDArray, shadow: Shadow) -> tuple[NDArray, bool]:
         else:  # as it was encoded
             allowed = np.maximum(np.minimum(sizes / 32, min(unit, 0.25)), _DOUBLE * sizes)
         few = min(4 * unit, float(np.max(sizes, initial=0, where=finite)) / 128)
-        return ~(finite & (error <= allowed)), not bool((finite & (error <= allowed + few)).all())
+        close, near, there = (finite & (error <= allowed + more) for more in (0, few, 4 * unit))
+        return ~close, not bool(near.all()), not bool(there.all())
 
 
 def _replaced(x: Any, of: Callable[[Shadow], NDArray]) -> Any:
